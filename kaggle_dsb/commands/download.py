@@ -1,0 +1,72 @@
+"""Get the competition's files, from Kaggle with an account or from the Broad without."""
+
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from kaggle_dsb.dataset.download import (
+    KAGGLE_FILES,
+    Progress,
+    download_broad,
+    find_missing,
+    require_space,
+    unpack_competition,
+)
+from kaggle_dsb.progress import show_progress
+from kaggle_dsb.publish.client import connect
+from kaggle_dsb.publish.credentials import find_credentials
+
+Origin = Literal["auto", "kaggle", "broad"]
+_SCRATCH = ".download"
+
+
+def download(folder: Path, *, origin: Origin = "auto") -> list[str]:
+    """Download what is missing of the competition's files.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the files go. What is there and whole stays.
+    origin : {"auto", "kaggle", "broad"}
+        ``auto`` is Kaggle for who has credentials, else the Broad.
+
+    Returns
+    -------
+    list of str
+        The names of what was fetched; none when everything was there.
+
+    Raises
+    ------
+    InputError
+        With what stands in the way: credentials, the rules of the competition, the network, the
+        disk, or a file that broke off.
+    """
+    if origin == "auto":
+        found = find_credentials()
+        origin = "kaggle" if found else "broad"
+        why = f"credentials in {found.place}" if found else "no Kaggle credentials were found"
+        print(f"downloading from {origin}: {why}", file=sys.stderr)
+    return download_kaggle(folder) if origin == "kaggle" else download_broad(folder, show=_show)
+
+
+def download_kaggle(folder: Path) -> list[str]:
+    """Download the competition's files through Kaggle's client; see `download`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not find_missing(folder, KAGGLE_FILES):
+        return []
+    kaggle = connect()
+    # Twice: the zip that Kaggle serves, and the zips in it.
+    require_space(folder, 2 * kaggle.measure_competition())
+    packed = kaggle.download_competition(folder / _SCRATCH)
+    names = unpack_competition(packed, folder)
+    shutil.rmtree(folder / _SCRATCH)
+    return names
+
+
+@contextmanager
+def _show(name: str) -> Iterator[Progress]:
+    with show_progress(f"{name}, MB") as progress:
+        yield lambda done, total: progress(round(done / 1e6), round(total / 1e6))

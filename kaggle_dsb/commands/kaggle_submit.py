@@ -1,0 +1,123 @@
+"""Check a submission, hand it in on Kaggle, and write down the scores."""
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from kaggle_dsb.commands.data import Source, choose_test_set
+from kaggle_dsb.competition.submission import check_submission
+from kaggle_dsb.dataset.samples import sizes
+from kaggle_dsb.files import InputError, replacing
+from kaggle_dsb.publish.client import Kaggle, KaggleError, Verdict, wait_until
+
+SCORE_FILE = "score.json"
+
+
+def check_locally(folder: Path, source: Source) -> Path:
+    """See that a submission has every image of its set and is sound.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the submission.
+    source : Source
+        Holds the images of the set that was predicted.
+
+    Returns
+    -------
+    Path
+        The CSV.
+
+    Raises
+    ------
+    InputError
+        With the first fault.
+    """
+    path = folder / "submission.csv"
+    if not path.exists():
+        raise InputError(f"{path}: no such file; make it with `kaggle-dsb submit --name …`")
+    set_name = choose_test_set(source, _read(folder / "made.json").get("set"))
+    faults = check_submission(path, sizes(source.cache, set_name))
+    if faults:
+        raise InputError(f"not submitted, {len(faults)} faults, the first: {faults[0]}")
+    return path
+
+
+def submit_to_kaggle(
+    kaggle: Kaggle, folder: Path, message: str, *, every_s: float = 10, limit_s: float = 3600
+) -> Verdict:
+    """Submit a checked CSV, wait for its score and write that into ``score.json``.
+
+    Parameters
+    ----------
+    kaggle : Kaggle
+    folder : Path
+        Holds ``submission.csv``; ``score.json`` gets the entry ``kaggle``, the rest of it stays.
+    message : str
+        What the submission is called on Kaggle.
+    every_s, limit_s : float
+        How often to ask for the score, and how long.
+
+    Raises
+    ------
+    InputError
+        When the message is empty, or Kaggle refuses the file or cannot score it.
+
+    Notes
+    -----
+    A call that was interrupted while it waited is taken up again with the same CSV and message: a
+    second submission is not made.
+    """
+    if not message.strip():
+        raise InputError("the message is empty; say in some words what is submitted")
+    number = _find_pending(folder, message)
+    if number is None:
+        number = kaggle.submit(folder / "submission.csv", message)
+        _note(folder, message, number, Verdict("pending", None, None, ""))
+
+    def ask() -> Verdict | None:
+        verdict = kaggle.find_submission(number)
+        return None if verdict is None or verdict.status == "pending" else verdict
+
+    verdict = wait_until(ask, doing="waiting for the score", every_s=every_s, limit_s=limit_s)
+    _note(folder, message, number, verdict)
+    if verdict.status != "complete":
+        raise KaggleError(f"{folder / 'submission.csv'}: Kaggle cannot score it: {verdict.error}")
+    return verdict
+
+
+def _find_pending(folder: Path, message: str) -> int | None:
+    entry = _read(folder / SCORE_FILE).get("kaggle", {})
+    is_same = (entry.get("sha256"), entry.get("message")) == (_hash(folder), message)
+    return int(entry["number"]) if is_same and entry["status"] == "pending" else None
+
+
+def _note(folder: Path, message: str, number: int, verdict: Verdict) -> None:
+    path = folder / SCORE_FILE
+    entry = {
+        "number": number,
+        "message": message,
+        "status": verdict.status,
+        "public_score": verdict.public_score,
+        "private_score": verdict.private_score,
+        "error": verdict.error,
+        "sha256": _hash(folder),
+        "asked": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(_read(path) | {"kaggle": entry}, indent=2) + "\n")
+
+
+def _hash(folder: Path) -> str:
+    return hashlib.sha256((folder / "submission.csv").read_bytes()).hexdigest()
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        return dict(json.loads(path.read_text()))
+    except ValueError as error:
+        raise InputError(f"{path}: is no JSON ({error})") from None

@@ -1,0 +1,182 @@
+"""Score a submission or a folder of label images against a truth, as the competition does."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kaggle_dsb.commands.data import Source
+from kaggle_dsb.competition.labels import read_labels
+from kaggle_dsb.competition.metric import THRESHOLDS_PERCENT, Score, score_images
+from kaggle_dsb.competition.submission import read_solution, read_submission
+from kaggle_dsb.dataset.samples import list_sets, load_samples, sizes
+from kaggle_dsb.dataset.types import IMAGE_TYPES, image_type
+from kaggle_dsb.files import InputError
+
+SOLUTIONS = ("stage1_solution.csv", "stage2_solution_final.csv")
+
+LabelsById = dict[str, NDArray[np.int32]]
+
+
+@dataclass(frozen=True)
+class ScoreReport:
+    """A score with all that it is made of.
+
+    Attributes
+    ----------
+    predicted, truth : str
+        What was scored, against what.
+    score : Score
+    types : dict of str to str
+        The type of each image whose pixels are at hand.
+    """
+
+    predicted: str
+    truth: str
+    score: Score
+    types: dict[str, str]
+
+    def per_type(self) -> dict[str, tuple[int, float]]:
+        """Give for each image type the number of images and their mean score."""
+        scores: dict[str, list[float]] = {}
+        for id_, image in self.score.images.items():
+            if id_ in self.types:
+                scores.setdefault(self.types[id_], []).append(image.score)
+        return {
+            kind: (len(scores[kind]), float(np.mean(scores[kind])))
+            for kind in IMAGE_TYPES
+            if kind in scores
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """Give everything as JSON's types."""
+        return {
+            "score": self.score.mean,
+            "per_threshold": _by_threshold(self.score.per_threshold),
+            "pooled_per_threshold": _by_threshold(self.score.pooled),
+            "per_type": {
+                kind: {"images": n, "score": mean} for kind, (n, mean) in self.per_type().items()
+            },
+            "images": {
+                id_: {
+                    "score": image.score,
+                    "type": self.types.get(id_),
+                    "n_true": image.n_true,
+                    "n_predicted": image.n_predicted,
+                    "hits": list(image.hits),
+                }
+                for id_, image in self.score.images.items()
+            },
+            "predicted": self.predicted,
+            "truth": self.truth,
+        }
+
+
+def _by_threshold(values: NDArray[np.float64]) -> dict[str, float]:
+    return {f"{t / 100:.2f}": float(v) for t, v in zip(THRESHOLDS_PERCENT, values, strict=True)}
+
+
+def score_files(
+    predicted: Path, truth: Path | None = None, *, source: Source | None = None
+) -> ScoreReport:
+    """Score a prediction.
+
+    Parameters
+    ----------
+    predicted : Path
+        A submission (CSV or zip), or a folder of label images named by image id.
+    truth : Path, optional
+        A solution CSV, or a folder of label images. Without it the source's solution, or the masks
+        of its training images, whichever the prediction names.
+    source : Source, optional
+        Gives image sizes, image types and, without ``truth``, the truth.
+
+    Raises
+    ------
+    InputError
+        When a file cannot be read, an image of the truth has no prediction, or sizes are missing.
+    """
+    known = _sizes_of(source)
+    if truth is not None:
+        expected, truth_name = _read_truth(truth, known), str(truth)
+    else:
+        expected, truth_name = _find_truth(predicted, source, known)
+    true_sizes = {id_: (one.shape[0], one.shape[1]) for id_, one in expected.items()}
+    found = _read_predicted(predicted, true_sizes)
+    score = score_images(expected, found)
+    return ScoreReport(str(predicted), truth_name, score, _types_of(source, set(expected)))
+
+
+def _sizes_of(source: Source | None) -> dict[str, tuple[int, int]]:
+    if source is None:
+        return {}
+    return {
+        id_: size
+        for name in list_sets(source.cache)
+        for id_, size in sizes(source.cache, name).items()
+    }
+
+
+def _types_of(source: Source | None, ids: set[str]) -> dict[str, str]:
+    if source is None:
+        return {}
+    return {
+        sample.id: image_type(sample.image)
+        for name in list_sets(source.cache)
+        if ids & sizes(source.cache, name).keys()
+        for sample in load_samples(source.cache, name)
+        if sample.id in ids
+    }
+
+
+def _read_truth(path: Path, known: dict[str, tuple[int, int]]) -> LabelsById:
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder; give a solution CSV or label images")
+    return _read_folder(path) if path.is_dir() else read_solution(path, known or None)
+
+
+def _read_folder(folder: Path) -> LabelsById:
+    labels = {path.stem: read_labels(path) for path in sorted(folder.glob("*.png"))}
+    if not labels:
+        raise InputError(f"{folder}: holds no label image; it must hold ID.png for each image")
+    return labels
+
+
+def _read_predicted(path: Path, true_sizes: dict[str, tuple[int, int]]) -> LabelsById:
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder; give a submission or label images")
+    return _read_folder(path) if path.is_dir() else read_submission(path, true_sizes)
+
+
+def _find_truth(
+    predicted: Path, source: Source | None, known: dict[str, tuple[int, int]]
+) -> tuple[LabelsById, str]:
+    if source is None:
+        raise InputError(f"{predicted}: no truth to score against; give --truth or --data")
+    names = _names_in(predicted)
+    for name in SOLUTIONS:
+        solution = source.cache / name
+        if solution.exists():
+            labels = read_solution(solution, known)
+            if names & labels.keys():
+                return labels, f"{source.origin}/{name}"
+    for set_name, nuclei in source.prepared.nuclei.items():
+        if nuclei and names & sizes(source.cache, set_name).keys():
+            samples = load_samples(source.cache, set_name)
+            truth = {sample.id: sample.labels for sample in samples if sample.labels is not None}
+            return truth, f"{source.origin}/{set_name}"
+    raise InputError(
+        f"{source.origin}: holds no truth for the images of {predicted}; give --truth, a solution "
+        "CSV or a folder of label images"
+    )
+
+
+def _names_in(predicted: Path) -> set[str]:
+    if predicted.is_dir():
+        return {path.stem for path in predicted.glob("*.png")}
+    from kaggle_dsb.competition.table import read_table
+
+    table = read_table(predicted)
+    return set(table["ImageId"]) if "ImageId" in table.columns else set()

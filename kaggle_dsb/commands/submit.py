@@ -1,0 +1,190 @@
+"""From images to a checked submission, with what made it beside it."""
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from kaggle_dsb import __version__
+from kaggle_dsb.commands.data import Source, choose_test_set
+from kaggle_dsb.commands.score import ScoreReport, score_files
+from kaggle_dsb.competition.labels import write_labels
+from kaggle_dsb.competition.submission import check_submission, write_submission
+from kaggle_dsb.config import InstanceSettings, Settings, write_settings
+from kaggle_dsb.dataset.samples import Sample, load_samples
+from kaggle_dsb.files import InputError, replacing
+from kaggle_dsb.instances.watershed import split_nuclei
+from kaggle_dsb.network.ensemble import Ensemble, load_predictor
+from kaggle_dsb.network.predict import Predictor
+from kaggle_dsb.network.train import prepare_hardware
+from kaggle_dsb.progress import Report, show_progress
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A submission as it was written.
+
+    Attributes
+    ----------
+    folder : Path
+        Holds ``submission.csv``, ``config.toml``, ``made.json``, ``labels/ID.png`` and, where the
+        truth is known, ``score.json``.
+    set_name : str
+    n_images, n_nuclei : int
+    score : ScoreReport or None
+        None where the truth is not known.
+    """
+
+    folder: Path
+    set_name: str
+    n_images: int
+    n_nuclei: int
+    score: ScoreReport | None
+
+    def advice(self, *, is_demo: bool) -> str:
+        """Say in one line what to do with it."""
+        if is_demo:
+            return (
+                "put Kaggle's files in data/ (or give DATA=folder) and run `make submit NAME=first`"
+            )
+        return (
+            f"open {self.folder / 'labels'}, then upload {self.folder / 'submission.csv'} to Kaggle"
+        )
+
+
+def name_today() -> str:
+    """Give a name for a submission that has none: the date and time."""
+    return datetime.now().astimezone().strftime("%Y-%m-%d-%H%M%S")
+
+
+def submit(
+    source: Source,
+    ensemble: Ensemble,
+    settings: Settings,
+    *,
+    folder: Path,
+    set_name: str | None = None,
+) -> Submission:
+    """Predict a set of images and write the submission.
+
+    Parameters
+    ----------
+    source : Source
+    ensemble : Ensemble
+        The mean of its networks is taken.
+    settings : Settings
+        ``prediction``, ``instances`` and ``hardware`` count.
+    folder : Path
+        What it holds of an earlier submission is replaced.
+    set_name : str, optional
+        The set to predict; see `kaggle_dsb.commands.data.choose_test_set`.
+
+    Raises
+    ------
+    InputError
+        When the CSV would not be accepted; an earlier one stays as it was.
+    """
+    started = time.monotonic()
+    set_name = choose_test_set(source, set_name)
+    samples = load_samples(source.cache, set_name)
+    prepare_hardware(settings)
+    predictor = load_predictor(ensemble, settings, folds=list(ensemble.members))
+    labels = {}
+    with show_progress(f"predicting {set_name}") as progress:
+        for sample, predicted in predict_labels(predictor, samples, settings.instances, progress):
+            labels[sample.id] = predicted
+            write_labels(folder / "labels" / f"{sample.id}.png", predicted)
+    sizes = {sample.id: sample.image.shape[:2] for sample in samples}
+    _write_checked(folder / "submission.csv", labels, _required_sizes(source, set_name, sizes))
+    write_settings(folder / "config.toml", settings)
+    n_nuclei = sum(int(one.max()) for one in labels.values())
+    facts = {"images": len(labels), "nuclei": n_nuclei, "elapsed_s": time.monotonic() - started}
+    _write_json(folder / "made.json", _describe(source, set_name, ensemble) | facts)
+    score = _score_if_known(source, folder, set_name)
+    return Submission(folder, set_name, len(labels), n_nuclei, score)
+
+
+def predict_labels(
+    predictor: Predictor,
+    samples: Sequence[Sample],
+    instances: InstanceSettings,
+    progress: Report,
+) -> Iterator[tuple[Sample, Any]]:
+    """Give each sample with its predicted labels (H, W) int32; images of like size together."""
+    ordered = sorted(samples, key=lambda sample: (sample.image.shape, sample.id))
+    probabilities = predictor.predict([sample.image for sample in ordered])
+    for done, (sample, probability) in enumerate(zip(ordered, probabilities, strict=True), 1):
+        yield sample, split_nuclei(probability, **instances.model_dump())
+        progress(done, len(ordered))
+
+
+def _required_sizes(
+    source: Source, set_name: str, sizes: dict[str, tuple[int, int]]
+) -> dict[str, tuple[int, int]]:
+    """Give the sizes in the order of the sample submission, and see that it names these images."""
+    tables = {"stage1_test": "stage1_sample_submission.csv"}
+    sample = source.cache / tables.get(set_name, "stage2_sample_submission_final.csv")
+    if set_name not in ("stage1_test", "stage2_test_final") or not sample.exists():
+        return sizes
+    wanted = list(pd.read_csv(sample, dtype=str, keep_default_na=False)["ImageId"].unique())
+    if set(wanted) != set(sizes):
+        odd = sorted(set(wanted) ^ set(sizes))
+        where = "only in the sample submission" if odd[0] in wanted else "only among the images"
+        raise InputError(
+            f"{sample.name} and {set_name} must name the same images: {odd[0]} is {where} "
+            f"({len(odd)} such); get both files again"
+        )
+    return {id_: sizes[id_] for id_ in wanted}
+
+
+def _write_checked(path: Path, labels: dict[str, Any], sizes: dict[str, tuple[int, int]]) -> None:
+    with replacing(path) as temporary:
+        write_submission(temporary, {id_: labels[id_] for id_ in sizes})
+        faults = check_submission(temporary, sizes)
+        if faults:
+            raise InputError(f"{path}: not written, {len(faults)} faults, the first: {faults[0]}")
+
+
+def _describe(source: Source, set_name: str, ensemble: Ensemble) -> dict[str, Any]:
+    return {
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "version": __version__,
+        "commit": find_commit(),
+        "data": "demo" if source.is_demo else source.origin.name,
+        "set": set_name,
+        "weights": ensemble.name,
+        "weights_sha256": ensemble.digest(),
+    }
+
+
+def find_commit() -> str | None:
+    """Give the commit of the checkout this package runs from; None where it is no checkout."""
+    folder = Path(__file__).parents[2]
+    if not (folder / ".git").exists():
+        return None
+    git = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        done = subprocess.run(git, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _write_json(path: Path, value: Any) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2) + "\n")
+
+
+def _score_if_known(source: Source, folder: Path, set_name: str) -> ScoreReport | None:
+    solution = source.cache / f"{set_name.partition('_')[0]}_solution.csv"
+    if set_name != "stage1_test" or not solution.exists():
+        return None
+    report = score_files(folder / "submission.csv", source=source)
+    _write_json(folder / "score.json", report.to_json())
+    return report

@@ -1,0 +1,1 @@
+"""The competition's rules: run lengths, label images, submissions and the score."""

@@ -1,0 +1,212 @@
+"""Where a run would stand: the known marks of 2018, and one's own submissions between them.
+
+Scores are ranked only against scores of the same images. Each such set of images is a board.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from kaggle_dsb.files import InputError
+
+STAGE1 = "stage 1 test, 65 images"
+STAGE2 = "stage 2 private, 106 images"
+STARDIST = "StarDist's split, 50 fluorescence images, AP pooled over nuclei, mean of IoU .5 to .9"
+CROSS_VALIDATION = "cross-validation on the training images, each mark with its own folds"
+DEMO = "demo images"
+BOARDS = (STAGE1, STAGE2, CROSS_VALIDATION, STARDIST, DEMO)
+
+STAGE1_IDS_SHA256 = "031c0a93e6f58c3d6bb67656dc0c264fb9e79c250c750443fc2585dd82ab8209"
+"""Of the 65 ids of the first stage's test images, sorted and joined by newlines."""
+
+COLUMNS = ["board", "rank", "name", "score", "date", "is_own", "source"]
+_CAICEDO = "Caicedo et al. 2019, Nature Methods 16:1247; carpenterlab/2019_caicedo_dsb"
+_UNRANKED = {CROSS_VALIDATION}
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A score on a board.
+
+    Attributes
+    ----------
+    board : str
+        One of `BOARDS`, or a set of images of one's own.
+    name : str
+    score : float
+    source : str
+        Who published it; for an own run what measured it.
+    date : str
+        ``YYYY-MM-DD``; empty where it is not known.
+    is_own : bool
+    """
+
+    board: str
+    name: str
+    score: float
+    source: str
+    date: str = ""
+    is_own: bool = False
+
+
+def _marks(board: str, source: str, scores: dict[str, float]) -> list[Mark]:
+    return [Mark(board, name, score, source) for name, score in scores.items()]
+
+
+def _stardist(name: str, *precision: float) -> Mark:
+    source = "as published with PatchPerPix; precision at .5 .6 .7 .8 .9: "
+    listed = " ".join(f"{value:.3f}"[1:] for value in precision)
+    return Mark(STARDIST, name, sum(precision) / len(precision), source + listed)
+
+
+KNOWN_MARKS: tuple[Mark, ...] = (
+    *_marks(
+        STAGE2,
+        _CAICEDO,
+        {
+            "[ods.ai] topcoders (1st)": 0.631646,
+            "jacobkie (2nd)": 0.614730,
+            "Deep Retina (3rd)": 0.614046,
+            "Nuclear Vision": 0.610883,
+            "Mirzaev": 0.609295,
+            "Payyavula": 0.608128,
+            "ACS": 0.594075,
+            "ZhengLi": 0.590253,
+            "Guan & Dong": 0.588339,
+            "Two Masketeers": 0.585559,
+            "Gold Diggers": 0.584876,
+            "MPWARE": 0.578236,
+            "emergent complexity": 0.576831,
+            "SUGO": 0.576654,
+            "CellProfiler tuned by experts": 0.528,
+            "median of all teams": 0.442953,
+        },
+    ),
+    *_marks(
+        STAGE1,
+        "self-reported, after the deadline, external data",
+        {"ensemble with external data": 0.6262, "single model with external data": 0.6176},
+    ),
+    *_marks(
+        STAGE1,
+        "self-reported, after the deadline, Kaggle's data only",
+        {"ResNet34 U-Net + flips": 0.5488, "U-Net from scratch": 0.4807},
+    ),
+    *_marks(STAGE1, "live board, self-reported", {"samuelschen, two-model ensemble": 0.534}),
+    *_marks(STAGE1, "public kernel, widely copied", {"copied public kernel": 0.505}),
+    *_marks(STAGE1, "public repositories", {"Mask R-CNN, best": 0.490, "Mask R-CNN, least": 0.458}),
+    *_marks(STAGE1, "public repository", {"U-Net + watershed + contour markers": 0.447}),
+    Mark(STAGE1, "minerva-ml", 0.457, "minerva-ml/open-solution-data-science-bowl-2018"),
+    Mark(STAGE1, "Keras U-Net starter", 0.277, "Kaggle kernel keegil/keras-u-net-starter-lb-0-277"),
+    Mark(CROSS_VALIDATION, "minerva-ml", 0.577, "minerva-ml/open-solution-data-science-bowl-2018"),
+    _stardist("StarDist", 0.864, 0.804, 0.685, 0.450, 0.119),
+    _stardist("Mask R-CNN", 0.832, 0.773, 0.684, 0.489, 0.189),
+    _stardist("PatchPerPix", 0.868, 0.827, 0.755, 0.635, 0.379),
+)
+
+
+def read_marks(submissions: Path) -> list[Mark]:
+    """Read every score of every submission.
+
+    Parameters
+    ----------
+    submissions : Path
+        Folders ``NAME`` that hold ``score.json`` (``score`` and ``images`` where the truth is at
+        hand, ``kaggle`` with ``public`` and ``private`` where Kaggle scored it) and ``made.json``
+        (``made``, ``cross_validation``). Folders without either are passed over.
+
+    Raises
+    ------
+    InputError
+        When a file is damaged.
+    """
+    marks: list[Mark] = []
+    for folder in sorted(path for path in submissions.glob("*") if path.is_dir()):
+        made, score = _read(folder / "made.json"), _read(folder / "score.json")
+        try:
+            marks += _marks_of(folder.name, made, score)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"{folder}: score.json or made.json is damaged ({error!r})") from error
+    return marks
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as JSON ({error})") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: holds a {type(content).__name__}, must hold an object")
+    return content
+
+
+def _marks_of(name: str, made: dict[str, Any], score: dict[str, Any]) -> list[Mark]:
+    kaggle = score.get("kaggle") or {}
+    found = [
+        (STAGE1, kaggle.get("public"), "Kaggle, public"),
+        (STAGE2, kaggle.get("private"), "Kaggle, private"),
+        (CROSS_VALIDATION, made.get("cross_validation"), "out of fold"),
+    ]
+    if score.get("images"):
+        found.append((find_board(score, made), score["score"], "measured here"))
+    date = str(made.get("made", ""))[:10]
+    return [
+        Mark(board, name, float(value), source, date, is_own=True)
+        for board, value, source in found
+        if value is not None
+    ]
+
+
+def find_board(score: dict[str, Any], made: dict[str, Any]) -> str:
+    """Tell on which board a local score stands, from the images that it is made of.
+
+    Notes
+    -----
+    The ids decide, not names of files: a score on a part of the test images, or on others, gets a
+    board of its own and is never ranked among the scores of the competition.
+    """
+    ids = sorted(score["images"])
+    if hashlib.sha256("\n".join(ids).encode()).hexdigest() == STAGE1_IDS_SHA256:
+        return STAGE1
+    if made.get("data") == "demo":
+        return DEMO
+    if made.get("set") == "stage2_test_final" and len(ids) == 106:
+        return STAGE2
+    digest = hashlib.sha256("\n".join(ids).encode()).hexdigest()[:8]
+    return f"{made.get('set', 'own truth')}, {len(ids)} images ({digest})"
+
+
+def rank_marks(marks: Iterable[Mark]) -> pd.DataFrame:
+    """Rank marks, each board apart.
+
+    Returns
+    -------
+    DataFrame
+        ``board, rank, name, score, date, is_own, source``, best first within a board. ``rank`` is
+        missing where the marks of a board were not measured on the same images. Equal scores share
+        a rank.
+
+    Examples
+    --------
+    >>> rank_marks([Mark("b", "x", 0.2, ""), Mark("b", "y", 0.3, "")])[["rank", "name"]].to_numpy()
+    array([[1, 'y'],
+           [2, 'x']], dtype=object)
+    """
+    table = pd.DataFrame(
+        [vars(mark) for mark in marks], columns=[c for c in COLUMNS if c != "rank"]
+    )
+    order = {board: number for number, board in enumerate(BOARDS)}
+    table["place"] = table["board"].map(order).fillna(len(order))
+    table = table.sort_values(
+        ["place", "board", "score", "name"], ascending=[True, True, False, True]
+    )
+    ranks = table.groupby("board")["score"].rank(method="min", ascending=False).astype("Int64")
+    table["rank"] = ranks.mask(table["board"].isin(_UNRANKED))
+    return table[COLUMNS].reset_index(drop=True)

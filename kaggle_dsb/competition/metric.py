@@ -1,0 +1,302 @@
+"""The competition's score: mean precision over ten thresholds of intersection over union.
+
+At each threshold a predicted nucleus hits when its intersection over union (IoU) with a true one
+is greater than the threshold, and the precision is hits / (hits + invented + missed). An image
+scores the mean over the thresholds; a set of images scores the mean over the images.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from kaggle_dsb.competition.labels import check_labels, find_stretches
+from kaggle_dsb.files import InputError
+
+THRESHOLDS_PERCENT = (50, 55, 60, 65, 70, 75, 80, 85, 90, 95)
+"""Thresholds of the IoU in whole percent: their float forms lie a hair off, these do not."""
+
+_SHOWN_IDS = 5
+
+
+@dataclass(frozen=True)
+class Matches:
+    """How the nuclei of two label images lie over each other.
+
+    Only pairs that share a pixel are listed; pair k is ``true_labels[true_index[k]]`` with
+    ``predicted_labels[predicted_index[k]]``.
+
+    Attributes
+    ----------
+    true_labels, predicted_labels : (n_true,), (n_predicted,) int64, rising
+        The labels present in each image, without background.
+    true_areas_px, predicted_areas_px : (n_true,), (n_predicted,) int64
+        The area of each.
+    true_index, predicted_index : (n_pairs,) int64
+        The two nuclei of each pair, as indices into the labels.
+    intersection_px, union_px : (n_pairs,) int64
+        What the two nuclei of each pair share and cover.
+    """
+
+    true_labels: NDArray[np.int64]
+    predicted_labels: NDArray[np.int64]
+    true_areas_px: NDArray[np.int64]
+    predicted_areas_px: NDArray[np.int64]
+    true_index: NDArray[np.int64]
+    predicted_index: NDArray[np.int64]
+    intersection_px: NDArray[np.int64]
+    union_px: NDArray[np.int64]
+
+    @property
+    def iou(self) -> NDArray[np.float64]:
+        """Intersection over union of each pair, (n_pairs,) float64 in (0, 1]."""
+        return self.intersection_px / self.union_px
+
+    @property
+    def best_iou_of_true(self) -> NDArray[np.float64]:
+        """The largest IoU of each true nucleus, (n_true,) float64; 0 when nothing touches it."""
+        return _largest(self.iou, self.true_index, self.true_labels.size)
+
+    @property
+    def best_iou_of_predicted(self) -> NDArray[np.float64]:
+        """The largest IoU of each predicted nucleus, (n_predicted,) float64; 0 when none."""
+        return _largest(self.iou, self.predicted_index, self.predicted_labels.size)
+
+    def hits_at(self, threshold_percent: int) -> NDArray[np.bool_]:
+        """Which pairs have an IoU greater than the threshold, (n_pairs,) bool.
+
+        Notes
+        -----
+        Decided in whole numbers, so that an IoU of exactly 1/2 is no hit at 50. From 50 on a
+        nucleus is in at most one such pair, so nothing has to be assigned.
+        """
+        return 100 * self.intersection_px > threshold_percent * self.union_px
+
+
+def _largest(
+    values: NDArray[np.float64], index: NDArray[np.int64], size: int
+) -> NDArray[np.float64]:
+    largest = np.zeros(size)
+    np.maximum.at(largest, index, values)
+    return largest
+
+
+def match(truth: ArrayLike, predicted: ArrayLike) -> Matches:
+    """Find which nuclei of two label images share pixels, and how many.
+
+    Parameters
+    ----------
+    truth, predicted
+        (H, W) integers, 0 for background; gaps between the labels and a missing background are
+        fine.
+
+    Raises
+    ------
+    InputError
+        When the sizes differ or one is not a label image.
+
+    Examples
+    --------
+    >>> match([[1, 1, 1, 0]], [[0, 7, 7, 7]]).iou
+    array([0.5])
+    """
+    true_flat, predicted_flat = _flatten(truth, predicted)
+    starts, lengths = find_stretches(true_flat, predicted_flat)
+    true_labels, true_of, true_areas = _count(true_flat[starts], lengths)
+    predicted_labels, predicted_of, predicted_areas = _count(predicted_flat[starts], lengths)
+    shared = (true_of >= 0) & (predicted_of >= 0)
+    # One number a pair, so that counting pairs is counting numbers.
+    keys, _, intersection = _count(
+        true_of[shared] * predicted_labels.size + predicted_of[shared] + 1, lengths[shared]
+    )
+    true_index, predicted_index = np.divmod(keys - 1, max(predicted_labels.size, 1))
+    return Matches(
+        true_labels=true_labels,
+        predicted_labels=predicted_labels,
+        true_areas_px=true_areas,
+        predicted_areas_px=predicted_areas,
+        true_index=true_index,
+        predicted_index=predicted_index,
+        intersection_px=intersection,
+        union_px=true_areas[true_index] + predicted_areas[predicted_index] - intersection,
+    )
+
+
+def _flatten(
+    truth: ArrayLike, predicted: ArrayLike
+) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
+    """Give both label images as flat arrays, or raise ``InputError`` when their sizes differ."""
+    arrays = check_labels(truth), check_labels(predicted)
+    if arrays[0].shape != arrays[1].shape:
+        sizes = [f"{height} x {width}" for height, width in (array.shape for array in arrays)]
+        raise InputError(
+            f"predicted labels of {sizes[1]} pixels for an image of {sizes[0]}; "
+            "both must have the image's size"
+        )
+    return arrays[0].ravel(), arrays[1].ravel()
+
+
+def _count(
+    values: NDArray[np.integer], lengths: NDArray[np.integer]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Give the distinct values above 0, each stretch's index among them (-1 for 0), and areas."""
+    distinct, index = np.unique(values.astype(np.int64), return_inverse=True)
+    if distinct.size and distinct[0] == 0:
+        distinct, index = distinct[1:], index - 1
+    inside = index >= 0
+    # The weighted counts are float64, exact for images of up to 2**53 pixels.
+    areas = np.bincount(index[inside], weights=lengths[inside], minlength=distinct.size)
+    return distinct, index.astype(np.int64), areas.astype(np.int64)
+
+
+@dataclass(frozen=True)
+class ImageScore:
+    """What the score of one image is made of; these counts can be added over images.
+
+    Attributes
+    ----------
+    n_true, n_predicted : int
+        Nuclei in the truth and in the prediction.
+    hits : tuple of 10 int
+        Predicted nuclei that hit a true one, at each of `THRESHOLDS_PERCENT`.
+    """
+
+    n_true: int
+    n_predicted: int
+    hits: tuple[int, ...]
+
+    @property
+    def precision(self) -> NDArray[np.float64]:
+        """Hits / (hits + invented + missed) at each threshold, (10,) float64 in [0, 1].
+
+        Notes
+        -----
+        An image with nothing true and nothing predicted gets 1: nothing was missed or invented.
+        The competition does not say, as its first stage has no such image.
+        """
+        hits = np.array(self.hits)
+        total = self.n_true + self.n_predicted - hits
+        precision = np.ones(hits.size)
+        np.divide(hits, total, out=precision, where=total > 0)
+        return precision
+
+    @property
+    def score(self) -> float:
+        """The mean precision over the thresholds, in [0, 1]."""
+        return float(self.precision.mean())
+
+
+def score_image(truth: ArrayLike, predicted: ArrayLike) -> ImageScore:
+    """Score predicted labels against the true ones.
+
+    Parameters
+    ----------
+    truth, predicted
+        (H, W) integers, 0 for background; gaps between the labels and a missing background are
+        fine.
+
+    Raises
+    ------
+    InputError
+        When the sizes differ or one is not a label image.
+
+    Notes
+    -----
+    An image with nothing true and nothing predicted scores 1.
+
+    Examples
+    --------
+    >>> score_image([[1, 1, 0, 2]], [[5, 5, 0, 0]]).score
+    0.5
+    """
+    matches = match(truth, predicted)
+    return ImageScore(
+        n_true=matches.true_labels.size,
+        n_predicted=matches.predicted_labels.size,
+        hits=tuple(
+            int(np.count_nonzero(matches.hits_at(percent))) for percent in THRESHOLDS_PERCENT
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class Score:
+    """The score of a set of images.
+
+    Attributes
+    ----------
+    images : dict of str to ImageScore
+        The score of each image by its id, in the order of the truth.
+    """
+
+    images: dict[str, ImageScore]
+
+    @property
+    def mean(self) -> float:
+        """The competition's score: the mean over the images, in [0, 1]."""
+        return float(np.mean([image.score for image in self.images.values()]))
+
+    @property
+    def per_threshold(self) -> NDArray[np.float64]:
+        """The mean precision over the images at each threshold, (10,) float64 in [0, 1]."""
+        precision = np.array([image.precision for image in self.images.values()])
+        mean: NDArray[np.float64] = precision.mean(axis=0)
+        return mean
+
+    @property
+    def pooled(self) -> NDArray[np.float64]:
+        """The precision at each threshold of all nuclei together, (10,) float64 in [0, 1].
+
+        Notes
+        -----
+        The average precision that StarDist publishes [1]_: counts are summed over the images
+        before they are divided, so an image weighs as much as it has nuclei. StarDist also counts
+        an IoU equal to the threshold as a hit; here it has to be greater, as in the competition.
+
+        References
+        ----------
+        .. [1] U. Schmidt et al., Cell Detection with Star-convex Polygons, MICCAI 2018.
+        """
+        images = self.images.values()
+        hits = np.sum([image.hits for image in images], axis=0)
+        n_true = sum(image.n_true for image in images)
+        n_predicted = sum(image.n_predicted for image in images)
+        return ImageScore(n_true, n_predicted, tuple(hits.tolist())).precision
+
+
+def score_images(truth: Mapping[str, ArrayLike], predicted: Mapping[str, ArrayLike]) -> Score:
+    """Score predicted labels against the true ones, image by image.
+
+    Parameters
+    ----------
+    truth, predicted
+        Labels (H, W) by image id. A prediction without a truth is not scored: most images of the
+        second stage are decoys.
+
+    Raises
+    ------
+    InputError
+        When there is no truth, an image has no prediction, or its labels cannot be scored.
+
+    Notes
+    -----
+    An image with nothing true and nothing predicted scores 1.
+    """
+    if not truth:
+        raise InputError("no image to score; the truth holds no image")
+    missing = [image_id for image_id in truth if image_id not in predicted]
+    if missing:
+        more = ", ..." if len(missing) > _SHOWN_IDS else ""
+        raise InputError(
+            f"{len(missing)} of {len(truth)} images have no prediction: "
+            f"{', '.join(missing[:_SHOWN_IDS])}{more}"
+        )
+    return Score({key: _score_named(key, truth[key], predicted[key]) for key in truth})
+
+
+def _score_named(image_id: str, truth: ArrayLike, predicted: ArrayLike) -> ImageScore:
+    try:
+        return score_image(truth, predicted)
+    except InputError as error:
+        raise InputError(f"image {image_id}: {error}") from None

@@ -1,0 +1,222 @@
+"""Run lengths, the way the competition writes a mask down.
+
+A run is a start and a length. Pixels are numbered from 1, down the first column, then down the
+second; the runs of a mask are sorted and do not overlap.
+"""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from kaggle_dsb.competition.labels import check_labels, check_size, find_stretches, relabel
+from kaggle_dsb.files import InputError
+
+Runs = NDArray[np.int64]
+"""Runs, (n, 2) int64: the start, from 1, and the length of each."""
+
+# Eighteen digits fit int64, and so does the sum of a start and a length.
+_INTEGER = re.compile(r"-?[0-9]{1,18}")
+_SHOWN_CHARACTERS = 40
+
+
+def encode(mask: ArrayLike) -> Runs:
+    """Write a mask as runs.
+
+    Parameters
+    ----------
+    mask
+        (H, W); every pixel that is not 0 belongs to the nucleus.
+
+    Examples
+    --------
+    >>> encode([[0, 1, 1],
+    ...         [1, 0, 0]])
+    array([[2, 2],
+           [5, 1]])
+    """
+    array = np.asarray(mask).astype(bool)
+    check_size(array.shape)
+    edges = np.flatnonzero(np.diff(array.T.ravel(), prepend=False, append=False))
+    starts, ends = edges[::2], edges[1::2]
+    return np.stack([starts + 1, ends - starts], axis=1).astype(np.int64)
+
+
+def decode(runs: Runs, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Draw runs as a mask of ``shape`` (H, W).
+
+    Raises
+    ------
+    InputError
+        When a run leaves the image.
+
+    Examples
+    --------
+    >>> decode([[2, 2], [5, 1]], (2, 3)).astype(int)
+    array([[0, 1, 1],
+           [1, 0, 0]])
+    """
+    height, width = check_size(shape)
+    mask = np.zeros(height * width, dtype=bool)
+    mask[find_pixels(runs, shape)] = True
+    return np.ascontiguousarray(mask.reshape(width, height).T)
+
+
+def find_pixels(runs: Runs, shape: tuple[int, int]) -> NDArray[np.int64]:
+    """List the pixels of runs as indices from 0, down columns.
+
+    Raises
+    ------
+    InputError
+        When a run leaves the image of ``shape`` (H, W).
+    """
+    height, width = check_size(shape)
+    starts, lengths = np.asarray(runs, dtype=np.int64).reshape(-1, 2).T
+    outside = (starts < 1) | (lengths < 1) | (starts + lengths - 1 > height * width)
+    if outside.any():
+        first = np.argmax(outside)
+        raise InputError(
+            f"run ({starts[first]}, {lengths[first]}) does not fit "
+            f"an image of {height} x {width} pixels"
+        )
+    before = np.cumsum(lengths) - lengths
+    return np.repeat(starts - 1 - before, lengths) + np.arange(lengths.sum())
+
+
+def format_runs(runs: Runs) -> str:
+    """Write runs as the text of the ``EncodedPixels`` column.
+
+    Examples
+    --------
+    >>> format_runs(encode([[0, 1], [1, 0]]))
+    '2 2'
+    """
+    return " ".join(map(str, np.asarray(runs).ravel().tolist()))
+
+
+def parse_runs(text: str) -> Runs:
+    """Read the text of the ``EncodedPixels`` column; an empty text holds no run.
+
+    Raises
+    ------
+    InputError
+        When the text is not sorted, disjoint pairs of a start and a length.
+
+    Examples
+    --------
+    >>> parse_runs("2 2 5 1")
+    array([[2, 2],
+           [5, 1]])
+    """
+    entries = text.split()
+    _check_entries(text, entries)
+    runs = np.array(entries, dtype=np.int64).reshape(-1, 2)
+    _check_order(runs)
+    return runs
+
+
+def _check_entries(text: str, entries: list[str]) -> None:
+    """Raise ``InputError`` unless the entries are whole numbers and come in pairs."""
+    if text.lstrip().startswith(("[", "(")):
+        raise InputError(
+            f"{_shorten(text)} is a printed Python list; write numbers with blanks between: 1 2 7 3"
+        )
+    for entry in entries:
+        if not _INTEGER.fullmatch(entry):
+            raise InputError(
+                f"{_shorten(entry)} is not a whole number; "
+                "write starts and lengths with blanks between: 1 2 7 3"
+            )
+    if len(entries) % 2:
+        raise InputError(
+            f"{_shorten(text)} has {len(entries)} entries, an odd number; "
+            "every start needs its length: 1 2 7 3"
+        )
+
+
+def _check_order(runs: Runs) -> None:
+    """Raise ``InputError`` unless the runs begin at 1 or later, hold pixels and follow in order."""
+    starts, lengths = runs.T
+    faulty = (starts < 1) | (lengths < 1)
+    if faulty.any():
+        start, length = runs[np.argmax(faulty)]
+        raise InputError(
+            f"run ({start}, {length}) is not a run; starts count from 1 and lengths are at least 1"
+        )
+    faulty = starts[1:] < starts[:-1] + lengths[:-1]
+    if faulty.any():
+        first = np.argmax(faulty)
+        (start, length), (next_start, next_length) = runs[first], runs[first + 1]
+        fault = "is not sorted" if next_start < start else "overlaps the run before it"
+        raise InputError(
+            f"run ({next_start}, {next_length}) after ({start}, {length}) {fault}; "
+            "runs are sorted and disjoint"
+        )
+
+
+def _shorten(text: str) -> str:
+    return repr(text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "...")
+
+
+def encode_labels(labels: ArrayLike) -> list[str]:
+    """Write each nucleus of a label image as the text of its runs, in the order of the labels.
+
+    Parameters
+    ----------
+    labels
+        (H, W) integers, 0 for background; labels without a pixel are left out.
+
+    Examples
+    --------
+    >>> encode_labels([[1, 1, 9],
+    ...                [0, 1, 9]])
+    ['1 1 3 2', '5 2']
+    """
+    flat = check_labels(labels).T.ravel()
+    starts, lengths = find_stretches(flat)
+    nuclei = flat[starts]
+    order = np.argsort(nuclei, kind="stable")
+    order = order[nuclei[order] > 0]
+    runs = np.stack([starts[order] + 1, lengths[order]], axis=1)
+    firsts, _ = find_stretches(nuclei[order])
+    return [format_runs(part) for part in np.split(runs, firsts)[1:]]
+
+
+def decode_labels(
+    runs_of_nuclei: Sequence[Runs], shape: tuple[int, int], *, first_wins: bool = False
+) -> NDArray[np.int32]:
+    """Draw the runs of an image's nuclei as labels 1..N.
+
+    Parameters
+    ----------
+    runs_of_nuclei
+        Runs of each nucleus; one without runs gets no label.
+    shape
+        (H, W) of the image.
+    first_wins
+        A pixel claimed twice stays with the first nucleus instead of being refused.
+
+    Raises
+    ------
+    InputError
+        When a run leaves the image, or two nuclei share a pixel.
+
+    Examples
+    --------
+    >>> decode_labels([parse_runs("1 1 3 2"), parse_runs("5 2")], (2, 3))
+    array([[1, 1, 2],
+           [0, 1, 2]], dtype=int32)
+    """
+    height, width = check_size(shape)
+    flat = np.zeros(height * width, dtype=np.int32)
+    for number, runs in enumerate(runs_of_nuclei, start=1):
+        pixels = find_pixels(runs, shape)
+        taken = flat[pixels] > 0
+        if taken.any() and not first_wins:
+            raise InputError(
+                f"nucleus {number} shares {np.count_nonzero(taken)} px with "
+                f"nucleus {flat[pixels[taken][0]]}; a pixel belongs to at most one"
+            )
+        flat[pixels[~taken]] = number
+    return np.ascontiguousarray(relabel(flat.reshape(width, height)).T)

@@ -1,0 +1,281 @@
+"""Submissions and solutions: tables with a row for every nucleus."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from kaggle_dsb.competition.rle import Runs, decode_labels, encode_labels, find_pixels, parse_runs
+from kaggle_dsb.competition.table import (
+    Line,
+    describe_fields,
+    find_stray_files,
+    read_lines,
+    read_table,
+)
+from kaggle_dsb.files import InputError, replacing
+
+__all__ = [
+    "HEADER",
+    "check_submission",
+    "read_solution",
+    "read_submission",
+    "read_table",
+    "write_submission",
+]
+
+HEADER = ["ImageId", "EncodedPixels"]
+
+Sizes = Mapping[str, tuple[int, int]]
+"""The height and width of images, in pixels, by id."""
+
+
+def write_submission(path: Path, labels_by_id: Mapping[str, ArrayLike]) -> None:
+    """Write labels as a submission, the images in the order of the mapping.
+
+    Parameters
+    ----------
+    path
+        Of the CSV to write.
+    labels_by_id
+        Labels (H, W) by image id; an image without nuclei gets one row without runs.
+
+    Raises
+    ------
+    InputError
+        When the name does not end in ``.csv``, there is no image, or an id or its labels cannot
+        be written.
+    """
+    if path.suffix != ".csv":
+        raise InputError(f"{path}: a submission is written as CSV; choose a name that ends in .csv")
+    if not labels_by_id:
+        raise InputError(f"{path}: no image to write; a submission has a row for every test image")
+    lines = [",".join(HEADER)]
+    for image_id, labels in labels_by_id.items():
+        lines += _write_rows(image_id, labels)
+    with replacing(path) as temporary:
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+
+
+def _write_rows(image_id: str, labels: ArrayLike) -> list[str]:
+    if not image_id or set(image_id) & set(',"\r\n'):
+        raise InputError(
+            f"image id {image_id!r}; an id has at least a character, "
+            "and no comma, quote or line break"
+        )
+    try:
+        return [f"{image_id},{runs}" for runs in encode_labels(labels) or [""]]
+    except InputError as error:
+        raise InputError(f"image {image_id}: {error}") from None
+
+
+def check_submission(path: Path, sizes: Sizes) -> list[str]:
+    """List everything that would make Kaggle refuse or misread a submission.
+
+    Parameters
+    ----------
+    path
+        A CSV, or a zip that holds exactly one.
+    sizes
+        The height and width of every image that must be in it, by id.
+
+    Returns
+    -------
+    faults : list of str
+        A line each, with the file, the line, the value and what would be right; none when the
+        submission is sound.
+    """
+    _, faults = _inspect(path, sizes)
+    return faults
+
+
+def read_submission(path: Path, sizes: Sizes) -> dict[str, NDArray[np.int32]]:
+    """Read a submission as labels 1..N by image id, in the order of ``sizes``.
+
+    Raises
+    ------
+    InputError
+        With the first fault that `check_submission` lists, and how many more there are.
+    """
+    rows_by_id, faults = _inspect(path, sizes)
+    if faults:
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        raise InputError(f"{faults[0]}{more}")
+    return {
+        image_id: decode_labels([row.runs for row in rows_by_id[image_id]], size)
+        for image_id, size in sizes.items()
+    }
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A row that can be read: the number of its line, its image and its runs."""
+
+    number: int
+    image_id: str
+    runs: Runs
+
+
+def _inspect(path: Path, sizes: Sizes) -> tuple[dict[str, list[_Row]], list[str]]:
+    """Give the rows of each image that can be read, and every fault in a line of its own."""
+    try:
+        header, *lines = read_lines(path)
+    except InputError as error:
+        return {}, [str(error)]
+    faults = [*_find_archive_faults(path), *_find_header_faults(header)]
+    columns = _find_columns(header)
+    rows_by_id: dict[str, list[_Row]] = {image_id: [] for image_id in sizes}
+    if columns:
+        for line in lines:
+            try:
+                row = _read_row(line, header, columns, sizes)
+                rows_by_id[row.image_id].append(row)
+            except InputError as error:
+                faults.append(f"line {line.number} {error}")
+        present = {field for line in lines for field in line.fields[: len(header.fields)]}
+        faults += _find_missing(present, sizes)
+    for image_id, rows in rows_by_id.items():
+        faults += _find_conflicts(rows, sizes[image_id])
+    return rows_by_id, [f"{path}: {fault}" for fault in faults]
+
+
+def _find_archive_faults(path: Path) -> Iterator[str]:
+    stray = find_stray_files(path)
+    if stray:
+        yield f"holds {', '.join(stray)} beside the CSV; the zip must hold nothing else"
+
+
+def _find_header_faults(header: Line) -> Iterator[str]:
+    if header.fields != HEADER:
+        has_index = header.fields[0] in ("", "Unnamed: 0")
+        hint = "; leave the index column out" if has_index else ""
+        yield f"line 1 is {header.text[:80]!r}; it must be {','.join(HEADER)!r}{hint}"
+
+
+def _find_columns(header: Line) -> tuple[int, int] | None:
+    """Give the places of the two columns, however they are spelled, so that rows can be read."""
+    names = [name.strip(" \ufeff").casefold() for name in header.fields]
+    try:
+        image_id, runs = (names.index(name.casefold()) for name in HEADER)
+    except ValueError:
+        return None
+    return image_id, runs
+
+
+def _read_row(line: Line, header: Line, columns: tuple[int, int], sizes: Sizes) -> _Row:
+    """Read a row, or raise ``InputError`` with what stands behind its line number."""
+    if len(line.fields) != len(header.fields):
+        raise InputError(describe_fields(line, header))
+    image_id, text = (line.fields[column] for column in columns)
+    try:
+        if image_id not in sizes:
+            raise InputError(f"not one of the {len(sizes)} images that are asked for")
+        if not text and '""' in line.text:
+            raise InputError('"" stands for no runs; leave the field empty')
+        runs = parse_runs(text)
+        find_pixels(runs, sizes[image_id])
+    except InputError as error:
+        raise InputError(f"(image {image_id}): {error}") from None
+    return _Row(line.number, image_id, runs)
+
+
+def _find_missing(present: set[str], sizes: Sizes) -> Iterator[str]:
+    for image_id in sizes:
+        if image_id not in present:
+            yield f"image {image_id} has no row; without nuclei it needs '{image_id},'"
+
+
+def _find_conflicts(rows: list[_Row], size: tuple[int, int]) -> Iterator[str]:
+    """Say which rows of one image cannot stand beside each other."""
+    line_of_pixel = np.zeros(size[0] * size[1], dtype=np.int32)
+    for row in rows:
+        where = f"line {row.number} (image {row.image_id}):"
+        if not row.runs.size and len(rows) > 1:
+            yield f"{where} no runs, but the image has other rows; leave this one out"
+        pixels = find_pixels(row.runs, size)
+        others = line_of_pixel[pixels]
+        if others.any():
+            yield (
+                f"{where} shares {np.count_nonzero(others)} px with line {others[others > 0][0]}; "
+                "the masks of an image do not overlap"
+            )
+        line_of_pixel[pixels] = row.number
+
+
+def read_solution(path: Path, sizes: Sizes | None = None) -> dict[str, NDArray[np.int32]]:
+    """Read the truth, a solution or the labels of the training images, as labels by image id.
+
+    Parameters
+    ----------
+    path
+        A CSV, or a zip that holds exactly one. The columns ``Height`` and ``Width`` give the
+        sizes, and rows whose ``Usage`` is ``Ignored`` are left out, where there are such columns.
+    sizes
+        The height and width of each image, for a table without them.
+
+    Returns
+    -------
+    labels : dict of str to (H, W) int32
+        1..N; where masks of an image share a pixel, as in a few of the training images, it stays
+        with the first.
+
+    Raises
+    ------
+    InputError
+        When a column, a size or every row is missing, or a row cannot be read.
+    """
+    table = read_table(path)
+    for name in HEADER:
+        if name not in table.columns:
+            raise InputError(f"{path}: line 1 is {','.join(table.columns)!r}; it must have {name}")
+    if "Usage" in table.columns:
+        table = table[table["Usage"] != "Ignored"]
+    if table.empty:
+        raise InputError(f"{path}: no row that counts; a solution has a row for every image")
+    sizes = _find_sizes(path, table, sizes)
+    return {
+        image_id: decode_labels(runs, sizes[image_id], first_wins=True)
+        for image_id, runs in _read_runs(path, table, sizes).items()
+    }
+
+
+def _find_sizes(path: Path, table: pd.DataFrame, sizes: Sizes | None) -> Sizes:
+    """Give the sizes in the columns Height and Width, or those at hand where there are none."""
+    if not {"Height", "Width"} <= set(table.columns):
+        if sizes is None:
+            raise InputError(
+                f"{path}: no columns Height and Width; the sizes of its images are needed"
+            )
+        return sizes
+    found: dict[str, tuple[int, int]] = {}
+    columns = (table.index + 2, table["ImageId"], table["Height"], table["Width"])
+    for number, image_id, height, width in zip(*columns, strict=True):
+        where = f"{path}: line {number} (image {image_id}):"
+        if not (height.isdecimal() and width.isdecimal()):
+            raise InputError(f"{where} Height {height!r}, Width {width!r}; both are whole numbers")
+        first = found.setdefault(image_id, (int(height), int(width)))
+        if first != (int(height), int(width)):
+            raise InputError(
+                f"{where} {height} x {width} pixels, but {first[0]} x {first[1]} above; "
+                "an image has one size"
+            )
+    return found
+
+
+def _read_runs(path: Path, table: pd.DataFrame, sizes: Sizes) -> dict[str, list[Runs]]:
+    """Give the runs of each image's nuclei, in the order of the rows."""
+    runs_by_id: dict[str, list[Runs]] = {}
+    columns = (table.index + 2, table["ImageId"], table["EncodedPixels"])
+    for number, image_id, text in zip(*columns, strict=True):
+        try:
+            if image_id not in sizes:
+                raise InputError("its size is not known; the sizes of all images are needed")
+            runs = parse_runs(text)
+            find_pixels(runs, sizes[image_id])
+        except InputError as error:
+            raise InputError(f"{path}: line {number} (image {image_id}): {error}") from None
+        runs_by_id.setdefault(image_id, []).append(runs)
+    return runs_by_id

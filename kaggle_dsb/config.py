@@ -1,0 +1,198 @@
+"""The settings of one run: every default, once.
+
+A TOML file names only what differs from these, ``--set section.key=value`` goes on top, and the
+resolved settings are stored with every checkpoint and submission.
+"""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from kaggle_dsb.files import InputError, replacing
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FoldSettings(_Section):
+    """How the training images are split."""
+
+    n_folds: int = Field(4, ge=2)
+    seed: int = Field(0, ge=0)
+
+
+class NetworkSettings(_Section):
+    """The U-Net."""
+
+    encoder_name: str = "tu-tf_efficientnet_lite0"
+    encoder_weights: str | None = "imagenet"
+    decoder_channels: tuple[int, ...] = (128, 64, 48, 32, 16)
+
+
+class AugmentSettings(_Section):
+    """How a training crop is made to differ from the image it came from.
+
+    Every ``*_probability`` is the share of crops so changed.
+    """
+
+    crop_px: int = Field(192, ge=32, multiple_of=32)
+    scale_range: tuple[float, float] = (0.6, 1.8)
+    copy_paste_probability: float = Field(0.4, ge=0, le=1)
+    channel_shuffle_probability: float = Field(0.3, ge=0, le=1)
+    grey_probability: float = Field(0.2, ge=0, le=1)
+    invert_probability: float = Field(0.1, ge=0, le=1)
+    colour_probability: float = Field(0.7, ge=0, le=1)
+    blur_or_noise_probability: float = Field(0.3, ge=0, le=1)
+    elastic_probability: float = Field(0.15, ge=0, le=1)
+
+
+class TypeShares(_Section):
+    """How many of the training crops are of each image type, relative to one another."""
+
+    fluorescence: float = Field(0.62, ge=0)
+    tissue: float = Field(0.30, ge=0)
+    brightfield: float = Field(0.08, ge=0)
+
+
+class TrainingSettings(_Section):
+    """The training of one fold."""
+
+    epochs: int = Field(6, ge=1)
+    crops_per_epoch: int = Field(2400, ge=1)
+    batch_size: int = Field(8, ge=1)
+    learning_rate: float = Field(1.5e-3, gt=0)
+    weight_decay: float = Field(1e-2, ge=0)
+    ema_decay: float = Field(0.995, ge=0, lt=1)
+    type_shares: TypeShares = TypeShares()
+    validate_every_epochs: int = Field(2, ge=1)
+    patience: int = Field(3, ge=1)
+    seed: int = Field(0, ge=0)
+    workers: int = Field(0, ge=0)
+
+
+class PredictionSettings(_Section):
+    """How probabilities are made from images."""
+
+    tta: Literal["none", "flips", "d4", "d4-scales"] = "d4"
+    tile_px: int = Field(1024, ge=64, multiple_of=32)
+    overlap_px: int = Field(128, ge=0, multiple_of=32)
+
+
+class InstanceSettings(_Section):
+    """How probabilities are cut into nuclei."""
+
+    body_threshold: float = Field(0.45, gt=0, lt=1)
+    seed_threshold: float = Field(0.6, gt=0, lt=1)
+    min_seed_px: int = Field(5, ge=0)
+    min_area_px: int = Field(12, ge=0)
+
+
+class HardwareSettings(_Section):
+    """What the computation runs on."""
+
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    threads: int = Field(0, ge=0)  # 0: one a core
+
+
+class Settings(_Section):
+    """The settings of one run."""
+
+    folds: FoldSettings = FoldSettings()
+    network: NetworkSettings = NetworkSettings()
+    augment: AugmentSettings = AugmentSettings()
+    training: TrainingSettings = TrainingSettings()
+    prediction: PredictionSettings = PredictionSettings()
+    instances: InstanceSettings = InstanceSettings()
+    hardware: HardwareSettings = HardwareSettings()
+
+
+def load_settings(*paths: Path, overrides: Sequence[str] = ()) -> Settings:
+    """Resolve the settings of a run.
+
+    Parameters
+    ----------
+    *paths : Path
+        TOML files that name what differs from the defaults; a later one counts more.
+    overrides : sequence of str
+        ``section.key=value`` each, with the value as TOML writes it; a bare word is a string.
+
+    Raises
+    ------
+    InputError
+        For a file that cannot be read, an unknown key (with the keys that are allowed) or a value
+        out of range.
+
+    Examples
+    --------
+    >>> load_settings(overrides=["training.epochs=3"]).training.epochs
+    3
+    """
+    values: dict[str, Any] = {}
+    for path in paths:
+        tables = _read_toml(path)
+        parse_settings(tables, source=str(path))
+        _merge(values, tables)
+    for override in overrides:
+        _apply(values, override)
+    return parse_settings(values, source="--set")
+
+
+def _merge(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    for key, value in changes.items():
+        if isinstance(value, dict):
+            _merge(values.setdefault(key, {}), value)
+        else:
+            values[key] = value
+
+
+def parse_settings(values: Mapping[str, Any], *, source: str) -> Settings:
+    """Check settings given as nested tables; ``source`` names them in errors."""
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise InputError(f"{source}: {_explain(error)}") from None
+
+
+def write_settings(path: Path, settings: Settings) -> None:
+    """Write all resolved settings as TOML, defaults included."""
+    with replacing(path) as temporary:
+        temporary.write_text(tomli_w.dumps(settings.model_dump(exclude_none=True)))
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as a TOML file of settings ({error})") from None
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    name, equals, text = override.partition("=")
+    *sections, key = name.strip().split(".")
+    if not (equals and sections and all(sections) and key):
+        raise InputError(f"--set {override}: must read section.key=value, as training.epochs=3")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    for section in reversed(sections):
+        key, value = section, {key: value}
+    _merge(values, {key: value})
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors()[0]
+    place = [str(part) for part in first["loc"]]
+    name = ".".join(place)
+    if first["type"] != "extra_forbidden":
+        return f"{name} = {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}"
+    section: Any = Settings()
+    for part in place[:-1]:
+        section = getattr(section, part)
+    return f"unknown key {name}; allowed here: {', '.join(type(section).model_fields)}"

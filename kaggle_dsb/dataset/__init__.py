@@ -1,0 +1,1 @@
+"""The competition's files, from zips to samples and folds."""

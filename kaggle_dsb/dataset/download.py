@@ -1,0 +1,297 @@
+"""The competition's files, fetched once: resumed when broken off, checked, and written down.
+
+``downloads.json`` in the folder records where each file came from, its size and its SHA-256.
+"""
+
+import hashlib
+import http.client
+import json
+import shutil
+import time
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from kaggle_dsb.files import InputError, replacing
+
+BROAD_URL = "https://data.broadinstitute.org/bbbc/BBBC038"
+BROAD_FILES = (
+    "stage1_train.zip",
+    "stage1_train_labels.csv",
+    "stage1_test.zip",
+    "stage1_solution.csv",
+    "stage2_test_final.zip",
+    "stage2_solution_final.csv",
+)
+# The run lengths of the training masks are left out: the masks themselves say the same.
+KAGGLE_FILES = (
+    "stage1_train.zip",
+    "stage1_test.zip",
+    "stage1_sample_submission.csv.zip",
+    "stage1_solution.csv.zip",
+    "stage2_test_final.zip",
+    "stage2_sample_submission_final.csv.zip",
+)
+RECORD_FILE = "downloads.json"
+
+TRIES = 5
+BACKOFF_S = 2.0
+TIMEOUT_S = 60.0
+_CHUNK_BYTES = 1 << 20
+
+Progress = Callable[[int, int], None]
+Opener = Callable[[str], Any]
+"""Given a file's name, a context manager that gives a `Progress`."""
+
+
+class DownloadError(InputError):
+    """A file could not be fetched; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What has arrived of a file, beside the place where it will stand."""
+
+    path: Path
+
+    @property
+    def _mark(self) -> Path:
+        return self.path.with_suffix(".version")
+
+    def size(self) -> int:
+        return self.path.stat().st_size if self.path.exists() and self._mark.exists() else 0
+
+    def version(self) -> str:
+        return self._mark.read_text() if self._mark.exists() else ""
+
+    def begin(self, version: str) -> None:
+        self.path.unlink(missing_ok=True)
+        self._mark.unlink(missing_ok=True)
+        if version:
+            self._mark.write_text(version)
+
+    def finish(self, target: Path) -> None:
+        self.path.replace(target)
+        self._mark.unlink(missing_ok=True)
+
+
+def download_broad(
+    folder: Path, *, show: Opener, base_url: str = BROAD_URL, names: Iterable[str] = BROAD_FILES
+) -> list[str]:
+    """Download the competition's files from the Broad Institute, which asks for no account.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the files go; one that is there and whole is not fetched again.
+    show : callable
+        Opens a progress bar for a file's name; it counts bytes.
+    base_url : str
+    names : iterable of str
+
+    Returns
+    -------
+    list of str
+        The names of what was fetched.
+
+    Raises
+    ------
+    DownloadError
+        No network, no such file, too little disk, a file that broke off for good, or one that is
+        no more what it was when it was first downloaded.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    missing = find_missing(folder, names)
+    for name in missing:
+        url = f"{base_url}/{name}"
+        arrived = folder / f".{name}.new"
+        with show(name) as progress:
+            fetch_file(url, arrived, progress=progress)
+        _keep(arrived, folder / name, origin=base_url)
+    return missing
+
+
+def find_missing(folder: Path, names: Iterable[str]) -> list[str]:
+    """Name the files that are not there or not whole.
+
+    Notes
+    -----
+    A recorded file must have its recorded hash; a zip without a record, put there by hand, must
+    pass its own checksums.
+    """
+    record = _read_record(folder)
+    return [name for name in names if not _is_whole(folder / name, record.get(name))]
+
+
+def fetch_file(url: str, path: Path, *, progress: Progress) -> None:
+    """Download one file, going on where an earlier try broke off.
+
+    Parameters
+    ----------
+    url : str
+    path : Path
+        Once the whole file is there. Until then ``<path>.part`` holds what has arrived, and the
+        server is asked for the rest of it only while the file there is the same.
+    progress : callable
+        Called with the numbers of bytes that are there and that there will be.
+
+    Raises
+    ------
+    DownloadError
+    """
+    part = _Part(path.with_name(f"{path.name}.part"))
+    for attempt in range(1, TRIES + 1):
+        try:
+            expected = _fetch_rest(url, part, progress)
+        except urllib.error.HTTPError as error:
+            if error.code < 500 and error.code not in (416, 429):
+                raise DownloadError(f"{url}: HTTP {error.code} {error.reason}") from None
+            fault = f"HTTP {error.code} {error.reason}"
+            if error.code == 416:
+                part.begin("")
+        except urllib.error.URLError as error:
+            raise DownloadError(
+                f"{url}: no network connection ({error.reason}); check that it can be reached from "
+                "here, or get the files elsewhere and put them in the data folder"
+            ) from None
+        except (ConnectionError, TimeoutError, http.client.HTTPException) as error:
+            fault = f"{type(error).__name__}"
+        else:
+            if part.path.stat().st_size == expected:
+                part.finish(path)
+                return
+            fault = f"{part.path.stat().st_size} of {expected} bytes"
+        if attempt < TRIES:
+            time.sleep(BACKOFF_S * 2 ** (attempt - 1))
+    raise DownloadError(
+        f"{url}: the download broke off {TRIES} times ({fault}); what has arrived is kept, run the "
+        "same command again to go on"
+    )
+
+
+def _fetch_rest(url: str, part: _Part, progress: Progress) -> int:
+    """Add what is missing, and give the size of the whole file."""
+    request = urllib.request.Request(url)
+    if part.size():
+        request.add_header("Range", f"bytes={part.size()}-")
+        request.add_header("If-Range", part.version())
+    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as reply:
+        if reply.status != http.HTTPStatus.PARTIAL_CONTENT:
+            part.begin(reply.headers.get("ETag") or reply.headers.get("Last-Modified") or "")
+        length = reply.headers.get("Content-Length")
+        if length is None:
+            raise DownloadError(f"{url}: the server does not say how large the file is")
+        there = part.size()
+        expected = there + int(length)
+        require_space(part.path.parent, int(length))
+        with part.path.open("ab") as file:
+            while chunk := reply.read(_CHUNK_BYTES):
+                file.write(chunk)
+                there += len(chunk)
+                progress(there, expected)
+    return expected
+
+
+def require_space(folder: Path, needed_bytes: int) -> None:
+    """Raise ``DownloadError`` unless the disk of a folder has room for so many bytes."""
+    free_bytes = shutil.disk_usage(folder).free
+    if free_bytes < needed_bytes:
+        raise DownloadError(
+            f"{folder}: not enough disk space: {needed_bytes / 1e6:.0f} MB are needed and "
+            f"{free_bytes / 1e6:.0f} MB are free; make room, or name another folder"
+        )
+
+
+def unpack_competition(packed: Path, folder: Path) -> list[str]:
+    """Take the zips that are needed out of the zip that Kaggle serves.
+
+    Parameters
+    ----------
+    packed : Path
+        ``data-science-bowl-2018.zip``.
+    folder : Path
+        Where they go.
+
+    Returns
+    -------
+    list of str
+        Their names.
+
+    Raises
+    ------
+    DownloadError
+        When it is damaged or holds other things than expected.
+    """
+    try:
+        with zipfile.ZipFile(packed) as outer:
+            entries = {PurePosixPath(info.filename).name: info for info in outer.infolist()}
+            lacking = [name for name in KAGGLE_FILES[:2] if name not in entries]
+            if lacking:
+                raise DownloadError(
+                    f"{packed}: holds no {lacking[0]}; it holds {', '.join(sorted(entries)[:5])}"
+                )
+            names = [name for name in KAGGLE_FILES if name in entries]
+            for name in names:
+                scratch = folder / f".{name}.new"
+                with outer.open(entries[name]) as inner, scratch.open("wb") as plain:
+                    shutil.copyfileobj(inner, plain, _CHUNK_BYTES)
+                _keep(scratch, folder / name, origin=packed.name)
+    except (zipfile.BadZipFile, EOFError) as error:
+        packed.unlink()
+        raise DownloadError(
+            f"{packed.name}: arrived damaged ({error}) and was deleted; run the same command again"
+        ) from None
+    return names
+
+
+def _keep(arrived: Path, target: Path, *, origin: str) -> None:
+    """Move a file into place unless it differs from what first came from there."""
+    record = _read_record(target.parent)
+    digest = _hash(arrived)
+    entry = {"from": origin, "bytes": arrived.stat().st_size, "sha256": digest}
+    first = record.get(target.name)
+    if first and first["from"] == origin and first["sha256"] != digest:
+        arrived.unlink()
+        raise DownloadError(
+            f"{target.name}: differs from its first download from {origin} (SHA-256 "
+            f"{digest[:12]}…, not {first['sha256'][:12]}…); if the new one is right, take "
+            f"its entry out of {target.parent / RECORD_FILE}"
+        )
+    arrived.replace(target)
+    with replacing(target.parent / RECORD_FILE) as temporary:
+        temporary.write_text(json.dumps(record | {target.name: entry}, indent=2) + "\n")
+
+
+def _read_record(folder: Path) -> dict[str, dict[str, Any]]:
+    path = folder / RECORD_FILE
+    if not path.exists():
+        return {}
+    try:
+        return dict(json.loads(path.read_text()))
+    except ValueError as error:
+        raise InputError(f"{path}: is no JSON ({error}); delete it to start anew") from None
+
+
+def _is_whole(path: Path, entry: dict[str, Any] | None) -> bool:
+    if not path.exists():
+        return False
+    if entry:
+        return bool(path.stat().st_size == entry["bytes"] and _hash(path) == entry["sha256"])
+    return path.suffix == ".zip" and _passes_checksums(path)
+
+
+def _passes_checksums(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as packed:
+            return packed.testzip() is None
+    except (zipfile.BadZipFile, EOFError):
+        return False
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,327 @@
+"""A source of any form to a cache of plain PNG files, checked once and then quick to load."""
+
+import csv
+import hashlib
+import json
+import shutil
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from kaggle_dsb.competition.labels import LARGEST_LABEL_ON_DISK, number_pixels, write_labels
+from kaggle_dsb.dataset.archive import ACCEPTED_FORMS, Archive, DataFaults, Picture, list_files
+from kaggle_dsb.dataset.pixels import IMAGE_SUFFIXES, decode_mask, decode_rgb
+from kaggle_dsb.files import InputError
+
+FINGERPRINT_FILE = "source.json"
+INDEX_FILE = "index.csv"
+INDEX_COLUMNS = ("ImageId", "height", "width", "nuclei")
+
+_FORMAT = 1  # raise it when the layout of the cache changes: older caches are then built anew
+_WORKERS = 2
+_LEFTOVER_AGE_S = 3600
+_SOURCE_SUFFIXES = (*IMAGE_SUFFIXES, ".zip", ".csv")
+
+Progress = Callable[[int, int], None]
+Row = tuple[str, int, int, int | None]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What `prepare` left in the cache.
+
+    Attributes
+    ----------
+    cache : Path
+    images, nuclei : dict of str to int
+        Counts by set; a set without masks has 0 nuclei.
+    warnings : tuple of str
+        A line each, for what is odd in the source but does not stand in the way.
+    is_new : bool
+        False when the cache already held this source and nothing was written.
+    """
+
+    cache: Path
+    images: dict[str, int]
+    nuclei: dict[str, int]
+    warnings: tuple[str, ...]
+    is_new: bool
+
+
+@dataclass
+class _Outcome:
+    """What became of one picture: a row of the index, or faults."""
+
+    row: Row | None = None
+    faults: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def prepare(
+    source: Path, cache: Path, *, progress: Progress | None = None, limit: int | None = None
+) -> Prepared:
+    """Check a source and write its images and labels to a cache.
+
+    Parameters
+    ----------
+    source : Path
+        The competition's files in any form, or a folder of one's own images; see
+        `kaggle_dsb.dataset.archive.ACCEPTED_FORMS`. Only read.
+    cache : Path
+        A folder that is empty, does not exist yet, or is an earlier cache. It gets, for each set,
+        ``SET/images/ID.png`` (RGB), ``SET/labels/ID.png`` (uint16, where there are masks) and
+        ``SET/index.csv``, then the competition's CSV files and ``source.json``.
+    progress : callable, optional
+        Called with the numbers of images done and of all images.
+    limit : int, optional
+        Take only so many images of each set, the first by id.
+
+    Raises
+    ------
+    DataFaults
+        The source is unusable; every fault is told at once and the cache stays as it was.
+    InputError
+        The cache cannot be put there.
+
+    Notes
+    -----
+    A second call on an unchanged source (names, sizes and times of its files, and ``limit``)
+    returns at once. The cache is written under another name and moved into place when it is whole.
+
+    Pixels that two masks claim go to the mask first by name, and a mask left without a pixel is no
+    nucleus.
+    """
+    source, cache = source.expanduser(), cache.expanduser().resolve()
+    _check_places(source, cache)
+    fingerprint = _take_fingerprint(source, cache, limit)
+    known = _read_prepared(cache, fingerprint)
+    if known:
+        return known
+    with _building(cache) as build:
+        rows, warnings = _build(source, build, cache=cache, progress=progress, limit=limit)
+        images = {name: len(set_rows) for name, set_rows in rows.items()}
+        nuclei = {name: sum(row[3] or 0 for row in set_rows) for name, set_rows in rows.items()}
+        prepared = Prepared(cache, images, nuclei, tuple(warnings), is_new=True)
+        _write_fingerprint(build, fingerprint, prepared)
+    return prepared
+
+
+def _check_places(source: Path, cache: Path) -> None:
+    if not source.exists():
+        raise DataFaults([f"{source}: no such file or folder; accepted are {ACCEPTED_FORMS}"])
+    if source.resolve().is_relative_to(cache):
+        raise InputError(f"{cache}: the cache would replace its source {source}; name another")
+    if cache.is_file():
+        raise InputError(f"{cache}: is a file; the cache needs a folder")
+    if cache.is_dir() and any(cache.iterdir()) and not (cache / FINGERPRINT_FILE).is_file():
+        raise InputError(f"{cache}: holds files that are no cache; name a new or an empty folder")
+
+
+def _take_fingerprint(source: Path, cache: Path, limit: int | None) -> dict[str, Any]:
+    paths = [source] if source.is_file() else list_files(source, skipped=cache)
+    digest, n_files, n_bytes = hashlib.sha256(), 0, 0
+    for path in paths:
+        if path.suffix.lower() in _SOURCE_SUFFIXES or path == source:
+            status = path.stat()
+            name = path.relative_to(source.parent).as_posix()
+            digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+            n_files, n_bytes = n_files + 1, n_bytes + status.st_size
+    return {
+        "format": _FORMAT,
+        "limit": limit,
+        "files": n_files,
+        "bytes": n_bytes,
+        "names_sizes_times_sha256": digest.hexdigest(),
+    }
+
+
+def _read_prepared(cache: Path, fingerprint: dict[str, Any]) -> Prepared | None:
+    try:
+        stored = json.loads((cache / FINGERPRINT_FILE).read_text())
+        if stored["fingerprint"] != fingerprint:
+            return None
+        warnings = tuple(stored["warnings"])
+        return Prepared(cache, stored["images"], stored["nuclei"], warnings, is_new=False)
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _write_fingerprint(build: Path, fingerprint: dict[str, Any], prepared: Prepared) -> None:
+    counts = asdict(prepared)
+    stored = {"fingerprint": fingerprint} | {
+        key: counts[key] for key in ("images", "nuclei", "warnings")
+    }
+    (build / FINGERPRINT_FILE).write_text(json.dumps(stored, indent=1) + "\n")
+
+
+@contextmanager
+def _building(cache: Path) -> Iterator[Path]:
+    """Give a folder beside the cache that becomes the cache once the block has succeeded."""
+    prefix = f".{cache.name}-building-"
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in cache.parent.glob(prefix + "*"):
+        # A younger one may belong to another process at work.
+        if time.time() - leftover.stat().st_mtime > _LEFTOVER_AGE_S:
+            shutil.rmtree(leftover, ignore_errors=True)
+    outer = Path(tempfile.mkdtemp(prefix=prefix, dir=cache.parent))
+    try:
+        build = outer / "cache"
+        build.mkdir()
+        yield build
+        if cache.exists():
+            cache.rename(outer / "old")
+        build.rename(cache)
+    finally:
+        shutil.rmtree(outer, ignore_errors=True)
+
+
+def _build(
+    source: Path, build: Path, *, cache: Path, progress: Progress | None, limit: int | None
+) -> tuple[dict[str, list[Row]], list[str]]:
+    scratch = build.parent / "scratch"
+    scratch.mkdir()
+    rows: dict[str, list[Row]] = defaultdict(list)
+    with Archive(source, scratch, skipped=cache) as archive:
+        contents = archive.find_contents()
+        faults, warnings = contents.faults, contents.warnings
+        pictures = _limit(contents.pictures, limit)
+        outcomes = _convert_all(pictures, build, progress)
+        for picture, outcome in zip(pictures, outcomes, strict=True):
+            faults += outcome.faults
+            warnings += outcome.warnings
+            if outcome.row:
+                rows[picture.set_name].append(outcome.row)
+        for name, entry in contents.tables.items():
+            try:
+                (build / name).write_bytes(entry.read())
+            except InputError as error:
+                faults.append(f"{entry}: {error}")
+    if faults:
+        raise DataFaults(faults)
+    for name, set_rows in rows.items():
+        _write_index(build / name / INDEX_FILE, set_rows)
+    return rows, warnings
+
+
+def _limit(pictures: list[Picture], limit: int | None) -> list[Picture]:
+    taken: Counter[str] = Counter()
+    kept = []
+    for picture in pictures:
+        taken[picture.set_name] += 1
+        if limit is None or taken[picture.set_name] <= limit:
+            kept.append(picture)
+    return kept
+
+
+def _convert_all(
+    pictures: list[Picture], build: Path, progress: Progress | None
+) -> Iterator[_Outcome]:
+    sets_with_masks = {picture.set_name for picture in pictures if picture.masks}
+    for name in {picture.set_name for picture in pictures}:
+        (build / name / "images").mkdir(parents=True)
+        if name in sets_with_masks:
+            (build / name / "labels").mkdir()
+    # Threads are enough: inflating, decoding and encoding all run outside Python's lock.
+    pool = ThreadPoolExecutor(_WORKERS)
+    try:
+        outcomes = pool.map(lambda picture: _convert(picture, build), pictures)
+        for done, (picture, outcome) in enumerate(zip(pictures, outcomes, strict=True), start=1):
+            if not picture.masks and picture.set_name in sets_with_masks:
+                outcome.warnings.append(
+                    f"{picture.set_name}/{picture.id}: has no masks, unlike others of its set; "
+                    "it gets no labels"
+                )
+            if progress:
+                progress(done, len(pictures))
+            yield outcome
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _convert(picture: Picture, build: Path) -> _Outcome:
+    outcome = _Outcome()
+    shape = _convert_image(picture, build, outcome)
+    if shape is None:
+        return outcome
+    nuclei = _convert_masks(picture, shape, build, outcome) if picture.masks else None
+    if not outcome.faults:
+        outcome.row = (picture.id, *shape, nuclei)
+    return outcome
+
+
+def _convert_image(picture: Picture, build: Path, outcome: _Outcome) -> tuple[int, int] | None:
+    if len(picture.images) != 1:
+        return None  # the archive has told this fault
+    entry = picture.images[0]
+    try:
+        image = decode_rgb(entry.read())
+    except InputError as error:
+        outcome.faults.append(f"{entry}: {error}")
+        return None
+    path = build / picture.set_name / "images" / f"{picture.id}.png"
+    _, encoded = cv2.imencode(".png", image[..., ::-1])
+    path.write_bytes(encoded.tobytes())
+    return image.shape[0], image.shape[1]
+
+
+def _convert_masks(picture: Picture, shape: tuple[int, int], build: Path, outcome: _Outcome) -> int:
+    claimed: Counter[str] = Counter()
+    labels = number_pixels(_read_masks(picture, shape, outcome, claimed), shape)
+    count = int(labels.max())
+    shown = f"{picture.set_name}/{picture.id}"
+    overlap_px = claimed["pixels"] - int(np.count_nonzero(labels))
+    if overlap_px:
+        outcome.warnings.append(
+            f"{shown}: masks overlap in {overlap_px} px; the mask first by name keeps them"
+        )
+    if count < claimed["masks"]:
+        outcome.warnings.append(
+            f"{shown}: {claimed['masks'] - count} of {claimed['masks']} masks lie wholly under "
+            "others and count as no nucleus"
+        )
+    if count > LARGEST_LABEL_ON_DISK:
+        outcome.faults.append(f"{shown}: {count} masks; {LARGEST_LABEL_ON_DISK} is the most")
+    elif not outcome.faults:
+        write_labels(build / picture.set_name / "labels" / f"{picture.id}.png", labels)
+    return count
+
+
+def _read_masks(
+    picture: Picture, shape: tuple[int, int], outcome: _Outcome, claimed: Counter[str]
+) -> Iterator[NDArray[np.intp]]:
+    """Give the flat pixels of one mask at a time, so that memory never holds two masks."""
+    for entry in sorted(picture.masks, key=lambda entry: entry.path.name):
+        try:
+            mask = decode_mask(entry.read())
+        except InputError as error:
+            outcome.faults.append(f"{entry}: {error}")
+            continue
+        if mask.shape != shape:
+            outcome.faults.append(
+                f"{entry}: is {mask.shape[0]} x {mask.shape[1]} pixels; "
+                f"its image is {shape[0]} x {shape[1]}"
+            )
+            continue
+        pixels = np.flatnonzero(mask)
+        if not pixels.size:
+            outcome.warnings.append(f"{entry}: is empty; it counts as no nucleus")
+            continue
+        claimed.update(masks=1, pixels=pixels.size)
+        yield pixels
+
+
+def _write_index(path: Path, rows: list[Row]) -> None:
+    with path.open("w", newline="") as handle:
+        writer = csv.writer(handle, lineterminator="\n")
+        writer.writerow(INDEX_COLUMNS)
+        writer.writerows(rows)

@@ -1,0 +1,178 @@
+"""The prepared cache as arrays: images, and the labels of their nuclei."""
+
+import csv
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from kaggle_dsb.dataset.prepare import INDEX_COLUMNS, INDEX_FILE
+from kaggle_dsb.files import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """An image and, where it is known, the truth about it.
+
+    Attributes
+    ----------
+    id : str
+    image : (H, W, 3) uint8
+        RGB.
+    labels : (H, W) int32, or None
+        0 background, 1..N without gaps; None where the data came without masks.
+    """
+
+    id: str
+    image: NDArray[np.uint8]
+    labels: NDArray[np.int32] | None
+
+
+@dataclass(frozen=True)
+class SetSummary:
+    """A set at a glance.
+
+    Attributes
+    ----------
+    name : str
+    images, nuclei : int
+        Nuclei is 0 for a set without masks.
+    sizes : dict of (H, W) to int
+        How many images have each size, the commonest first.
+    types : dict of str to int
+        How many images are of each type; empty when no classifier was given.
+    """
+
+    name: str
+    images: int
+    nuclei: int
+    sizes: dict[tuple[int, int], int]
+    types: dict[str, int]
+
+
+@dataclass(frozen=True)
+class _Row:
+    id: str
+    size: tuple[int, int]
+    nuclei: int | None
+
+
+def list_sets(cache: Path) -> dict[str, int]:
+    """Give the sets of a cache and how many images each holds.
+
+    Raises
+    ------
+    InputError
+        The folder is no cache.
+    """
+    names = _find_sets(cache)
+    if not names:
+        raise InputError(f"{cache}: holds no prepared data; prepare the data first")
+    return {name: len(_read_index(cache, name)) for name in names}
+
+
+def sizes(cache: Path, set_name: str) -> dict[str, tuple[int, int]]:
+    """Give (H, W) of every image of a set by its id, without decoding any."""
+    return {row.id: row.size for row in _read_index(cache, set_name)}
+
+
+def load_samples(cache: Path, set_name: str, *, limit: int | None = None) -> list[Sample]:
+    """Load a set into memory, ordered by id.
+
+    Parameters
+    ----------
+    cache : Path
+        As `kaggle_dsb.dataset.prepare.prepare` wrote it.
+    set_name : str
+        One of `list_sets`.
+    limit : int, optional
+        Load only the first so many.
+
+    Raises
+    ------
+    InputError
+        There is no such cache or set, or a file of it is gone or damaged.
+    """
+    return [_load(cache / set_name, row) for row in _read_index(cache, set_name)[:limit]]
+
+
+def describe(
+    cache: Path, classify: Callable[[NDArray[np.uint8]], str] | None = None
+) -> list[SetSummary]:
+    """Summarise every set of a cache.
+
+    Parameters
+    ----------
+    cache : Path
+    classify : callable, optional
+        Gives the type of an image; with it every image is decoded, without it none.
+    """
+    return [_summarise(cache, name, classify) for name in list_sets(cache)]
+
+
+def _summarise(
+    cache: Path, name: str, classify: Callable[[NDArray[np.uint8]], str] | None
+) -> SetSummary:
+    rows = _read_index(cache, name)
+    types: Counter[str] = Counter()
+    if classify:
+        types.update(classify(_load_image(cache / name, row)) for row in rows)
+    return SetSummary(
+        name=name,
+        images=len(rows),
+        nuclei=sum(row.nuclei or 0 for row in rows),
+        sizes=dict(Counter(row.size for row in rows).most_common()),
+        types=dict(types.most_common()),
+    )
+
+
+def _find_sets(cache: Path) -> list[str]:
+    return sorted(index.parent.name for index in cache.glob(f"*/{INDEX_FILE}"))
+
+
+def _read_index(cache: Path, set_name: str) -> list[_Row]:
+    path = cache / set_name / INDEX_FILE
+    if not path.is_file():
+        known = _find_sets(cache)
+        if not known:
+            raise InputError(f"{cache}: holds no prepared data; prepare the data first")
+        raise InputError(f"{cache}: holds no set {set_name!r}; it holds {', '.join(known)}")
+    with path.open(newline="") as handle:
+        header, *lines = list(csv.reader(handle)) or [[]]
+    if tuple(header) != INDEX_COLUMNS:
+        raise InputError(f"{path}: columns {header}; they should be {list(INDEX_COLUMNS)}")
+    return [
+        _Row(image_id, (int(height), int(width)), int(nuclei) if nuclei else None)
+        for image_id, height, width, nuclei in lines
+    ]
+
+
+def _load(folder: Path, row: _Row) -> Sample:
+    image = _load_image(folder, row)
+    if row.nuclei is None:
+        return Sample(row.id, image, None)
+    labels = _read_png(folder / "labels" / f"{row.id}.png", row, cv2.IMREAD_UNCHANGED)
+    return Sample(row.id, image, labels.astype(np.int32))
+
+
+def _load_image(folder: Path, row: _Row) -> NDArray[np.uint8]:
+    bgr = _read_png(folder / "images" / f"{row.id}.png", row, cv2.IMREAD_COLOR)
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+
+
+def _read_png(path: Path, row: _Row, flags: int) -> NDArray[Any]:
+    try:
+        decoded = cv2.imdecode(np.fromfile(path, np.uint8), flags)
+    except (OSError, cv2.error):
+        decoded = None
+    if decoded is None or decoded.shape[:2] != row.size:
+        raise InputError(
+            f"{path}: is missing or is no image of {row.size[0]} x {row.size[1]} pixels; "
+            "delete the cache and prepare the data anew"
+        )
+    return decoded

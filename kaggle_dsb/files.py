@@ -1,0 +1,43 @@
+"""What every stage needs of the file system: one error for bad input, one safe way to write."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class InputError(ValueError):
+    """What a user gave cannot be used.
+
+    The message is one line that names the file, the value and what would be right; the command
+    line prints it without a traceback.
+    """
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path`` that takes its place once the block has succeeded.
+
+    Whatever ends the block early (an error, a full disk, Ctrl+C) leaves the old file as it was and
+    nothing half-written beside it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> target = Path(tempfile.mkdtemp()) / "score.json"
+    >>> with replacing(target) as temporary:
+    ...     _ = temporary.write_text("{}")
+    >>> target.read_text()
+    '{}'
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,53 @@
+"""Cut probabilities into nuclei: seeds from body and border, flooded back to the full mask."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage.segmentation import watershed
+
+from kaggle_dsb.competition.labels import relabel
+
+
+def split_nuclei(
+    probability: NDArray[np.float32],
+    *,
+    body_threshold: float,
+    seed_threshold: float,
+    min_seed_px: int,
+    min_area_px: int,
+) -> NDArray[np.int32]:
+    """Cut a probability map into nuclei.
+
+    Parameters
+    ----------
+    probability : (2, H, W) float32, in [0, 1]
+        Body and touching border.
+    body_threshold : float
+        A pixel belongs to some nucleus where its body probability is above this.
+    seed_threshold : float
+        A seed is a connected region where ``body * (1 - border)`` is above this.
+    min_seed_px, min_area_px : int
+        Smaller seeds, and nuclei that end up smaller, are dropped.
+
+    Returns
+    -------
+    labels : (H, W) int32
+
+    Notes
+    -----
+    The flood climbs down ``body * (1 - border)``, so that two nuclei meet on the border between
+    them, and ends where the body does: a seed keeps none of the pixels that made it smaller than
+    its nucleus. A part of the mask that holds no seed is dropped with it.
+    """
+    body, border = probability
+    interior = body * (1 - border)
+    seeds = _drop_small(ndimage.label(interior > seed_threshold)[0], min_seed_px)
+    mask = (body > body_threshold) | (seeds > 0)
+    labels = watershed(-interior, seeds, mask=mask)
+    return relabel(_drop_small(labels, min_area_px))
+
+
+def _drop_small(labels: NDArray[np.int32], min_px: int) -> NDArray[np.int32]:
+    area = np.bincount(labels.ravel())
+    area[0] = min_px
+    return np.where((area >= min_px)[labels], labels, 0).astype(np.int32)

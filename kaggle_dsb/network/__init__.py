@@ -1,0 +1,1 @@
+"""The U-Nets: targets, augmentation, training, prediction."""

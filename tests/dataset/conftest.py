@@ -1,0 +1,62 @@
+"""Small data sets in the competition's layout, written where a test wants them."""
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+Picture = tuple[NDArray[np.uint8], list[NDArray[np.uint8]]]
+
+
+def encode_png(image: NDArray[np.generic]) -> bytes:
+    return cv2.imencode(".png", image)[1].tobytes()
+
+
+@pytest.fixture
+def png() -> Callable[[NDArray[np.generic]], bytes]:
+    return encode_png
+
+
+@pytest.fixture
+def write_set() -> Callable[..., Path]:
+    """Write ``ID/images/ID.png`` and ``ID/masks/K.png`` for each picture."""
+
+    def write(folder: Path, pictures: dict[str, Picture]) -> Path:
+        for image_id, (image, masks) in pictures.items():
+            (folder / image_id / "images").mkdir(parents=True)
+            (folder / image_id / "images" / f"{image_id}.png").write_bytes(encode_png(image))
+            if masks:
+                (folder / image_id / "masks").mkdir()
+            for number, mask in enumerate(masks):
+                path = folder / image_id / "masks" / f"m{number}.png"
+                path.write_bytes(encode_png(mask))
+        return folder
+
+    return write
+
+
+@pytest.fixture
+def pictures() -> dict[str, Picture]:
+    """Two images of 4 x 6 pixels: ``a`` with two nuclei that share a pixel, ``b`` with one."""
+    image = np.arange(4 * 6 * 4, dtype=np.uint8).reshape(4, 6, 4)
+    first, second, third = (np.zeros((4, 6), np.uint8) for _ in range(3))
+    first[:2, :3] = 255
+    second[1:3, 2:5] = 255
+    third[3, 5] = 255
+    return {"a": (image, [first, second]), "b": (image + 1, [third])}
+
+
+@pytest.fixture
+def zip_folder() -> Callable[[Path, Path], Path]:
+    def pack(folder: Path, target: Path) -> Path:
+        with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as packed:
+            for path in sorted(folder.rglob("*")):
+                if path.is_file():
+                    packed.write(path, path.relative_to(folder))
+        return target
+
+    return pack

@@ -1,0 +1,163 @@
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kaggle_dsb.dataset.archive import ACCEPTED_FORMS, Archive, Contents, DataFaults
+
+
+@pytest.fixture
+def find(tmp_path: Path) -> Callable[[Path], Contents]:
+    def find_contents(source: Path) -> Contents:
+        scratch = tmp_path / "scratch"
+        scratch.mkdir()
+        with Archive(source, scratch) as archive:
+            return archive.find_contents()
+
+    return find_contents
+
+
+def places(contents: Contents) -> list[tuple[str, str, int, int]]:
+    return [(p.set_name, p.id, len(p.images), len(p.masks)) for p in contents.pictures]
+
+
+def touch(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+    return folder
+
+
+def make_zip(path: Path, *names: str) -> Path:
+    with zipfile.ZipFile(path, "w") as packed:
+        for name in names:
+            packed.writestr(name, b"x")
+    return path
+
+
+def test_unpacked_folders_are_found_by_their_names(tmp_path: Path, find: Callable) -> None:
+    source = touch(
+        tmp_path / "data",
+        "stage1_train/a/images/a.png",
+        "stage1_train/a/masks/1.png",
+        "stage1_train/a/masks/2.png",
+        "stage1_test/b/images/b.png",
+        "stage1_solution.csv",
+        "notes.csv",
+    )
+    contents = find(source)
+    assert places(contents) == [("stage1_test", "b", 1, 0), ("stage1_train", "a", 1, 2)]
+    assert list(contents.tables) == ["stage1_solution.csv"]
+    assert contents.faults == contents.warnings == []
+
+
+def test_a_set_given_directly_takes_the_name_of_its_folder(tmp_path: Path, find: Callable) -> None:
+    contents = find(touch(tmp_path / "stage1_test", "b/images/b.png"))
+    assert places(contents) == [("stage1_test", "b", 1, 0)]
+
+
+def test_ids_in_a_folder_of_another_name_are_ones_own_images(
+    tmp_path: Path, find: Callable
+) -> None:
+    contents = find(touch(tmp_path / "mine", "train/b/images/b.tif", "train/b/masks/1.png"))
+    assert places(contents) == [("images", "b", 1, 1)]
+
+
+def test_a_flat_folder_is_ones_own_images(tmp_path: Path, find: Callable) -> None:
+    contents = find(touch(tmp_path / "mine", "x.png", "y.TIF", "z.jpeg", "read.me", "deep/w.png"))
+    assert places(contents) == [("images", name, 1, 0) for name in "xyz"]
+
+
+def test_loose_pictures_beside_the_competitions_folders_are_left_out(
+    tmp_path: Path, find: Callable
+) -> None:
+    contents = find(touch(tmp_path / "data", "stage1_test/b/images/b.png", "screenshot.png"))
+    assert places(contents) == [("stage1_test", "b", 1, 0)]
+
+
+def test_a_zip_inside_the_zip_is_read(tmp_path: Path, find: Callable) -> None:
+    inner = make_zip(tmp_path / "stage1_test.zip", "b/images/b.png")
+    table = make_zip(tmp_path / "t.zip", "stage1_solution.csv")
+    outer = tmp_path / "data-science-bowl-2018.zip"
+    with zipfile.ZipFile(outer, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.write(inner, "stage1_test.zip")
+        packed.write(table, "stage1_solution.csv.zip")
+    contents = find(outer)
+    assert places(contents) == [("stage1_test", "b", 1, 0)]
+    assert str(contents.pictures[0].images[0]) == (
+        "data-science-bowl-2018.zip/stage1_test.zip/b/images/b.png"
+    )
+    assert list(contents.tables) == ["stage1_solution.csv"]
+
+
+def test_a_zipped_folder_of_images_is_ones_own_images(tmp_path: Path, find: Callable) -> None:
+    contents = find(make_zip(tmp_path / "pictures.zip", "pictures/x.png", "pictures/y.jpg"))
+    assert places(contents) == [("images", "x", 1, 0), ("images", "y", 1, 0)]
+
+
+def test_what_systems_leave_is_ignored(tmp_path: Path, find: Callable) -> None:
+    names = "b/images/b.png", "__MACOSX/b/images/._b.png", "b/images/.DS_Store", "b/masks/._1.png"
+    touch(tmp_path / "data", *(f"stage1_test/{name}" for name in names))
+    make_zip(tmp_path / "data" / "stage1_train.zip", *names)
+    assert places(find(tmp_path / "data")) == [
+        ("stage1_test", "b", 1, 0),
+        ("stage1_train", "b", 1, 0),
+    ]
+
+
+def test_a_folder_stands_before_the_zip_it_came_from(tmp_path: Path, find: Callable) -> None:
+    source = touch(tmp_path / "data", "stage1_test/b/images/b.png")
+    make_zip(source / "stage1_test.zip", "b/images/b.png", "c/images/c.png")
+    contents = find(source)
+    assert places(contents) == [("stage1_test", "b", 1, 0)]
+    assert contents.warnings == [
+        "stage1_test: found in a folder and stage1_test.zip; the folder is used"
+    ]
+
+
+@pytest.mark.parametrize("name", ["../evil.png", "a/../../evil.png", "/etc/evil", "..\\evil.png"])
+def test_a_name_outside_the_zip_is_a_fault(tmp_path: Path, find: Callable, name: str) -> None:
+    contents = find(make_zip(tmp_path / "stage1_test.zip", "b/images/b.png", name))
+    assert contents.faults == [
+        f"stage1_test.zip: {name!r} lies outside the zip's own folder; "
+        "names in a zip are relative and hold no '..'"
+    ]
+
+
+@pytest.mark.parametrize("keep", [0, 10, -5])
+def test_a_zip_cut_short_is_a_fault(tmp_path: Path, find: Callable, keep: int) -> None:
+    path = make_zip(tmp_path / "stage1_test.zip", "b/images/b.png")
+    path.write_bytes(path.read_bytes()[:keep])
+    assert find(path).faults == ["stage1_test.zip: is no zip or was cut short; get the file again"]
+
+
+def test_masks_without_their_image_are_a_fault(tmp_path: Path, find: Callable) -> None:
+    contents = find(touch(tmp_path / "stage1_train", "a/masks/1.png"))
+    assert contents.faults == [
+        "stage1_train/a: has masks but no image; a/images/a.png should be beside them"
+    ]
+
+
+def test_one_id_for_two_files_is_a_fault(tmp_path: Path, find: Callable) -> None:
+    contents = find(touch(tmp_path / "mine", "a.png", "a.tif"))
+    assert contents.faults == ["images/a: the id stands twice, for a.png and a.tif; keep one"]
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_mask_twice_in_a_zip_is_a_fault(tmp_path: Path, find: Callable) -> None:
+    path = tmp_path / "stage1_train.zip"
+    contents = find(make_zip(path, "a/images/a.png", "a/masks/1.png", "a/masks/1.png"))
+    assert contents.faults == ["stage1_train.zip/a/masks/1.png: stands twice in its zip; keep one"]
+
+
+def test_a_source_without_images_names_the_forms_that_are_accepted(
+    tmp_path: Path, find: Callable
+) -> None:
+    source = touch(tmp_path / "data", "notes.txt")
+    assert find(source).faults == [f"{source}: holds no images; accepted are {ACCEPTED_FORMS}"]
+
+
+def test_one_fault_is_one_line_and_several_are_counted() -> None:
+    assert str(DataFaults(["a"])) == "a"
+    assert str(DataFaults(["a", "b"])) == "2 faults in the data:\na\nb"

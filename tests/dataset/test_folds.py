@@ -1,0 +1,160 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from kaggle_dsb.dataset.demo import make_image
+from kaggle_dsb.dataset.folds import (
+    Neighbours,
+    find_neighbours,
+    group_images,
+    mosaic_layout,
+    read_folds,
+    split_folds,
+    write_folds,
+)
+from kaggle_dsb.files import InputError
+
+
+def quarters(image, name):
+    """Cut the even-sided part of an image into four crops that lie side by side."""
+    height, width = image.shape[0] // 2, image.shape[1] // 2
+    return {
+        f"{name}{row}{column}": image[
+            row * height : (row + 1) * height, column * width : (column + 1) * width
+        ]
+        for row in (0, 1)
+        for column in (0, 1)
+    }
+
+
+@pytest.fixture(scope="module")
+def slides():
+    """Three pictures of different looks, each cut into four crops of one size."""
+    images = {}
+    for name, look, ground in (("a", 0, 0), ("b", 3, 12), ("c", 4, 0)):
+        picture = np.maximum(make_image(look, look=look)[0], 20) + np.uint8(ground)
+        images |= quarters(np.tile(picture, (3, 3, 1))[:256, :256], name)
+    return images
+
+
+def test_crops_of_one_slide_are_found_to_continue_one_another(slides):
+    pairs = {(p.first, p.second, p.direction) for p in find_neighbours(slides)}
+    for name in "abc":
+        assert (f"{name}00", f"{name}01", "right") in pairs or (
+            f"{name}00",
+            f"{name}10",
+            "below",
+        ) in pairs
+    assert all(first[0] == second[0] for first, second, _ in pairs)
+
+
+def test_crops_of_one_slide_are_in_one_group_and_other_slides_in_others(slides):
+    group = group_images(slides)
+    for name in "abc":
+        assert len({group[id_] for id_ in slides if id_[0] == name}) == 1
+    assert len(set(group.values())) == 3
+
+
+def test_two_fields_of_one_acquisition_are_in_one_group():
+    rng = np.random.default_rng(0)
+    fields = [rng.poisson(12, (64, 64, 1)).repeat(3, 2).astype(np.uint8) for _ in range(2)]
+    other = rng.poisson(30, (64, 64, 1)).repeat(3, 2).astype(np.uint8)
+    group = group_images({"one": fields[0], "two": fields[1], "other": other})
+    assert group["one"] == group["two"] != group["other"]
+
+
+def test_images_of_different_size_are_never_in_one_group():
+    grey = np.full((20, 20, 3), 7, np.uint8)
+    group = group_images({"small": grey[:10], "large": grey})
+    assert group["small"] != group["large"]
+
+
+def test_a_flat_edge_joins_nothing():
+    flat = {name: np.full((32, 32, 3), 9, np.uint8) for name in "ab"}
+    assert find_neighbours(flat) == []
+
+
+def many_groups():
+    rng = np.random.default_rng(1)
+    images = {}
+    for number in range(24):
+        ground = 20 + 3 * number if number < 16 else 150 + 4 * number
+        field = rng.normal(ground, 1 + number / 8, (32, 32, 1)).repeat(3, 2)
+        images[f"{number:02d}"] = field.clip(0, 255).astype(np.uint8)
+    return images
+
+
+def test_each_image_is_in_one_fold_and_each_group_in_one_fold():
+    folds = split_folds(many_groups(), n_folds=3, seed=0)
+    assert sorted(folds["ImageId"]) == sorted(many_groups())
+    assert set(folds["fold"]) == {0, 1, 2}
+    assert (folds.groupby("group")["fold"].nunique() == 1).all()
+
+
+def test_folds_hold_each_type_in_like_numbers():
+    folds = split_folds(many_groups(), n_folds=3, seed=0)
+    counts = folds.groupby(["type", "fold"]).size().unstack(fill_value=0)
+    assert (counts.max(axis=1) - counts.min(axis=1) <= 3).all()
+
+
+def test_the_same_seed_gives_the_same_folds_in_whatever_order_images_come():
+    images = many_groups()
+    backwards = dict(reversed(images.items()))
+    first, again = (split_folds(i, n_folds=3, seed=4) for i in (images, backwards))
+    pd.testing.assert_frame_equal(first, again)
+
+
+def test_more_folds_than_groups_are_refused(slides):
+    with pytest.raises(InputError) as error:
+        split_folds(slides, n_folds=5, seed=0)
+    assert str(error.value) == (
+        "cannot make 5 folds of 12 images in 3 groups: there must be 2 or more, and a group for each"
+    )
+
+
+def test_a_table_of_folds_comes_back_as_it_was_written(tmp_path):
+    folds = split_folds(many_groups(), n_folds=3, seed=0)
+    write_folds(tmp_path / "folds.csv", folds)
+    pd.testing.assert_frame_equal(read_folds(tmp_path / "folds.csv"), folds)
+
+
+HEADER = "ImageId,type,group,fold\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a,b\n1,2\n", "has columns ['a', 'b'], must have ['ImageId', 'type', 'group', 'fold']"),
+        (
+            HEADER + "x,tissue,0,0\nx,tissue,0,0\n",
+            "names image x twice, must name each once",
+        ),
+        (
+            HEADER + "x,moon,0,0\n",
+            "has type 'moon', must be one of fluorescence, tissue, brightfield",
+        ),
+        (
+            HEADER + "x,tissue,3,0\ny,tissue,3,1\n",
+            "splits group 3 between folds, must keep it whole",
+        ),
+    ],
+)
+def test_a_wrong_table_of_folds_is_refused(tmp_path, text, message):
+    path = tmp_path / "folds.csv"
+    path.write_text(text)
+    with pytest.raises(InputError) as error:
+        read_folds(path)
+    assert str(error.value) == f"{path}: {message}"
+
+
+def test_mosaics_are_laid_out_from_their_seams():
+    seams = [
+        Neighbours("a", "b", "right"),
+        Neighbours("a", "c", "below"),
+        Neighbours("c", "d", "right"),
+        Neighbours("x", "y", "below"),
+    ]
+    assert mosaic_layout(seams) == [
+        {"a": (0, 0), "b": (0, 1), "c": (1, 0), "d": (1, 1)},
+        {"x": (0, 0), "y": (1, 0)},
+    ]

@@ -1,0 +1,120 @@
+import io
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
+
+from kaggle_dsb.dataset.pixels import decode_mask, decode_rgb, to_8_bit
+from kaggle_dsb.files import InputError
+
+RGB = np.array([[[10, 20, 30], [40, 50, 60]], [[70, 80, 90], [0, 255, 1]]], np.uint8)
+GREY = RGB[..., 0]
+
+
+def save(image: Image.Image, form: str) -> bytes:
+    target = io.BytesIO()
+    image.save(target, form)
+    return target.getvalue()
+
+
+def save_tiff(image: np.ndarray) -> bytes:
+    target = io.BytesIO()
+    tifffile.imwrite(target, image)
+    return target.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (save(Image.fromarray(RGB), "PNG"), RGB),
+        (save(Image.fromarray(RGB).convert("RGBA"), "PNG"), RGB),
+        (save(Image.fromarray(RGB), "TIFF"), RGB),
+        (save(Image.fromarray(RGB).quantize(), "PNG"), RGB),
+        (save(Image.fromarray(GREY), "PNG"), np.dstack([GREY] * 3)),
+        (save(Image.fromarray(GREY).convert("LA"), "PNG"), np.dstack([GREY] * 3)),
+        (save_tiff(np.stack([GREY] * 5)), np.dstack([GREY] * 3)),
+    ],
+    ids=["rgb", "rgba", "tiff", "palette", "grey", "grey with alpha", "first page of a stack"],
+)
+def test_every_8_bit_form_keeps_its_values(data: bytes, expected: np.ndarray) -> None:
+    decoded = decode_rgb(data)
+    assert decoded.dtype == np.uint8
+    np.testing.assert_array_equal(decoded, expected)
+
+
+def test_a_jpeg_is_rgb_and_not_bgr() -> None:
+    red = np.zeros((16, 16, 3), np.uint8)
+    red[..., 0] = 200
+    decoded = decode_rgb(save(Image.fromarray(red), "JPEG"))
+    np.testing.assert_allclose(decoded, red, atol=3)
+
+
+@pytest.mark.parametrize(
+    "make", [save_tiff, lambda image: cv2.imencode(".png", image)[1].tobytes()]
+)
+def test_a_12_bit_image_in_16_bits_is_stretched_to_the_whole_range(make: object) -> None:
+    image = np.linspace(100, 4095, 6, dtype=np.uint16).reshape(2, 3)
+    decoded = decode_rgb(make(image))  # type: ignore[operator]
+    assert decoded.shape == (2, 3, 3)
+    np.testing.assert_array_equal(decoded[..., 0], [[0, 51, 102], [153, 204, 255]])
+
+
+def test_a_few_hot_pixels_do_not_darken_a_16_bit_image() -> None:
+    image = np.random.default_rng(0).integers(100, 200, (300, 300, 3)).astype(np.uint16)
+    image[0, :2] = 65535
+    assert to_8_bit(image)[1:].mean() > 120
+
+
+def test_colours_keep_their_proportions_when_stretched() -> None:
+    image = np.zeros((1, 2, 3), np.uint16)
+    image[0, 1] = (1000, 500, 250)
+    np.testing.assert_array_equal(to_8_bit(image)[0, 1], [255, 128, 64])
+
+
+def test_a_constant_16_bit_image_is_black() -> None:
+    assert not to_8_bit(np.full((2, 2, 3), 700, np.uint16)).any()
+
+
+def test_values_that_are_not_finite_are_refused() -> None:
+    message = "^holds values that are not finite; an image holds numbers only$"
+    with pytest.raises(InputError, match=message):
+        decode_rgb(save_tiff(np.array([[np.nan, 1.0]], np.float32)))
+
+
+@given(arrays(np.uint16, (3, 4, 1), elements=st.integers(0, 65535)))
+def test_stretching_never_turns_the_order_of_two_pixels(image: np.ndarray) -> None:
+    order = np.argsort(image.ravel(), kind="stable")
+    assert (np.diff(to_8_bit(image).ravel()[order].astype(int)) >= 0).all()
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "RGB", "RGBA", "P"])
+def test_a_mask_of_any_mode_is_its_pixels_that_are_not_black(mode: str) -> None:
+    mask = np.array([[0, 255, 0], [255, 0, 0]], np.uint8)
+    data = save(Image.fromarray(mask).convert(mode), "PNG")
+    np.testing.assert_array_equal(decode_mask(data), mask > 0)
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG"])
+def test_a_file_cut_short_is_refused(form: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    data = save(Image.fromarray(noise), form)
+    with pytest.raises(InputError, match=r"^was cut short; get the file again$"):
+        decode_rgb(data[: len(data) // 2])
+
+
+@pytest.mark.parametrize("data", [b"not an image", save(Image.fromarray(RGB), "TIFF")[:-20]])
+def test_what_is_no_image_is_refused(data: bytes) -> None:
+    message = "^cannot be read as an image; it should be a whole PNG, TIFF or JPEG$"
+    with pytest.raises(InputError, match=message):
+        decode_rgb(data)
+
+
+def test_an_empty_file_is_refused() -> None:
+    message = r"^is empty \(0 bytes\); it should be a PNG, TIFF or JPEG image$"
+    with pytest.raises(InputError, match=message):
+        decode_mask(b"")

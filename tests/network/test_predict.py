@@ -1,0 +1,136 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kaggle_dsb.config import PredictionSettings
+from kaggle_dsb.network.contrast import stretch_contrast
+from kaggle_dsb.network.predict import (
+    Predictor,
+    batches_of_like_size,
+    blending_window,
+    choose_precision,
+    pad_to_stride,
+    tile_slices,
+)
+
+CPU = torch.device("cpu")
+
+
+class Grey(torch.nn.Module):
+    """Says of each pixel how bright it is: what goes in must come out where it was."""
+
+    def forward(self, image):
+        share = image.mean(1, keepdim=True) / 255
+        return torch.logit(torch.cat([share, 1 - share], 1), eps=1e-6)
+
+
+def predict(images, network=None, **options):
+    prediction = PredictionSettings(**options)
+    predictor = Predictor([network or Grey()], prediction, device=CPU, precision=torch.float32)
+    return list(predictor.predict(images))
+
+
+def noise(height, width, seed=0):
+    grey = np.random.default_rng(seed).integers(0, 256, (height, width, 1))
+    return np.repeat(grey, 3, 2).astype(np.uint8)
+
+
+@pytest.mark.parametrize("tta", ["none", "flips", "d4"])
+@pytest.mark.parametrize("size", [(1, 1), (7, 300), (256, 256), (253, 301), (33, 20)])
+def test_an_identity_network_gives_back_the_image(tta, size):
+    image = noise(*size)
+    (probability,) = predict([image], tta=tta)
+    expected = stretch_contrast(image)[..., 0] / 255
+    assert probability.shape == (2, *size)
+    assert probability.dtype == np.float32
+    assert np.abs(probability[0] - expected).max() < 1e-4
+
+
+@pytest.mark.parametrize("size", [(256, 256), (253, 301), (520, 696)])
+def test_scaling_back_and_forth_keeps_a_smooth_image(size):
+    rows, columns = np.indices(size)
+    grey = (127 + 60 * np.sin(rows / 25) + 60 * np.cos(columns / 25)).astype(np.uint8)
+    image = np.repeat(grey[..., None], 3, 2)
+    (probability,) = predict([image], tta="d4-scales")
+    assert probability.shape == (2, *size)
+    assert np.abs(probability[0] - stretch_contrast(image)[..., 0] / 255).max() < 0.02
+
+
+def test_a_large_image_is_computed_in_tiles_that_join_without_a_seam():
+    image = noise(300, 470)
+    (whole,) = predict([image], tta="none")
+    (tiled,) = predict([image], tta="none", tile_px=128, overlap_px=32)
+    assert np.abs(whole - tiled).max() < 1e-5
+
+
+def test_the_mean_over_networks_is_the_mean_of_probabilities():
+    class Constant(torch.nn.Module):
+        def __init__(self, value):
+            super().__init__()
+            self.value = value
+
+        def forward(self, image):
+            return torch.full((len(image), 2, *image.shape[-2:]), self.value)
+
+    networks = [Constant(-20.0), Constant(0.0)]
+    predictor = Predictor(networks, PredictionSettings(), device=CPU, precision=torch.float32)
+    (probability,) = predictor.predict([noise(32, 32)])
+    assert np.allclose(probability, 0.25, atol=1e-6)
+
+
+def test_images_of_mixed_sizes_come_back_in_their_order():
+    images = [noise(40, 40, 1), noise(40, 40, 2), noise(64, 32, 3), noise(40, 40, 4)]
+    for image, probability in zip(images, predict(images, tta="none"), strict=True):
+        assert np.abs(probability[0] - stretch_contrast(image)[..., 0] / 255).max() < 1e-4
+
+
+def test_batches_hold_one_size_and_stay_below_the_limit():
+    images = [noise(512, 512)] * 6 + [noise(64, 64)] * 3
+    batches = list(batches_of_like_size(images, 1024))
+    assert [len(b) for b in batches] == [4, 2, 3]
+
+
+@given(st.integers(1, 5000), st.sampled_from([64, 256, 1024]), st.sampled_from([0, 32]))
+@settings(deadline=None)
+def test_tiles_cover_every_pixel_and_overlap_enough(length, tile, overlap):
+    slices = tile_slices(length, tile, overlap)
+    assert slices[0].start == 0
+    assert slices[-1].stop == length
+    assert all(s.stop - s.start == min(tile, length) for s in slices)
+    assert all(b.start <= a.stop - overlap for a, b in zip(slices, slices[1:], strict=False))
+
+
+@given(st.integers(1, 100), st.integers(1, 100))
+@settings(deadline=None, max_examples=30)
+def test_padding_mirrors_to_the_next_multiple_of_32(height, width):
+    image = torch.arange(height * width, dtype=torch.float32).reshape(1, 1, height, width)
+    padded = pad_to_stride(image)
+    assert padded.shape[-2] % 32 == padded.shape[-1] % 32 == 0
+    assert padded.shape[-2] - height < 32
+    assert (padded[..., :height, :width] == image).all()
+    assert set(padded.unique().tolist()) <= set(image.unique().tolist())
+
+
+def test_a_window_falls_to_its_edges_and_is_nowhere_zero():
+    window = blending_window(20, 30, 8)
+    assert window.min() > 0
+    assert window[10, 15] == 1
+    assert (np.diff(window[10, :8]) > 0).all()
+
+
+def test_precision_is_what_was_asked_for():
+    assert choose_precision("float32", CPU) == torch.float32
+    assert choose_precision("bfloat16", CPU) == torch.bfloat16
+    assert choose_precision("auto", CPU) in (torch.float32, torch.bfloat16)
+
+
+def test_bfloat16_on_the_cpu_is_close_to_float32():
+    torch.manual_seed(0)
+    network = torch.nn.Conv2d(3, 2, 3, padding=1)
+    results = [
+        next(Predictor([network], PredictionSettings(), device=CPU, precision=p).predict([noise(64, 64)]))
+        for p in (torch.float32, torch.bfloat16)
+    ]
+    assert np.abs(results[0] - results[1]).max() < 0.1

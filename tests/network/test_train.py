@@ -1,0 +1,179 @@
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from kaggle_dsb.config import Settings, load_settings
+from kaggle_dsb.dataset.demo import make_image
+from kaggle_dsb.dataset.samples import Sample
+from kaggle_dsb.files import InputError
+from kaggle_dsb.network.model import load_network
+from kaggle_dsb.network.train import CropDataset, divide, segmentation_loss, train_fold
+
+TINY = [
+    "network.decoder_channels=[16, 8, 8, 8, 8]",
+    "augment.crop_px=64",
+    "training.epochs=2",
+    "training.crops_per_epoch=8",
+    "training.batch_size=4",
+    "training.validate_every_epochs=1",
+    "hardware.threads=1",
+]
+
+
+def tiny(*more: str) -> Settings:
+    return load_settings(overrides=[*TINY, *more])
+
+
+@pytest.fixture(scope="module")
+def samples():
+    made = [make_image(look, look=look) for look in (0, 1, 4, 7)]
+    return [Sample(f"i{n}", i[:96, :96], x[:96, :96]) for n, (i, x) in enumerate(made)]
+
+
+@pytest.fixture(scope="module")
+def folds():
+    return pd.DataFrame(
+        {
+            "ImageId": ["i0", "i1", "i2", "i3"],
+            "type": ["fluorescence", "fluorescence", "tissue", "brightfield"],
+            "group": [0, 1, 2, 3],
+            "fold": [0, 1, 1, 1],
+        }
+    )
+
+
+def test_what_is_held_out_is_not_trained_on(samples, folds):
+    data = divide(samples, folds, fold=0, settings=tiny())
+    assert [s.id for s in data.held_out] == ["i0"]
+    assert [s.id for s in data.train] == ["i1", "i2", "i3"]
+
+
+def test_each_type_is_drawn_with_its_share(samples, folds):
+    shares = tiny().training.type_shares
+    weight = divide(samples, folds, fold=0, settings=tiny()).train_weight
+    assert weight == pytest.approx([shares.fluorescence, shares.tissue, shares.brightfield])
+
+
+def test_an_image_in_no_fold_is_refused(samples, folds):
+    with pytest.raises(InputError) as error:
+        divide(samples, folds[1:], fold=0, settings=tiny())
+    assert str(error.value) == "image i0 stands in no fold (1 such): remake the folds"
+
+
+def test_a_fold_that_holds_nothing_out_is_refused(samples, folds):
+    with pytest.raises(InputError) as error:
+        divide(samples, folds, fold=5, settings=tiny())
+    assert str(error.value) == (
+        "fold 5 leaves 4 images to train on and holds out 0: both need at least one; "
+        "there are folds [0, 1]"
+    )
+
+
+def test_a_crop_depends_on_its_number_alone(samples, folds):
+    data = divide(samples, folds, fold=0, settings=tiny())
+    one, other = CropDataset(data, tiny()), CropDataset(data, tiny())
+    other[3]
+    assert all((a == b).all() for a, b in zip(one[7], other[7], strict=True))
+    assert (one[7][0] != one[8][0]).any()
+    assert (one[7][0] != CropDataset(data, tiny("training.seed=1"))[7][0]).any()
+
+
+def test_the_loss_falls_to_nothing_as_the_logits_come_right():
+    targets = torch.zeros(2, 2, 8, 8)
+    targets[:, :, 2:5, 2:5] = 1
+    right, wrong = (targets * 2 - 1) * 20, (1 - targets * 2) * 20
+    unsure = torch.zeros_like(targets)
+    losses = [float(segmentation_loss(x, targets)) for x in (right, unsure, wrong)]
+    assert losses[0] < 0.01
+    assert losses == sorted(losses)
+
+
+@pytest.fixture(scope="module")
+def trained(samples, folds, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    settings = tiny("training.epochs=3")
+    data = divide(samples, folds, fold=0, settings=settings)
+    return train_fold(data, settings, fold=0, folder=folder)
+
+
+def test_training_lowers_the_loss(trained):
+    metrics = pd.read_csv(trained.parent / "fold0" / "metrics.csv")
+    assert metrics["epoch"].tolist() == [0, 1, 2]
+    assert metrics["loss"].iloc[-1] < metrics["loss"].iloc[0]
+    assert metrics["score"].between(0, 1).all()
+
+
+def test_the_kept_network_says_what_it_is(trained):
+    network, settings, facts = load_network(trained)
+    assert settings == tiny("training.epochs=3")
+    assert facts["fold"] == 0
+    assert 0 <= facts["score"] <= 1
+    assert network(torch.zeros(1, 3, 32, 32)).shape == (1, 2, 32, 32)
+
+
+def test_the_same_seed_gives_the_same_weights(trained, samples, folds, tmp_path):
+    settings = tiny("training.epochs=3")
+    data = divide(samples, folds, fold=0, settings=settings)
+    again = train_fold(data, settings, fold=0, folder=tmp_path)
+    assert same_weights(again, trained)
+
+
+def test_another_seed_gives_other_weights(trained, samples, folds, tmp_path):
+    settings = tiny("training.epochs=3", "training.seed=1")
+    data = divide(samples, folds, fold=0, settings=settings)
+    assert not same_weights(train_fold(data, settings, fold=0, folder=tmp_path), trained)
+
+
+def same_weights(one: Path, other: Path) -> bool:
+    a, b = load_file(one), load_file(other)
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_a_finished_fold_is_not_trained_again(trained, samples, folds):
+    before = trained.stat().st_mtime_ns
+    settings = tiny("training.epochs=3")
+    data = divide(samples, folds, fold=0, settings=settings)
+    assert train_fold(data, settings, fold=0, folder=trained.parent) == trained
+    assert trained.stat().st_mtime_ns == before
+
+
+def start_training(folder: Path) -> subprocess.Popen[bytes]:
+    overrides = [x for setting in [*TINY, "training.epochs=6"] for x in ("--set", setting)]
+    command = [sys.executable, "-m", "kaggle_dsb", "train", "--limit", "4", "--fold", "0", *overrides]
+    return subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+
+
+@pytest.mark.slow
+def test_a_training_killed_in_its_middle_goes_on_to_the_same_weights(tmp_path):
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    for folder in (killed, whole):
+        folder.mkdir()
+    metrics = killed / "runs" / "mine" / "fold0" / "metrics.csv"
+    process = start_training(killed)
+    deadline = time.monotonic() + 240
+    while not metrics.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    weights = Path("runs") / "mine" / "fold0.safetensors"
+    assert not (killed / weights).exists()
+    for folder in (killed, whole):
+        process = start_training(folder)
+        _, said = process.communicate(timeout=300)
+        assert process.returncode == 0, said.decode()
+    assert same_weights(killed / weights, whole / weights)
+    columns = ["epoch", "loss", "score", "learning_rate"]
+    tables = [
+        pd.read_csv(f / "runs" / "mine" / "fold0" / "metrics.csv")[columns] for f in (killed, whole)
+    ]
+    pd.testing.assert_frame_equal(*tables)
+    assert np.diff(tables[0]["epoch"]).tolist() == [1] * (len(tables[0]) - 1)

@@ -1,0 +1,283 @@
+"""The shape of the package, read from its source: who may import whom, how long, how tidy."""
+
+import ast
+import re
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "kaggle_dsb"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+STAGES = {"competition", "dataset", "instances", "network", "report", "publish"}
+
+# A room is a subpackage or a top-level module; beside itself it may import these.
+ROOMS_IT_MAY_IMPORT = {
+    "files": set(),
+    "config": {"files"},
+    "competition": {"files"},
+    "dataset": {"files", "competition"},
+    "instances": {"files", "competition"},
+    "network": {"files", "config", "competition", "dataset", "instances"},
+    "report": {"files", "config", "competition", "dataset", "instances"},
+    "publish": {"files", "config", "competition", "dataset"},
+    "cli": {"files", "config", *STAGES},
+    "__init__": set(),
+    "__main__": {"cli"},
+}
+
+LIBRARIES_OF_THE_NETWORK = {
+    "albumentations",
+    "lightning",
+    "pytorch_lightning",
+    "segmentation_models_pytorch",
+    "timm",
+    "torch",
+    "torchmetrics",
+    "torchvision",
+    "ttach",
+}
+LIBRARIES_OF_KAGGLE = {"kaggle", "kagglesdk"}
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+Definition = Function | ast.ClassDef
+
+# Joined here so that this file passes its own test.
+REGISTRY_HOSTS = [
+    ".".join(parts)
+    for parts in [
+        ("pypi", "org"),
+        ("pythonhosted", "org"),
+        ("npmjs", "org"),
+        ("npmjs", "com"),
+        ("deb", "debian", "org"),
+    ]
+]
+MACHINE_PATH = re.compile(r"(?<![\w.~*-])/(?:home|root|work|Users)/[\w.-]+")
+
+
+class Import(NamedTuple):
+    """One absolute import: ``module`` with dots, and whether it runs when the file is imported."""
+
+    module: str
+    line: int
+    runs_at_import: bool
+
+
+def room_of(path: Path) -> str:
+    """Name the room a module stands in."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def absolute_module(node: ast.ImportFrom, path: Path) -> str:
+    """Resolve the module of a from-import, whose leading dots count up from its folder."""
+    if node.level == 0:
+        return node.module or ""
+    folder = path.relative_to(ROOT).parent.parts
+    above = folder[: len(folder) - node.level + 1]
+    return ".".join([*above, *([node.module] if node.module else [])])
+
+
+def imports_of(path: Path) -> Iterator[Import]:
+    """List every import of a file, the late ones inside functions too."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    late = {id(node) for function in functions_of(tree) for node in ast.walk(function)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            module = absolute_module(node, path)
+            names = [f"{module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            yield Import(name, node.lineno, id(node) not in late)
+
+
+def functions_of(tree: ast.AST) -> Iterator[Function]:
+    """List every function and method, nested ones too."""
+    for node in ast.walk(tree):
+        if isinstance(node, Function):
+            yield node
+
+
+def body_length(function: Function) -> int:
+    """Count the lines of a function's body, its docstring left out."""
+    body = function.body[1:] if ast.get_docstring(function) is not None else function.body
+    if not body:
+        return 0
+    return (body[-1].end_lineno or body[-1].lineno) - body[0].lineno + 1
+
+
+def where(path: Path, line: int) -> str:
+    """Write a place as editors read it."""
+    return f"{path.relative_to(ROOT)}:{line}"
+
+
+def public_definitions(tree: ast.Module) -> Iterator[tuple[str, Definition]]:
+    """List a module's public functions and classes, and the classes' public methods."""
+    for node in tree.body:
+        if not isinstance(node, Definition) or node.name.startswith("_"):
+            continue
+        yield node.name, node
+        for member in node.body if isinstance(node, ast.ClassDef) else []:
+            if isinstance(member, Definition) and not member.name.startswith("_"):
+                yield f"{node.name}.{member.name}", member
+
+
+def project_files() -> list[Path]:
+    """List what git tracks or would track."""
+    listing = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    return sorted(ROOT / name for name in listing.split("\0") if name and (ROOT / name).is_file())
+
+
+def text_of(path: Path) -> str:
+    """Read a text file; a binary one reads as empty."""
+    content = path.read_bytes()
+    return "" if b"\0" in content else content.decode("utf-8", errors="replace")
+
+
+def modules_loaded_by(code: str) -> set[str]:
+    """Run code in a fresh interpreter and name the top-level modules it ends with."""
+    report = "import sys; print('loaded:', *{name.partition('.')[0] for name in sys.modules})"
+    script = f"import atexit\natexit.register(lambda: exec({report!r}))\n{code}"
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    return set(result.stdout.rpartition("loaded: ")[2].split())
+
+
+def test_every_room_is_known_to_the_rules() -> None:
+    assert {room_of(path) for path in MODULES} - ROOMS_IT_MAY_IMPORT.keys() == set()
+
+
+def test_data_flows_one_way() -> None:
+    wrong = []
+    for path in MODULES:
+        room = room_of(path)
+        for found in imports_of(path):
+            package, _, inner = found.module.partition(".")
+            other = inner.partition(".")[0]
+            is_ours = package == "kaggle_dsb" and other in ROOMS_IT_MAY_IMPORT
+            if is_ours and other not in {room, *ROOMS_IT_MAY_IMPORT[room]}:
+                wrong.append(f"{where(path, found.line)}: {room} imports {other}")
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("libraries", "places"),
+    [
+        (LIBRARIES_OF_THE_NETWORK, ["network/"]),
+        (LIBRARIES_OF_KAGGLE, ["publish/", "dataset/download.py"]),
+    ],
+    ids=["only the network knows torch", "only publish and download know Kaggle's client"],
+)
+def test_a_library_stays_in_its_room(libraries: set[str], places: list[str]) -> None:
+    wrong = [
+        f"{where(path, found.line)}: imports {found.module}"
+        for path in MODULES
+        if not path.relative_to(PACKAGE).as_posix().startswith(tuple(places))
+        for found in imports_of(path)
+        if found.module.partition(".")[0] in libraries
+    ]
+    assert wrong == []
+
+
+def test_kaggles_client_is_imported_late_because_its_import_signs_in() -> None:
+    wrong = [
+        where(path, found.line)
+        for path in MODULES
+        for found in imports_of(path)
+        if found.module.partition(".")[0] in LIBRARIES_OF_KAGGLE and found.runs_at_import
+    ]
+    assert wrong == []
+
+
+def test_no_function_body_has_more_than_60_lines() -> None:
+    wrong = [
+        f"{where(path, function.lineno)}: {function.name} has {body_length(function)} lines"
+        for path in MODULES
+        for function in functions_of(ast.parse(path.read_text(encoding="utf-8")))
+        if body_length(function) > 60
+    ]
+    assert wrong == []
+
+
+def test_most_function_bodies_are_short() -> None:
+    lengths = [
+        body_length(function)
+        for path in MODULES
+        for function in functions_of(ast.parse(path.read_text(encoding="utf-8")))
+    ]
+    assert statistics.median(lengths) <= 10
+    assert sum(length <= 30 for length in lengths) >= 0.9 * len(lengths)
+
+
+def test_everything_public_has_a_docstring() -> None:
+    wrong = []
+    for path in MODULES:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        if tree.body and ast.get_docstring(tree) is None:
+            wrong.append(f"{where(path, 1)}: the module")
+        for name, node in public_definitions(tree):
+            if ast.get_docstring(node) is None:
+                wrong.append(f"{where(path, node.lineno)}: {name}")
+    assert wrong == []
+
+
+def test_no_file_names_a_registry_host() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}: {host}"
+        for path in project_files()
+        for host in REGISTRY_HOSTS
+        if host in text_of(path)
+    ]
+    assert wrong == []
+
+
+def test_no_file_names_a_path_of_one_machine() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}: {match.group()}"
+        for path in project_files()
+        for match in MACHINE_PATH.finditer(text_of(path))
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["score", "--help"], ["--version"]])
+def test_asking_for_help_loads_no_torch(arguments: list[str]) -> None:
+    code = (
+        "import sys\n"
+        f"sys.argv = ['kaggle-dsb', *{arguments!r}]\n"
+        "from kaggle_dsb.cli import main\n"
+        "try:\n    sys.exit(main())\n"
+        "except SystemExit as exit:\n    assert not exit.code, exit.code\n"
+    )
+    assert modules_loaded_by(code) & LIBRARIES_OF_THE_NETWORK == set()
+
+
+def test_scoring_loads_no_torch() -> None:
+    competition = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in MODULES
+        if room_of(path) == "competition"
+    ]
+    code = f"import importlib\nfor name in {competition!r}: importlib.import_module(name)"
+    assert modules_loaded_by(code) & LIBRARIES_OF_THE_NETWORK == set()
+    cli = ast.parse((PACKAGE / "cli.py").read_text(encoding="utf-8"))
+    (score,) = [function for function in functions_of(cli) if function.name == "score"]
+    late = [node for node in ast.walk(score) if isinstance(node, ast.ImportFrom | ast.Import)]
+    assert [ast.unparse(node) for node in late if "network" in ast.unparse(node)] == []

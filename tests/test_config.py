@@ -1,0 +1,92 @@
+import pytest
+
+from kaggle_dsb.config import Settings, load_settings, write_settings
+from kaggle_dsb.files import InputError
+
+
+def test_without_a_file_the_defaults_hold():
+    assert load_settings() == Settings()
+
+
+def test_a_file_names_only_what_differs_and_set_goes_on_top(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text("[training]\nepochs = 9\nbatch_size = 2\n")
+    settings = load_settings(path, overrides=["training.epochs=3", "prediction.tta=flips"])
+    assert (settings.training.epochs, settings.training.batch_size) == (3, 2)
+    assert settings.prediction.tta == "flips"
+    assert settings.instances == Settings().instances
+
+
+def test_a_later_file_counts_more_key_by_key(tmp_path):
+    first, second = tmp_path / "a.toml", tmp_path / "b.toml"
+    first.write_text("[training]\nepochs = 9\nbatch_size = 2\n")
+    second.write_text("[training]\nepochs = 4\n")
+    training = load_settings(first, second).training
+    assert (training.epochs, training.batch_size) == (4, 2)
+
+
+def test_written_settings_come_back(tmp_path):
+    settings = load_settings(overrides=["network.decoder_channels=[8, 8]", "training.seed=5"])
+    write_settings(tmp_path / "config.toml", settings)
+    assert load_settings(tmp_path / "config.toml") == settings
+
+
+def test_a_nested_section_can_be_set():
+    settings = load_settings(overrides=["training.type_shares.tissue=0.5"])
+    assert settings.training.type_shares.tissue == 0.5
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training.epochs", "--set training.epochs: must read section.key=value, as training.epochs=3"),
+        ("epochs=3", "--set epochs=3: must read section.key=value, as training.epochs=3"),
+        (
+            "folds.number=3",
+            "--set: unknown key folds.number; allowed here: n_folds, seed",
+        ),
+        (
+            "fold.seed=3",
+            "--set: unknown key fold; allowed here: folds, network, augment, training, prediction, "
+            "instances, hardware",
+        ),
+        (
+            "training.epochs=0",
+            "--set: training.epochs = 0: input should be greater than or equal to 1",
+        ),
+        (
+            "prediction.tta=many",
+            "--set: prediction.tta = 'many': input should be 'none', 'flips', 'd4' or 'd4-scales'",
+        ),
+    ],
+)
+def test_a_wrong_setting_is_refused_with_what_is_allowed(override, message):
+    with pytest.raises(InputError) as error:
+        load_settings(overrides=[override])
+    assert str(error.value) == message
+
+
+def test_a_file_that_is_no_toml_is_named(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text("epochs: 3\n")
+    with pytest.raises(InputError) as error:
+        load_settings(path)
+    assert str(error.value).startswith(f"{path}: cannot be read as a TOML file of settings (")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"none\.toml: cannot be read as a TOML file of settings"):
+        load_settings(tmp_path / "none.toml")
+
+
+def test_an_unknown_key_in_a_file_names_the_file(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text("[folds]\nk = 3\n")
+    with pytest.raises(InputError) as error:
+        load_settings(path)
+    assert str(error.value) == f"{path}: unknown key folds.k; allowed here: n_folds, seed"
+
+
+def test_settings_cannot_be_changed_in_place():
+    with pytest.raises(ValueError, match="frozen"):
+        Settings().training.epochs = 3

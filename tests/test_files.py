@@ -1,0 +1,28 @@
+import pytest
+
+from kaggle_dsb.files import replacing
+
+
+def test_a_file_takes_its_place_only_when_it_is_whole(tmp_path):
+    path = tmp_path / "new" / "a.csv"
+    with replacing(path) as temporary:
+        temporary.write_text("x")
+        assert not path.exists()
+    assert path.read_text() == "x"
+    assert [p.name for p in path.parent.iterdir()] == ["a.csv"]
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_an_interruption_leaves_the_old_file_and_nothing_else(tmp_path, error):
+    path = tmp_path / "a.csv"
+    path.write_text("old")
+    with pytest.raises(type(error)), replacing(path) as temporary:
+        temporary.write_text("half")
+        raise error
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.csv"]
+
+
+def test_the_temporary_file_keeps_the_suffix(tmp_path):
+    with replacing(tmp_path / "a.npy") as temporary:
+        assert temporary.suffix == ".npy"
