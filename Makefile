@@ -12,17 +12,21 @@ STAMP := $(VENV)/.installed
 LOCK := requirements.lock
 RUN := $(BIN)/kaggle-dsb
 
-# What a caller may say: make submit DATA=folder NAME=first ARGS="--set predict.tta=false"
+# What a caller may say: make submit DATA=folder NAME=first ARGS="--set prediction.tta=none"
 DATA ?=
 NAME ?=
 ARGS ?=
+MESSAGE ?=
+WEIGHTS ?=
 DATA_OPTION = $(if $(DATA),--data "$(DATA)")
 NAME_OPTION = $(if $(NAME),--name "$(NAME)")
+WEIGHTS_OPTION = $(if $(WEIGHTS),--weights "$(WEIGHTS)")
+MESSAGE_OPTION = $(if $(MESSAGE),--message "$(MESSAGE)")
 
 .PHONY: help
 help: ## show this list
 	@echo "make TARGET [DATA=folder] [NAME=name] [ARGS='more options'] [PYTHON=python3.12]"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: $(STAMP) ## make .venv with exactly the versions in requirements.lock
@@ -56,15 +60,11 @@ test: setup ## run the tests and the docstrings' examples (ARGS="-k rle")
 
 .PHONY: submit
 submit: setup ## predict the test images and write submissions/NAME
-	$(RUN) submit $(DATA_OPTION) $(NAME_OPTION) $(ARGS)
+	$(RUN) submit $(DATA_OPTION) $(NAME_OPTION) $(WEIGHTS_OPTION) $(ARGS)
 
 .PHONY: score
 score: setup ## score a submission (ARGS="…", see .venv/bin/kaggle-dsb score --help)
 	$(RUN) score $(DATA_OPTION) $(NAME_OPTION) $(ARGS)
-
-.PHONY: data
-data: setup ## get the competition's files into DATA
-	$(RUN) data $(DATA_OPTION) $(ARGS)
 
 .PHONY: train
 train: setup ## train the networks on DATA
@@ -72,7 +72,53 @@ train: setup ## train the networks on DATA
 
 .PHONY: validate
 validate: setup ## score the networks on the images they did not see in training
-	$(RUN) validate $(DATA_OPTION) $(NAME_OPTION) $(ARGS)
+	$(RUN) validate $(DATA_OPTION) $(WEIGHTS_OPTION) $(ARGS)
+
+.PHONY: report
+report: setup ## write submissions/NAME/report.html (ARGS=--oof: on the out-of-fold predictions)
+	$(RUN) report $(NAME) $(DATA_OPTION) $(ARGS)
+
+.PHONY: compare
+compare: setup ## tell whether B is better than A: make compare A=old.csv B=new.csv
+	$(RUN) compare "$(A)" "$(B)" $(ARGS)
+
+.PHONY: leaderboard
+leaderboard: setup ## rank the local submissions among the known marks of 2018
+	$(RUN) leaderboard $(ARGS)
+
+.PHONY: gallery
+gallery: setup ## draw the training images by type and fold into pictures/ (ARGS=--groups)
+	$(RUN) gallery $(DATA_OPTION) $(ARGS)
+
+.PHONY: curves
+curves: setup ## draw the training curves of runs/NAME
+	$(RUN) curves $(if $(NAME),"runs/$(NAME)") $(ARGS)
+
+.PHONY: data
+data: setup ## download what is missing of the competition's files into DATA, and prepare them
+	$(RUN) download $(DATA_OPTION) $(ARGS)
+	$(RUN) data $(DATA_OPTION)
+
+.PHONY: bundle
+bundle: setup ## build what a Kaggle kernel needs into build/bundle (ARGS="--weights runs/mine")
+	$(RUN) bundle $(ARGS)
+
+.PHONY: bundle-push
+bundle-push: setup ## put build/bundle on Kaggle as a data set, or as its next version
+	$(RUN) bundle-push $(ARGS)
+
+.PHONY: push
+push: setup ## build and push the bundle, push kernel NAME (submit or train), wait, fetch its output
+	@[[ -n "$(NAME)" ]] || { echo "name the kernel: make push NAME=submit (or train)" >&2; exit 2; }
+	$(RUN) bundle $(WEIGHTS_OPTION)
+	$(RUN) bundle-push
+	$(RUN) push "$(NAME)" $(ARGS)
+
+.PHONY: kaggle-submit
+kaggle-submit: setup ## check submissions/NAME, hand it in on Kaggle with MESSAGE, write its scores
+	@[[ -n "$(NAME)" && -n "$(MESSAGE)" ]] || { \
+		echo "say what: make kaggle-submit NAME=first MESSAGE='lite0, 4 folds'" >&2; exit 2; }
+	$(RUN) kaggle-submit $(DATA_OPTION) $(NAME_OPTION) $(MESSAGE_OPTION) $(ARGS)
 
 .PHONY: lock
 lock: setup ## remake requirements.lock from pyproject.toml (ARGS=--upgrade for newer versions)

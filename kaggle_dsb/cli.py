@@ -4,15 +4,16 @@ Results go to stdout and progress to stderr. Exit code 0 is done, 1 a check that
 in the call or its input, 130 an interruption.
 """
 
+import errno
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import click
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from kaggle_dsb import __version__
 from kaggle_dsb.config import Settings, load_settings
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from kaggle_dsb.commands.data import Source
     from kaggle_dsb.commands.score import ScoreReport
     from kaggle_dsb.network.ensemble import Ensemble
+    from kaggle_dsb.report.statistics import Comparison
 
 app = typer.Typer(
     help="Find the nuclei: from the competition's images to a checked submission.",
@@ -47,9 +49,19 @@ Config = Annotated[Path | None, typer.Option(help="TOML file of settings that di
 Set = Annotated[list[str] | None, typer.Option("--set", help="section.key=value, repeatable.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Only so many images of each set.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Folds = Annotated[
+    Path | None, typer.Option(help="Table of folds, as runs/NAME/folds.csv. [default: split anew]")
+]
+Origin = Literal["auto", "kaggle", "broad"]
+Hardware = Literal["gpu", "cpu"]
 
+# The error of every wrong call, of whichever copy of click typer brings along.
+CallError: type[Any] = typer.BadParameter.__bases__[0]
+
+INTERRUPTED = 130
 WORK = Path("work")
 SUBMISSIONS = Path("submissions")
+PICTURES = Path("pictures")
 
 
 def main() -> None:
@@ -61,14 +73,19 @@ def run(arguments: list[str]) -> int:
     """Run the command line with these arguments and give its exit code."""
     try:
         result = app(args=arguments, prog_name="kaggle-dsb", standalone_mode=False)
+        if result == INTERRUPTED:  # what typer makes of Ctrl+C
+            raise KeyboardInterrupt
     except InputError as error:
         return _fail(str(error), 2)
-    except click.ClickException as error:
+    except CallError as error:
         return _fail(error.format_message().replace("\n", " "), 2)
     except OSError as error:
-        return _fail(f"{error.filename or 'a file'}: {error.strerror or error}", 1)
-    except (KeyboardInterrupt, click.Abort):
-        return _fail("interrupted; nothing half-written is left, the same command goes on", 130)
+        hint = "; free some and give the same command again" if error.errno == errno.ENOSPC else ""
+        return _fail(f"{error.filename or 'a file'}: {error.strerror or error}{hint}", 1)
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail(
+            "interrupted; nothing half-written is left, the same command goes on", INTERRUPTED
+        )
     return result if isinstance(result, int) else 0
 
 
@@ -178,7 +195,7 @@ def validate(
 ) -> None:
     """Score every training image with the network that has not seen it."""
     from kaggle_dsb.commands.data import open_source
-    from kaggle_dsb.commands.validate import validate, write_scores
+    from kaggle_dsb.commands.validate import validate, write_scores, write_validation
 
     ensemble, settings = _ensemble(weights, config, set_)
     source = open_source(data, work=work)
@@ -186,10 +203,16 @@ def validate(
     result = validate(source, ensemble, settings, work=work)
     if save:
         write_scores(save, result)
+    if ensemble.name != "bundled":
+        write_validation(ensemble, result)
     if as_json:
         print(json.dumps(result.to_json(), indent=2))
     else:
-        _print_frame(f"out-of-fold score of {ensemble.name}", result.table())
+        from kaggle_dsb.report.scores import describe_score, tabulate
+
+        print(f"out-of-fold score of {ensemble.name}: {describe_score(result.scores)}")
+        for title, table in tabulate(result.scores).items():
+            _print_frame(title, table)
 
 
 @app.command()
@@ -220,6 +243,212 @@ def score(
         print(json.dumps(report.to_json(), indent=2))
     else:
         _print_score(report)
+
+
+@app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(help="CSV of validate --save, or score.json, of run A.")],
+    b: Annotated[Path, typer.Argument(help="The same of run B.")],
+    as_json: Json = False,
+) -> None:
+    """Tell whether run B is better than run A, and how sure that is."""
+    from kaggle_dsb.commands.compare import compare_runs
+
+    result = compare_runs(a, b)
+    if as_json:
+        print(json.dumps(result.to_json(), indent=2))
+        return
+    print(result.sentence())
+    header = ["images", "n", "A", "B", "B - A", "95 %", "better", "worse"]
+    _print_table("by image type", header, [_compare_row(name, one) for name, one in result.rows()])
+
+
+@app.command()
+def leaderboard(
+    submissions: Annotated[Path, typer.Option(help="Folder of submissions.")] = SUBMISSIONS,
+    own: Annotated[bool, typer.Option("--own", help="Leave out the known marks.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Rank the local submissions among the known marks of 2018."""
+    from kaggle_dsb.commands.leaderboard import make_leaderboard
+
+    boards = make_leaderboard(submissions, only_own=own)
+    if as_json:
+        print(
+            json.dumps(
+                {k: json.loads(v.to_json(orient="records")) for k, v in boards.items()}, indent=2
+            )
+        )
+        return
+    for board, rows in boards.items():
+        header = ["   name", "rank", "score", "date", "source"]
+        _print_table(board, header, [_board_row(*row) for row in rows.itertuples(index=False)])
+
+
+@app.command()
+def report(
+    name: Annotated[str | None, typer.Argument(help="Of the submission.")] = None,
+    data: Data = None,
+    truth: Annotated[Path | None, typer.Option(help="Solution CSV.")] = None,
+    weights: Weights = None,
+    config: Config = None,
+    set_: Set = None,
+    out_of_fold: Annotated[
+        bool, typer.Option("--oof", help="Report on the training images, out of fold.")
+    ] = False,
+    work: Work = WORK,
+) -> None:
+    """Write one HTML page on a submission, or with --oof on the networks' own validation."""
+    from kaggle_dsb.commands.data import open_source
+    from kaggle_dsb.commands.report import report_submission, report_validation
+
+    source = open_source(data, work=work)
+    _announce(source)
+    if out_of_fold:
+        ensemble, settings = _ensemble(weights, config, set_)
+        path = Path("reports") / f"{_plain(name or 'out-of-fold')}.html"
+        print(report_validation(source, ensemble, settings, work=work, path=path))
+    else:
+        print(report_submission(source, SUBMISSIONS / _plain(name or "demo"), truth=truth))
+
+
+@app.command()
+def show(
+    ids: Annotated[list[str], typer.Argument(help="Image ids, or how they begin.")],
+    data: Data = None,
+    predicted: Annotated[
+        Path | None, typer.Option(help="submissions/NAME, a CSV or a folder of label images.")
+    ] = None,
+    output: Annotated[Path, typer.Option(help="Folder for the pictures.")] = PICTURES,
+    work: Work = WORK,
+) -> None:
+    """Draw images beside their truth and a prediction."""
+    from kaggle_dsb.commands.data import open_source
+    from kaggle_dsb.commands.show import show_images
+
+    source = open_source(data, work=work)
+    _announce(source)
+    for path in show_images(source, ids, predicted=predicted, output=output):
+        print(path)
+
+
+@app.command()
+def gallery(
+    data: Data = None,
+    folds: Folds = None,
+    groups: Annotated[
+        bool, typer.Option("--groups", help="Neighbouring crops put together, by fold.")
+    ] = False,
+    output: Annotated[Path, typer.Option(help="Folder for the pictures.")] = PICTURES,
+    work: Work = WORK,
+) -> None:
+    """Draw the training images by type and fold."""
+    from kaggle_dsb.commands.data import open_source
+    from kaggle_dsb.commands.gallery import draw_gallery, draw_groups
+
+    source = open_source(data, work=work)
+    _announce(source)
+    drawn = (
+        draw_groups(source, output, folds=folds)
+        if groups
+        else [draw_gallery(source, output, folds=folds)]
+    )
+    for path in drawn:
+        print(path)
+
+
+@app.command()
+def curves(
+    run: Annotated[Path, typer.Argument(help="Folder of the training, as runs/mine.")] = Path(
+        "runs/mine"
+    ),
+    output: Annotated[Path | None, typer.Option(help="The picture. [default: in the run]")] = None,
+) -> None:
+    """Draw loss, score and learning rate of all folds of a training."""
+    from kaggle_dsb.commands.curves import draw_run
+
+    path, lines = draw_run(run, output)
+    print(*lines, path, sep="\n")
+
+
+@app.command()
+def download(
+    data: Annotated[Path, typer.Option(help="Where the files go.")] = Path("data"),
+    origin: Annotated[
+        Origin, typer.Option("--from", help="kaggle, broad, or auto: kaggle with credentials.")
+    ] = "auto",
+) -> None:
+    """Download what is missing of the competition's files, from Kaggle or the Broad."""
+    from kaggle_dsb.commands.download import download
+
+    fetched = download(data, origin=origin)
+    print(f"{data}: fetched {', '.join(fetched)}" if fetched else f"{data}: everything is there")
+
+
+@app.command()
+def bundle(
+    weights: Weights = None,
+    output: Annotated[Path, typer.Option(help="Of the data set.")] = Path("build/bundle"),
+) -> None:
+    """Build what a kernel without internet needs, as the folder of a Kaggle data set."""
+    from kaggle_dsb.commands.bundle import bundle
+    from kaggle_dsb.network.ensemble import find_ensemble
+
+    ensemble = find_ensemble(weights)
+    made = bundle(ensemble, output)
+    print(f"{made.folder}: {ensemble.name} networks, {sum(made.sizes.values()) / 1e6:.1f} MB")
+    for name, size in made.sizes.items():
+        print(f"  {name}: {size} bytes")
+
+
+@app.command("bundle-push")
+def bundle_push(
+    folder: Annotated[Path, typer.Option(help="As `bundle` built it.")] = Path("build/bundle"),
+    notes: Annotated[str, typer.Option(help="Of the version.")] = __version__,
+) -> None:
+    """Put the bundle on Kaggle: create its data set, or a new version of it."""
+    from kaggle_dsb.commands.push import push_bundle
+    from kaggle_dsb.publish.client import connect
+
+    print(push_bundle(connect(), folder, notes=notes))
+
+
+@app.command()
+def push(
+    name: Annotated[str, typer.Argument(help="submit or train.")],
+    hardware: Annotated[Hardware, typer.Option(help="gpu is two T4.")] = "gpu",
+    trained: Annotated[
+        bool, typer.Option("--trained", help="Attach the train kernel's output.")
+    ] = False,
+) -> None:
+    """Push a kernel to Kaggle, wait for its run, and fetch what it made."""
+    from kaggle_dsb.commands.push import push
+    from kaggle_dsb.publish.client import connect
+
+    pushed = push(connect(), name, hardware=hardware, trained=trained)
+    print(f"{pushed.page}: {pushed.run.status}, {len(pushed.files)} files in {pushed.folder}")
+    for fault in pushed.faults:
+        print(fault, file=sys.stderr)
+    raise typer.Exit(1 if pushed.faults else 0)
+
+
+@app.command("kaggle-submit")
+def kaggle_submit(
+    name: Annotated[str, typer.Option(help="The submission, in submissions/.")],
+    message: Annotated[str, typer.Option(help="What it is called on Kaggle.")],
+    data: Data = None,
+    work: Work = WORK,
+) -> None:
+    """Check a submission, hand it in on Kaggle, and write down its scores."""
+    from kaggle_dsb.commands.data import open_source
+    from kaggle_dsb.commands.kaggle_submit import check_locally, submit_to_kaggle
+    from kaggle_dsb.publish.client import connect
+
+    folder = SUBMISSIONS / _plain(name)
+    path = check_locally(folder, open_source(data, work=work))
+    print(f"{path}: sound", file=sys.stderr)
+    verdict = submit_to_kaggle(connect(), folder, message)
+    print(f"public score {verdict.public_score}, private score {verdict.private_score}")
 
 
 def _announce(source: "Source") -> None:
@@ -264,20 +493,53 @@ def _print_score(report: "ScoreReport") -> None:
     _print_table("by image, the worst first", ["image", "score", "true", "predicted"], images)
 
 
+def _compare_row(name: str, one: "Comparison") -> tuple[Any, ...]:
+    gain = one.difference
+    interval = f"{gain.low:+.4f} to {gain.high:+.4f}"
+    shares = f"{one.share_better:.0%}", f"{one.share_worse:.0%}"
+    return (
+        name,
+        one.n_images,
+        f"{one.mean_a:.4f}",
+        f"{one.mean_b:.4f}",
+        f"{gain.mean:+.4f}",
+        interval,
+        *shares,
+    )
+
+
+def _board_row(
+    board: str, rank: Any, name: str, score: float, date: str, is_own: bool, source: str
+) -> tuple[Any, ...]:
+    import pandas as pd
+
+    shown = f"{'→' if is_own else ' '}  {name}"
+    return shown, "" if pd.isna(rank) else rank, f"{score:.4f}", date, source
+
+
 def _thresholds(report: "ScoreReport") -> list[tuple[float, float]]:
     return [(float(t), v) for t, v in report.to_json()["per_threshold"].items()]
 
 
 def _print_frame(title: str, frame: "pd.DataFrame") -> None:
-    rows = [(index, *(f"{v:.4f}" for v in row)) for index, *row in frame.itertuples()]
-    _print_table(title, [str(frame.index.name), *map(str, frame.columns)], rows)
+    names = list(map(str, frame.columns))
+    rows = [
+        (
+            index,
+            *(f"{v:.0f}" if n == "images" else f"{v:.4f}" for n, v in zip(names, row, strict=True)),
+        )
+        for index, *row in frame.itertuples()
+    ]
+    _print_table(title, [str(frame.index.name), *names], rows)
 
 
 def _print_table(title: str, header: list[str], rows: list[tuple[Any, ...]]) -> None:
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    print(f"\n{title}")
+    table = Table(box=None, pad_edge=False)
     for number, name in enumerate(header):
         table.add_column(name, justify="right" if number else "left", no_wrap=True)
     for row in rows:
-        table.add_row(*map(str, row))
+        # Text, since rich takes square brackets in a plain string for markup.
+        table.add_row(*(Text(str(cell)) for cell in row))
     # Ids of 64 characters must not be cut where the output is a file.
     Console(width=None if sys.stdout.isatty() else 160).print(table)

@@ -39,7 +39,10 @@ def test_a_nested_section_can_be_set():
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("training.epochs", "--set training.epochs: must read section.key=value, as training.epochs=3"),
+        (
+            "training.epochs",
+            "--set training.epochs: must read section.key=value, as training.epochs=3",
+        ),
         ("epochs=3", "--set epochs=3: must read section.key=value, as training.epochs=3"),
         (
             "folds.number=3",

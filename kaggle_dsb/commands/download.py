@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from kaggle_dsb.dataset.download import (
+    BROAD_URL,
     KAGGLE_FILES,
     Progress,
     download_broad,
@@ -15,8 +16,9 @@ from kaggle_dsb.dataset.download import (
     require_space,
     unpack_competition,
 )
+from kaggle_dsb.files import InputError
 from kaggle_dsb.progress import show_progress
-from kaggle_dsb.publish.client import connect
+from kaggle_dsb.publish.client import COMPETITION, connect
 from kaggle_dsb.publish.credentials import find_credentials
 
 Origin = Literal["auto", "kaggle", "broad"]
@@ -44,12 +46,18 @@ def download(folder: Path, *, origin: Origin = "auto") -> list[str]:
         With what stands in the way: credentials, the rules of the competition, the network, the
         disk, or a file that broke off.
     """
+    if folder.is_file():
+        raise InputError(f"{folder}: is a file; name the folder that the files go into")
+    if not find_missing(folder, [f"{COMPETITION}.zip"]):
+        return []  # put there by hand, with everything in it
     if origin == "auto":
         found = find_credentials()
         origin = "kaggle" if found else "broad"
         why = f"credentials in {found.place}" if found else "no Kaggle credentials were found"
         print(f"downloading from {origin}: {why}", file=sys.stderr)
-    return download_kaggle(folder) if origin == "kaggle" else download_broad(folder, show=_show)
+    if origin == "kaggle":
+        return download_kaggle(folder)
+    return download_broad(folder, base_url=BROAD_URL, show=_show)
 
 
 def download_kaggle(folder: Path) -> list[str]:

@@ -1,11 +1,14 @@
-"""Push a kernel to Kaggle, wait for its run and fetch what it made."""
+"""Push the bundle and the kernels to Kaggle, wait for a run and fetch what it made."""
 
 import json
+import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from kaggle_dsb.competition.submission import HEADER
-from kaggle_dsb.publish.client import Kaggle, Run, wait_until
+from kaggle_dsb.publish.bundle import BUNDLE_FOLDER, BUNDLE_SLUG, check_bundle, write_metadata
+from kaggle_dsb.publish.client import Kaggle, KaggleError, Run, wait_until
 from kaggle_dsb.publish.kernel import (
     KERNELS_FOLDER,
     Hardware,
@@ -14,7 +17,7 @@ from kaggle_dsb.publish.kernel import (
 )
 
 BUILD = Path("build")
-_LONGEST_RUN_S = 12 * 3600
+_LONGEST_RUN_S = 14 * 3600  # 12 hours is what Kaggle allows, and a queue goes before
 _LOG_LINES = 20
 
 
@@ -39,6 +42,51 @@ class Pushed:
     folder: Path
     files: list[Path]
     faults: list[str]
+
+
+def push_bundle(
+    kaggle: Kaggle,
+    folder: Path = BUNDLE_FOLDER,
+    *,
+    notes: str,
+    every_s: float = 5,
+    limit_s: float = 1800,
+) -> str:
+    """Create the bundle's data set, or a new version of it, and wait until kernels can use it.
+
+    Parameters
+    ----------
+    kaggle : Kaggle
+    folder : Path
+        As `kaggle_dsb.commands.bundle.bundle` built it.
+    notes : str
+        What the version is called.
+    every_s, limit_s : float
+        How often to ask whether it is ready, and how long.
+
+    Returns
+    -------
+    str
+        Its name on Kaggle, ``user/slug``.
+
+    Raises
+    ------
+    InputError
+        When the folder is no whole bundle, or Kaggle refuses it.
+    """
+    check_bundle(folder)
+    write_metadata(folder, kaggle.username)
+    ref = f"{kaggle.username}/{BUNDLE_SLUG}"
+    kaggle.upload_dataset(folder, is_new=kaggle.dataset_status(ref) is None, notes=notes)
+
+    def ask() -> str | None:
+        status = kaggle.dataset_status(ref)
+        return status if status in ("ready", "failed", "deleted") else None
+
+    status = wait_until(ask, doing=f"{ref}: getting ready", every_s=every_s, limit_s=limit_s)
+    if status != "ready":
+        raise KaggleError(f"{ref}: Kaggle could not prepare the data set (status {status})")
+    return ref
 
 
 def push(
@@ -89,6 +137,7 @@ def push(
 
     run = wait_until(ask, doing=f"{ref}: running", every_s=every_s, limit_s=_LONGEST_RUN_S)
     target = BUILD / "output" / name
+    shutil.rmtree(target, ignore_errors=True)
     files = kaggle.fetch_output(ref, target)
     faults = [*_find_faults(run, files[-1]), *_find_output_faults(target / kernel.output)]
     return Pushed(page, run, target, files, faults)
@@ -114,8 +163,7 @@ def _find_output_faults(path: Path) -> list[str]:
 def tail_log(path: Path, n_lines: int = _LOG_LINES) -> list[str]:
     """Give the last lines of a kernel's log, which Kaggle writes as a JSON list of pieces."""
     text = path.read_text(encoding="utf-8", errors="replace")
-    try:
+    # A log that was cut short is no JSON, and still worth reading.
+    with suppress(ValueError, TypeError, KeyError):
         text = "".join(str(piece["data"]) for piece in json.loads(text))
-    except (ValueError, TypeError, KeyError):
-        pass  # a log cut short is still worth reading
     return text.splitlines()[-n_lines:]

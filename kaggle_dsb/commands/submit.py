@@ -160,6 +160,7 @@ def _describe(source: Source, set_name: str, ensemble: Ensemble) -> dict[str, An
         "set": set_name,
         "weights": ensemble.name,
         "weights_sha256": ensemble.digest(),
+        "cross_validation": ensemble.cross_validation(),
     }
 
 

@@ -18,7 +18,7 @@ from kaggle_dsb.dataset.folds import read_folds
 from kaggle_dsb.dataset.samples import Sample, load_samples
 from kaggle_dsb.files import InputError, replacing
 from kaggle_dsb.instances.watershed import split_nuclei
-from kaggle_dsb.network.ensemble import FOLDS_FILE, Ensemble, load_predictor
+from kaggle_dsb.network.ensemble import FOLDS_FILE, VALIDATION_FILE, Ensemble, load_predictor
 from kaggle_dsb.network.train import prepare_hardware, require_labels
 from kaggle_dsb.progress import show_progress
 
@@ -55,6 +55,12 @@ class OutOfFold:
             "per_type": {str(k): float(v) for k, v in by("type")["score"].mean().items()},
             "images": len(self.scores),
         }
+
+
+def write_validation(ensemble: Ensemble, result: OutOfFold) -> None:
+    """Write ``validation.json`` beside the networks, for submissions made with them to quote."""
+    with replacing(ensemble.folder / VALIDATION_FILE) as temporary:
+        temporary.write_text(json.dumps(result.to_json(), indent=2) + "\n")
 
 
 def write_scores(path: Path, result: OutOfFold) -> None:

@@ -26,6 +26,7 @@ STAGE1_IDS_SHA256 = "031c0a93e6f58c3d6bb67656dc0c264fb9e79c250c750443fc2585dd82a
 
 COLUMNS = ["board", "rank", "name", "score", "date", "is_own", "source"]
 _CAICEDO = "Caicedo et al. 2019, Nature Methods 16:1247; carpenterlab/2019_caicedo_dsb"
+_SCHMIDT = "Schmidt et al. 2018, MICCAI"
 _UNRANKED = {CROSS_VALIDATION}
 
 
@@ -58,10 +59,9 @@ def _marks(board: str, source: str, scores: dict[str, float]) -> list[Mark]:
     return [Mark(board, name, score, source) for name, score in scores.items()]
 
 
-def _stardist(name: str, *precision: float) -> Mark:
-    source = "as published with PatchPerPix; precision at .5 .6 .7 .8 .9: "
+def _stardist(name: str, paper: str, *precision: float) -> Mark:
     listed = " ".join(f"{value:.3f}"[1:] for value in precision)
-    return Mark(STARDIST, name, sum(precision) / len(precision), source + listed)
+    return Mark(STARDIST, name, sum(precision) / len(precision), f"{paper}; {listed}")
 
 
 KNOWN_MARKS: tuple[Mark, ...] = (
@@ -69,7 +69,7 @@ KNOWN_MARKS: tuple[Mark, ...] = (
         STAGE2,
         _CAICEDO,
         {
-            "[ods.ai] topcoders (1st)": 0.631646,
+            "topcoders (1st)": 0.631646,
             "jacobkie (2nd)": 0.614730,
             "Deep Retina (3rd)": 0.614046,
             "Nuclear Vision": 0.610883,
@@ -104,9 +104,9 @@ KNOWN_MARKS: tuple[Mark, ...] = (
     Mark(STAGE1, "minerva-ml", 0.457, "minerva-ml/open-solution-data-science-bowl-2018"),
     Mark(STAGE1, "Keras U-Net starter", 0.277, "Kaggle kernel keegil/keras-u-net-starter-lb-0-277"),
     Mark(CROSS_VALIDATION, "minerva-ml", 0.577, "minerva-ml/open-solution-data-science-bowl-2018"),
-    _stardist("StarDist", 0.864, 0.804, 0.685, 0.450, 0.119),
-    _stardist("Mask R-CNN", 0.832, 0.773, 0.684, 0.489, 0.189),
-    _stardist("PatchPerPix", 0.868, 0.827, 0.755, 0.635, 0.379),
+    _stardist("StarDist", _SCHMIDT, 0.864, 0.804, 0.685, 0.450, 0.119),
+    _stardist("Mask R-CNN", _SCHMIDT, 0.832, 0.773, 0.684, 0.489, 0.189),
+    _stardist("PatchPerPix", "Hirsch et al. 2020, ECCV", 0.868, 0.827, 0.755, 0.635, 0.379),
 )
 
 
@@ -117,8 +117,8 @@ def read_marks(submissions: Path) -> list[Mark]:
     ----------
     submissions : Path
         Folders ``NAME`` that hold ``score.json`` (``score`` and ``images`` where the truth is at
-        hand, ``kaggle`` with ``public`` and ``private`` where Kaggle scored it) and ``made.json``
-        (``made``, ``cross_validation``). Folders without either are passed over.
+        hand, ``kaggle`` with ``public_score`` and ``private_score`` where Kaggle scored it) and
+        ``made.json`` (``made``, ``set``, ``cross_validation``). Others are passed over.
 
     Raises
     ------
@@ -149,17 +149,23 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _marks_of(name: str, made: dict[str, Any], score: dict[str, Any]) -> list[Mark]:
     kaggle = score.get("kaggle") or {}
-    found = [
-        (STAGE1, kaggle.get("public"), "Kaggle, public"),
-        (STAGE2, kaggle.get("private"), "Kaggle, private"),
-        (CROSS_VALIDATION, made.get("cross_validation"), "out of fold"),
-    ]
+    found = {CROSS_VALIDATION: (made.get("cross_validation"), "out of fold")}
+    # Kaggle scores the images of one stage; its figure for the other stage says nothing.
+    if made.get("set") != "stage2_test_final":
+        found[STAGE1] = (kaggle.get("public_score"), "Kaggle, public")
+    if made.get("set") != "stage1_test":
+        found[STAGE2] = (kaggle.get("private_score"), "Kaggle, private")
     if score.get("images"):
-        found.append((find_board(score, made), score["score"], "measured here"))
+        board = find_board(score, made)
+        official, source = found.get(board, (None, ""))
+        here = f"measured here: {score['score']:.4f}"
+        found[board] = (
+            (score["score"], here) if official is None else (official, f"{source}; {here}")
+        )
     date = str(made.get("made", ""))[:10]
     return [
         Mark(board, name, float(value), source, date, is_own=True)
-        for board, value, source in found
+        for board, (value, source) in found.items()
         if value is not None
     ]
 

@@ -80,7 +80,7 @@ class _Part:
 
 
 def download_broad(
-    folder: Path, *, show: Opener, base_url: str = BROAD_URL, names: Iterable[str] = BROAD_FILES
+    folder: Path, *, base_url: str, show: Opener, names: Iterable[str] = BROAD_FILES
 ) -> list[str]:
     """Download the competition's files from the Broad Institute, which asks for no account.
 
@@ -88,9 +88,10 @@ def download_broad(
     ----------
     folder : Path
         Where the files go; one that is there and whole is not fetched again.
+    base_url : str
+        `BROAD_URL`.
     show : callable
         Opens a progress bar for a file's name; it counts bytes.
-    base_url : str
     names : iterable of str
 
     Returns
@@ -148,6 +149,7 @@ def fetch_file(url: str, path: Path, *, progress: Progress) -> None:
         try:
             expected = _fetch_rest(url, part, progress)
         except urllib.error.HTTPError as error:
+            error.close()
             if error.code < 500 and error.code not in (416, 429):
                 raise DownloadError(f"{url}: HTTP {error.code} {error.reason}") from None
             fault = f"HTTP {error.code} {error.reason}"

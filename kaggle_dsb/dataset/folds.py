@@ -9,7 +9,6 @@ the pixels, put images in one group:
 * **Same acquisition**: images of the same size whose background and noise are the same.
 """
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -210,11 +209,11 @@ def split_folds(images: Mapping[str, Image], *, n_folds: int, seed: int) -> pd.D
     )
     splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
     table["fold"] = -1
-    with warnings.catch_warnings():
-        # A type with fewer images than folds cannot stand in each, and need not.
-        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
-        for fold, (_, held_out) in enumerate(splitter.split(table, table["type"], table["group"])):
-            table.loc[held_out, "fold"] = fold
+    # A type with fewer images than folds cannot stand in each: it is dealt out with the commonest.
+    count = table["type"].map(table["type"].value_counts())
+    stratum = table["type"].where(count >= n_folds, table["type"].mode()[0])
+    for fold, (_, held_out) in enumerate(splitter.split(table, stratum, table["group"])):
+        table.loc[held_out, "fold"] = fold
     return table
 
 

@@ -181,6 +181,10 @@ def _building(cache: Path) -> Iterator[Path]:
         if cache.exists():
             cache.rename(outer / "old")
         build.rename(cache)
+    except OSError as error:
+        # A write that fails, as on a full disk, does not know its file.
+        error.filename = error.filename or str(cache)
+        raise
     finally:
         shutil.rmtree(outer, ignore_errors=True)
 

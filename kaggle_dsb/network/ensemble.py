@@ -1,6 +1,7 @@
 """The networks of one training, one a fold, as they lie in a folder."""
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ BUNDLED = Path(__file__).parents[1] / "weights"
 RUNS = Path("runs")
 SETTINGS_FILE = "config.toml"
 FOLDS_FILE = "folds.csv"
+VALIDATION_FILE = "validation.json"
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,11 @@ class Ensemble:
     def name(self) -> str:
         """What to call it: ``bundled``, or the run's folder."""
         return "bundled" if self.folder == BUNDLED else str(self.folder)
+
+    def cross_validation(self) -> float | None:
+        """Give the out-of-fold score, where the ensemble has been validated."""
+        path = self.folder / VALIDATION_FILE
+        return float(json.loads(path.read_text())["score"]) if path.exists() else None
 
     def digest(self) -> dict[str, str]:
         """Give the SHA-256 of each member by file name."""

@@ -1,5 +1,6 @@
 """The U-Net, its ImageNet weights, and the file that a trained one is kept in."""
 
+import errno
 import importlib
 import inspect
 import json
@@ -20,6 +21,7 @@ from kaggle_dsb.files import InputError, replacing
 from kaggle_dsb.network.targets import CHANNELS
 
 FORMAT = "kaggle-dsb network 1"
+METADATA_KEY = "kaggle_dsb"
 STRIDE_PX = 32  # an encoder of five stages halves its input five times
 
 
@@ -138,11 +140,15 @@ def save_network(path: Path, network: NucleusNet, settings: Settings, **facts: A
     description = {
         "format": FORMAT,
         "version": __version__,
-        "settings": settings.model_dump_json(),
-        "facts": json.dumps(facts),
+        "settings": settings.model_dump(mode="json"),
+        "facts": facts,
     }
     with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata=description)
+        try:
+            # One entry, since the order of several changes from call to call.
+            save_file(tensors, temporary, metadata={METADATA_KEY: json.dumps(description)})
+        except SafetensorError as error:
+            raise OSError(errno.EIO, str(error), str(path)) from error
 
 
 def load_network(path: Path) -> tuple[NucleusNet, Settings, dict[str, Any]]:
@@ -159,7 +165,7 @@ def load_network(path: Path) -> tuple[NucleusNet, Settings, dict[str, Any]]:
     """
     try:
         with safe_open(path, "pt") as file:
-            description = file.metadata() or {}
+            description = json.loads((file.metadata() or {}).get(METADATA_KEY, "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise InputError(
@@ -171,9 +177,9 @@ def load_network(path: Path) -> tuple[NucleusNet, Settings, dict[str, Any]]:
             f"{path}: is a network of format {description.get('format')!r}, this version of "
             f"kaggle_dsb reads {FORMAT!r}: train it again or use the version that wrote it"
         )
-    settings = parse_settings(json.loads(description["settings"]), source=str(path))
+    settings = parse_settings(description["settings"], source=str(path))
     network = NucleusNet(settings.network, pretrained=False)
     network.load_state_dict(
         {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
     )
-    return network.eval(), settings, json.loads(description["facts"])
+    return network.eval(), settings, description["facts"]

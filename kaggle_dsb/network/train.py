@@ -40,6 +40,8 @@ from kaggle_dsb.network.model import NucleusNet, save_network
 from kaggle_dsb.network.predict import Predictor, choose_device, choose_precision
 from kaggle_dsb.network.targets import make_targets
 
+METRICS_FILE = "metrics.csv"
+
 Batch = tuple[Tensor, Tensor]
 
 
@@ -277,19 +279,21 @@ def train_fold(data: FoldData, settings: Settings, *, fold: int, folder: Path) -
     last = work / "last.ckpt"
     with _quiet_lightning():
         trainer = _trainer(settings, work)
-        trainer.fit(
-            module,
-            _train_loader(data, settings),
-            DataLoader(list(data.held_out), batch_size=8, collate_fn=list),  # type: ignore[arg-type]
-            ckpt_path=last if last.exists() else None,
-            weights_only=False,
-        )
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+        try:
+            trainer.fit(
+                module,
+                _train_loader(data, settings),
+                DataLoader(list(data.held_out), batch_size=8, collate_fn=list),  # type: ignore[arg-type]
+                ckpt_path=last if last.exists() else None,
+                weights_only=False,
+            )
+        except SystemExit:  # what Lightning makes of Ctrl+C
+            raise KeyboardInterrupt from None
     best = torch.load(work / "best.ckpt", map_location="cpu", weights_only=False)
     module.load_state_dict(best["state_dict"])
-    score = float(trainer.checkpoint_callbacks[1].best_model_score)  # type: ignore[attr-defined]
-    save_network(finished, module.network, settings, fold=fold, score=score, epoch=best["epoch"])
+    metrics = pd.read_csv(work / METRICS_FILE).set_index("epoch")
+    facts = {"fold": fold, "epoch": best["epoch"], "score": metrics.at[best["epoch"], "score"]}
+    save_network(finished, module.network, settings, **facts)
     return finished
 
 
@@ -323,10 +327,11 @@ def _trainer(settings: Settings, work: Path) -> pl.Trainer:
     half = choose_precision(settings.hardware.precision, device) == torch.bfloat16
     callbacks: list[Callback] = [
         EMAWeightAveraging(decay=training.ema_decay),
-        ModelCheckpoint(work, "last", save_on_train_epoch_end=True, enable_version_counter=False),
+        # The last checkpoint is written after the best one, since it records which that is.
         ModelCheckpoint(work, "best", monitor="score", mode="max", enable_version_counter=False),
+        ModelCheckpoint(work, "last", save_on_train_epoch_end=True, enable_version_counter=False),
         EarlyStopping("score", mode="max", patience=training.patience),
-        MetricsFile(work / "metrics.csv"),
+        MetricsFile(work / METRICS_FILE),
     ]
     if sys.stderr.isatty():
         callbacks.append(RichProgressBar(console_kwargs={"stderr": True}))

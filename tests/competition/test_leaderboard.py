@@ -31,7 +31,7 @@ def test_every_known_mark_names_its_board_and_its_source():
 
 def test_the_winner_of_stage_2_leads_its_board_and_stands_on_no_other():
     table = rank_marks(KNOWN_MARKS)
-    winner = table[table["name"] == "[ods.ai] topcoders (1st)"]
+    winner = table[table["name"] == "topcoders (1st)"]
     assert winner[["board", "rank", "score"]].to_numpy().tolist() == [[STAGE2, 1, 0.631646]]
 
 
@@ -64,7 +64,7 @@ def test_a_submission_gives_a_mark_for_each_score_that_is_known(tmp_path):
     score = {
         "score": 0.5,
         "images": {"a": {}, "b": {}},
-        "kaggle": {"public": 0.41, "private": 0.42},
+        "kaggle": {"public_score": 0.41, "private_score": 0.42},
     }
     made = {"made": "2026-11-23T01:02:03+00:00", "set": "mine", "cross_validation": 0.57}
     write(tmp_path / "first", score=score, made=made)
@@ -73,11 +73,26 @@ def test_a_submission_gives_a_mark_for_each_score_that_is_known(tmp_path):
         (STAGE1, 0.41, "Kaggle, public"),
         (STAGE2, 0.42, "Kaggle, private"),
         (CROSS_VALIDATION, 0.57, "out of fold"),
-        ("mine, 2 images (7e18f737)", 0.5, "measured here"),
+        ("mine, 2 images (7e18f737)", 0.5, "measured here: 0.5000"),
     }
     assert {(m.name, m.date, m.is_own) for m in read_marks(tmp_path)} == {
         ("first", "2026-11-23", True)
     }
+
+
+def test_kaggles_figure_for_the_other_stage_is_left_out(tmp_path):
+    kaggle = {"public_score": 0.41, "private_score": 0.0}
+    write(tmp_path / "one", score={"kaggle": kaggle}, made={"set": "stage1_test"})
+    write(tmp_path / "two", score={"kaggle": kaggle}, made={"set": "stage2_test_final"})
+    assert [(m.name, m.board) for m in read_marks(tmp_path)] == [("one", STAGE1), ("two", STAGE2)]
+
+
+def test_kaggles_score_and_the_one_measured_here_share_a_line(tmp_path, monkeypatch):
+    monkeypatch.setattr("kaggle_dsb.competition.leaderboard.find_board", lambda *_: STAGE1)
+    score = {"score": 0.5, "images": {"a": {}}, "kaggle": {"public_score": 0.499}}
+    write(tmp_path / "one", score=score, made={"set": "stage1_test"})
+    (mark,) = read_marks(tmp_path)
+    assert (mark.score, mark.source) == (0.499, "Kaggle, public; measured here: 0.5000")
 
 
 def test_a_submission_without_any_score_gives_no_mark(tmp_path):

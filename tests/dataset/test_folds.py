@@ -104,11 +104,17 @@ def test_the_same_seed_gives_the_same_folds_in_whatever_order_images_come():
     pd.testing.assert_frame_equal(first, again)
 
 
+def test_types_rarer_than_folds_are_dealt_out_all_the_same():
+    images = {"dark": np.full((9, 9, 3), 9, np.uint8), "bright": np.full((9, 9, 3), 200, np.uint8)}
+    assert sorted(split_folds(images, n_folds=2, seed=0)["fold"]) == [0, 1]
+
+
 def test_more_folds_than_groups_are_refused(slides):
     with pytest.raises(InputError) as error:
         split_folds(slides, n_folds=5, seed=0)
     assert str(error.value) == (
-        "cannot make 5 folds of 12 images in 3 groups: there must be 2 or more, and a group for each"
+        "cannot make 5 folds of 12 images in 3 groups: "
+        "there must be 2 or more, and a group for each"
     )
 
 

@@ -66,6 +66,12 @@ def test_a_saved_network_comes_back_within_half_precision(network, tmp_path):
         assert torch.allclose(network(image), loaded(image), atol=0.05, rtol=0.05)
 
 
+def test_the_same_network_is_kept_as_the_same_bytes(network, tmp_path):
+    for name in ("a", "b"):
+        save_network(tmp_path / f"{name}.safetensors", network, SETTINGS, fold=1, score=0.1)
+    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+
+
 def test_all_kept_tensors_are_of_half_precision(network, tmp_path):
     save_network(tmp_path / "a.safetensors", network, SETTINGS)
     kinds = {t.dtype for t in load_file(tmp_path / "a.safetensors").values()}
@@ -89,11 +95,11 @@ def test_a_damaged_network_is_refused_in_one_line(tmp_path, content):
 
 def test_a_network_of_another_version_is_refused(tmp_path):
     path = tmp_path / "fold0.safetensors"
-    save_file({"a": torch.zeros(1)}, path, metadata={"format": "kaggle-dsb network 0"})
+    save_file({"a": torch.zeros(1)}, path, metadata={"kaggle_dsb": '{"format": "old"}'})
     with pytest.raises(InputError) as error:
         load_network(path)
     assert str(error.value) == (
-        f"{path}: is a network of format 'kaggle-dsb network 0', this version of kaggle_dsb reads "
+        f"{path}: is a network of format 'old', this version of kaggle_dsb reads "
         "'kaggle-dsb network 1': train it again or use the version that wrote it"
     )
 

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -99,7 +101,7 @@ def test_tiles_cover_every_pixel_and_overlap_enough(length, tile, overlap):
     assert slices[0].start == 0
     assert slices[-1].stop == length
     assert all(s.stop - s.start == min(tile, length) for s in slices)
-    assert all(b.start <= a.stop - overlap for a, b in zip(slices, slices[1:], strict=False))
+    assert all(b.start <= a.stop - overlap for a, b in pairwise(slices))
 
 
 @given(st.integers(1, 100), st.integers(1, 100))
@@ -130,7 +132,11 @@ def test_bfloat16_on_the_cpu_is_close_to_float32():
     torch.manual_seed(0)
     network = torch.nn.Conv2d(3, 2, 3, padding=1)
     results = [
-        next(Predictor([network], PredictionSettings(), device=CPU, precision=p).predict([noise(64, 64)]))
+        next(
+            Predictor([network], PredictionSettings(), device=CPU, precision=p).predict(
+                [noise(64, 64)]
+            )
+        )
         for p in (torch.float32, torch.bfloat16)
     ]
     assert np.abs(results[0] - results[1]).max() < 0.1

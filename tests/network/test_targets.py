@@ -13,7 +13,9 @@ def two_squares(side: int, gap: int) -> np.ndarray:
     return labels
 
 
-@given(arrays(np.int32, array_shapes(min_dims=2, max_dims=2, max_side=12), elements=st.integers(0, 4)))
+@given(
+    arrays(np.int32, array_shapes(min_dims=2, max_dims=2, max_side=12), elements=st.integers(0, 4))
+)
 @settings(deadline=None, max_examples=50)
 def test_the_body_is_every_pixel_of_a_nucleus(labels):
     assert (make_targets(labels)[0] == (labels > 0)).all()

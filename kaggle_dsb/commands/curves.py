@@ -1,0 +1,36 @@
+"""Draw the training curves of a run."""
+
+from pathlib import Path
+
+from kaggle_dsb.config import load_settings
+from kaggle_dsb.report.curves import draw_curves, read_curves
+
+
+def draw_run(run: Path, output: Path | None = None) -> tuple[Path, list[str]]:
+    """Draw the curves of all folds that have begun.
+
+    Parameters
+    ----------
+    run : Path
+        The run's folder.
+    output : Path, optional
+        The picture; ``curves.png`` in the run's folder without it.
+
+    Returns
+    -------
+    path : Path
+        The picture.
+    lines : list of str
+        How far each fold came, in words.
+
+    Raises
+    ------
+    InputError
+        When the folder holds no metrics.
+    """
+    curves = read_curves(run)
+    config = run / "config.toml"
+    epochs = load_settings(config).training.epochs if config.exists() else None
+    path = output or run / "curves.png"
+    draw_curves(path, curves, title=f"Training of {run.name}", epochs=epochs)
+    return path, [curve.says(epochs=epochs) for curve in curves]

@@ -1,0 +1,75 @@
+"""Draw contact sheets of the training images."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from kaggle_dsb.commands.data import Source, require_train_set
+from kaggle_dsb.config import FoldSettings
+from kaggle_dsb.dataset.folds import find_neighbours, mosaic_layout, read_folds, split_folds
+from kaggle_dsb.dataset.samples import load_samples
+from kaggle_dsb.files import InputError
+from kaggle_dsb.report.gallery import Image, Mosaic, draw_mosaics, draw_sheet
+
+SHEET_FILE = "gallery.png"
+
+
+def draw_gallery(source: Source, output: Path, *, folds: Path | None = None) -> Path:
+    """Draw ``gallery.png``: training images by type and fold.
+
+    Parameters
+    ----------
+    source : Source
+    output : Path
+        Folder for the picture.
+    folds : Path, optional
+        Table of folds, as a run's ``folds.csv``; the images are split anew without it.
+
+    Raises
+    ------
+    InputError
+        When there is no set with masks, or the table names other images.
+    """
+    images, table = _load(source, folds)
+    draw_sheet(output / SHEET_FILE, images, table)
+    return output / SHEET_FILE
+
+
+def draw_groups(source: Source, output: Path, *, folds: Path | None = None) -> list[Path]:
+    """Draw ``groups-1.png`` and on: neighbouring crops put together, framed by fold.
+
+    Parameters
+    ----------
+    source, output, folds
+        As for `draw_gallery`.
+
+    Raises
+    ------
+    InputError
+        As for `draw_gallery`, or when no two images are neighbours.
+    """
+    images, table = _load(source, folds)
+    fold_of = dict(zip(table["ImageId"], table["fold"].astype(int), strict=True))
+    layouts = mosaic_layout(find_neighbours(images))
+    mosaics = [
+        Mosaic(places, frozenset(fold_of[id_] for id_ in places))
+        for places in sorted(layouts, key=len, reverse=True)
+        if len(places) > 1
+    ]
+    if not mosaics:
+        raise InputError(f"{source.origin}: no two training images are neighbouring crops")
+    return draw_mosaics(output, images, mosaics)
+
+
+def _load(source: Source, folds: Path | None) -> tuple[dict[str, Image], pd.DataFrame]:
+    samples = load_samples(source.cache, require_train_set(source))
+    images = {sample.id: sample.image for sample in samples}
+    if folds is None:
+        settings = FoldSettings()
+        return images, split_folds(images, n_folds=settings.n_folds, seed=settings.seed)
+    table = read_folds(folds)
+    shared = table[table["ImageId"].isin(images)].reset_index(drop=True)
+    if len(shared) < len(images):
+        missing = sorted(set(images) - set(shared["ImageId"]))
+        raise InputError(f"{folds}: has no fold for image {missing[0]} ({len(missing)} such)")
+    return images, shared

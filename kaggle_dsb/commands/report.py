@@ -1,0 +1,224 @@
+"""Write the page that shows how good a submission or a training is, and where it fails."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kaggle_dsb.commands.data import Source, choose_test_set, require_train_set
+from kaggle_dsb.competition.submission import read_solution, read_submission
+from kaggle_dsb.config import Settings
+from kaggle_dsb.dataset.samples import Sample, list_sets, load_samples
+from kaggle_dsb.dataset.types import image_type
+from kaggle_dsb.files import InputError
+from kaggle_dsb.instances.watershed import split_nuclei
+from kaggle_dsb.progress import show_progress
+from kaggle_dsb.report.page import About, Picture, write_page
+
+if TYPE_CHECKING:
+    from kaggle_dsb.network.ensemble import Ensemble
+
+REPORT_FILE = "report.html"
+_SOLUTIONS = {
+    "stage1_test": "stage1_solution.csv",
+    "stage2_test_final": "stage2_solution_final.csv",
+}
+_SHOWN_FACTS = {
+    "made": "made",
+    "commit": "commit",
+    "version": "version",
+    "data": "data",
+    "set": "images",
+    "weights": "weights",
+    "elapsed_s": "seconds to predict",
+}
+
+Labels = NDArray[np.int32]
+
+
+def report_submission(source: Source, folder: Path, *, truth: Path | None = None) -> Path:
+    """Write ``report.html`` of a submission.
+
+    Parameters
+    ----------
+    source : Source
+        With the images that were predicted; with their masks or solution, the page has scores.
+    folder : Path
+        Of the submission: ``submission.csv``, ``config.toml``, ``made.json``.
+    truth : Path, optional
+        A solution CSV to use in place of the source's.
+
+    Returns
+    -------
+    Path
+        The page.
+
+    Raises
+    ------
+    InputError
+        When the folder holds no submission, or its images are not at hand.
+    """
+    csv = folder / "submission.csv"
+    if not csv.exists():
+        raise InputError(f"{folder}: holds no submission.csv; write one with `kaggle-dsb submit`")
+    made = _read_made(folder / "made.json")
+    set_name = _choose_set(source, made)
+    samples = load_samples(source.cache, set_name)
+    sizes = {sample.id: (sample.image.shape[0], sample.image.shape[1]) for sample in samples}
+    solution = truth or source.cache / _SOLUTIONS.get(set_name, "")
+    true_labels = read_solution(solution, sizes) if solution.is_file() else {}
+    predicted = read_submission(csv, sizes)
+    config = folder / "config.toml"
+    about = About(
+        title=folder.name,
+        facts=_choose_facts(made),
+        settings=config.read_text() if config.exists() else "not recorded",
+    )
+    pictures = (
+        Picture(
+            id=sample.id,
+            type=image_type(sample.image),
+            image=sample.image,
+            predicted=predicted[sample.id],
+            truth=true_labels.get(sample.id, sample.labels),
+        )
+        for sample in samples
+    )
+    return _write(folder / REPORT_FILE, pictures, about, n_pictures=len(samples))
+
+
+@dataclass(frozen=True)
+class OutOfFoldInput:
+    """What the page on out-of-fold predictions is made from.
+
+    Attributes
+    ----------
+    probabilities : Path
+        Folder of ``ID.npy``, (2, H, W) float16.
+    fold_of : dict of str to int
+    settings : Settings
+        ``instances`` cuts the probabilities.
+    about : About
+    """
+
+    probabilities: Path
+    fold_of: Mapping[str, int]
+    settings: Settings
+    about: About
+
+
+def report_validation(
+    source: Source, ensemble: "Ensemble", settings: Settings, *, work: Path, path: Path
+) -> Path:
+    """Validate networks out of fold, and write the page about it.
+
+    Parameters
+    ----------
+    source, ensemble, settings, work
+        As `kaggle_dsb.commands.validate.validate` takes them.
+    path : Path
+        Of the page.
+    """
+    from kaggle_dsb.commands.submit import find_commit
+    from kaggle_dsb.commands.validate import validate
+
+    result = validate(source, ensemble, settings, work=work)
+    facts = {
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": find_commit() or "no checkout",
+        "data": source.origin.name,
+        "images": f"{require_train_set(source)}, each by the network that has not seen it",
+        "weights": ensemble.name,
+    }
+    folds = dict(zip(result.scores["ImageId"], result.scores["fold"].astype(int), strict=True))
+    title = f"Out of fold: {ensemble.name}"
+    about = About(title, facts, dump_settings(settings))
+    return report_out_of_fold(
+        source, OutOfFoldInput(result.folder, folds, settings, about), path=path
+    )
+
+
+def report_out_of_fold(source: Source, given: OutOfFoldInput, *, path: Path) -> Path:
+    """Write the page on out-of-fold predictions that are already there.
+
+    Parameters
+    ----------
+    source : Source
+        With the training images.
+    given : OutOfFoldInput
+    path : Path
+        Of the page.
+    """
+    samples = [
+        sample
+        for sample in load_samples(source.cache, require_train_set(source))
+        if sample.id in given.fold_of
+    ]
+    pictures = (_picture_out_of_fold(sample, given) for sample in samples)
+    return _write(path, pictures, given.about, n_pictures=len(samples))
+
+
+def _picture_out_of_fold(sample: Sample, given: OutOfFoldInput) -> Picture:
+    file = given.probabilities / f"{sample.id}.npy"
+    try:
+        probability = np.load(file).astype(np.float32)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file}: cannot be read as a probability ({error})") from error
+    return Picture(
+        id=sample.id,
+        type=image_type(sample.image),
+        image=sample.image,
+        predicted=split_nuclei(probability, **given.settings.instances.model_dump()),
+        truth=sample.labels,
+        probability=probability,
+        fold=given.fold_of[sample.id],
+    )
+
+
+def dump_settings(settings: Settings) -> str:
+    """Write resolved settings as TOML text."""
+    import tomli_w
+
+    return tomli_w.dumps(settings.model_dump(exclude_none=True))
+
+
+def _write(path: Path, pictures: Iterator[Picture], about: About, *, n_pictures: int) -> Path:
+    with show_progress(f"drawing {path}") as progress:
+
+        def counted() -> Iterator[Picture]:
+            for done, picture in enumerate(pictures, 1):
+                yield picture
+                progress(done, n_pictures)
+
+        write_page(path, counted(), about)
+    return path
+
+
+def _read_made(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as JSON ({error})") from error
+    return content
+
+
+def _choose_facts(made: dict[str, Any]) -> dict[str, str]:
+    facts = {shown: made[key] for key, shown in _SHOWN_FACTS.items() if made.get(key) is not None}
+    return {
+        name: f"{value:.0f}" if isinstance(value, float) else str(value)
+        for name, value in facts.items()
+    }
+
+
+def _choose_set(source: Source, made: dict[str, Any]) -> str:
+    """Find the set that was predicted: ``made.json`` names it."""
+    known = list_sets(source.cache)
+    named = made.get("set")
+    return choose_test_set(source, named if named in known else None)

@@ -1,0 +1,121 @@
+"""Draw single images with the outlines of their nuclei."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kaggle_dsb.commands.data import Source
+from kaggle_dsb.competition.labels import read_labels
+from kaggle_dsb.competition.submission import read_solution, read_submission
+from kaggle_dsb.dataset.samples import list_sets, load_samples, sizes
+from kaggle_dsb.files import InputError
+from kaggle_dsb.report.pictures import draw_picture
+
+_SOLUTIONS = ("stage1_solution.csv", "stage2_solution_final.csv")
+
+Labels = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """An image that was asked for, in its set."""
+
+    id: str
+    set_name: str
+
+
+def show_images(
+    source: Source, ids: Sequence[str], *, predicted: Path | None = None, output: Path
+) -> list[Path]:
+    """Draw images beside their truth and a prediction.
+
+    Parameters
+    ----------
+    source : Source
+    ids : sequence of str
+        Image ids; the beginning of one is enough where only one begins so.
+    predicted : Path, optional
+        A submission CSV, or a folder of label images or of a submission.
+    output : Path
+        Folder that gets ``ID.png`` for each.
+
+    Returns
+    -------
+    list of Path
+        The pictures.
+
+    Raises
+    ------
+    InputError
+        When no image, or more than one, begins with an id, or the prediction cannot be read.
+    """
+    wanted = [_find(source, id_) for id_ in ids]
+    predictions = _read_predictions(predicted, source) if predicted else {}
+    paths = []
+    for set_name in dict.fromkeys(one.set_name for one in wanted):
+        chosen = {one.id for one in wanted if one.set_name == set_name}
+        truths = _read_truths(source, set_name)
+        for sample in load_samples(source.cache, set_name):
+            if sample.id in chosen:
+                truth = truths.get(sample.id, sample.labels)
+                path = output / f"{sample.id}.png"
+                labels = predictions.get(sample.id)
+                draw_picture(path, sample.id, sample.image, truth=truth, predicted=labels)
+                paths.append(path)
+    return paths
+
+
+def _find(source: Source, start: str) -> _Found:
+    matches = [
+        _Found(id_, set_name)
+        for set_name in list_sets(source.cache)
+        for id_ in sizes(source.cache, set_name)
+        if id_.startswith(start)
+    ]
+    exact = [one for one in matches if one.id == start]
+    if len(exact or matches) == 1:
+        return (exact or matches)[0]
+    if not matches:
+        example = next(id_ for name in list_sets(source.cache) for id_ in sizes(source.cache, name))
+        raise InputError(
+            f"{source.origin}: no image begins with {start!r}; give an id or its beginning, "
+            f"as {example[:12]}"
+        )
+    few = ", ".join(one.id[:12] for one in matches[:3])
+    raise InputError(
+        f"{start!r} begins {len(matches)} ids ({few}, ...); give more of the one you mean"
+    )
+
+
+def _read_truths(source: Source, set_name: str) -> dict[str, Labels]:
+    known = sizes(source.cache, set_name)
+    for name in _SOLUTIONS:
+        path = source.cache / name
+        if path.exists() and name.partition("_")[0] == set_name.partition("_")[0]:
+            return {} if "train" in set_name else read_solution(path, known)
+    return {}
+
+
+def _read_predictions(path: Path, source: Source) -> dict[str, Labels]:
+    if path.is_dir() and (path / "submission.csv").exists():
+        path = path / "submission.csv"
+    if path.is_dir():
+        return dict(_read_folder(path))
+    faults = []
+    for set_name in list_sets(source.cache):
+        try:
+            return read_submission(path, sizes(source.cache, set_name))
+        except InputError as error:
+            faults.append(str(error))
+    raise InputError(faults[0])
+
+
+def _read_folder(folder: Path) -> Iterator[tuple[str, Labels]]:
+    files = sorted(folder.glob("*.png"))
+    if not files:
+        raise InputError(f"{folder}: holds no label image; it must hold ID.png for each image")
+    for file in files:
+        yield file.stem, read_labels(file)

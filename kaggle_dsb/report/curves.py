@@ -1,0 +1,154 @@
+"""Training curves of all folds of a run."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from kaggle_dsb.files import InputError, replacing
+from kaggle_dsb.report.style import FOLD_COLOURS, FOLD_MARKERS, STYLE
+
+COLUMNS = ["epoch", "loss", "score", "learning_rate", "elapsed_s"]
+_PANELS = {
+    "loss": "training loss",
+    "score": "score on the held-out fold",
+    "learning_rate": "learning rate",
+}
+
+
+@dataclass(frozen=True)
+class FoldCurve:
+    """How the training of one fold went.
+
+    Attributes
+    ----------
+    fold : int
+    metrics : DataFrame
+        A row an epoch: `COLUMNS`.
+    is_finished : bool
+        True once the network is written.
+    """
+
+    fold: int
+    metrics: pd.DataFrame
+    is_finished: bool
+
+    def stopped_early(self, epochs: int | None) -> bool:
+        """Tell whether it ended before all its epochs, the score no longer rising."""
+        return bool(self.is_finished and epochs and len(self.metrics) < epochs)
+
+    @property
+    def best(self) -> pd.Series | None:
+        """The row with the best score; None before the first validation."""
+        scores = self.metrics["score"]
+        return None if scores.isna().all() else self.metrics.iloc[int(np.nanargmax(scores))]
+
+    def says(self, *, epochs: int | None) -> str:
+        """Say in a few words how far it came."""
+        best = self.best
+        score = (
+            ""
+            if best is None
+            else f", best {best['score']:.3f} after epoch {best['epoch'] + 1:.0f}"
+        )
+        of = f" of {epochs}" if epochs else ""
+        state = ", stopped early" if self.stopped_early(epochs) else ""
+        state = state if self.is_finished else ", not finished"
+        return f"fold {self.fold}: {len(self.metrics)}{of} epochs{state}{score}"
+
+
+def read_curves(run: Path) -> list[FoldCurve]:
+    """Read ``fold<N>/metrics.csv`` of every fold of a run.
+
+    Raises
+    ------
+    InputError
+        When there is none, or one is no table of metrics.
+    """
+    curves = []
+    for path in sorted(run.glob("fold*/metrics.csv")):
+        number = path.parent.name.removeprefix("fold")
+        if number.isdecimal():
+            is_finished = (run / f"fold{number}.safetensors").exists()
+            curves.append(FoldCurve(int(number), _read(path), is_finished))
+    if not curves:
+        raise InputError(f"{run}: holds no fold<N>/metrics.csv; name the folder of a training")
+    return sorted(curves, key=lambda curve: curve.fold)
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        metrics = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as a table of metrics ({error})") from error
+    if list(metrics.columns) != COLUMNS or metrics.empty:
+        raise InputError(
+            f"{path}: has columns {list(metrics.columns)}, must have {COLUMNS} and rows"
+        )
+    return metrics
+
+
+def draw_curves(
+    path: Path, curves: list[FoldCurve], *, title: str, epochs: int | None = None
+) -> None:
+    """Draw loss, score and learning rate over the epochs, a line a fold.
+
+    Parameters
+    ----------
+    path : Path
+        Of the picture; its ending chooses the format.
+    curves : list of FoldCurve
+    title : str
+    epochs : int, optional
+        That the training was to take. Where a fold is finished with fewer, a cross marks its last.
+
+    Notes
+    -----
+    A star marks the best epoch. What was not measured gets no panel. Epochs are counted from 1.
+    """
+    panels = [name for name in _PANELS if any(c.metrics[name].notna().any() for c in curves)]
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(4.6 * len(panels), 4.3), layout="constrained")
+        for axes, name in zip(
+            figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
+        ):
+            for curve in curves:
+                _draw_line(axes, curve, name, epochs)
+            axes.set_title(_PANELS[name])
+            axes.set_xlabel("epoch")
+            axes.xaxis.get_major_locator().set_params(integer=True)
+        figure.axes[0].set_ylim(bottom=0)
+        figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+        handles, labels = figure.axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower left", ncols=2)
+        with replacing(path) as temporary:
+            figure.savefig(temporary)
+
+
+def _draw_line(axes: Axes, curve: FoldCurve, name: str, epochs: int | None) -> None:
+    shown = curve.metrics[["epoch", name]].dropna()
+    place = curve.fold % len(FOLD_COLOURS)
+    look: dict[str, Any] = {"color": FOLD_COLOURS[place], "marker": FOLD_MARKERS[place]}
+    line = ("-", "--", "-.", ":")[curve.fold % 4]  # so that equal curves do not hide each other
+    axes.plot(
+        shown["epoch"] + 1, shown[name], label=curve.says(epochs=epochs), ls=line, ms=4.5, **look
+    )
+    best = curve.best
+    if name == "score" and best is not None:
+        star: dict[str, Any] = {"marker": "*", "s": 190, "edgecolor": "black", "zorder": 3}
+        axes.scatter(best["epoch"] + 1, best["score"], color=look["color"], **star)
+        axes.annotate(
+            f"{best['score']:.3f}",
+            (best["epoch"] + 1, best["score"]),
+            xytext=(0, 9),
+            textcoords="offset points",
+            ha="center",
+        )
+    if curve.stopped_early(epochs):
+        last = shown.iloc[-1]
+        axes.scatter(last["epoch"] + 1, last[name], color="black", marker="X", s=60, zorder=4)

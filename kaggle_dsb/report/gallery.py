@@ -1,0 +1,278 @@
+"""Contact sheets of a data set: by image type and fold, and the slides its crops come from."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch, Rectangle
+from numpy.typing import NDArray
+
+from kaggle_dsb.dataset.types import IMAGE_TYPES
+from kaggle_dsb.files import replacing
+from kaggle_dsb.report.display import stretch_contrast
+from kaggle_dsb.report.style import FOLD_COLOURS, STYLE
+
+Image = NDArray[np.uint8]
+
+_THUMB_PX = 96
+_STEP_PX = _THUMB_PX + 4
+_PER_ROW, _N_ROWS = 4, 3
+_GAP_PX, _HEAD_PX, _TITLE_PX = 16, 36, 34
+_MOSAICS_PER_PAGE = 12
+_MOSAIC_COLUMNS = 4
+_MOSAIC_PX = 420
+_DPI = 100
+
+
+@dataclass(frozen=True)
+class Mosaic:
+    """Neighbouring crops put together again.
+
+    Attributes
+    ----------
+    places : dict of str to (int, int)
+        Row and column of each image, from 0; all images are of one size.
+    folds : set of int
+        The folds they are in: one, if the split is right.
+    """
+
+    places: Mapping[str, tuple[int, int]]
+    folds: frozenset[int]
+
+
+def draw_sheet(path: Path, images: Mapping[str, Image], table: pd.DataFrame) -> None:
+    """Draw some images of each type and fold, with how many there are.
+
+    Parameters
+    ----------
+    path : Path
+        Of the picture; its ending chooses the format.
+    images : id → (H, W, 3) uint8
+    table : DataFrame
+        ``ImageId``, ``type``, ``fold``.
+
+    Notes
+    -----
+    The images of a cell are taken at even steps from all of them, by id. A type and fold without
+    images gets no cell.
+    """
+    folds = sorted(table["fold"].unique().tolist())
+    all_ids = _ids_by_cell(table)
+    cells = {key: _pick(ids) for key, ids in all_ids.items()}
+    tops, height = _stack_types(cells)
+    width = len(folds) * (_PER_ROW * _STEP_PX + _GAP_PX) + _GAP_PX
+    size = np.array([width, height])
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=tuple(size / _DPI), dpi=_DPI)
+        heading: dict[str, Any] = {"va": "top", "fontweight": "bold"}
+        figure.text(_GAP_PX / width, 1 - 14 / height, _count(table), **heading)
+        for (kind, fold), ids in cells.items():
+            sheet = _make_sheet([images[id_] for id_ in ids])
+            left = _GAP_PX + folds.index(fold) * (_PER_ROW * _STEP_PX + _GAP_PX)
+            axes = _add_axes(figure, (left, tops[kind]), np.array(sheet.shape[1::-1]), size)
+            axes.imshow(sheet, interpolation="nearest", aspect="auto")
+            _head_cell(axes, f"{kind}, fold {fold}: {len(all_ids[kind, fold])}", fold)
+        with replacing(path) as temporary:
+            figure.savefig(temporary, dpi=_DPI)
+
+
+def _ids_by_cell(table: pd.DataFrame) -> dict[tuple[str, int], list[str]]:
+    cells: dict[tuple[str, int], list[str]] = {}
+    for id_, kind, fold in table[["ImageId", "type", "fold"]].itertuples(index=False):
+        cells.setdefault((kind, int(fold)), []).append(id_)
+    return cells
+
+
+def _stack_types(cells: Mapping[tuple[str, int], list[str]]) -> tuple[dict[str, int], int]:
+    """Give where each type's row of cells begins, in pixels from the top, and where all end."""
+    tops: dict[str, int] = {}
+    top = _HEAD_PX
+    for kind in IMAGE_TYPES:
+        most = max((len(ids) for (one, _), ids in cells.items() if one == kind), default=0)
+        if most:
+            tops[kind] = top + _TITLE_PX
+            top += _TITLE_PX + -(-most // _PER_ROW) * _STEP_PX + _GAP_PX
+    return tops, top
+
+
+def _count(table: pd.DataFrame) -> str:
+    types = table["type"].value_counts()
+    listed = ", ".join(f"{types[kind]} {kind}" for kind in IMAGE_TYPES if kind in types)
+    return f"{len(table)} images in {table['fold'].nunique()} folds: {listed}"
+
+
+def _pick(ids: Sequence[str]) -> list[str]:
+    most = _PER_ROW * _N_ROWS
+    steps = np.linspace(0, len(ids) - 1, min(most, len(ids))).round().astype(int)
+    return [ids[step] for step in steps]
+
+
+def _add_axes(
+    figure: Figure, corner: tuple[float, float], extent: NDArray[np.int64], size: NDArray[np.int64]
+) -> Axes:
+    """Add axes at a place in pixels, counted from the upper left corner."""
+    left, top = corner
+    bottom = size[1] - top - extent[1]
+    axes = figure.add_axes(
+        (left / size[0], bottom / size[1], extent[0] / size[0], extent[1] / size[1])
+    )
+    axes.set_axis_off()
+    return axes
+
+
+def _make_sheet(images: Sequence[Image]) -> Image:
+    n_rows = -(-len(images) // _PER_ROW)
+    sheet = np.full((n_rows * _STEP_PX, _PER_ROW * _STEP_PX, 3), 255, dtype=np.uint8)
+    for number, image in enumerate(images):
+        row, column = divmod(number, _PER_ROW)
+        place = sheet[row * _STEP_PX :, column * _STEP_PX :]
+        place[:_THUMB_PX, :_THUMB_PX] = make_thumb(image, _THUMB_PX)
+    return sheet
+
+
+def _head_cell(axes: Axes, title: str, fold: int) -> None:
+    """Write a title above the axes, with a rule in the fold's colour under it."""
+    axes.annotate(
+        title,
+        (0, 1),
+        xytext=(0, 7),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        fontsize=9,
+    )
+    line: dict[str, Any] = {
+        "color": FOLD_COLOURS[fold % len(FOLD_COLOURS)],
+        "lw": 3,
+        "clip_on": False,
+    }
+    height_px = axes.get_window_extent().height
+    axes.plot([0, 1], [1 + 4 / height_px] * 2, transform=axes.transAxes, **line)
+
+
+def make_thumb(image: Image, side_px: int) -> Image:
+    """Give the middle square of an image, of ``side_px`` on a side, with its contrast stretched."""
+    side = min(image.shape[:2])
+    top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
+    square = stretch_contrast(image)[top : top + side, left : left + side]
+    small = cv2.resize(square, (side_px, side_px), interpolation=cv2.INTER_AREA)
+    return np.asarray(small, dtype=np.uint8)
+
+
+def draw_mosaics(
+    folder: Path, images: Mapping[str, Image], mosaics: Sequence[Mosaic]
+) -> list[Path]:
+    """Draw the slides that neighbouring crops make, several a page, framed in their fold's colour.
+
+    Parameters
+    ----------
+    folder : Path
+        Gets ``groups-1.png``, ``groups-2.png`` ...
+    images : id → (H, W, 3) uint8
+    mosaics : sequence of Mosaic
+
+    Returns
+    -------
+    list of Path
+        The pages.
+
+    Notes
+    -----
+    Crops that belong together show no seam, and a frame of one colour says that no fold splits
+    them. A mosaic that several folds share is framed in black, dashed, and says so.
+    """
+    pages: list[Path] = []
+    for start in range(0, len(mosaics), _MOSAICS_PER_PAGE):
+        path = folder / f"groups-{len(pages) + 1}.png"
+        _draw_page(path, images, mosaics[start : start + _MOSAICS_PER_PAGE], first=start + 1)
+        pages.append(path)
+    return pages
+
+
+def _draw_page(
+    path: Path, images: Mapping[str, Image], mosaics: Sequence[Mosaic], *, first: int
+) -> None:
+    columns = min(_MOSAIC_COLUMNS, len(mosaics))
+    n_rows = -(-len(mosaics) // columns)
+    cell = np.array([_MOSAIC_PX, _MOSAIC_PX])
+    step = cell + np.array([_GAP_PX, 30])
+    size = step * np.array([columns, n_rows]) + np.array([_GAP_PX, 46])
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=tuple(size / _DPI), dpi=_DPI)
+        for number, mosaic in enumerate(mosaics):
+            row, column = divmod(number, columns)
+            corner = (_GAP_PX + column * step[0], 46 + row * step[1] + 16)
+            axes = _add_axes(figure, corner, cell, size)
+            _draw_mosaic(axes, images, mosaic, number=first + number)
+        folds = sorted({fold for mosaic in mosaics for fold in mosaic.folds})
+        patches = [
+            Patch(color=FOLD_COLOURS[fold % len(FOLD_COLOURS)], label=f"fold {fold}")
+            for fold in folds
+        ]
+        figure.legend(handles=patches, loc="upper left", ncols=len(patches))
+        with replacing(path) as temporary:
+            figure.savefig(temporary, dpi=_DPI)
+
+
+def _draw_mosaic(axes: Axes, images: Mapping[str, Image], mosaic: Mosaic, *, number: int) -> None:
+    picture = _assemble_stretched(images, mosaic.places)
+    scale = _MOSAIC_PX / max(picture.shape[:2])
+    extent = (0, picture.shape[1] * scale, picture.shape[0] * scale, 0)
+    smooth = "antialiased" if scale < 1 else "nearest"
+    axes.imshow(picture, interpolation=smooth, extent=extent)
+    axes.set_xlim(-4, _MOSAIC_PX + 4)
+    axes.set_ylim(_MOSAIC_PX + 4, -4)
+    one = len(mosaic.folds) == 1
+    fold = min(mosaic.folds)
+    colour = FOLD_COLOURS[fold % len(FOLD_COLOURS)] if one else "black"
+    frame: dict[str, Any] = {"edgecolor": colour, "linewidth": 4, "linestyle": "-" if one else "--"}
+    axes.add_patch(Rectangle((0, 0), extent[1], extent[2], fill=False, clip_on=False, **frame))
+    where = f"fold {fold}" if one else f"TORN between folds {sorted(mosaic.folds)}"
+    title = f"{number}: {len(mosaic.places)} crops, {where}"
+    axes.set_title(title, loc="left", fontsize=9, pad=3)
+
+
+def _assemble_stretched(
+    images: Mapping[str, Image], places: Mapping[str, tuple[int, int]]
+) -> Image:
+    """Stretch all crops alike, so that no seam appears, and leave gaps white."""
+    gaps = assemble({id_: np.zeros_like(images[id_]) for id_ in places}, places)
+    column = np.concatenate([images[id_].reshape(-1, 3) for id_ in places])[:, None]
+    stretched = stretch_contrast(column).reshape(len(places), *images[next(iter(places))].shape)
+    picture = assemble(dict(zip(places, stretched, strict=True)), places)
+    return np.maximum(picture, gaps)
+
+
+def assemble(images: Mapping[str, Image], places: Mapping[str, tuple[int, int]]) -> Image:
+    """Put crops of one size together.
+
+    Parameters
+    ----------
+    images : id → (H, W, 3) uint8
+    places : id → (row, column)
+        From 0, in crops.
+
+    Returns
+    -------
+    (rows * H, columns * W, 3) uint8
+        White where no crop is.
+
+    Examples
+    --------
+    >>> crop = np.zeros((2, 3, 3), np.uint8)
+    >>> assemble({"a": crop, "b": crop}, {"a": (0, 0), "b": (1, 1)}).shape
+    (4, 6, 3)
+    """
+    height, width = images[next(iter(places))].shape[:2]
+    n_rows = 1 + max(row for row, _ in places.values())
+    n_columns = 1 + max(column for _, column in places.values())
+    picture = np.full((n_rows * height, n_columns * width, 3), 255, dtype=np.uint8)
+    for id_, (row, column) in places.items():
+        picture[row * height :, column * width :][:height, :width] = images[id_]
+    return picture

@@ -1,0 +1,110 @@
+"""Pictures of single images: image, truth and prediction side by side."""
+
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from numpy.typing import NDArray
+
+from kaggle_dsb.competition.metric import score_image
+from kaggle_dsb.files import replacing
+from kaggle_dsb.report.display import draw_outcomes, stretch_contrast
+from kaggle_dsb.report.outcomes import COLOURS, OUTCOMES, Outcome, find_outcomes
+from kaggle_dsb.report.style import STYLE
+
+_LEAST_SIDE_PX = 380
+_DPI = 100
+_GAP_PX, _TOP_PX, _BOTTOM_PX = 14, 74, 34
+
+Image = NDArray[np.uint8]
+Labels = NDArray[np.int32]
+Panel = tuple[str, Image]
+
+
+def draw_picture(
+    path: Path, name: str, image: Image, *, truth: Labels | None, predicted: Labels | None
+) -> None:
+    """Draw an image beside what is known about it.
+
+    Parameters
+    ----------
+    path : Path
+        Of the picture; its ending chooses the format.
+    name : str
+        Shown above.
+    image : (H, W, 3) uint8
+    truth, predicted : (H, W) int32, or None
+        What is not there gets no panel. Where both are, outlines are coloured by what happened;
+        else each nucleus gets the colour of a hit.
+
+    Notes
+    -----
+    A pixel of the image is a whole number of pixels of the picture, so nothing is blurred.
+    """
+    factor = max(1, -(-_LEAST_SIDE_PX // max(image.shape[:2])))
+    shown = stretch_contrast(image)
+    panels, counts = _make_panels(shown, truth, predicted, factor)
+    title = f"{name}\n{_describe(image, truth, predicted)}"
+    with mpl.rc_context(STYLE):
+        figure = _lay_out(panels, title)
+        if counts:
+            patches = [
+                Patch(facecolor=COLOURS[o], edgecolor="#444", label=f"{o} {counts[o]}")
+                for o in OUTCOMES
+            ]
+            figure.legend(handles=patches, loc="lower left", ncols=5, handlelength=1)
+        with replacing(path) as temporary:
+            figure.savefig(temporary, dpi=_DPI)
+
+
+def _make_panels(
+    shown: Image, truth: Labels | None, predicted: Labels | None, factor: int
+) -> tuple[list[Panel], dict[Outcome, int]]:
+    panels: list[Panel] = [("image", shown.repeat(factor, axis=0).repeat(factor, axis=1))]
+    if truth is not None and predicted is not None:
+        found = find_outcomes(truth, predicted)
+        panels.append(("truth", draw_outcomes(shown, truth, found.true, factor=factor)))
+        panels.append(
+            ("prediction", draw_outcomes(shown, predicted, found.predicted, factor=factor))
+        )
+        return panels, found.counts()
+    for name, labels in (("truth", truth), ("prediction", predicted)):
+        if labels is not None:
+            plain: dict[int, Outcome] = dict.fromkeys(np.unique(labels[labels > 0]).tolist(), "hit")
+            panels.append((name, draw_outcomes(shown, labels, plain, factor=factor)))
+    return panels, {}
+
+
+def _describe(image: Image, truth: Labels | None, predicted: Labels | None) -> str:
+    said = [f"{image.shape[0]} × {image.shape[1]} px"]
+    if truth is not None:
+        said.append(f"{len(np.unique(truth[truth > 0]))} true nuclei")
+    if predicted is not None:
+        said.append(f"{len(np.unique(predicted[predicted > 0]))} predicted")
+    if truth is not None and predicted is not None:
+        said.append(f"score {score_image(truth, predicted).score:.3f}")
+    return ", ".join(said)
+
+
+def _lay_out(panels: list[Panel], title: str) -> Figure:
+    """Place the panels side by side, pixel on pixel."""
+    height, width = panels[0][1].shape[:2]
+    total_width = len(panels) * (width + _GAP_PX) + _GAP_PX
+    total_height = _TOP_PX + height + _BOTTOM_PX
+    figure = Figure(figsize=(total_width / _DPI, total_height / _DPI), dpi=_DPI)
+    for number, (name, pixels) in enumerate(panels):
+        left = _GAP_PX + number * (width + _GAP_PX)
+        box = (
+            left / total_width,
+            _BOTTOM_PX / total_height,
+            width / total_width,
+            height / total_height,
+        )
+        axes = figure.add_axes(box)
+        axes.imshow(pixels, interpolation="nearest", aspect="auto")
+        axes.set_axis_off()
+        axes.set_title(name, loc="left")
+    figure.text(_GAP_PX / total_width, 1 - 8 / total_height, title, va="top", fontsize=10)
+    return figure

@@ -1,0 +1,139 @@
+"""Scores of images as one table, whichever file they come from, and what they say together."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kaggle_dsb.competition.metric import THRESHOLDS_PERCENT, ImageScore
+from kaggle_dsb.files import InputError
+from kaggle_dsb.report.statistics import bootstrap_mean
+
+HITS = [f"hits_{percent}" for percent in THRESHOLDS_PERCENT]
+COLUMNS = ["score", "type", "fold", "n_true", "n_predicted", *HITS]
+
+
+def read_scores(path: Path) -> pd.DataFrame:
+    """Read the scores of all images.
+
+    Parameters
+    ----------
+    path : Path
+        The CSV of ``kaggle-dsb validate --save``, a submission's ``score.json``, or the folder
+        that holds one.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by ``ImageId``; ``score, type, fold, n_true, n_predicted, hits_50 ... hits_95``.
+        ``fold`` is missing (NA) in a submission.
+
+    Raises
+    ------
+    InputError
+        When the file is missing, is neither, or names an image twice.
+    """
+    if path.is_dir():
+        path = path / "score.json"
+    if not path.exists():
+        raise InputError(f"{path}: no such file; give a CSV of validate --save or a score.json")
+    scores = _read_json(path) if path.suffix == ".json" else _read_csv(path)
+    repeated = scores.index[scores.index.duplicated()]
+    if len(repeated):
+        raise InputError(f"{path}: names image {repeated[0]} twice, must name each once")
+    if scores["score"].isna().any():
+        raise InputError(f"{path}: image {scores['score'].isna().idxmax()} has no score")
+    return scores
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(path, dtype={"ImageId": str})
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as a table of scores ({error})") from error
+    missing = [name for name in ("ImageId", *COLUMNS) if name not in table.columns]
+    if missing:
+        raise InputError(f"{path}: has no column {missing[0]}; validate --save writes such a table")
+    return table.set_index("ImageId")[COLUMNS]
+
+
+def _read_json(path: Path) -> pd.DataFrame:
+    try:
+        images: dict[str, Any] = json.loads(path.read_text())["images"]
+        rows = {
+            id_: [one["score"], one["type"], None, one["n_true"], one["n_predicted"], *one["hits"]]
+            for id_, one in images.items()
+        }
+        table = pd.DataFrame.from_dict(rows, orient="index", columns=COLUMNS)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: is no score.json of a submission ({error!r})") from error
+    return table.rename_axis("ImageId")
+
+
+def precision_table(scores: pd.DataFrame) -> pd.DataFrame:
+    """Give the precision of each image (rows) at each threshold (columns, in percent)."""
+    rows = [
+        ImageScore(int(n_true), int(n_predicted), tuple(map(int, hits))).precision
+        for n_true, n_predicted, *hits in scores[["n_true", "n_predicted", *HITS]].to_numpy()
+    ]
+    return pd.DataFrame(rows, index=scores.index, columns=list(THRESHOLDS_PERCENT))
+
+
+def summarise(scores: pd.DataFrame, by: str) -> pd.DataFrame:
+    """Give the mean score of each fold or type, with its interval.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        As `read_scores` gives it.
+    by : str
+        ``fold`` or ``type``.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by fold or type; ``images, score, low, high, median, sd``.
+    """
+    rows = {}
+    for name, group in scores.groupby(by):
+        values = group["score"].to_numpy(np.float64)
+        mean = bootstrap_mean(values)
+        spread = [float(np.median(values)), float(values.std())]
+        rows[name] = [len(values), mean.mean, mean.low, mean.high, *spread]
+    columns = ["images", "score", "low", "high", "median", "sd"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis(by)
+
+
+def describe_score(scores: pd.DataFrame) -> str:
+    """Say the mean score, how sure it is and how much the folds differ, in one line."""
+    mean = bootstrap_mean(scores["score"].to_numpy(np.float64))
+    said = f"{mean.mean:.4f}, 95 % {mean.low:.3f} to {mean.high:.3f}, over {len(scores)} images"
+    if scores["fold"].isna().all():
+        return said
+    folds = scores.groupby("fold")["score"].mean()
+    return f"{said}; folds from {folds.min():.3f} to {folds.max():.3f}, sd {folds.std(ddof=0):.3f}"
+
+
+def tabulate(scores: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Give what the scores say as tables by title: by fold, by image type, by threshold.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        As `read_scores` gives it.
+    """
+    tables = {
+        f"by {name}": summarise(scores, by)
+        for by, name in (("fold", "fold"), ("type", "image type"))
+        if scores[by].notna().any()
+    }
+    precision = precision_table(scores)
+    columns = {"all": precision.mean()} | {
+        str(kind): precision[(scores["type"] == kind).to_numpy()].mean()
+        for kind in sorted(scores["type"].dropna().unique())
+    }
+    thresholds = pd.DataFrame(columns)
+    thresholds.index = pd.Index([f"{t / 100:.2f}" for t in THRESHOLDS_PERCENT], name="IoU above")
+    return tables | {"mean precision by IoU threshold": thresholds}

@@ -1,0 +1,117 @@
+"""Kaggle's notebook machine in miniature: its packages, its folders, no network.
+
+A kernel runs in name spaces of its own: one without a network, and one in which ``/kaggle`` is a
+folder of the test, its ``input`` read-only.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import distribution, requires
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from kaggle_dsb.publish.bundle import LACKING
+
+KAGGLE = Path("/kaggle")
+ENTER = """
+set -e
+mount --make-rprivate /
+mount --bind "$1" /kaggle
+mount --bind "$1/input" /kaggle/input
+mount -o remount,bind,ro /kaggle/input
+cd /kaggle/working
+shift
+exec "$@"
+"""
+
+
+def list_image_packages() -> list[str]:
+    """Name the distributions that this package needs, less what Kaggle's image lacks."""
+    lacking = {canonicalize_name(name) for name in (*LACKING, "kaggle_dsb")}
+    found: dict[str, None] = {}
+    waiting = [*(requires("kaggle_dsb") or []), "pip"]
+    while waiting:
+        wanted = Requirement(waiting.pop())
+        name = canonicalize_name(wanted.name)
+        is_for_here = wanted.marker is None or wanted.marker.evaluate({"extra": ""})
+        if is_for_here and name not in found and name not in lacking:
+            found[name] = None
+            waiting += requires(name) or []
+    return sorted(found)
+
+
+def make_image(folder: Path) -> Path:
+    """Make a virtual environment with the packages of Kaggle's image, and give its Python.
+
+    Each package is linked from the environment of the tests, so that a kernel sees the versions
+    that were tested, and making it takes a second.
+    """
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    site = next(folder.glob("lib/python3*/site-packages"))
+    for name in list_image_packages():
+        files = distribution(name).files or []
+        for top in {file.parts[0] for file in files if file.parts[0] not in ("..", "__pycache__")}:
+            if not (site / top).exists():
+                (site / top).symlink_to(Path(str(distribution(name).locate_file(top))))
+    return folder / "bin" / "python"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A machine of Kaggle's, below ``root`` of this computer."""
+
+    root: Path
+    python: Path
+
+    @property
+    def input(self) -> Path:
+        return self.root / "input"
+
+    @property
+    def working(self) -> Path:
+        return self.root / "working"
+
+    def run(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        """Run Python there."""
+        command = ["unshare", "--net", "--mount", "sh", "-c", ENTER, "sh", self.root, self.python]
+        return subprocess.run(
+            [str(word) for word in (*command, *arguments)],
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": str(self.root / "home"),
+                "TMPDIR": str(self.root / "tmp"),
+                "MPLBACKEND": "agg",
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+
+def may_emulate() -> bool:
+    """Whether this user may make name spaces, and ``/kaggle``, on this computer."""
+    if os.name != "posix" or os.geteuid() != 0 or shutil.which("unshare") is None:
+        return False
+    tried = subprocess.run(["unshare", "--net", "--mount", "true"], check=False)
+    return tried.returncode == 0
+
+
+@contextmanager
+def start_machine(root: Path, python: Path) -> Iterator[Machine]:
+    """Give a machine; ``/kaggle``, where it is mounted, is there only meanwhile."""
+    for name in ("input", "working", "home", "tmp"):
+        (root / name).mkdir(parents=True)
+    was_there = KAGGLE.exists()
+    KAGGLE.mkdir(exist_ok=True)
+    try:
+        yield Machine(root, python)
+    finally:
+        if not was_there:
+            KAGGLE.rmdir()

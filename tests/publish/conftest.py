@@ -1,0 +1,77 @@
+"""The official client, signed in to a server on this computer that stands for Kaggle."""
+
+import importlib.util
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from kaggle_dsb.publish import client
+
+
+def load_fake() -> ModuleType:
+    path = Path(__file__).with_name("fake_kaggle.py")
+    if "fake_kaggle" not in sys.modules:
+        spec = importlib.util.spec_from_file_location("fake_kaggle", path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules["fake_kaggle"] = module
+        spec.loader.exec_module(module)
+    return sys.modules["fake_kaggle"]
+
+
+fake_kaggle = load_fake()
+
+
+@pytest.fixture
+def no_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home without credentials, in which the client talks to this computer only."""
+    for name in ("KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    home = tmp_path / "home"
+    (home / "config").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("KAGGLE_CONFIG_DIR", str(home / "config"))
+    monkeypatch.setenv("KAGGLE_API_ENVIRONMENT", "LOCALHOST")
+    monkeypatch.setenv("NO_PROXY", "localhost,127.0.0.1")
+    from kaggle.api.kaggle_api_extended import KaggleApi
+
+    monkeypatch.setattr(KaggleApi, "args", ["--local"])
+    monkeypatch.setattr(KaggleApi, "config", str(home / "config" / "kaggle.json"))
+    return home
+
+
+@pytest.fixture
+def credentials(no_credentials: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same with a user name and key that the server accepts."""
+    monkeypatch.setenv("KAGGLE_USERNAME", fake_kaggle.USER)
+    monkeypatch.setenv("KAGGLE_KEY", fake_kaggle.KEY)
+    return no_credentials
+
+
+@pytest.fixture
+def sleeps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Sleep no longer, but write down for how long it would have been."""
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    return slept
+
+
+@pytest.fixture
+def server(sleeps: list[float]) -> Iterator[object]:
+    fake = fake_kaggle.FakeKaggle()
+    try:
+        running = fake_kaggle.start_server(fake)
+    except OSError as error:
+        pytest.skip(f"port 80 of this computer cannot be bound ({error.strerror})")
+    yield fake
+    fake_kaggle.stop_server(running)
+
+
+@pytest.fixture
+def kaggle(server: object, credentials: Path) -> client.Kaggle:
+    return client.connect()

@@ -1,0 +1,143 @@
+"""The folder that becomes a data set on Kaggle."""
+
+import json
+import sys
+import zipfile
+from importlib.metadata import distribution
+from pathlib import Path
+
+import pytest
+
+from kaggle_dsb.files import InputError
+from kaggle_dsb.publish import bundle
+from kaggle_dsb.publish.bundle import LACKING, build_bundle, check_bundle, pack_wheel
+
+fake_kaggle = sys.modules["fake_kaggle"]
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A bundle with one small dependency, two networks and a stand-in for our own wheel."""
+    monkeypatch.setattr(bundle, "LACKING", {"ttach": "small"})
+    monkeypatch.setattr(
+        bundle,
+        "build_own_wheel",
+        lambda folder: (folder / "kaggle_dsb-1-py3-none-any.whl").write_bytes(b"x"),
+    )
+    (tmp_path / "run").mkdir()
+    for name in ("fold0.safetensors", "fold1.safetensors", "folds.csv", "config.toml"):
+        (tmp_path / "run" / name).write_text(name)
+    return tmp_path
+
+
+def build(small: Path) -> bundle.Bundle:
+    run = small / "run"
+    return build_bundle(
+        small / "bundle",
+        networks=[run / "fold0.safetensors", run / "fold1.safetensors"],
+        about=[run / "folds.csv", run / "config.toml"],
+    )
+
+
+def test_a_bundle_is_flat_and_lists_what_it_holds(small: Path) -> None:
+    made = build(small)
+    wheel = f"ttach-{distribution('ttach').version}-py3-none-any.whl"
+    assert list(made.sizes) == [
+        "bundle.json",
+        "config.toml",
+        "dataset-metadata.json",
+        "fold0.safetensors",
+        "fold1.safetensors",
+        "folds.csv",
+        "kaggle_dsb-1-py3-none-any.whl",
+        wheel,
+    ]
+    metadata = json.loads((made.folder / "dataset-metadata.json").read_text())
+    assert metadata == {
+        "title": "kaggle-dsb bundle",
+        "id": "your-name/kaggle-dsb-bundle",
+        "licenses": [{"name": "other"}],
+        "subtitle": "kaggle_dsb and its networks, without internet",
+    }
+    check_bundle(made.folder)
+
+
+def test_the_second_bundle_is_the_first_byte_for_byte(small: Path) -> None:
+    made = build(small)
+    first = {path.name: path.read_bytes() for path in made.folder.iterdir()}
+    build(small)
+    assert {path.name: path.read_bytes() for path in made.folder.iterdir()} == first
+
+
+def test_a_folder_of_other_things_is_not_emptied(small: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        build_bundle(small / "run", networks=[], about=[])
+    assert str(caught.value) == (
+        f"{small / 'run'}: holds files that are no bundle; name a new folder"
+    )
+
+
+@pytest.mark.parametrize("name", ["kaggle.json", "notes.txt"])
+def test_a_foreign_file_is_not_pushed(small: Path, name: str) -> None:
+    folder = build(small).folder
+    (folder / name).write_text("{}")
+    with pytest.raises(InputError) as caught:
+        check_bundle(folder)
+    assert str(caught.value) == (f"{folder / name}: does not belong into the bundle; build it anew")
+
+
+def test_a_changed_file_is_not_pushed(small: Path) -> None:
+    folder = build(small).folder
+    (folder / "folds.csv").write_text("other")
+    with pytest.raises(InputError) as caught:
+        check_bundle(folder)
+    assert str(caught.value) == (
+        f"{folder / 'folds.csv'}: is missing or was changed; build the bundle anew"
+    )
+
+
+def test_what_is_no_bundle_is_not_pushed(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        check_bundle(tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path}: is no bundle (it has no bundle.json); build one first"
+    )
+
+
+def test_a_packed_wheel_holds_the_installed_files(tmp_path: Path) -> None:
+    path = pack_wheel("ttach", tmp_path)
+    assert path.name == f"ttach-{distribution('ttach').version}-py3-none-any.whl"
+    with zipfile.ZipFile(path) as wheel:
+        names = wheel.namelist()
+        assert wheel.testzip() is None
+    assert "ttach/wrappers.py" in names
+    record = f"ttach-{distribution('ttach').version}.dist-info/RECORD"
+    assert names[-1] == record
+    assert not [name for name in names if name.endswith((".pyc", "INSTALLER"))]
+
+
+def test_a_package_with_compiled_parts_is_not_packed(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        pack_wheel("numpy", tmp_path)
+    assert str(caught.value) == (
+        "numpy: is no pure-Python wheel, so it cannot be packed for Kaggle"
+    )
+
+
+def test_a_package_that_is_not_installed_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        pack_wheel("no-such-package", tmp_path)
+    assert str(caught.value) == "no-such-package: is not installed; run `make setup` first"
+
+
+@pytest.mark.parametrize("name", LACKING)
+def test_what_kaggle_lacks_can_be_packed(name: str) -> None:
+    found = distribution(name)
+    assert "Root-Is-Purelib: true" in (found.read_text("WHEEL") or "")
+
+
+@pytest.mark.slow
+def test_our_own_wheel_holds_the_package(tmp_path: Path) -> None:
+    path = bundle.build_own_wheel(tmp_path)
+    with zipfile.ZipFile(path) as wheel:
+        assert "kaggle_dsb/cli.py" in wheel.namelist()

@@ -1,0 +1,231 @@
+"""The competition's files without an account, from a server on this computer, and Kaggle's zip."""
+
+import hashlib
+import json
+import sys
+import zipfile
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kaggle_dsb.commands.download import download
+from kaggle_dsb.dataset import download as module
+from kaggle_dsb.dataset.download import (
+    BROAD_FILES,
+    KAGGLE_FILES,
+    DownloadError,
+    download_broad,
+    fetch_file,
+    find_missing,
+    unpack_competition,
+)
+from kaggle_dsb.files import InputError
+
+fake_kaggle = sys.modules["fake_kaggle"]
+CONTENT = bytes(range(256)) * 2000
+
+
+@pytest.fixture
+def broad(sleeps: list[float], monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A server with every file, whose address stands in ``url``."""
+    monkeypatch.setenv("NO_PROXY", "localhost,127.0.0.1")
+    fake = fake_kaggle.FakeKaggle()
+    fake.files = {name: name.encode() + CONTENT for name in BROAD_FILES}
+    running = fake_kaggle.start_server(fake, port=0)
+    fake.url = f"http://127.0.0.1:{running.server_port}/storage"
+    yield fake
+    fake_kaggle.stop_server(running)
+
+
+def show(name: str) -> AbstractContextManager[Any]:
+    return nullcontext(lambda done, total: None)
+
+
+def pack(files: dict[str, bytes]) -> bytes:
+    packed = BytesIO()
+    with zipfile.ZipFile(packed, "w") as outer:
+        for name, content in files.items():
+            outer.writestr(name, content)
+    return packed.getvalue()
+
+
+def test_everything_is_fetched_once_and_recorded(broad: Any, tmp_path: Path) -> None:
+    assert download_broad(tmp_path, show=show, base_url=broad.url) == list(BROAD_FILES)
+    for name in BROAD_FILES:
+        assert (tmp_path / name).read_bytes() == broad.files[name]
+    record = json.loads((tmp_path / "downloads.json").read_text())
+    assert record["stage1_test.zip"] == {
+        "from": broad.url,
+        "bytes": len(broad.files["stage1_test.zip"]),
+        "sha256": hashlib.sha256(broad.files["stage1_test.zip"]).hexdigest(),
+    }
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        [*BROAD_FILES, "downloads.json"]
+    )
+    n_requests = len(broad.calls)
+    assert download_broad(tmp_path, show=show, base_url=broad.url) == []
+    assert len(broad.calls) == n_requests
+
+
+def test_only_a_damaged_file_is_fetched_again(broad: Any, tmp_path: Path) -> None:
+    download_broad(tmp_path, show=show, base_url=broad.url)
+    (tmp_path / "stage1_test.zip").write_bytes(b"half")
+    fetched = download_broad(tmp_path, show=show, base_url=broad.url)
+    assert fetched == ["stage1_test.zip"]
+    assert (tmp_path / "stage1_test.zip").read_bytes() == broad.files["stage1_test.zip"]
+
+
+def test_a_whole_zip_put_there_by_hand_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "stage1_test.zip").write_bytes(pack({"a.png": b"1"}))
+    (tmp_path / "stage1_train.zip").write_bytes(pack({"a.png": b"1"})[:-9])
+    names = ["stage1_test.zip", "stage1_train.zip"]
+    assert find_missing(tmp_path, names) == ["stage1_train.zip"]
+
+
+def test_a_broken_connection_is_resumed(broad: Any, tmp_path: Path, sleeps: list[float]) -> None:
+    broad.break_after = [100_000, 7]
+    seen: list[tuple[int, int]] = []
+    fetch_file(
+        f"{broad.url}/stage1_test.zip",
+        tmp_path / "a.zip",
+        progress=lambda *counts: seen.append(counts),
+    )
+    whole = broad.files["stage1_test.zip"]
+    assert (tmp_path / "a.zip").read_bytes() == whole
+    assert broad.ranges == ["bytes=100000-", "bytes=100007-"]
+    assert seen[-1] == (len(whole), len(whole))
+    assert sleeps == [2.0, 4.0]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.zip"]
+
+
+def test_a_file_that_changed_meanwhile_is_fetched_anew(broad: Any, tmp_path: Path) -> None:
+    broad.break_after = [1000] * module.TRIES
+    url, path = f"{broad.url}/stage1_test.zip", tmp_path / "a.zip"
+    with pytest.raises(DownloadError) as caught:
+        fetch_file(url, path, progress=lambda *_: None)
+    n_bytes = len(broad.files["stage1_test.zip"])
+    assert str(caught.value) == (
+        f"{url}: the download broke off 5 times (5000 of {n_bytes} bytes); what has arrived is "
+        "kept, run the same command again to go on"
+    )
+    broad.files["stage1_test.zip"] = b"new" * 10_000
+    fetch_file(url, path, progress=lambda *_: None)
+    assert path.read_bytes() == b"new" * 10_000
+
+
+def test_a_file_unlike_its_first_download_is_refused(broad: Any, tmp_path: Path) -> None:
+    download_broad(tmp_path, show=show, base_url=broad.url)
+    (tmp_path / "stage1_test.zip").unlink()
+    first = hashlib.sha256(broad.files["stage1_test.zip"]).hexdigest()[:12]
+    broad.files["stage1_test.zip"] = b"other"
+    other = hashlib.sha256(b"other").hexdigest()[:12]
+    with pytest.raises(DownloadError) as caught:
+        download_broad(tmp_path, show=show, base_url=broad.url)
+    assert str(caught.value) == (
+        f"stage1_test.zip: differs from its first download from {broad.url} (SHA-256 {other}…, not "
+        f"{first}…); if the new one is right, take its entry out of {tmp_path / 'downloads.json'}"
+    )
+
+
+def test_a_file_that_is_not_there_is_told(broad: Any, tmp_path: Path) -> None:
+    with pytest.raises(DownloadError) as caught:
+        fetch_file(f"{broad.url}/none.zip", tmp_path / "a.zip", progress=lambda *_: None)
+    assert str(caught.value) == f"{broad.url}/none.zip: HTTP 404 Not Found"
+
+
+def test_no_network_is_told(tmp_path: Path, sleeps: list[float]) -> None:
+    with pytest.raises(DownloadError) as caught:
+        fetch_file("http://127.0.0.1:9/a.zip", tmp_path / "a.zip", progress=lambda *_: None)
+    assert str(caught.value) == (
+        "http://127.0.0.1:9/a.zip: no network connection ([Errno 111] Connection refused); check "
+        "that it can be reached from here, or get the files elsewhere and put them in the data "
+        "folder"
+    )
+
+
+def test_a_full_disk_is_told_before_anything_is_fetched(
+    broad: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = module.shutil.disk_usage(tmp_path)._replace(free=1_000_000)
+    broad.files["stage1_train.zip"] = bytes(2_000_000)
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda folder: usage)
+    with pytest.raises(DownloadError) as caught:
+        download_broad(tmp_path, show=show, base_url=broad.url)
+    assert str(caught.value) == (
+        f"{tmp_path}: not enough disk space: 2 MB are needed and 1 MB are free; make room, or name "
+        "another folder"
+    )
+    assert not (tmp_path / "stage1_train.zip").exists()
+
+
+def test_of_kaggles_zip_only_what_is_needed_is_unpacked(tmp_path: Path) -> None:
+    files = {name: pack({"x": name.encode()}) for name in KAGGLE_FILES}
+    packed = tmp_path / "outer.zip"
+    packed.write_bytes(pack(files | {"stage1_train_labels.csv.zip": b"not needed"}))
+    assert unpack_competition(packed, tmp_path) == list(KAGGLE_FILES)
+    assert find_missing(tmp_path, KAGGLE_FILES) == []
+    assert not (tmp_path / "stage1_train_labels.csv.zip").exists()
+
+
+def test_a_damaged_zip_of_kaggles_is_deleted(tmp_path: Path) -> None:
+    packed = tmp_path / "outer.zip"
+    packed.write_bytes(b"PK no zip")
+    with pytest.raises(DownloadError) as caught:
+        unpack_competition(packed, tmp_path)
+    assert str(caught.value) == (
+        "outer.zip: arrived damaged (File is not a zip file) and was deleted; run the same command "
+        "again"
+    )
+    assert not packed.exists()
+
+
+def test_a_zip_of_something_else_is_told(tmp_path: Path) -> None:
+    packed = tmp_path / "outer.zip"
+    packed.write_bytes(pack({"readme.txt": b"hello"}))
+    with pytest.raises(DownloadError) as caught:
+        unpack_competition(packed, tmp_path)
+    assert str(caught.value) == f"{packed}: holds no stage1_train.zip; it holds readme.txt"
+
+
+def test_with_credentials_the_files_come_from_kaggle(
+    server: Any, credentials: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = {name: pack({"x": name.encode()}) for name in KAGGLE_FILES}
+    server.files = {"data-science-bowl-2018.zip": pack(files)}
+    data = tmp_path / "data"
+    assert download(data) == list(KAGGLE_FILES)
+    assert "downloading from kaggle: credentials in KAGGLE_USERNAME" in capsys.readouterr().err
+    assert sorted(path.name for path in data.iterdir()) == sorted([*KAGGLE_FILES, "downloads.json"])
+    n_calls = len(server.calls)
+    assert download(data) == []
+    assert len(server.calls) == n_calls
+
+
+def test_the_whole_competition_put_there_by_hand_is_enough(tmp_path: Path) -> None:
+    (tmp_path / "data-science-bowl-2018.zip").write_bytes(pack({"stage1_test.zip": b"x"}))
+    assert download(tmp_path, origin="kaggle") == []
+
+
+def test_a_file_is_no_folder_to_download_to(tmp_path: Path) -> None:
+    path = tmp_path / "data.zip"
+    path.write_bytes(b"")
+    with pytest.raises(InputError) as caught:
+        download(path)
+    assert str(caught.value) == f"{path}: is a file; name the folder that the files go into"
+
+
+def test_without_credentials_they_come_from_the_broad(
+    broad: Any,
+    no_credentials: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("kaggle_dsb.commands.download.BROAD_URL", broad.url)
+    assert download(tmp_path / "data") == list(BROAD_FILES)
+    said = capsys.readouterr().err
+    assert said.startswith("downloading from broad: no Kaggle credentials were found\n")

@@ -1,0 +1,207 @@
+"""The whole round against a server on this computer: bundle, push, output, submit, score."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kaggle_dsb.commands.data import Source, open_source
+from kaggle_dsb.commands.kaggle_submit import check_locally, submit_to_kaggle
+from kaggle_dsb.commands.push import Pushed, push, push_bundle, tail_log
+from kaggle_dsb.competition.submission import write_submission
+from kaggle_dsb.dataset.demo import write_demo
+from kaggle_dsb.dataset.samples import load_samples
+from kaggle_dsb.files import InputError
+from kaggle_dsb.publish import bundle
+from kaggle_dsb.publish.client import Kaggle, KaggleError, Verdict
+
+fake_kaggle = sys.modules["fake_kaggle"]
+KERNELS_FOLDER = Path(__file__).parents[2] / "kernels"
+REF = "ada/kaggle-dsb-bundle"
+CSV = b"ImageId,EncodedPixels\na,1 1\n"
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def built(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A bundle without wheels."""
+    monkeypatch.setattr(bundle, "LACKING", {})
+    monkeypatch.setattr(bundle, "build_own_wheel", lambda folder: None)
+    Path("fold0.safetensors").write_bytes(b"weights")
+    bundle.build_bundle(bundle.BUNDLE_FOLDER, networks=[Path("fold0.safetensors")], about=[])
+    return bundle.BUNDLE_FOLDER
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
+    folder = tmp_path_factory.mktemp("source")
+    write_demo(folder / "demo", n_train=1, n_test=2)
+    return open_source(folder / "demo", work=folder / "work")
+
+
+@pytest.fixture
+def submission(source: Source, tmp_path: Path) -> Path:
+    folder = tmp_path / "submissions" / "first"
+    folder.mkdir(parents=True)
+    samples = load_samples(source.cache, "stage1_test")
+    empty = {sample.id: (sample.image[..., 0] > 300).astype(int) for sample in samples}
+    write_submission(folder / "submission.csv", empty)
+    (folder / "made.json").write_text('{"set": "stage1_test"}')
+    (folder / "score.json").write_text('{"score": 0.5}')
+    return folder
+
+
+def push_submit(kaggle: Kaggle, server: Any, status: str, files: dict[str, bytes]) -> Pushed:
+    log = json.dumps([{"stream_name": "stderr", "time": 1, "data": "one\ntwo\n"}])
+    server.datasets[REF] = [{}]
+    server.run_kernel = lambda request: (status, files, log)
+    return push(kaggle, "submit", kernels=KERNELS_FOLDER, every_s=0)
+
+
+def test_the_bundle_is_created_then_versioned(server: Any, kaggle: Kaggle, built: Path) -> None:
+    assert push_bundle(kaggle, built, notes="one") == REF
+    assert push_bundle(kaggle, built, notes="two") == REF
+    first, second = server.datasets[REF]
+    assert first == second
+    assert set(first) == {"bundle.json", "fold0.safetensors"}
+    metadata = json.loads((built / "dataset-metadata.json").read_text())
+    assert metadata["id"] == REF
+
+
+def test_a_data_set_that_kaggle_cannot_prepare_is_an_error(
+    server: Any, kaggle: Kaggle, built: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.datasets[REF] = [{}]
+    monkeypatch.setattr(server, "GetDatasetStatus", lambda request: {"status": "FAILED"})
+    with pytest.raises(KaggleError) as caught:
+        push_bundle(kaggle, built, notes="one")
+    assert str(caught.value) == f"{REF}: Kaggle could not prepare the data set (status failed)"
+
+
+def test_a_kernel_is_pushed_run_and_fetched(server: Any, kaggle: Kaggle) -> None:
+    pushed = push_submit(kaggle, server, "COMPLETE", {"submission.csv": CSV})
+    assert pushed.faults == []
+    assert pushed.page == "http://localhost/code/ada/kaggle-dsb-submit"
+    assert (pushed.folder / "submission.csv").read_bytes() == CSV
+    assert tail_log(pushed.files[-1]) == ["one", "two"]
+    request = server.kernels["ada/kaggle-dsb-submit"]
+    assert request["text"] == (KERNELS_FOLDER / "submit" / "submit.py").read_text()
+    assert request["datasetDataSources"] == [REF]
+    assert request["competitionDataSources"] == ["data-science-bowl-2018"]
+    assert (request["enableInternet"], request["machineShape"]) == (False, "NvidiaTeslaT4")
+
+
+def test_a_run_that_fails_is_told_with_the_end_of_its_log(server: Any, kaggle: Kaggle) -> None:
+    pushed = push_submit(kaggle, server, "ERROR", {})
+    assert pushed.faults == [
+        "the run ended with error: Your notebook failed",
+        "one",
+        "two",
+        "build/output/submit/submission.csv: the run did not make it",
+    ]
+
+
+def test_output_that_is_no_submission_is_told(server: Any, kaggle: Kaggle) -> None:
+    pushed = push_submit(kaggle, server, "COMPLETE", {"submission.csv": b"<html>\n"})
+    assert pushed.faults == [
+        "build/output/submit/submission.csv: begins with '<html>', not with 'ImageId,EncodedPixels'"
+    ]
+
+
+def test_an_earlier_runs_output_is_not_taken_for_this_ones(server: Any, kaggle: Kaggle) -> None:
+    push_submit(kaggle, server, "COMPLETE", {"submission.csv": CSV})
+    pushed = push_submit(kaggle, server, "COMPLETE", {})
+    assert pushed.faults == ["build/output/submit/submission.csv: the run did not make it"]
+
+
+def test_without_its_bundle_a_kernel_is_no_success(server: Any, kaggle: Kaggle) -> None:
+    with pytest.raises(KaggleError) as caught:
+        push(kaggle, "submit", kernels=KERNELS_FOLDER, every_s=0)
+    assert str(caught.value) == (
+        f"pushing build/kernels/submit: Kaggle knows no dataset {REF}, or you may not use it; the "
+        "kernel was pushed without it and will fail"
+    )
+
+
+def test_a_submission_is_checked_submitted_and_its_scores_kept(
+    server: Any, kaggle: Kaggle, submission: Path, source: Source
+) -> None:
+    path = check_locally(submission, source)
+    verdict = submit_to_kaggle(kaggle, submission, "the first", every_s=0)
+    assert verdict == Verdict("complete", 0.55, 0.61, "")
+    assert server.submissions[0]["content"] == path.read_bytes()
+    kept = json.loads((submission / "score.json").read_text())
+    assert kept["score"] == 0.5
+    entry = {key: kept["kaggle"][key] for key in ("number", "status", "message")}
+    assert entry == {"number": 1000, "status": "complete", "message": "the first"}
+    assert (kept["kaggle"]["public_score"], kept["kaggle"]["private_score"]) == (0.55, 0.61)
+
+
+def test_waiting_is_taken_up_again_without_a_second_submission(
+    server: Any, kaggle: Kaggle, submission: Path
+) -> None:
+    server.faults["ListSubmissions"].append(fake_kaggle.refusal(401, "expired"))
+    with pytest.raises(KaggleError):
+        submit_to_kaggle(kaggle, submission, "the first", every_s=0)
+    assert submit_to_kaggle(kaggle, submission, "the first", every_s=0).public_score == 0.55
+    assert len(server.submissions) == 1
+    submit_to_kaggle(kaggle, submission, "the first", every_s=0)
+    assert len(server.submissions) == 2
+
+
+def test_a_submission_that_kaggle_cannot_score_is_an_error(
+    server: Any, kaggle: Kaggle, submission: Path
+) -> None:
+    server.score = {"status": "ERROR", "errorDescription": "Index was outside\nthe bounds"}
+    with pytest.raises(KaggleError) as caught:
+        submit_to_kaggle(kaggle, submission, "the first", every_s=0)
+    assert str(caught.value) == (
+        f"{submission / 'submission.csv'}: Kaggle cannot score it: Index was outside the bounds"
+    )
+    assert json.loads((submission / "score.json").read_text())["kaggle"]["status"] == "error"
+
+
+def test_a_faulty_csv_is_not_submitted(submission: Path, source: Source) -> None:
+    path = submission / "submission.csv"
+    path.write_text("ImageID,EncodedPixels\n")
+    with pytest.raises(InputError) as caught:
+        check_locally(submission, source)
+    assert str(caught.value).startswith(f"not submitted, 3 faults, the first: {path}: line 1 ")
+
+
+def test_a_submission_that_is_not_there_is_told(source: Source, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        check_locally(tmp_path / "none", source)
+    assert str(caught.value) == (
+        f"{tmp_path / 'none' / 'submission.csv'}: no such file; make it with `kaggle-dsb submit "
+        "--name …`"
+    )
+
+
+def test_a_message_must_say_something(server: Any, kaggle: Kaggle, submission: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        submit_to_kaggle(kaggle, submission, " ")
+    assert str(caught.value) == "the message is empty; say in some words what is submitted"
+
+
+def test_no_file_that_is_made_or_sent_holds_a_secret(
+    server: Any, kaggle: Kaggle, built: Path, submission: Path, tmp_path: Path
+) -> None:
+    push_bundle(kaggle, built, notes="one")
+    push_submit(kaggle, server, "COMPLETE", {"submission.csv": CSV})
+    submit_to_kaggle(kaggle, submission, "the first", every_s=0)
+    assert fake_kaggle.read_secrets_in(tmp_path) == []
+    sent = [content for _, content in server.blobs.values()]
+    sent += [json.dumps(request).encode() for request in server.kernels.values()]
+    assert not any(fake_kaggle.KEY.encode() in content for content in sent)
+
+
+def test_the_search_for_secrets_finds_one(tmp_path: Path) -> None:
+    (tmp_path / "kaggle.json").write_text(fake_kaggle.KEY)
+    assert fake_kaggle.read_secrets_in(tmp_path) == [str(tmp_path / "kaggle.json")]

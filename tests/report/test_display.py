@@ -1,0 +1,98 @@
+import base64
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image
+
+from kaggle_dsb.report.display import (
+    draw_outcomes,
+    encode_webp,
+    enlarge,
+    find_outlines,
+    pack_labels,
+    parse_colour,
+    stretch_contrast,
+    unpack_labels,
+)
+from kaggle_dsb.report.outcomes import COLOURS
+from tests.cases import draw
+
+LABELS = hnp.arrays(
+    np.int32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=9), elements=st.integers(0, 65535)
+)
+
+
+@given(LABELS)
+def test_unpacking_gives_back_what_was_packed(labels):
+    assert np.array_equal(unpack_labels(pack_labels(labels), labels.shape), labels)
+
+
+def naive_outlines(labels):
+    outline = np.zeros(labels.shape, dtype=bool)
+    for row, column in np.ndindex(*labels.shape):
+        for down, right in ((-1, 0), (1, 0), (0, -1), (0, 1)):
+            at = (row + down, column + right)
+            if min(at) >= 0 and at[0] < labels.shape[0] and at[1] < labels.shape[1]:
+                outline[row, column] |= (
+                    labels[row, column] > 0 and labels[at] != labels[row, column]
+                )
+    return outline
+
+
+@given(hnp.arrays(np.int32, (5, 6), elements=st.integers(0, 2)))
+def test_an_outline_is_where_a_neighbour_differs(labels):
+    assert np.array_equal(find_outlines(labels), naive_outlines(labels))
+
+
+def test_the_edge_of_the_image_is_no_outline():
+    assert not find_outlines(np.ones((4, 4), np.int32)).any()
+
+
+def test_a_dark_image_is_spread_over_the_range_and_is_itself_unchanged():
+    image = np.repeat(np.arange(64, dtype=np.uint8).reshape(8, 8, 1), 3, axis=2)
+    before = image.copy()
+    spread = stretch_contrast(image)
+    assert (spread.min(), spread.max()) == (0, 255)
+    assert np.array_equal(image, before)
+    assert (np.diff(spread[..., 0].ravel().astype(int)) >= 0).all()
+
+
+def test_a_bright_image_is_left_alone():
+    image = np.full((4, 4, 3), 180, np.uint8)
+    assert stretch_contrast(image) is image
+
+
+def test_the_noise_of_a_flat_dark_image_stays_dark():
+    image = np.full((8, 8, 3), 5, np.uint8)
+    image[0, 0] = 6
+    assert stretch_contrast(image).max() < 60
+
+
+def test_outlines_are_drawn_in_the_colour_of_what_happened():
+    labels = draw("......", ".1111.", ".1111.", ".1111.", "......")
+    drawn = draw_outcomes(np.zeros((5, 6, 3), np.uint8), labels, {1: "missed"})
+    assert tuple(drawn[1, 1]) == parse_colour(COLOURS["missed"])
+    assert drawn[2, 2].any() == 0
+    assert drawn[0].any() == 0
+
+
+def test_a_picture_is_enlarged_by_whole_pixels():
+    labels = draw(".11.", ".11.")
+    assert draw_outcomes(np.zeros((2, 4, 3), np.uint8), labels, {1: "hit"}, factor=3).shape == (
+        6,
+        12,
+        3,
+    )
+    assert enlarge(labels, 2).tolist()[0] == [0, 0, 1, 1, 1, 1, 0, 0]
+
+
+@pytest.mark.parametrize("shape", [(6, 7), (6, 7, 3)])
+def test_a_webp_holds_the_image(shape):
+    pixels = np.full(shape, 130, np.uint8)
+    decoded = np.array(Image.open(io.BytesIO(base64.b64decode(encode_webp(pixels, quality=80)))))
+    assert decoded.shape == (6, 7, 3)
+    assert np.abs(decoded.astype(int) - 130).max() < 4

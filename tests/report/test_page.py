@@ -1,0 +1,140 @@
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from kaggle_dsb.competition.metric import score_images
+from kaggle_dsb.files import InputError
+from kaggle_dsb.report.display import unpack_labels
+from kaggle_dsb.report.outcomes import OUTCOMES, find_outcomes
+from kaggle_dsb.report.page import Picture, write_page
+from tests.report.examples import ABOUT, N_PICTURES, make_picture
+
+VOID = {"meta", "link", "img", "input", "br"}
+
+
+class Reader(HTMLParser):
+    """Collects elements, and the text of each script and title."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.texts, self.open = [], {}, []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append((tag, dict(attrs).get("id", tag)))
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open[-1][0] == tag, f"</{tag}> closes <{self.open[-1][0]}>"
+        self.open.pop()
+
+    def handle_data(self, data):
+        if self.open:
+            key = self.open[-1][1]
+            self.texts[key] = self.texts.get(key, "") + data
+
+
+@pytest.fixture(scope="module")
+def page(pictures, tmp_path_factory):
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    write_page(path, pictures, ABOUT)
+    return Reader(path.read_text())
+
+
+@pytest.fixture(scope="module")
+def page_without_truth(tmp_path_factory):
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    write_page(path, [make_picture(n, with_truth=False, with_maps=False) for n in range(2)], ABOUT)
+    return Reader(path.read_text())
+
+
+def test_every_element_is_closed_where_it_was_opened(page, page_without_truth):
+    assert page.open == page_without_truth.open == []
+
+
+def test_the_page_asks_for_nothing_beyond_itself(page):
+    links = [
+        value for _, at in page.elements for key, value in at.items() if key in ("src", "href")
+    ]
+    assert [link for link in links if not link.startswith(("data:", "#"))] == []
+
+
+def test_the_score_is_that_of_the_competition(page, pictures):
+    truth = {p.id: p.truth for p in pictures}
+    score = score_images(truth, {p.id: p.predicted for p in pictures})
+    rows = json.loads(page.texts["rows-json"])
+    assert np.mean([row["score"] for row in rows]) == pytest.approx(score.mean, abs=1e-4)
+    assert [row["score"] for row in rows] == sorted(row["score"] for row in rows)
+
+
+def test_labels_and_outcomes_come_through_unchanged(page, pictures):
+    rows = json.loads(page.texts["rows-json"])
+    by_id = {picture.id: picture for picture in pictures}
+    for number, row in enumerate(rows):
+        payload = json.loads(page.texts[f"payload-{number}"])
+        truth, predicted = by_id[row["id"]].truth, by_id[row["id"]].predicted
+        shape = (row["height"], row["width"])
+        assert np.array_equal(unpack_labels(payload["truth"]["labels"], shape), truth)
+        names = [OUTCOMES[outcome] for outcome in payload["truth"]["outcomes"]]
+        assert names == list(find_outcomes(truth, predicted).true.values())
+        assert len(payload["truth"]["iou"]) == truth.max()
+        assert {"body", "border"} <= payload.keys()
+
+
+def test_every_image_can_be_opened_and_says_what_it_shows(page):
+    buttons = [at for tag, at in page.elements if tag == "button" and at.get("class") == "thumb"]
+    assert len(buttons) == N_PICTURES
+    assert all(
+        re.fullmatch(r"Open \w{8}: \w+, \d+ by \d+ pixels; score .*", button["aria-label"])
+        for button in buttons
+    )
+
+
+def test_every_chart_says_what_it_shows(page):
+    charts = [at for tag, at in page.elements if tag == "svg" and "role" in at]
+    assert len(charts) == 6
+    assert all(len(chart["aria-label"]) > 30 for chart in charts)
+
+
+def test_what_made_the_page_is_on_it(page):
+    assert "0123abc" in page.texts["dd"]
+    assert page.texts["pre"] == ABOUT.settings
+    assert page.texts["h1"] == "first <try>"
+
+
+def test_without_truth_there_are_counts_and_sizes_but_no_score(page_without_truth):
+    rows = json.loads(page_without_truth.texts["rows-json"])
+    assert all(row["score"] is None and row["nPredicted"] > 0 for row in rows)
+    assert (
+        len([at for tag, at in page_without_truth.elements if tag == "svg" and "role" in at]) == 1
+    )
+    assert "without known truth" in page_without_truth.texts["p"]
+
+
+def test_an_image_without_nuclei_gets_its_row(tmp_path):
+    empty = np.zeros((20, 30), np.int32)
+    image = np.zeros((20, 30, 3), np.uint8)
+    write_page(tmp_path / "a.html", [Picture("a", "fluorescence", image, empty, empty)], ABOUT)
+    (row,) = json.loads(Reader((tmp_path / "a.html").read_text()).texts["rows-json"])
+    assert (row["score"], row["nTrue"], row["nPredicted"]) == (1, 0, 0)
+
+
+def test_text_cannot_end_the_script_it_stands_in(tmp_path):
+    image, labels = np.zeros((5, 5, 3), np.uint8), np.eye(5, dtype=np.int32)
+    picture = Picture("</script><b>", "tissue", image, labels, labels)
+    write_page(tmp_path / "a.html", [picture], ABOUT)
+    (row,) = json.loads(Reader((tmp_path / "a.html").read_text()).texts["rows-json"])
+    assert row["id"] == "</script><b>"
+
+
+def test_a_page_needs_a_picture(tmp_path):
+    message = f"{tmp_path / 'a.html'}: no image to report on; at least one is needed"
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        write_page(tmp_path / "a.html", [], ABOUT)

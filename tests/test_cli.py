@@ -1,0 +1,382 @@
+"""The whole tool: the least valid call of each verb, then each mistake with its exit code."""
+
+import json
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from kaggle_dsb.cli import run
+from kaggle_dsb.competition.labels import read_labels
+from kaggle_dsb.competition.submission import write_submission
+from kaggle_dsb.config import NetworkSettings, Settings, write_settings
+from kaggle_dsb.dataset.demo import make_image
+from kaggle_dsb.network.model import NucleusNet, save_network
+
+TINY = NetworkSettings(decoder_channels=(16, 8, 8, 8, 8))
+
+
+def write_png(path: Path, array) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), array)
+
+
+def crop_on_a_nucleus(image, labels, size):
+    """Cut a window around the first nucleus, so that there is something in it."""
+    middle = np.argwhere(labels == 1).mean(axis=0).astype(int)
+    top, left = (
+        max(0, min(m - s // 2, n - s)) for m, s, n in zip(middle, size, labels.shape, strict=True)
+    )
+    window = np.s_[top : top + size[0], left : left + size[1]]
+    return image[window], labels[window]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty folder to stand in, without bundled weights or data."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def data(here):
+    """Kaggle's layout with two training and two test images of odd sizes, and the solution."""
+    rows = ["ImageId,EncodedPixels,Height,Width,Usage"]
+    for number, (height, width) in enumerate([(64, 64), (70, 61), (64, 64), (50, 90)]):
+        image, labels = crop_on_a_nucleus(*make_image(number, look=number), (height, width))
+        assert labels.any()
+        part = "stage1_train" if number < 2 else "stage1_test"
+        write_png(here / "data" / part / f"n{number}" / "images" / f"n{number}.png", image)
+        for label in np.unique(labels[labels > 0]) if number < 2 else ():
+            mask = (labels == label).astype(np.uint8) * 255
+            write_png(here / "data" / part / f"n{number}" / "masks" / f"{label}.png", mask)
+        if number >= 2:
+            write_submission(here / "one.csv", {f"n{number}": labels})
+            lines = (here / "one.csv").read_text().splitlines()[1:]
+            rows += [f"{line},{height},{width},Public" for line in lines]
+    (here / "data" / "stage1_solution.csv").write_text("\n".join(rows) + "\n")
+    sample = "ImageId,EncodedPixels\nn3,1 1\nn2,1 1\n"
+    (here / "data" / "stage1_sample_submission.csv").write_text(sample)
+    return here / "data"
+
+
+@pytest.fixture
+def weights(here):
+    """Two untrained networks, as a training leaves them."""
+    folder = here / "weights"
+    settings = Settings(network=TINY)
+    for fold in (0, 1):
+        torch.manual_seed(fold)
+        network = NucleusNet(TINY, pretrained=False)
+        save_network(folder / f"fold{fold}.safetensors", network, settings, fold=fold)
+    write_settings(folder / "config.toml", settings)
+    table = "ImageId,type,group,fold\nn0,fluorescence,0,0\nn1,fluorescence,1,1\n"
+    (folder / "folds.csv").write_text(table)
+    return folder
+
+
+QUICK = ["--set", "prediction.tta=none"]
+
+
+def test_data_is_prepared_and_described(data, capsys):
+    assert run(["data", "--info"]) == 0
+    said = capsys.readouterr().out
+    assert "stage1_test: 2 images, 0 nuclei" in said
+    assert "size 64 x 64" in said
+    assert "type fluorescence" in said
+
+
+def test_submit_writes_a_checked_submission_and_what_made_it(data, weights, capsys):
+    assert run(["submit", "--weights", "weights", "--name", "first", *QUICK]) == 0
+    folder = Path("submissions/first")
+    written = pd.read_csv(folder / "submission.csv", keep_default_na=False)
+    assert list(dict.fromkeys(written["ImageId"])) == ["n3", "n2"]
+    made = json.loads((folder / "made.json").read_text())
+    assert made["data"] == "data"
+    assert set(made["weights_sha256"]) == {"fold0.safetensors", "fold1.safetensors"}
+    assert 'tta = "none"' in (folder / "config.toml").read_text()
+    assert read_labels(folder / "labels" / "n3.png").shape == (50, 90)
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("submissions/first/submission.csv: 2 images, ")
+    assert said[1].startswith("score: 0.")
+    assert said[-1].startswith("next: open submissions/first/labels, then upload ")
+
+
+def test_the_same_call_writes_the_same_bytes(data, weights):
+    for name in ("first", "again"):
+        assert run(["submit", "--weights", "weights", "--name", name, *QUICK]) == 0
+    files = [Path("submissions") / name / "submission.csv" for name in ("first", "again")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_submit_takes_a_folder_of_ones_own_images(here, weights):
+    write_png(here / "mine" / "cells.tif", np.full((40, 33), 9, np.uint16))
+    call = ["submit", "--data", "mine", "--weights", "weights", "--name", "own", *QUICK]
+    assert run(call) == 0
+    assert pd.read_csv("submissions/own/submission.csv")["ImageId"].unique().tolist() == ["cells"]
+
+
+def test_a_submission_is_scored_as_a_table_and_as_json(data, weights, capsys):
+    run(["submit", "--weights", "weights", "--name", "first", *QUICK])
+    capsys.readouterr()
+    assert run(["score", "--name", "first"]) == 0
+    assert "mean precision by threshold" in capsys.readouterr().out
+    call = ["score", "submissions/first/submission.csv", "--truth", "data/stage1_solution.csv"]
+    assert run([*call, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert set(report["images"]) == {"n2", "n3"}
+    assert len(report["per_threshold"]) == 10
+    assert report["score"] == pytest.approx(
+        np.mean([i["score"] for i in report["images"].values()])
+    )
+
+
+def test_the_truth_scores_one_against_itself_in_every_form(data, capsys):
+    solution = pd.read_csv(data / "stage1_solution.csv", keep_default_na=False)
+    solution[["ImageId", "EncodedPixels"]].to_csv("perfect.csv", index=False)
+    for extra in (["--data", "data"], ["--truth", "data/stage1_solution.csv"]):
+        assert run(["score", "perfect.csv", *extra, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["score"] == 1
+    cache = next(Path("work/cache").iterdir())
+    shutil.copytree(cache / "stage1_train" / "labels", "labels")
+    assert run(["score", "labels", "--data", "data", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["score"], set(report["images"])) == (1, {"n0", "n1"})
+    assert sum(kind["images"] for kind in report["per_type"].values()) == 2
+    assert {kind["score"] for kind in report["per_type"].values()} == {1}
+
+
+def test_training_labels_without_sizes_are_a_truth_too(data, capsys):
+    solution = pd.read_csv(data / "stage1_solution.csv", keep_default_na=False)
+    solution[["ImageId", "EncodedPixels"]].to_csv("plain.csv", index=False)
+    assert run(["score", "plain.csv", "--truth", "plain.csv", "--data", "data", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["score"] == 1
+
+
+def test_validate_scores_each_image_with_the_network_that_has_not_seen_it(data, weights, capsys):
+    call = ["validate", "--weights", "weights", *QUICK]
+    assert run([*call, "--save", "oof.csv"]) == 0
+    table = pd.read_csv("oof.csv")
+    assert table[["ImageId", "fold"]].to_numpy().tolist() == [["n0", 0], ["n1", 1]]
+    assert "out-of-fold score of weights" in capsys.readouterr().out
+    assert run([*call, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["score"] == pytest.approx(table["score"].mean())
+    assert set(report["per_fold"]) == {"0", "1"}
+
+
+def test_each_fold_is_predicted_by_its_own_network(data, weights):
+    assert run(["validate", "--weights", "weights", *QUICK]) == 0
+    folder = next(Path("work/oof").iterdir())
+    before = np.load(folder / "n1.npy")
+    table = "ImageId,type,group,fold\nn0,fluorescence,0,0\nn1,fluorescence,1,0\n"
+    (weights / "folds.csv").write_text(table)
+    (folder / "n1.npy").unlink()
+    assert run(["validate", "--weights", "weights", *QUICK]) == 0
+    assert (np.load(folder / "n1.npy") != before).any()
+
+
+MISTAKES = {
+    "missing folder": (
+        ["submit", "--data", "absent", "--weights", "weights"],
+        "absent: no such file or folder; accepted are data-science-bowl-2018.zip, a folder with "
+        "Kaggle's zips, one of these zips, folders of ID/images/ID.png and ID/masks/*.png, or a "
+        "folder of PNG, TIFF or JPEG images",
+    ),
+    "no weights": (
+        ["submit", "--weights", "empty"],
+        "empty: holds no fold<N>.safetensors; name the folder of a finished training",
+    ),
+    "unknown set": (
+        ["submit", "--weights", "weights", "--set-name", "stage3"],
+        "data: has no set 'stage3'; it has stage1_test, stage1_train",
+    ),
+    "name with a slash": (
+        ["submit", "--weights", "weights", "--name", "a/b"],
+        "--name 'a/b': must be a plain folder name, as first-try",
+    ),
+    "unknown setting": (
+        ["submit", "--weights", "weights", "--set", "prediction.tt=none"],
+        "--set: unknown key prediction.tt; allowed here: tta, tile_px, overlap_px",
+    ),
+    "unknown fold": (["train", "--fold", "7"], "fold 7 does not exist; there are [0, 1]"),
+    "unknown verb": (["sumbit"], "No such command 'sumbit'. Did you mean 'submit'?"),
+    "nothing to score": (
+        ["score", "absent.csv", "--truth", "data/stage1_solution.csv"],
+        "absent.csv: no such file or folder; give a submission or label images",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_in_the_call_gets_one_line_and_exit_code_2(data, weights, mistake, capsys):
+    call, message = MISTAKES[mistake]
+    Path("empty").mkdir()
+    Path("runs/mine").mkdir(parents=True)
+    shutil.copy("weights/folds.csv", "runs/mine/folds.csv")
+    assert run(call) == 2
+    said = capsys.readouterr()
+    assert said.err.splitlines()[-1].startswith(f"error: {message}")
+    assert "Traceback" not in said.err
+    assert said.out == ""
+    assert not Path("submissions").exists()
+
+
+def damage_truncate(data):
+    path = data / "stage1_test/n2/images/n2.png"
+    path.write_bytes(path.read_bytes()[:200])
+    return "stage1_test/n2/images/n2.png"
+
+
+def damage_empty(data):
+    (data / "stage1_test/n2/images/n2.png").write_bytes(b"")
+    return "stage1_test/n2/images/n2.png"
+
+
+def damage_text(data):
+    (data / "stage1_test/n2/images/n2.png").write_text("this is no picture")
+    return "stage1_test/n2/images/n2.png"
+
+
+def damage_mask_size(data):
+    write_png(data / "stage1_train/n0/masks/1.png", np.full((5, 5), 255, np.uint8))
+    return "stage1_train/n0/masks/1.png"
+
+
+def damage_no_zip(data):
+    (data / "stage2_test_final.zip").write_text("<html>sign in</html>")
+    return "stage2_test_final.zip"
+
+
+def damage_escaping_zip(data):
+    with zipfile.ZipFile(data / "stage2_test_final.zip", "w") as packed:
+        packed.writestr("../../evil.png", b"x")
+    return "evil.png"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        damage_truncate,
+        damage_empty,
+        damage_text,
+        damage_mask_size,
+        damage_no_zip,
+        damage_escaping_zip,
+    ],
+)
+def test_damaged_data_is_refused_by_name_and_leaves_nothing(data, damage, capsys):
+    name = damage(data)
+    assert run(["data"]) == 2
+    said = capsys.readouterr().err
+    assert name in said
+    assert "Traceback" not in said
+    assert list(Path("work").rglob("*.png")) == []
+    assert not Path("evil.png").exists()
+
+
+def test_all_faults_are_told_at_once(data, capsys):
+    names = [damage_truncate(data), damage_mask_size(data), damage_no_zip(data)]
+    assert run(["data"]) == 2
+    said = capsys.readouterr().err
+    assert "3 faults in the data:" in said
+    assert all(name in said for name in names)
+
+
+BAD_TABLES = {
+    "ImageID,EncodedPixels\nn2,1 1\nn3,1 1\n": "line 1",
+    ",ImageId,EncodedPixels\n0,n2,1 1\n1,n3,1 1\n": "line 1",
+    'ImageId,EncodedPixels\nn2,"[1, 2]"\nn3,1 1\n': "line 2",
+    "ImageId,EncodedPixels\nn2,1 1 5\nn3,1 1\n": "line 2",
+    "ImageId,EncodedPixels\nn2,9 2 1 2\nn3,1 1\n": "line 2",
+    "ImageId,EncodedPixels\nn2,1 5 3 2\nn3,1 1\n": "line 2",
+    "ImageId,EncodedPixels\nn2,4096 2\nn3,1 1\n": "line 2",
+    "ImageId,EncodedPixels\nn2,1 1\nn3,1 1\nn9,1 1\n": "n9",
+    "ImageId,EncodedPixels\nn2,1 1\n": "n3",
+    "": "empty",
+}
+
+
+@pytest.mark.parametrize("text", BAD_TABLES)
+def test_a_wrong_submission_is_refused_by_file_and_place(data, text, capsys):
+    Path("bad.csv").write_text(text)
+    assert run(["score", "bad.csv", "--truth", "data/stage1_solution.csv"]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1
+    assert said[0].startswith("error: bad.csv: ")
+    assert BAD_TABLES[text] in said[0]
+
+
+def test_a_sample_submission_of_other_images_stops_the_submission(data, weights, capsys):
+    (data / "stage1_sample_submission.csv").write_text("ImageId,EncodedPixels\nn2,1 1\n")
+    assert run(["submit", "--weights", "weights", "--name", "first", *QUICK]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "error: stage1_sample_submission.csv and stage1_test must name the same images: n3 is only "
+        "among the images (1 such); get both files again"
+    )
+    assert not Path("submissions/first/submission.csv").exists()
+
+
+def test_training_goes_on_only_with_the_settings_it_was_begun_with(data, capsys):
+    Path("runs/mine").mkdir(parents=True)
+    write_settings(Path("runs/mine/config.toml"), Settings())
+    assert run(["train", "--set", "training.epochs=9"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "error: runs/mine/config.toml: this run was begun with training.epochs = 6, not 9; go on "
+        "with the same settings or choose another --name"
+    )
+
+
+def call_in_a_process(*arguments: str, **options) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "kaggle_dsb", *arguments]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, **options)
+
+
+def test_a_full_disk_is_one_line_and_loses_nothing(data):
+    def no_room():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+
+    process = call_in_a_process("data", preexec_fn=no_room)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert said.splitlines()[-1].endswith(": File too large")
+    assert said.splitlines()[-1].startswith("error: ")
+    assert "Traceback" not in said
+    assert list(Path("work").rglob("*.png")) == []
+
+
+@pytest.mark.slow
+def test_an_interrupted_training_says_so_and_goes_on(data):
+    tiny = ["training.epochs=50", "training.crops_per_epoch=8", "augment.crop_px=64"]
+    overrides = [x for setting in [*tiny, "folds.n_folds=2"] for x in ("--set", setting)]
+    process = call_in_a_process("train", "--fold", "0", *overrides)
+    checkpoint = Path("runs/mine/fold0/last.ckpt")
+    deadline = time.monotonic() + 240
+    while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130, said
+    assert said.splitlines()[-1] == (
+        "error: interrupted; nothing half-written is left, the same command goes on"
+    )
+    assert "Traceback" not in said
+    assert checkpoint.exists()
+    assert not list(Path("runs").rglob("*.safetensors"))
+
+
+def test_help_and_version_are_there(capsys):
+    assert run(["--help"]) == 0
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "0.1.0"
