@@ -69,7 +69,7 @@ class TrainingSettings(_Section):
     weight_decay: float = Field(1e-2, ge=0)
     ema_decay: float = Field(0.995, ge=0, lt=1)
     type_shares: TypeShares = TypeShares()
-    validate_every_epochs: int = Field(2, ge=1)
+    validate_every_epochs: int = Field(1, ge=1)
     patience: int = Field(3, ge=1)
     seed: int = Field(0, ge=0)
     workers: int = Field(0, ge=0)
@@ -100,6 +100,12 @@ class HardwareSettings(_Section):
     threads: int = Field(0, ge=0)  # 0: one a core
 
 
+class LoggingSettings(_Section):
+    """What a training writes beside its metrics."""
+
+    tensorboard: bool = False
+
+
 class Settings(_Section):
     """The settings of one run."""
 
@@ -110,6 +116,7 @@ class Settings(_Section):
     prediction: PredictionSettings = PredictionSettings()
     instances: InstanceSettings = InstanceSettings()
     hardware: HardwareSettings = HardwareSettings()
+    logging: LoggingSettings = LoggingSettings()
 
 
 def load_settings(*paths: Path, overrides: Sequence[str] = ()) -> Settings:

@@ -376,6 +376,36 @@ def test_an_interrupted_training_says_so_and_goes_on(data):
     assert not list(Path("runs").rglob("*.safetensors"))
 
 
+def test_the_leaderboard_ranks_each_set_of_images_apart(here, capsys):
+    assert run(["leaderboard"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.index("stage 1 test, 65 images") < printed.index("stage 2 private, 106 images")
+
+
+def test_two_validations_are_compared(data, weights, capsys):
+    call = ["validate", "--weights", "weights", *QUICK, "--save"]
+    for name in ("a.csv", "b.csv"):
+        assert run([*call, name]) == 0
+    capsys.readouterr()
+    assert run(["compare", "a.csv", "b.csv"]) == 0
+    assert capsys.readouterr().out.startswith("b.csv cannot be told from a.csv: difference 0.000")
+
+
+def test_comparing_with_a_file_that_is_not_there_is_a_mistake_of_the_call(here, capsys):
+    assert run(["compare", "no.csv", "no.csv"]) == 2
+    message = "error: no.csv: no such file; give a CSV of validate --save or a score.json\n"
+    assert capsys.readouterr().err == message
+
+
+def test_a_submission_gets_a_page_and_pictures(data, weights, capsys):
+    assert run(["submit", "--weights", "weights", "--name", "first", *QUICK]) == 0
+    assert run(["report", "first"]) == 0
+    assert run(["show", "n2", "--predicted", "submissions/first"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert Path(said[-1]).read_bytes().startswith(b"\x89PNG")
+    assert Path("submissions/first/report.html").read_text().startswith("<!doctype html>")
+
+
 def test_help_and_version_are_there(capsys):
     assert run(["--help"]) == 0
     assert run(["--version"]) == 0

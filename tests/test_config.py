@@ -51,7 +51,7 @@ def test_a_nested_section_can_be_set():
         (
             "fold.seed=3",
             "--set: unknown key fold; allowed here: folds, network, augment, training, prediction, "
-            "instances, hardware",
+            "instances, hardware, logging",
         ),
         (
             "training.epochs=0",

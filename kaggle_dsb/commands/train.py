@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from kaggle_dsb.commands.data import Source, require_train_set
-from kaggle_dsb.config import Settings, load_settings, write_settings
+from kaggle_dsb.config import HardwareSettings, Settings, load_settings, write_settings
 from kaggle_dsb.dataset.folds import read_folds, split_folds, write_folds
 from kaggle_dsb.dataset.samples import Sample, load_samples
 from kaggle_dsb.files import InputError
@@ -74,7 +74,8 @@ def shrink(settings: Settings, limit: int) -> Settings:
 def _claim_folder(folder: Path, settings: Settings) -> None:
     path = folder / SETTINGS_FILE
     if not path.exists():
-        write_settings(path, settings)
+        # The hardware is this machine's: a later prediction with the networks has its own.
+        write_settings(path, settings.model_copy(update={"hardware": HardwareSettings()}))
         return
     begun = load_settings(path)
     for section in ("folds", "network", "augment", "training"):

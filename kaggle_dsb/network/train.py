@@ -1,6 +1,7 @@
 """Train the U-Net of one fold, resumable after any interruption to the same result."""
 
 import ctypes
+import importlib.util
 import logging
 import os
 import sys
@@ -26,6 +27,7 @@ from pytorch_lightning.callbacks import (
     ModelCheckpoint,
     RichProgressBar,
 )
+from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -343,11 +345,21 @@ def _trainer(settings: Settings, work: Path) -> pl.Trainer:
         check_val_every_n_epoch=training.validate_every_epochs,
         num_sanity_val_steps=0,
         callbacks=callbacks,
-        logger=False,
+        logger=_make_logger(settings, work),
         enable_progress_bar=sys.stderr.isatty(),
         enable_model_summary=False,
         gradient_clip_val=1.0,
     )
+
+
+def _make_logger(settings: Settings, work: Path) -> TensorBoardLogger | bool:
+    if not settings.logging.tensorboard:
+        return False
+    if importlib.util.find_spec("tensorboard") is None:
+        raise InputError(
+            "logging.tensorboard: tensorboard is not installed; install kaggle_dsb[tensorboard]"
+        )
+    return TensorBoardLogger(work, name="", version="tensorboard")
 
 
 def prepare_hardware(settings: Settings) -> None:

@@ -1,3 +1,6 @@
+import os
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,7 +15,11 @@ from kaggle_dsb.dataset.folds import (
     split_folds,
     write_folds,
 )
+from kaggle_dsb.dataset.prepare import prepare
+from kaggle_dsb.dataset.samples import load_samples
 from kaggle_dsb.files import InputError
+
+BUNDLED = Path(__file__).parents[2] / "kaggle_dsb" / "weights"
 
 
 def quarters(image, name):
@@ -164,3 +171,15 @@ def test_mosaics_are_laid_out_from_their_seams():
         {"a": (0, 0), "b": (0, 1), "c": (1, 0), "d": (1, 1)},
         {"x": (0, 0), "y": (1, 0)},
     ]
+
+
+@pytest.mark.kaggle_data
+def test_the_bundled_folds_are_those_the_code_makes_of_the_competitions_images(tmp_path):
+    source = os.environ.get("KAGGLE_DSB_DATA")
+    if not source:
+        pytest.skip("KAGGLE_DSB_DATA names no folder with the competition's files")
+    prepare(Path(source) / "stage1_train.zip", tmp_path / "cache")
+    images = {s.id: s.image for s in load_samples(tmp_path / "cache", "stage1_train")}
+    bundled = read_folds(BUNDLED / "folds.csv")
+    made = split_folds(images, n_folds=4, seed=0)
+    pd.testing.assert_frame_equal(made, bundled)

@@ -134,6 +134,14 @@ def test_another_seed_gives_other_weights(trained, samples, folds, tmp_path):
     assert not torch.equal(load_file(other)[name], load_file(trained)[name])
 
 
+def test_tensorboard_files_are_written_if_asked_for(samples, folds, tmp_path):
+    pytest.importorskip("tensorboard")
+    settings = tiny("training.epochs=1", "logging.tensorboard=true")
+    data = divide(samples, folds, fold=0, settings=settings)
+    train_fold(data, settings, fold=0, folder=tmp_path)
+    assert list((tmp_path / "fold0" / "tensorboard").glob("events.out.tfevents.*"))
+
+
 def test_a_finished_fold_is_not_trained_again(trained, samples, folds):
     before = trained.stat().st_mtime_ns
     settings = tiny("training.epochs=3")

@@ -1,0 +1,63 @@
+"""Time a training step of the default network on this machine's CPU, setting by setting.
+
+``python -m benchmarks.training_step`` runs every variation in a process of its own, one after the
+other, and prints seconds per crop and the ratio to the first. Compare ratios, not seconds.
+"""
+
+import subprocess
+import sys
+import time
+
+import torch
+
+from kaggle_dsb.config import HardwareSettings, Settings
+from kaggle_dsb.network.model import NucleusNet
+from kaggle_dsb.network.train import prepare_hardware, segmentation_loss
+
+VARIATIONS = {
+    "float32, 1 thread": {"threads": 1},
+    "float32, 1 thread, memory given back": {"threads": 1, "keep_memory": False},
+    "float32, all threads": {"threads": 0},
+    "bfloat16, 1 thread": {"threads": 1, "half": True},
+}
+BATCH, CROP_PX, STEPS = 8, 192, 4
+
+
+def time_step(*, threads: int, keep_memory: bool = True, half: bool = False) -> float:
+    """Give the seconds per crop of the fastest of a few steps."""
+    settings = Settings(hardware=HardwareSettings(threads=threads))
+    if keep_memory:
+        prepare_hardware(settings)
+    else:
+        torch.set_num_threads(threads)
+    network = NucleusNet(settings.network, pretrained=False).train()
+    optimizer = torch.optim.AdamW(network.parameters())
+    images = torch.randint(0, 256, (BATCH, 3, CROP_PX, CROP_PX))
+    targets = torch.randint(0, 2, (BATCH, 2, CROP_PX, CROP_PX)).float()
+    elapsed_s = []
+    for _ in range(STEPS):
+        started = time.perf_counter()
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            loss = segmentation_loss(network(images), targets)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        optimizer.zero_grad()
+        elapsed_s.append(time.perf_counter() - started)
+    return min(elapsed_s) / BATCH
+
+
+def main() -> None:
+    """Time every variation, or the one that is named."""
+    if len(sys.argv) > 1:
+        print(time_step(**VARIATIONS[sys.argv[1]]))  # type: ignore[arg-type]
+        return
+    first = None
+    for name in VARIATIONS:
+        command = [sys.executable, "-m", "benchmarks.training_step", name]
+        seconds = float(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+        first = first or seconds
+        print(f"{name:40} {seconds:.3f} s/crop, {seconds / first:.2f} of the first")
+
+
+if __name__ == "__main__":
+    main()
