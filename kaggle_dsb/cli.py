@@ -189,6 +189,7 @@ def validate(
     weights: Weights = None,
     config: Config = None,
     set_: Set = None,
+    limit: Limit = None,
     work: Work = WORK,
     save: Annotated[Path | None, typer.Option(help="Write a row an image to this CSV.")] = None,
     as_json: Json = False,
@@ -198,7 +199,7 @@ def validate(
     from kaggle_dsb.commands.validate import validate, write_scores, write_validation
 
     ensemble, settings = _ensemble(weights, config, set_)
-    source = open_source(data, work=work)
+    source = open_source(data, work=work, limit=limit)
     _announce(source)
     result = validate(source, ensemble, settings, work=work)
     if save:
@@ -211,6 +212,7 @@ def validate(
         from kaggle_dsb.report.scores import describe_score, tabulate
 
         print(f"out-of-fold score of {ensemble.name}: {describe_score(result.scores)}")
+        _print_frame("by fold and image type", result.table())
         for title, table in tabulate(result.scores).items():
             _print_frame(title, table)
 

@@ -86,9 +86,9 @@ class PredictionSettings(_Section):
 class InstanceSettings(_Section):
     """How probabilities are cut into nuclei."""
 
-    body_threshold: float = Field(0.45, gt=0, lt=1)
-    seed_threshold: float = Field(0.6, gt=0, lt=1)
-    min_seed_px: int = Field(5, ge=0)
+    body_threshold: float = Field(0.6, gt=0, lt=1)
+    seed_threshold: float = Field(0.85, gt=0, lt=1)
+    min_seed_px: int = Field(15, ge=0)
     min_area_px: int = Field(12, ge=0)
 
 

@@ -12,7 +12,7 @@ from kaggle_dsb.files import InputError
 from kaggle_dsb.network.model import load_network
 from kaggle_dsb.network.predict import Predictor, choose_device, choose_precision
 
-BUNDLED = Path(__file__).parents[1] / "weights"
+BUNDLED = Path(__file__).resolve().parents[1] / "weights"
 RUNS = Path("runs")
 SETTINGS_FILE = "config.toml"
 FOLDS_FILE = "folds.csv"
@@ -37,7 +37,7 @@ class Ensemble:
     @property
     def name(self) -> str:
         """What to call it: ``bundled``, or the run's folder."""
-        return "bundled" if self.folder == BUNDLED else str(self.folder)
+        return "bundled" if self.folder.resolve() == BUNDLED else str(self.folder)
 
     def cross_validation(self) -> float | None:
         """Give the out-of-fold score, where the ensemble has been validated."""

@@ -4,6 +4,7 @@ import ctypes
 import importlib.util
 import logging
 import os
+import pickle
 import sys
 import time
 import warnings
@@ -278,7 +279,7 @@ def train_fold(data: FoldData, settings: Settings, *, fold: int, folder: Path) -
     prepare_hardware(settings)
     pl.seed_everything(settings.training.seed, verbose=False)
     module = FoldModule(settings)
-    last = work / "last.ckpt"
+    last = _find_checkpoint(work)
     with _quiet_lightning():
         trainer = _trainer(settings, work)
         try:
@@ -286,7 +287,7 @@ def train_fold(data: FoldData, settings: Settings, *, fold: int, folder: Path) -
                 module,
                 _train_loader(data, settings),
                 DataLoader(list(data.held_out), batch_size=8, collate_fn=list),  # type: ignore[arg-type]
-                ckpt_path=last if last.exists() else None,
+                ckpt_path=last,
                 weights_only=False,
             )
         except SystemExit:  # what Lightning makes of Ctrl+C
@@ -297,6 +298,21 @@ def train_fold(data: FoldData, settings: Settings, *, fold: int, folder: Path) -
     facts = {"fold": fold, "epoch": best["epoch"], "score": metrics.at[best["epoch"], "score"]}
     save_network(finished, module.network, settings, **facts)
     return finished
+
+
+def _find_checkpoint(work: Path) -> Path | None:
+    """Give the checkpoint to go on from, having seen that it is whole."""
+    path = work / "last.ckpt"
+    if not path.exists():
+        return None
+    try:
+        torch.load(path, map_location="cpu", weights_only=False, mmap=True)
+    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(
+            f"{path}: is no readable checkpoint ({reason}); remove {work} to begin the fold anew"
+        ) from None
+    return path
 
 
 @contextmanager

@@ -134,6 +134,27 @@ def test_another_seed_gives_other_weights(trained, samples, folds, tmp_path):
     assert not torch.equal(load_file(other)[name], load_file(trained)[name])
 
 
+def test_a_training_killed_after_its_last_epoch_still_gives_its_network(trained, samples, folds):
+    before = trained.read_bytes()
+    trained.unlink()
+    settings = tiny("training.epochs=3")
+    data = divide(samples, folds, fold=0, settings=settings)
+    assert train_fold(data, settings, fold=0, folder=trained.parent).read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04 cut off"])
+def test_a_damaged_checkpoint_is_refused_in_one_line(samples, folds, tmp_path, content):
+    path = tmp_path / "fold0" / "last.ckpt"
+    path.parent.mkdir()
+    path.write_bytes(content)
+    data = divide(samples, folds, fold=0, settings=tiny())
+    with pytest.raises(InputError) as error:
+        train_fold(data, tiny(), fold=0, folder=tmp_path)
+    assert str(error.value).startswith(f"{path}: is no readable checkpoint (")
+    assert str(error.value).endswith(f"); remove {path.parent} to begin the fold anew")
+    assert "\n" not in str(error.value)
+
+
 def test_tensorboard_files_are_written_if_asked_for(samples, folds, tmp_path):
     pytest.importorskip("tensorboard")
     settings = tiny("training.epochs=1", "logging.tensorboard=true")
