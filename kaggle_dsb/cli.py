@@ -161,6 +161,9 @@ def submit(
     data: Data = None,
     name: Annotated[str | None, typer.Option(help="Of the submission. [default: date]")] = None,
     set_name: Annotated[str | None, typer.Option(help="The set to predict.")] = None,
+    keep_probabilities: Annotated[
+        bool, typer.Option("--keep-probabilities", help="Keep them for the report to show.")
+    ] = False,
     weights: Weights = None,
     config: Config = None,
     set_: Set = None,
@@ -176,7 +179,14 @@ def submit(
     _announce(source)
     print(f"weights: {ensemble.name}, {len(ensemble.members)} networks", file=sys.stderr)
     folder = SUBMISSIONS / ("demo" if source.is_demo else _plain(name or name_today()))
-    done = submit(source, ensemble, settings, folder=folder, set_name=set_name)
+    done = submit(
+        source,
+        ensemble,
+        settings,
+        folder=folder,
+        set_name=set_name,
+        keeps_probabilities=keep_probabilities,
+    )
     print(f"{folder / 'submission.csv'}: {done.n_images} images, {done.n_nuclei} nuclei, checked")
     if done.score:
         print(f"score: {done.score.score.mean:.4f} against {done.score.truth}")
@@ -251,12 +261,15 @@ def score(
 def compare(
     a: Annotated[Path, typer.Argument(help="CSV of validate --save, or score.json, of run A.")],
     b: Annotated[Path, typer.Argument(help="The same of run B.")],
+    common: Annotated[
+        bool, typer.Option("--common", help="Leave out images that only one of them scored.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Tell whether run B is better than run A, and how sure that is."""
     from kaggle_dsb.commands.compare import compare_runs
 
-    result = compare_runs(a, b)
+    result = compare_runs(a, b, only_common=common)
     if as_json:
         print(json.dumps(result.to_json(), indent=2))
         return

@@ -389,6 +389,14 @@ def test_two_validations_are_compared(data, weights, capsys):
     capsys.readouterr()
     assert run(["compare", "a.csv", "b.csv"]) == 0
     assert capsys.readouterr().out.startswith("b.csv cannot be told from a.csv: difference 0.000")
+    lines = Path("b.csv").read_text().splitlines(keepends=True)
+    Path("part.csv").write_text("".join(lines[:2]))
+    assert run(["compare", "a.csv", "part.csv"]) == 2
+    assert run(["compare", "a.csv", "part.csv", "--common"]) == 0
+    assert capsys.readouterr().out.rstrip("\n").splitlines()[-1].split()[:2] == [
+        "fluorescence",
+        "1",
+    ]
 
 
 def test_comparing_with_a_file_that_is_not_there_is_a_mistake_of_the_call(here, capsys):
@@ -398,8 +406,14 @@ def test_comparing_with_a_file_that_is_not_there_is_a_mistake_of_the_call(here, 
 
 
 def test_a_submission_gets_a_page_and_pictures(data, weights, capsys):
-    assert run(["submit", "--weights", "weights", "--name", "first", *QUICK]) == 0
+    call = ["submit", "--weights", "weights", "--name", "first", *QUICK]
+    assert run(call) == 0
     assert run(["report", "first"]) == 0
+    plain = Path("submissions/first/report.html").stat().st_size
+    assert run([*call, "--keep-probabilities"]) == 0
+    assert np.load("submissions/first/probabilities/n3.npy").shape == (2, 50, 90)
+    assert run(["report", "first"]) == 0
+    assert Path("submissions/first/report.html").stat().st_size > plain + 1000
     assert run(["show", "n2", "--predicted", "submissions/first"]) == 0
     said = capsys.readouterr().out.splitlines()
     assert Path(said[-1]).read_bytes().startswith(b"\x89PNG")

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kaggle_dsb.files import InputError
 from kaggle_dsb.report.scores import read_scores
 from kaggle_dsb.report.statistics import Comparison, compare
 
@@ -44,20 +45,28 @@ class RunComparison:
         }
 
 
-def compare_runs(a: Path, b: Path) -> RunComparison:
+def compare_runs(a: Path, b: Path, *, only_common: bool = False) -> RunComparison:
     """Compare the scores of two runs.
 
     Parameters
     ----------
     a, b : Path
         A CSV of ``validate --save``, a ``score.json``, or a folder that holds one.
+    only_common : bool
+        Leave out the images that one of them did not score, as after a quick look at one fold.
 
     Raises
     ------
     InputError
-        When one cannot be read, or they scored different images.
+        When one cannot be read, or they scored different images or, with ``only_common``, no
+        image in common.
     """
     before, after = read_scores(a), read_scores(b)
+    if only_common:
+        common = before.index.intersection(after.index)
+        if common.empty:
+            raise InputError(f"{a} and {b}: no image stands in both; score both on the same images")
+        before, after = before.loc[common], after.loc[common]
     overall = compare(before["score"], after["score"])
     per_type = {
         str(kind): compare(group["score"], after["score"].loc[group.index])

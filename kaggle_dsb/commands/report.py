@@ -86,6 +86,7 @@ def report_submission(source: Source, folder: Path, *, truth: Path | None = None
             image=sample.image,
             predicted=predicted[sample.id],
             truth=true_labels.get(sample.id, sample.labels),
+            probability=_load_kept(folder / "probabilities" / f"{sample.id}.npy"),
         )
         for sample in samples
     )
@@ -163,12 +164,20 @@ def report_out_of_fold(source: Source, given: OutOfFoldInput, *, path: Path) -> 
     return _write(path, pictures, given.about, n_pictures=len(samples))
 
 
-def _picture_out_of_fold(sample: Sample, given: OutOfFoldInput) -> Picture:
-    file = given.probabilities / f"{sample.id}.npy"
+def _load_kept(file: Path) -> NDArray[np.float32] | None:
+    """Give the probability that ``submit --keep-probabilities`` wrote; None where it did not."""
+    return _load_probability(file) if file.exists() else None
+
+
+def _load_probability(file: Path) -> NDArray[np.float32]:
     try:
-        probability = np.load(file).astype(np.float32)
+        return np.asarray(np.load(file), dtype=np.float32)
     except (OSError, ValueError) as error:
         raise InputError(f"{file}: cannot be read as a probability ({error})") from error
+
+
+def _picture_out_of_fold(sample: Sample, given: OutOfFoldInput) -> Picture:
+    probability = _load_probability(given.probabilities / f"{sample.id}.npy")
     return Picture(
         id=sample.id,
         type=image_type(sample.image),

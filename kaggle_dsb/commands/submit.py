@@ -9,14 +9,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from kaggle_dsb import __version__
 from kaggle_dsb.commands.data import Source, choose_test_set
 from kaggle_dsb.commands.score import ScoreReport, score_files
 from kaggle_dsb.competition.labels import write_labels
 from kaggle_dsb.competition.submission import check_submission, write_submission
-from kaggle_dsb.config import InstanceSettings, Settings, write_settings
+from kaggle_dsb.config import Settings, write_settings
 from kaggle_dsb.dataset.samples import Sample, load_samples
 from kaggle_dsb.files import InputError, replacing
 from kaggle_dsb.instances.watershed import split_nuclei
@@ -70,6 +72,7 @@ def submit(
     *,
     folder: Path,
     set_name: str | None = None,
+    keeps_probabilities: bool = False,
 ) -> Submission:
     """Predict a set of images and write the submission.
 
@@ -84,6 +87,9 @@ def submit(
         What it holds of an earlier submission is replaced.
     set_name : str, optional
         The set to predict; see `kaggle_dsb.commands.data.choose_test_set`.
+    keeps_probabilities : bool
+        Write each image's probability, (2, H, W) float16, to ``probabilities/ID.npy``, for the
+        report to show.
 
     Raises
     ------
@@ -97,9 +103,13 @@ def submit(
     predictor = load_predictor(ensemble, settings, folds=list(ensemble.members))
     labels = {}
     with show_progress(f"predicting {set_name}") as progress:
-        for sample, predicted in predict_labels(predictor, samples, settings.instances, progress):
+        for sample, probability in predict_all(predictor, samples, progress):
+            predicted = split_nuclei(probability, **settings.instances.model_dump())
             labels[sample.id] = predicted
             write_labels(folder / "labels" / f"{sample.id}.png", predicted)
+            if keeps_probabilities:
+                with replacing(folder / "probabilities" / f"{sample.id}.npy") as temporary:
+                    np.save(temporary, probability.astype(np.float16))
     sizes = {sample.id: sample.image.shape[:2] for sample in samples}
     _write_checked(folder / "submission.csv", labels, _required_sizes(source, set_name, sizes))
     write_settings(folder / "config.toml", settings)
@@ -110,17 +120,14 @@ def submit(
     return Submission(folder, set_name, len(labels), n_nuclei, score)
 
 
-def predict_labels(
-    predictor: Predictor,
-    samples: Sequence[Sample],
-    instances: InstanceSettings,
-    progress: Report,
-) -> Iterator[tuple[Sample, Any]]:
-    """Give each sample with its predicted labels (H, W) int32; images of like size together."""
+def predict_all(
+    predictor: Predictor, samples: Sequence[Sample], progress: Report
+) -> Iterator[tuple[Sample, NDArray[np.float32]]]:
+    """Give each sample with its probability (2, H, W) float32; images of like size together."""
     ordered = sorted(samples, key=lambda sample: (sample.image.shape, sample.id))
     probabilities = predictor.predict([sample.image for sample in ordered])
-    for done, (sample, probability) in enumerate(zip(ordered, probabilities, strict=True), 1):
-        yield sample, split_nuclei(probability, **instances.model_dump())
+    for done, pair in enumerate(zip(ordered, probabilities, strict=True), 1):
+        yield pair
         progress(done, len(ordered))
 
 

@@ -362,6 +362,7 @@ def _trainer(settings: Settings, work: Path) -> pl.Trainer:
         num_sanity_val_steps=0,
         callbacks=callbacks,
         logger=_make_logger(settings, work),
+        log_every_n_steps=1,
         enable_progress_bar=sys.stderr.isatty(),
         enable_model_summary=False,
         gradient_clip_val=1.0,
