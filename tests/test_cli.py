@@ -358,8 +358,10 @@ def test_a_full_disk_is_one_line_and_loses_nothing(data):
 
 @pytest.mark.slow
 def test_an_interrupted_training_says_so_and_goes_on(data):
-    tiny = ["training.epochs=50", "training.crops_per_epoch=8", "augment.crop_px=64"]
-    overrides = [x for setting in [*tiny, "folds.n_folds=2"] for x in ("--set", setting)]
+    # So many epochs that it cannot end before it is interrupted.
+    tiny = ["training.epochs=9999", "training.patience=9999", "training.crops_per_epoch=8"]
+    tiny += ["augment.crop_px=64", "folds.n_folds=2"]
+    overrides = [x for setting in tiny for x in ("--set", setting)]
     process = call_in_a_process("train", "--fold", "0", *overrides)
     checkpoint = Path("runs/mine/fold0/last.ckpt")
     deadline = time.monotonic() + 240
