@@ -362,7 +362,14 @@ def test_an_interrupted_training_says_so_and_goes_on(data):
     tiny = ["training.epochs=9999", "training.patience=9999", "training.crops_per_epoch=8"]
     tiny += ["augment.crop_px=64", "folds.n_folds=2"]
     overrides = [x for setting in tiny for x in ("--set", setting)]
-    process = call_in_a_process("train", "--fold", "0", *overrides)
+    # A shell starts what runs in the background with Ctrl+C ignored, the test run included.
+    process = call_in_a_process(
+        "train",
+        "--fold",
+        "0",
+        *overrides,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     checkpoint = Path("runs/mine/fold0/last.ckpt")
     deadline = time.monotonic() + 240
     while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
