@@ -337,6 +337,13 @@ def test_training_goes_on_only_with_the_settings_it_was_begun_with(data, capsys)
     )
 
 
+def test_a_network_that_cannot_be_built_claims_no_folder(data, capsys):
+    assert run(["train", "--set", "network.encoder_name=resnet9000"]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("error: network.encoder_name = 'resnet9000' with encoder_weights = ")
+    assert not Path("runs").exists()
+
+
 def call_in_a_process(*arguments: str, **options) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "kaggle_dsb", *arguments]
     pipe = subprocess.PIPE

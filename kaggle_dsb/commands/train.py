@@ -11,6 +11,7 @@ from kaggle_dsb.dataset.folds import read_folds, split_folds, write_folds
 from kaggle_dsb.dataset.samples import Sample, load_samples
 from kaggle_dsb.files import InputError
 from kaggle_dsb.network.ensemble import FOLDS_FILE, SETTINGS_FILE
+from kaggle_dsb.network.model import NucleusNet
 from kaggle_dsb.network.train import divide, train_fold
 
 
@@ -40,6 +41,7 @@ def train(
         When the folder holds a run with other settings, or a fold does not exist.
     """
     samples = load_samples(source.cache, require_train_set(source))
+    NucleusNet(settings.network, pretrained=True)  # one that cannot be built claims no folder
     _claim_folder(folder, settings)
     table = _load_or_split(folder / FOLDS_FILE, samples, settings)
     known = sorted(table["fold"].unique().tolist())
