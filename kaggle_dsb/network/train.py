@@ -385,7 +385,8 @@ def prepare_hardware(settings: Settings) -> None:
     Notes
     -----
     glibc gives each large array back to the system and so lets the kernel zero the same pages
-    again at every step; a step on the CPU takes an eighth less time without.
+    again at every step; a step on the CPU takes 7 to 14 % less time without
+    (``python -m benchmarks.training_step``).
     """
     threads = settings.hardware.threads or os.cpu_count() or 1
     torch.set_num_threads(threads)
