@@ -123,6 +123,9 @@ def test_submit_takes_a_folder_of_ones_own_images(here, weights):
     write_png(here / "mine" / "cells.tif", np.full((40, 33), 9, np.uint16))
     call = ["submit", "--data", "mine", "--weights", "weights", "--name", "own", *QUICK]
     assert run(call) == 0
+    Path("submissions/own/score.json").write_text("{}")
+    assert run(call) == 0
+    assert not Path("submissions/own/score.json").exists()  # it was of the earlier nuclei
     assert pd.read_csv("submissions/own/submission.csv")["ImageId"].unique().tolist() == ["cells"]
 
 

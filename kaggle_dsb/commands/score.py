@@ -11,6 +11,7 @@ from kaggle_dsb.commands.data import Source
 from kaggle_dsb.competition.labels import read_labels
 from kaggle_dsb.competition.metric import THRESHOLDS_PERCENT, Score, score_images
 from kaggle_dsb.competition.submission import read_solution, read_submission
+from kaggle_dsb.competition.table import read_table
 from kaggle_dsb.dataset.samples import list_sets, load_samples, sizes
 from kaggle_dsb.dataset.types import IMAGE_TYPES, image_type
 from kaggle_dsb.files import InputError
@@ -176,7 +177,5 @@ def _find_truth(
 def _names_in(predicted: Path) -> set[str]:
     if predicted.is_dir():
         return {path.stem for path in predicted.glob("*.png")}
-    from kaggle_dsb.competition.table import read_table
-
     table = read_table(predicted)
     return set(table["ImageId"]) if "ImageId" in table.columns else set()

@@ -112,6 +112,8 @@ def submit(
                     np.save(temporary, probability.astype(np.float16))
     sizes = {sample.id: sample.image.shape[:2] for sample in samples}
     _write_checked(folder / "submission.csv", labels, _required_sizes(source, set_name, sizes))
+    # A score that an earlier submission of this name left would speak of other nuclei.
+    (folder / "score.json").unlink(missing_ok=True)
     write_settings(folder / "config.toml", settings)
     n_nuclei = sum(int(one.max()) for one in labels.values())
     facts = {"images": len(labels), "nuclei": n_nuclei, "elapsed_s": time.monotonic() - started}
