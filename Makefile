@@ -18,8 +18,10 @@ NAME ?=
 ARGS ?=
 MESSAGE ?=
 WEIGHTS ?=
+PROFILE ?=
 DATA_OPTION = $(if $(DATA),--data "$(DATA)")
 NAME_OPTION = $(if $(NAME),--name "$(NAME)")
+PROFILE_OPTION = $(if $(PROFILE),--config "kaggle_dsb/profiles/$(PROFILE).toml")
 WEIGHTS_OPTION = $(if $(WEIGHTS),--weights "$(WEIGHTS)")
 MESSAGE_OPTION = $(if $(MESSAGE),--message "$(MESSAGE)")
 
@@ -67,8 +69,26 @@ score: setup ## score a submission (ARGS="…", see .venv/bin/kaggle-dsb score -
 	$(RUN) score $(DATA_OPTION) $(NAME_OPTION) $(ARGS)
 
 .PHONY: train
-train: setup ## train the networks on DATA
-	$(RUN) train $(DATA_OPTION) $(NAME_OPTION) $(ARGS)
+train: setup ## train the networks on DATA (PROFILE=gpu: the larger ensemble, on a GPU)
+	$(RUN) train $(DATA_OPTION) $(NAME_OPTION) $(PROFILE_OPTION) $(ARGS)
+
+.PHONY: tune
+tune: setup ## tune how probabilities become nuclei, and grow the second level, nested by fold
+	$(RUN) tune $(DATA_OPTION) $(WEIGHTS_OPTION) $(ARGS)
+
+.PHONY: diagnose
+diagnose: setup ## say where the out-of-fold score goes, and draw the worst images
+	$(RUN) diagnose $(DATA_OPTION) $(WEIGHTS_OPTION) $(ARGS)
+
+.PHONY: robustness
+robustness: setup ## score held-out images that are rescaled, darkened, blurred ... (ARGS="--every 8")
+	$(RUN) robustness $(DATA_OPTION) $(WEIGHTS_OPTION) $(ARGS)
+
+.PHONY: experiment
+experiment: setup ## try a variation NAME (ARGS="--against runs/best --set key=value"), log it
+	@[[ -n "$(NAME)" && "$(ARGS)" == *--set* ]] || { \
+		echo "say what: make experiment NAME=wider ARGS='--set augment.crop_px=256'" >&2; exit 2; }
+	$(RUN) experiment "$(NAME)" $(DATA_OPTION) $(ARGS)
 
 .PHONY: validate
 validate: setup ## score the networks on the images they did not see in training

@@ -1,5 +1,7 @@
 """Time a training step of the default network on this machine's CPU, setting by setting.
 
+The last line is what a step does not spend in the network: cutting and changing its crops.
+
 ``python -m benchmarks.training_step`` runs every variation in a process of its own, one after the
 other, and prints seconds per crop and the ratio to the first. Compare ratios, not seconds.
 """
@@ -11,20 +13,44 @@ import time
 import torch
 
 from kaggle_dsb.config import HardwareSettings, Settings
+from kaggle_dsb.dataset.demo import make_image
+from kaggle_dsb.dataset.samples import Sample
 from kaggle_dsb.network.model import NucleusNet
-from kaggle_dsb.network.train import prepare_hardware, segmentation_loss
+from kaggle_dsb.network.targets import CHANNELS
+from kaggle_dsb.network.train import (
+    CropDataset,
+    FoldData,
+    prepare_hardware,
+    segmentation_loss,
+)
 
 VARIATIONS = {
     "float32, 1 thread": {"threads": 1},
     "float32, 1 thread, memory given back": {"threads": 1, "keep_memory": False},
     "float32, all threads": {"threads": 0},
     "bfloat16, 1 thread": {"threads": 1, "half": True},
+    "making the crop, 1 thread": {"threads": 1, "only_crop": True},
 }
-BATCH, CROP_PX, STEPS = 8, 192, 4
+BATCH, CROP_PX, STEPS, CROPS = 8, 192, 4, 200
 
 
-def time_step(*, threads: int, keep_memory: bool = True, half: bool = False) -> float:
+def time_crop() -> float:
+    """Give the mean seconds to make one training crop, of the demo's images."""
+    samples = [Sample(str(n), *make_image(n, look=n)) for n in range(8)]
+    dataset = CropDataset(FoldData(samples, [1.0] * len(samples), samples), Settings())
+    started = time.perf_counter()
+    for number in range(CROPS):
+        dataset[number]
+    return (time.perf_counter() - started) / CROPS
+
+
+def time_step(
+    *, threads: int, keep_memory: bool = True, half: bool = False, only_crop: bool = False
+) -> float:
     """Give the seconds per crop of the fastest of a few steps."""
+    if only_crop:
+        prepare_hardware(Settings(hardware=HardwareSettings(threads=threads)))
+        return time_crop()
     settings = Settings(hardware=HardwareSettings(threads=threads))
     if keep_memory:
         prepare_hardware(settings)
@@ -33,7 +59,7 @@ def time_step(*, threads: int, keep_memory: bool = True, half: bool = False) -> 
     network = NucleusNet(settings.network, pretrained=False).train()
     optimizer = torch.optim.AdamW(network.parameters())
     images = torch.randint(0, 256, (BATCH, 3, CROP_PX, CROP_PX))
-    targets = torch.randint(0, 2, (BATCH, 2, CROP_PX, CROP_PX)).float()
+    targets = torch.randint(0, 2, (BATCH, len(CHANNELS), CROP_PX, CROP_PX)).float()
     elapsed_s = []
     for _ in range(STEPS):
         started = time.perf_counter()

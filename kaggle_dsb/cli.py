@@ -62,6 +62,7 @@ INTERRUPTED = 130
 WORK = Path("work")
 SUBMISSIONS = Path("submissions")
 PICTURES = Path("pictures")
+FAST = ("prediction.tta=flips",)
 
 
 def main() -> None:
@@ -164,6 +165,9 @@ def submit(
     keep_probabilities: Annotated[
         bool, typer.Option("--keep-probabilities", help="Keep them for the report to show.")
     ] = False,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="One network and four flips: a fifth of the time.")
+    ] = False,
     weights: Weights = None,
     config: Config = None,
     set_: Set = None,
@@ -174,7 +178,8 @@ def submit(
     from kaggle_dsb.commands.data import open_source
     from kaggle_dsb.commands.submit import name_today, submit
 
-    ensemble, settings = _ensemble(weights, config, set_)
+    ensemble, settings = _ensemble(weights, config, [*FAST, *(set_ or [])] if fast else set_)
+    ensemble = ensemble.first() if fast else ensemble
     source = open_source(data, work=work, limit=limit)
     _announce(source)
     print(f"weights: {ensemble.name}, {len(ensemble.members)} networks", file=sys.stderr)
@@ -225,6 +230,109 @@ def validate(
         _print_frame("by fold and image type", result.table())
         for title, table in tabulate(result.scores).items():
             _print_frame(title, table)
+
+
+@app.command()
+def tune(
+    data: Data = None,
+    weights: Weights = None,
+    config: Config = None,
+    set_: Set = None,
+    trials: Annotated[int, typer.Option(min=1, help="How many plain splits to try.")] = 24,
+    limit: Limit = None,
+    work: Work = WORK,
+) -> None:
+    """Tune how probabilities become nuclei, and grow the second level, both nested by fold."""
+    from kaggle_dsb.commands.data import open_source
+    from kaggle_dsb.commands.tune import tune
+
+    ensemble, settings = _ensemble(weights, config, set_)
+    source = open_source(data, work=work, limit=limit)
+    _announce(source)
+    tuned = tune(source, ensemble, settings, work=work, n_trials=trials)
+    _print_frame("nested score, of the images that all were tried on", tuned.table())
+    chosen = tuned.settings.instances.model_dump()
+    _print_table("chosen", ["instances", "value"], list(chosen.items()))
+    print(f"{ensemble.folder}: tuned; nested score {tuned.scores['second level'].mean():.4f}")
+
+
+@app.command()
+def diagnose(
+    data: Data = None,
+    weights: Weights = None,
+    config: Config = None,
+    set_: Set = None,
+    worst: Annotated[int, typer.Option(min=0, help="Draw so many of the worst images.")] = 8,
+    output: Annotated[Path, typer.Option(help="Folder for the pictures.")] = PICTURES,
+    limit: Limit = None,
+    work: Work = WORK,
+) -> None:
+    """Say where the out-of-fold score goes: missed, invented, merged, split, or outlines."""
+    from kaggle_dsb.commands.data import open_source
+    from kaggle_dsb.commands.diagnose import diagnose_run
+
+    ensemble, settings = _ensemble(weights, config, set_)
+    source = open_source(data, work=work, limit=limit)
+    _announce(source)
+    run = diagnose_run(source, ensemble, settings, work=work, output=output, n_worst=worst)
+    _print_frame("score, what was lost to what, and outlines (pixels)", run.table)
+    print(*run.pictures, sep="\n")
+
+
+@app.command()
+def robustness(
+    data: Data = None,
+    weights: Weights = None,
+    config: Config = None,
+    set_: Set = None,
+    every: Annotated[int, typer.Option(min=1, help="Only each so many-th image.")] = 1,
+    limit: Limit = None,
+    work: Work = WORK,
+) -> None:
+    """Score held-out images that are rescaled, inverted, darkened, blurred, noisy or recoloured."""
+    from kaggle_dsb.commands.data import open_source
+    from kaggle_dsb.commands.robustness import score_disturbed
+
+    ensemble, settings = _ensemble(weights, config, set_)
+    source = open_source(data, work=work, limit=limit)
+    _announce(source)
+    _print_frame("out-of-fold score", score_disturbed(source, ensemble, settings, every=every))
+
+
+@app.command()
+def experiment(
+    name: Annotated[str, typer.Argument(help="Of the variation's run, in runs/.")],
+    set_: Annotated[
+        list[str], typer.Option("--set", help="What differs: section.key=value, repeatable.")
+    ],
+    data: Data = None,
+    against: Weights = None,
+    fold: Annotated[
+        list[int] | None, typer.Option(help="Only this fold, repeatable: a quick look.")
+    ] = None,
+    log: Annotated[Path, typer.Option(help="Gets the row.")] = Path("docs/experiments.md"),
+    limit: Limit = None,
+    work: Work = WORK,
+) -> None:
+    """Try a variation against a standing run, and add a row to the log of experiments."""
+    from kaggle_dsb.commands.data import open_source
+    from kaggle_dsb.commands.experiment import append_trial, try_variation
+    from kaggle_dsb.network.ensemble import RUNS, find_ensemble
+
+    standing = find_ensemble(against)
+    source = open_source(data, work=work, limit=limit)
+    _announce(source)
+    trial = try_variation(
+        source,
+        standing,
+        set_,
+        folder=RUNS / _plain(name),
+        folds=fold or list(standing.members),
+        work=work,
+    )
+    append_trial(log, trial)
+    print(trial.comparison.sentence(standing.name, name))
+    print(f"{log}: one row more")
 
 
 @app.command()

@@ -29,9 +29,11 @@ class FoldSettings(_Section):
 class NetworkSettings(_Section):
     """The U-Net."""
 
-    encoder_name: str = "tu-tf_efficientnet_lite0"
+    encoder_name: str = "tu-tf_efficientnet_lite2"
     encoder_weights: str | None = "imagenet"
     decoder_channels: tuple[int, ...] = (128, 64, 48, 32, 16)
+    # The diameter in pixels that the nuclei of an image are scaled to before the network sees it.
+    nucleus_px: float = Field(28, ge=8, le=200)
 
 
 class AugmentSettings(_Section):
@@ -62,14 +64,15 @@ class TypeShares(_Section):
 class TrainingSettings(_Section):
     """The training of one fold."""
 
-    epochs: int = Field(6, ge=1)
+    epochs: int = Field(15, ge=1)
     crops_per_epoch: int = Field(2400, ge=1)
     batch_size: int = Field(8, ge=1)
     learning_rate: float = Field(1.5e-3, gt=0)
     weight_decay: float = Field(1e-2, ge=0)
     ema_decay: float = Field(0.995, ge=0, lt=1)
+    edge_weight: float = Field(0, ge=0)
     type_shares: TypeShares = TypeShares()
-    validate_every_epochs: int = Field(1, ge=1)
+    validate_every_epochs: int = Field(5, ge=1)
     patience: int = Field(3, ge=1)
     seed: int = Field(0, ge=0)
     workers: int = Field(0, ge=0)
@@ -87,9 +90,16 @@ class InstanceSettings(_Section):
     """How probabilities are cut into nuclei."""
 
     body_threshold: float = Field(0.6, gt=0, lt=1)
-    seed_threshold: float = Field(0.85, gt=0, lt=1)
+    seed_threshold: float = Field(0.6, gt=0, lt=1)
     min_seed_px: int = Field(15, ge=0)
     min_area_px: int = Field(12, ge=0)
+    # Where the networks have a second level: whether it chooses the nuclei, and what one costs.
+    second_level: bool = True
+    nucleus_cost: float = Field(0.25, ge=0, le=1)
+
+    def split(self) -> dict[str, Any]:
+        """Give the parameters of the plain split."""
+        return self.model_dump(exclude={"second_level", "nucleus_cost"})
 
 
 class HardwareSettings(_Section):

@@ -1,6 +1,7 @@
 """The whole tool: the least valid call of each verb, then each mistake with its exit code."""
 
 import json
+import re
 import resource
 import shutil
 import signal
@@ -19,8 +20,11 @@ import torch
 from kaggle_dsb.cli import run
 from kaggle_dsb.competition.labels import read_labels
 from kaggle_dsb.competition.submission import write_submission
-from kaggle_dsb.config import NetworkSettings, Settings, write_settings
+from kaggle_dsb.config import NetworkSettings, Settings, load_settings, write_settings
 from kaggle_dsb.dataset.demo import make_image
+from kaggle_dsb.dataset.disturb import DISTURBANCES
+from kaggle_dsb.instances.features import FEATURES
+from kaggle_dsb.instances.forest import Forest, grow_forest
 from kaggle_dsb.network.model import NucleusNet, save_network
 
 TINY = NetworkSettings(decoder_channels=(16, 8, 8, 8, 8))
@@ -180,13 +184,97 @@ def test_validate_scores_each_image_with_the_network_that_has_not_seen_it(data, 
 
 def test_each_fold_is_predicted_by_its_own_network(data, weights):
     assert run(["validate", "--weights", "weights", *QUICK]) == 0
-    folder = next(Path("work/oof").iterdir())
-    before = np.load(folder / "n1.npy")
+    (before,) = map(np.load, Path("work/oof").glob("*/n1.npy"))
     table = "ImageId,type,group,fold\nn0,fluorescence,0,0\nn1,fluorescence,1,0\n"
     (weights / "folds.csv").write_text(table)
-    (folder / "n1.npy").unlink()
     assert run(["validate", "--weights", "weights", *QUICK]) == 0
-    assert (np.load(folder / "n1.npy") != before).any()
+    first, second = map(np.load, Path("work/oof").glob("*/n1.npy"))
+    assert (first != second).any()
+    assert any((before == one).all() for one in (first, second))
+
+
+def test_tune_writes_what_it_chose_and_drops_a_second_level_that_does_not_gain(
+    data, weights, capsys
+):
+    Forest(*(np.zeros(1, np.float64),) * 7).save(weights / "second_level0.safetensors")
+    assert run(["tune", "--weights", "weights", "--trials", "2", *QUICK]) == 0
+    said = capsys.readouterr().out
+    assert "nested score, of the images that all were tried on" in said
+    tuned = load_settings(weights / "config.toml").instances
+    assert re.search(rf"^min_seed_px +{tuned.min_seed_px}$", said, re.MULTILINE)
+    # Untrained networks score nothing either way, and so gain nothing by a second level.
+    assert not tuned.second_level
+    assert not list(weights.glob("second_level*"))
+
+
+def test_a_second_level_is_used_and_recorded_where_there_is_one(data, weights, capsys):
+    rows = np.zeros((9, len(FEATURES)), np.float32)
+    forest = grow_forest(rows, np.full(9, 0.5), weights=np.ones(9), seed=0)
+    for fold in (0, 1):
+        forest.save(weights / f"second_level{fold}.safetensors")
+    call = ["submit", "--weights", "weights", "--name", "first", *QUICK]
+    assert run([*call, "--set", "instances.nucleus_cost=0.6"]) == 0
+    assert ": 2 images, 0 nuclei, checked" in capsys.readouterr().out  # all are too dear
+    made = json.loads(Path("submissions/first/made.json").read_text())
+    assert "second_level1.safetensors" in made["weights_sha256"]
+    (weights / "second_level1.safetensors").unlink()
+    assert run(call) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "error: weights: fold 1 has no second level, others have; make it with `kaggle-dsb tune`, "
+        "or do without: --set instances.second_level=false"
+    )
+
+
+def test_fast_takes_one_network_and_four_flips(data, weights):
+    assert run(["submit", "--weights", "weights", "--name", "fast", "--fast"]) == 0
+    made = json.loads(Path("submissions/fast/made.json").read_text())
+    assert list(made["weights_sha256"]) == ["fold0.safetensors"]
+    assert load_settings(Path("submissions/fast/config.toml")).prediction.tta == "flips"
+
+
+def test_diagnose_tells_where_the_score_goes_and_draws_the_worst(data, weights, capsys):
+    call = ["diagnose", "--weights", "weights", "--worst", "1", "--output", "seen", *QUICK]
+    assert run(call) == 0
+    said = capsys.readouterr().out
+    assert all(word in said for word in ("missed", "invented", "merged", "split", "outline"))
+    drawn = sorted(path.name for path in Path("seen").iterdir())
+    assert drawn[0] == "losses.png"
+    assert drawn[1].startswith("worst-1-n")
+    assert len(drawn) == 2
+
+
+def test_robustness_scores_every_disturbance(data, weights, capsys):
+    assert run(["robustness", "--weights", "weights", *QUICK]) == 0
+    said = capsys.readouterr().out
+    assert all(name in said for name in DISTURBANCES)
+
+
+def test_an_experiment_that_trains_nothing_new_compares_and_logs(data, weights, capsys):
+    call = ["experiment", "try", "--against", "weights", "--log", "log.md"]
+    assert run([*call, "--set", "instances.body_threshold=0.7"]) == 0
+    assert "log.md: one row more" in capsys.readouterr().out
+    assert run([*call, "--set", "instances.min_area_px=5", "--fold", "1"]) == 0
+    rows = [line for line in Path("log.md").read_text().splitlines() if line.startswith("| 20")]
+    assert [row.split(" | ")[1] for row in rows] == [
+        "instances.body_threshold=0.7",
+        "instances.min_area_px=5",
+    ]
+    assert [row.split(" | ")[2] for row in rows] == ["2", "1"]
+    assert not Path("runs/try").exists()
+
+
+@pytest.mark.slow
+def test_an_experiment_trains_the_variation_on_the_folds_of_what_it_is_tried_against(data, capsys):
+    tiny = ["network.decoder_channels=[16,8,8,8,8]", "augment.crop_px=64", "folds.n_folds=2"]
+    sets = [part for one in (*tiny, "prediction.tta=none") for part in ("--set", one)]
+    assert run(["train", "--name", "base", "--limit", "2", *sets]) == 0
+    call = ["experiment", "try", "--against", "runs/base", "--fold", "1", "--log", "log.md"]
+    assert run([*call, "--set", "training.edge_weight=1"]) == 0
+    assert Path("runs/try/fold1.safetensors").exists()
+    assert not Path("runs/try/fold0.safetensors").exists()
+    assert Path("runs/try/folds.csv").read_text() == Path("runs/base/folds.csv").read_text()
+    assert load_settings(Path("runs/try/config.toml")).training.edge_weight == 1
+    assert "| training.edge_weight=1 | 1 |" in Path("log.md").read_text()
 
 
 MISTAKES = {
@@ -213,6 +301,22 @@ MISTAKES = {
         "--set: unknown key prediction.tt; allowed here: tta, tile_px, overlap_px",
     ),
     "unknown fold": (["train", "--fold", "7"], "fold 7 does not exist; there are [0, 1]"),
+    "tuning one fold": (
+        ["tune", "--weights", "one"],
+        "one: has one network; a nested choice needs those of two folds or more",
+    ),
+    "an experiment that changes nothing": (
+        ["experiment", "try", "--against", "weights", "--set", "instances.min_area_px=12"],
+        "weights: nothing differs from its settings; name it with --set",
+    ),
+    "an experiment on a fold that is not there": (
+        ["experiment", "try", "--against", "weights", "--set", "folds.seed=9", "--fold", "5"],
+        "weights: has no network of fold 5; it has 0, 1",
+    ),
+    "unknown profile": (
+        ["train", "--config", "kaggle_dsb/profiles/tpu.toml"],
+        "kaggle_dsb/profiles/tpu.toml: cannot be read as a TOML file of settings (",
+    ),
     "unknown verb": (["sumbit"], "No such command 'sumbit'. Did you mean 'submit'?"),
     "nothing to score": (
         ["score", "absent.csv", "--truth", "data/stage1_solution.csv"],
@@ -225,6 +329,8 @@ MISTAKES = {
 def test_a_mistake_in_the_call_gets_one_line_and_exit_code_2(data, weights, mistake, capsys):
     call, message = MISTAKES[mistake]
     Path("empty").mkdir()
+    shutil.copytree("weights", "one")
+    Path("one/fold1.safetensors").unlink()
     Path("runs/mine").mkdir(parents=True)
     shutil.copy("weights/folds.csv", "runs/mine/folds.csv")
     assert run(call) == 2
@@ -335,8 +441,8 @@ def test_training_goes_on_only_with_the_settings_it_was_begun_with(data, capsys)
     write_settings(Path("runs/mine/config.toml"), Settings())
     assert run(["train", "--set", "training.epochs=9"]) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "error: runs/mine/config.toml: this run was begun with training.epochs = 6, not 9; go on "
-        "with the same settings or choose another --name"
+        "error: runs/mine/config.toml: this run was begun with training.epochs = 15, not 9; go "
+        "on with the same settings or choose another --name"
     )
 
 
@@ -430,7 +536,7 @@ def test_a_submission_gets_a_page_and_pictures(data, weights, capsys):
     assert run(["report", "first"]) == 0
     plain = Path("submissions/first/report.html").stat().st_size
     assert run([*call, "--keep-probabilities"]) == 0
-    assert np.load("submissions/first/probabilities/n3.npy").shape == (2, 50, 90)
+    assert np.load("submissions/first/probabilities/n3.npy").shape == (3, 50, 90)
     assert run(["report", "first"]) == 0
     assert Path("submissions/first/report.html").stat().st_size > plain + 1000
     assert run(["show", "n2", "--predicted", "submissions/first"]) == 0

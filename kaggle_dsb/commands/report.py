@@ -16,7 +16,7 @@ from kaggle_dsb.config import Settings
 from kaggle_dsb.dataset.samples import Sample, list_sets, load_samples
 from kaggle_dsb.dataset.types import image_type
 from kaggle_dsb.files import InputError
-from kaggle_dsb.instances.watershed import split_nuclei
+from kaggle_dsb.instances.probability import load_probability
 from kaggle_dsb.progress import show_progress
 from kaggle_dsb.report.page import About, Picture, write_page
 
@@ -99,17 +99,17 @@ class OutOfFoldInput:
 
     Attributes
     ----------
-    probabilities : Path
-        Folder of ``ID.npy``, (2, H, W) float16.
+    probabilities : dict of str to Path
+        Files that hold (3, H, W) float16.
     fold_of : dict of str to int
-    settings : Settings
-        ``instances`` cuts the probabilities.
+    labels : dict of str to (H, W) integers
+        The nuclei found in each image.
     about : About
     """
 
-    probabilities: Path
+    probabilities: Mapping[str, Path]
     fold_of: Mapping[str, int]
-    settings: Settings
+    labels: Mapping[str, NDArray[np.integer]]
     about: About
 
 
@@ -140,7 +140,7 @@ def report_validation(
     title = f"Out of fold: {ensemble.name}"
     about = About(title, facts, dump_settings(settings))
     return report_out_of_fold(
-        source, OutOfFoldInput(result.folder, folds, settings, about), path=path
+        source, OutOfFoldInput(result.files, folds, result.labels, about), path=path
     )
 
 
@@ -166,23 +166,16 @@ def report_out_of_fold(source: Source, given: OutOfFoldInput, *, path: Path) -> 
 
 def _load_kept(file: Path) -> NDArray[np.float32] | None:
     """Give the probability that ``submit --keep-probabilities`` wrote; None where it did not."""
-    return _load_probability(file) if file.exists() else None
-
-
-def _load_probability(file: Path) -> NDArray[np.float32]:
-    try:
-        return np.asarray(np.load(file), dtype=np.float32)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{file}: cannot be read as a probability ({error})") from error
+    return load_probability(file) if file.exists() else None
 
 
 def _picture_out_of_fold(sample: Sample, given: OutOfFoldInput) -> Picture:
-    probability = _load_probability(given.probabilities / f"{sample.id}.npy")
+    probability = load_probability(given.probabilities[sample.id])
     return Picture(
         id=sample.id,
         type=image_type(sample.image),
         image=sample.image,
-        predicted=split_nuclei(probability, **given.settings.instances.model_dump()),
+        predicted=given.labels[sample.id].astype(np.int32),
         truth=sample.labels,
         probability=probability,
         fold=given.fold_of[sample.id],

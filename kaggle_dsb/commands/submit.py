@@ -21,8 +21,8 @@ from kaggle_dsb.competition.submission import check_submission, write_submission
 from kaggle_dsb.config import Settings, write_settings
 from kaggle_dsb.dataset.samples import Sample, load_samples
 from kaggle_dsb.files import InputError, replacing
-from kaggle_dsb.instances.watershed import split_nuclei
-from kaggle_dsb.network.ensemble import Ensemble, load_predictor
+from kaggle_dsb.instances.probability import save_probability
+from kaggle_dsb.network.ensemble import Ensemble, load_finder, load_predictor
 from kaggle_dsb.network.predict import Predictor
 from kaggle_dsb.network.train import prepare_hardware
 from kaggle_dsb.progress import Report, show_progress
@@ -88,7 +88,7 @@ def submit(
     set_name : str, optional
         The set to predict; see `kaggle_dsb.commands.data.choose_test_set`.
     keeps_probabilities : bool
-        Write each image's probability, (2, H, W) float16, to ``probabilities/ID.npy``, for the
+        Write each image's probability, (3, H, W) float16, to ``probabilities/ID.npy``, for the
         report to show.
 
     Raises
@@ -101,15 +101,15 @@ def submit(
     samples = load_samples(source.cache, set_name)
     prepare_hardware(settings)
     predictor = load_predictor(ensemble, settings, folds=list(ensemble.members))
+    finder = load_finder(ensemble, settings, folds=list(ensemble.members))
     labels = {}
     with show_progress(f"predicting {set_name}") as progress:
         for sample, probability in predict_all(predictor, samples, progress):
-            predicted = split_nuclei(probability, **settings.instances.model_dump())
+            predicted = finder.find(probability, sample.image)
             labels[sample.id] = predicted
             write_labels(folder / "labels" / f"{sample.id}.png", predicted)
             if keeps_probabilities:
-                with replacing(folder / "probabilities" / f"{sample.id}.npy") as temporary:
-                    np.save(temporary, probability.astype(np.float16))
+                save_probability(folder / "probabilities" / f"{sample.id}.npy", probability)
     sizes = {sample.id: sample.image.shape[:2] for sample in samples}
     _write_checked(folder / "submission.csv", labels, _required_sizes(source, set_name, sizes))
     # A score that an earlier submission of this name left would speak of other nuclei.
@@ -125,7 +125,7 @@ def submit(
 def predict_all(
     predictor: Predictor, samples: Sequence[Sample], progress: Report
 ) -> Iterator[tuple[Sample, NDArray[np.float32]]]:
-    """Give each sample with its probability (2, H, W) float32; images of like size together."""
+    """Give each sample with its probability (3, H, W) float32; images of like size together."""
     ordered = sorted(samples, key=lambda sample: (sample.image.shape, sample.id))
     probabilities = predictor.predict([sample.image for sample in ordered])
     for done, pair in enumerate(zip(ordered, probabilities, strict=True), 1):

@@ -1,8 +1,6 @@
 """Score each training image with the network that has not seen it."""
 
-import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,18 +9,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from kaggle_dsb.commands.data import Source, require_train_set
+from kaggle_dsb.commands.data import Source
+from kaggle_dsb.commands.probabilities import predict_out_of_fold
 from kaggle_dsb.competition.metric import THRESHOLDS_PERCENT, ImageScore, score_image
 from kaggle_dsb.config import Settings
-from kaggle_dsb.dataset.folds import read_folds
-from kaggle_dsb.dataset.samples import Sample, load_samples
-from kaggle_dsb.files import InputError, replacing
-from kaggle_dsb.instances.watershed import split_nuclei
-from kaggle_dsb.network.ensemble import FOLDS_FILE, VALIDATION_FILE, Ensemble, load_predictor
-from kaggle_dsb.network.train import prepare_hardware, require_labels
+from kaggle_dsb.files import replacing
+from kaggle_dsb.network.ensemble import VALIDATION_FILE, Ensemble, load_finder
+from kaggle_dsb.network.train import require_labels
 from kaggle_dsb.progress import show_progress
-
-Probability = NDArray[np.float16]
 
 
 @dataclass(frozen=True)
@@ -34,12 +28,15 @@ class OutOfFold:
     scores : DataFrame
         A row an image: ``ImageId, type, fold, score, n_true, n_predicted`` and ``hits_50`` to
         ``hits_95``.
-    folder : Path
-        Holds the probability of each image, ``ID.npy``, (2, H, W) float16.
+    files : dict of str to Path
+        That hold the probability of each image, (3, H, W) float16.
+    labels : dict of str to (H, W) uint16
+        The nuclei found in each image.
     """
 
     scores: pd.DataFrame
-    folder: Path
+    files: dict[str, Path]
+    labels: dict[str, NDArray[np.uint16]]
 
     def table(self) -> pd.DataFrame:
         """Give the mean score by fold (rows, the last over all) and image type (columns)."""
@@ -89,64 +86,21 @@ def validate(source: Source, ensemble: Ensemble, settings: Settings, *, work: Pa
     InputError
         When the images are not those of the ensemble's folds.
     """
-    prepare_hardware(settings)
-    fold_of, type_of = _read_fold_of(ensemble)
-    samples = [
-        sample
-        for sample in load_samples(source.cache, require_train_set(source))
-        if fold_of.get(sample.id) in ensemble.members
-    ]
-    if not samples:
-        raise InputError(
-            f"{source.origin}: holds none of the images in {ensemble.folder}/folds.csv"
-        )
-    folder = work / "oof" / _name_predictions(ensemble, settings)
-    with show_progress("predicting out of fold") as progress:
-        for done, _ in enumerate(_predict_missing(samples, fold_of, ensemble, settings, folder), 1):
-            progress(done, len(samples))
-    with show_progress("scoring") as progress:
-        rows = []
-        for done, sample in enumerate(samples, 1):
-            probability = np.load(folder / f"{sample.id}.npy").astype(np.float32)
-            predicted = split_nuclei(probability, **settings.instances.model_dump())
-            score = score_image(require_labels(sample), predicted)
-            rows.append(_row(sample.id, type_of[sample.id], fold_of[sample.id], score))
-            progress(done, len(samples))
-    return OutOfFold(pd.DataFrame(rows), folder)
-
-
-def _read_fold_of(ensemble: Ensemble) -> tuple[dict[str, int], dict[str, str]]:
-    folds = read_folds(ensemble.folder / FOLDS_FILE).set_index("ImageId")
-    ids = folds.index.astype(str)
-    return dict(zip(ids, folds["fold"], strict=True)), dict(zip(ids, folds["type"], strict=True))
-
-
-def _name_predictions(ensemble: Ensemble, settings: Settings) -> str:
-    made_by = json.dumps([ensemble.digest(), settings.prediction.model_dump()], sort_keys=True)
-    return hashlib.sha256(made_by.encode()).hexdigest()[:12]
-
-
-def _predict_missing(
-    samples: list[Sample],
-    fold_of: dict[str, int],
-    ensemble: Ensemble,
-    settings: Settings,
-    folder: Path,
-) -> Iterator[str]:
-    """Predict what is not in the folder yet, yielding each id once its file is there."""
-    for fold in ensemble.members:
-        held_out = [sample for sample in samples if fold_of[sample.id] == fold]
-        missing = [s for s in held_out if not (folder / f"{s.id}.npy").exists()]
-        yield from (sample.id for sample in held_out if sample not in missing)
-        if not missing:
-            continue
-        missing.sort(key=lambda sample: (sample.image.shape, sample.id))
-        predictor = load_predictor(ensemble, settings, folds=[fold])
-        probabilities = predictor.predict([sample.image for sample in missing])
-        for sample, probability in zip(missing, probabilities, strict=True):
-            with replacing(folder / f"{sample.id}.npy") as temporary:
-                np.save(temporary, probability.astype(np.float16))
-            yield sample.id
+    predicted = predict_out_of_fold(source, ensemble, settings, work=work)
+    finders = {
+        fold: load_finder(ensemble, settings, folds=[fold])
+        for fold in set(predicted.fold_of.values())
+    }
+    rows, labels = [], {}
+    with show_progress("finding nuclei and scoring") as progress:
+        for done, sample in enumerate(predicted.samples, 1):
+            fold = predicted.fold_of[sample.id]
+            found = finders[fold].find(predicted.probability(sample.id), sample.image)
+            score = score_image(require_labels(sample), found)
+            rows.append(_row(sample.id, predicted.type_of[sample.id], fold, score))
+            labels[sample.id] = found.astype(np.uint16)
+            progress(done, len(predicted.samples))
+    return OutOfFold(pd.DataFrame(rows), predicted.files, labels)
 
 
 def _row(id_: str, kind: str, fold: int, score: ImageScore) -> dict[str, object]:

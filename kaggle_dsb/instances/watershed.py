@@ -20,12 +20,12 @@ def split_nuclei(
 
     Parameters
     ----------
-    probability : (2, H, W) float32, in [0, 1]
-        Body and touching border.
+    probability : (3, H, W) float32, in [0, 1]
+        Body, touching border, depth.
     body_threshold : float
         A pixel belongs to some nucleus where its body probability is above this.
     seed_threshold : float
-        A seed is a connected region where ``body * (1 - border)`` is above this.
+        A seed is a connected region where the `seed_height` is above this.
     min_seed_px, min_area_px : int
         Smaller seeds, and nuclei that end up smaller, are dropped.
 
@@ -35,16 +35,25 @@ def split_nuclei(
 
     Notes
     -----
-    The flood climbs down ``body * (1 - border)``, so that two nuclei meet on the border between
-    them, and ends where the body does: a seed keeps none of the pixels that made it smaller than
-    its nucleus. A part of the mask that holds no seed is dropped with it.
+    The flood climbs down the seed height, so that two nuclei meet on the border between them, and
+    ends where the body does: a seed keeps none of the pixels that made it smaller than its nucleus.
+    A part of the mask that holds no seed is dropped with it.
     """
-    body, border = probability
-    interior = body * (1 - border)
-    seeds = _drop_small(ndimage.label(interior > seed_threshold)[0], min_seed_px)
-    mask = (body > body_threshold) | (seeds > 0)
-    labels = watershed(-interior, seeds, mask=mask)
+    height = seed_height(probability)
+    seeds = _drop_small(ndimage.label(height > seed_threshold)[0], min_seed_px)
+    mask = (probability[0] > body_threshold) | (seeds > 0)
+    labels = watershed(-height, seeds, mask=mask)
     return relabel(_drop_small(labels, min_area_px))
+
+
+def seed_height(probability: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Give the map whose hills are the nuclei, (H, W) float32 in [0, 1].
+
+    The mean of the depth and of the body less its border, so that either can tell two nuclei apart.
+    """
+    body, border, depth = probability
+    height: NDArray[np.float32] = (depth + body * (1 - border)) / 2
+    return height
 
 
 def _drop_small(labels: NDArray[np.int32], min_px: int) -> NDArray[np.int32]:

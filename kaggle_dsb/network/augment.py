@@ -38,7 +38,7 @@ class Augmenter:
         self._transform = _compose(settings)
 
     def __call__(
-        self, image: Image, labels: Labels, rng: np.random.Generator
+        self, image: Image, labels: Labels, rng: np.random.Generator, *, zoom: float = 1
     ) -> tuple[Image, Labels]:
         """Cut and change a crop; all chance comes from ``rng``.
 
@@ -46,6 +46,9 @@ class Augmenter:
         ----------
         image : (H, W, 3) uint8
         labels : (H, W) int32
+        rng : numpy.random.Generator
+        zoom : float
+            What brings the image to the usual scale; ``scale_range`` varies around it.
 
         Returns
         -------
@@ -53,7 +56,7 @@ class Augmenter:
         labels : (crop_px, crop_px) int32
         """
         settings = self._settings
-        image, labels = random_crop(image, labels, settings, rng)
+        image, labels = random_crop(image, labels, settings, rng, zoom=zoom)
         if rng.random() < settings.copy_paste_probability:
             image, labels = paste_nuclei(image, labels, rng)
         self._transform.set_random_seed(int(rng.integers(2**31)))
@@ -98,11 +101,18 @@ def _compose(settings: AugmentSettings) -> A.Compose:
 
 
 def random_crop(
-    image: Image, labels: Labels, settings: AugmentSettings, rng: np.random.Generator
+    image: Image,
+    labels: Labels,
+    settings: AugmentSettings,
+    rng: np.random.Generator,
+    *,
+    zoom: float = 1,
 ) -> tuple[Image, Labels]:
     """Cut a random window and scale it to ``crop_px``; a window beyond the image is mirrored."""
     low, high = np.log(settings.scale_range)
-    scale = np.exp(rng.uniform(low, high) + rng.uniform(-ASPECT_JITTER, ASPECT_JITTER, 2) / 2)
+    scale = zoom * np.exp(
+        rng.uniform(low, high) + rng.uniform(-ASPECT_JITTER, ASPECT_JITTER, 2) / 2
+    )
     window = np.maximum(np.rint(settings.crop_px / scale), 1).astype(int)
     missing = np.maximum(window - image.shape[:2], 0)
     if missing.any():

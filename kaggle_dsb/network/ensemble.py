@@ -2,13 +2,15 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
 from kaggle_dsb.config import HardwareSettings, Settings
 from kaggle_dsb.files import InputError
+from kaggle_dsb.instances.finder import NucleusFinder
+from kaggle_dsb.instances.forest import load_forest
 from kaggle_dsb.network.model import load_network
 from kaggle_dsb.network.predict import Predictor, choose_device, choose_precision
 
@@ -17,6 +19,7 @@ RUNS = Path("runs")
 SETTINGS_FILE = "config.toml"
 FOLDS_FILE = "folds.csv"
 VALIDATION_FILE = "validation.json"
+FOREST = "second_level"  # how the names of its files begin
 
 
 @dataclass(frozen=True)
@@ -29,15 +32,25 @@ class Ensemble:
         Holds ``fold<N>.safetensors``, ``folds.csv`` and ``config.toml``.
     members : dict of int to Path
         The file of each fold's network.
+    forests : dict of int to Path
+        The file of each fold's second level, which has not seen the fold either; empty where
+        none was made.
     """
 
     folder: Path
     members: dict[int, Path]
+    forests: dict[int, Path] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         """What to call it: ``bundled``, or the run's folder."""
         return "bundled" if self.folder.resolve() == BUNDLED else str(self.folder)
+
+    def first(self) -> "Ensemble":
+        """Give the ensemble of the first network alone, with its own second level."""
+        fold = min(self.members)
+        forests = {fold: self.forests[fold]} if fold in self.forests else {}
+        return Ensemble(self.folder, {fold: self.members[fold]}, forests)
 
     def cross_validation(self) -> float | None:
         """Give the out-of-fold score, where the ensemble has been validated."""
@@ -45,11 +58,15 @@ class Ensemble:
         return float(json.loads(path.read_text())["score"]) if path.exists() else None
 
     def digest(self) -> dict[str, str]:
-        """Give the SHA-256 of each member by file name."""
+        """Give the SHA-256 of each file by its name."""
         return {
-            path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in self.members.values()
+            path.name: digest_of(path) for path in (*self.members.values(), *self.forests.values())
         }
+
+
+def digest_of(path: Path) -> str:
+    """Give the SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def find_ensemble(folder: Path | None = None, *, runs: Path = RUNS) -> Ensemble:
@@ -67,23 +84,23 @@ def find_ensemble(folder: Path | None = None, *, runs: Path = RUNS) -> Ensemble:
         When a named folder holds no network, or no network can be found at all.
     """
     if folder is not None:
-        members = _list_members(folder)
+        members = _list_files(folder, "fold")
         if not members:
             raise InputError(
                 f"{folder}: holds no fold<N>.safetensors; name the folder of a finished training"
             )
-        return Ensemble(folder, members)
-    trained = [path for path in runs.glob("*") if _list_members(path)]
+        return Ensemble(folder, members, _list_files(folder, FOREST))
+    trained = [path for path in runs.glob("*") if _list_files(path, "fold")]
     newest = max(trained, key=lambda path: (path.stat().st_mtime_ns, path.name), default=BUNDLED)
-    members = _list_members(newest)
+    members = _list_files(newest, "fold")
     if not members:
         raise InputError(f"{newest}: no trained network found; train one with `kaggle-dsb train`")
-    return Ensemble(newest, members)
+    return Ensemble(newest, members, _list_files(newest, FOREST))
 
 
-def _list_members(folder: Path) -> dict[int, Path]:
-    paths = {path.stem.removeprefix("fold"): path for path in folder.glob("fold*.safetensors")}
-    return {int(n): paths[n] for n in sorted(paths, key=int) if n.isdecimal()}
+def _list_files(folder: Path, prefix: str) -> dict[int, Path]:
+    paths = {p.stem.removeprefix(prefix): p for p in folder.glob(f"{prefix}*.safetensors")}
+    return {int(n): paths[n] for n in sorted(filter(str.isdecimal, paths), key=int)}
 
 
 def load_predictor(ensemble: Ensemble, settings: Settings, *, folds: list[int]) -> Predictor:
@@ -92,4 +109,27 @@ def load_predictor(ensemble: Ensemble, settings: Settings, *, folds: list[int]) 
     hardware: HardwareSettings = settings.hardware
     device: torch.device = choose_device(hardware.accelerator)
     precision = choose_precision(hardware.precision, device)
-    return Predictor(networks, settings.prediction, device=device, precision=precision)
+    return Predictor(
+        networks,
+        settings.prediction,
+        nucleus_px=settings.network.nucleus_px,
+        device=device,
+        precision=precision,
+    )
+
+
+def load_finder(ensemble: Ensemble, settings: Settings, *, folds: list[int]) -> NucleusFinder:
+    """Load the second level of some folds, where there is one; the mean of its forests is taken."""
+    instances = settings.instances
+    wanted = folds if instances.second_level and ensemble.forests else []
+    missing = [fold for fold in wanted if fold not in ensemble.forests]
+    if missing:
+        raise InputError(
+            f"{ensemble.folder}: fold {missing[0]} has no second level, others have; make it with "
+            "`kaggle-dsb tune`, or do without: --set instances.second_level=false"
+        )
+    return NucleusFinder(
+        instances.split(),
+        [load_forest(ensemble.forests[fold]) for fold in wanted],
+        instances.nucleus_cost,
+    )

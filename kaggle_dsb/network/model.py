@@ -20,7 +20,7 @@ from kaggle_dsb.config import NetworkSettings, Settings, parse_settings
 from kaggle_dsb.files import InputError, replacing
 from kaggle_dsb.network.targets import CHANNELS
 
-FORMAT = "kaggle-dsb network 1"
+FORMAT = "kaggle-dsb network 2"
 METADATA_KEY = "kaggle_dsb"
 STRIDE_PX = 32  # an encoder of five stages halves its input five times
 
@@ -59,7 +59,7 @@ class NucleusNet(nn.Module):
         run_depthwise_in_float32(self)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Give logits (B, 2, H, W) float32 for images (B, 3, H, W), 0 to 255, sides of n x 32."""
+        """Give logits (B, 3, H, W) float32 for images (B, 3, H, W), 0 to 255, sides of n x 32."""
         scaled = (image.to(torch.get_default_dtype()) - 127) / 128
         logits: Tensor = self.unet(scaled.contiguous(memory_format=torch.channels_last))
         return logits.float()

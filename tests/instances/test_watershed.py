@@ -32,43 +32,50 @@ def test_the_mask_is_flooded_back_to_its_last_pixel(touching):
     assert ((predicted > 0) == (touching > 0)).all()
 
 
-def test_without_the_border_touching_nuclei_are_one(touching):
+@pytest.mark.parametrize("blind", [1, 2], ids=["border", "depth"])
+def test_border_and_depth_each_suffice_to_tell_touching_nuclei_apart(touching, blind):
     targets = make_targets(touching)
-    targets[1] = 0
+    targets[blind] = 0 if blind == 1 else targets[0]
+    assert split_nuclei(targets, **USUAL).max() == 2
+
+
+def test_without_border_and_depth_touching_nuclei_are_one(touching):
+    targets = make_targets(touching)
+    targets[1], targets[2] = 0, targets[0]
     assert split_nuclei(targets, **USUAL).max() == 1
 
 
 def test_nothing_gives_nothing():
-    labels = split_nuclei(np.zeros((2, 5, 7), np.float32), **USUAL)
+    labels = split_nuclei(np.zeros((3, 5, 7), np.float32), **USUAL)
     assert labels.shape == (5, 7)
     assert labels.dtype == np.int32
     assert not labels.any()
 
 
 def test_an_image_full_of_one_nucleus_is_one_nucleus():
-    probability = np.zeros((2, 5, 7), np.float32)
-    probability[0] = 1
+    probability = np.zeros((3, 5, 7), np.float32)
+    probability[[0, 2]] = 1
     assert (split_nuclei(probability, **USUAL) == 1).all()
 
 
 def test_small_seeds_and_small_nuclei_are_dropped():
-    probability = np.zeros((2, 30, 30), np.float32)
-    probability[0, 2:4, 2:4] = 1
-    probability[0, 10:20, 10:20] = 1
+    probability = np.zeros((3, 30, 30), np.float32)
+    probability[[0, 2], 2:4, 2:4] = 1
+    probability[[0, 2], 10:20, 10:20] = 1
     assert split_nuclei(probability, **USUAL).max() == 2
     assert split_nuclei(probability, **USUAL | {"min_area_px": 5}).max() == 1
     assert split_nuclei(probability, **USUAL | {"min_seed_px": 5}).max() == 1
 
 
 def test_a_part_of_the_mask_without_a_seed_is_dropped():
-    probability = np.full((2, 10, 10), 0.55, np.float32)
+    probability = np.full((3, 10, 10), 0.55, np.float32)
     probability[1] = 0
     assert not split_nuclei(probability, **USUAL).any()
 
 
 def test_labels_have_no_gaps_and_the_input_stays_as_it_was(touching):
     rng = np.random.default_rng(0)
-    probability = rng.random((2, 40, 40), np.float32)
+    probability = rng.random((3, 40, 40), np.float32)
     before = probability.copy()
     labels = split_nuclei(probability, **USUAL | {"min_area_px": 3})
     assert sorted(np.unique(labels[labels > 0])) == list(range(1, labels.max() + 1))

@@ -18,10 +18,10 @@ def network():
 
 
 @pytest.mark.parametrize("name", ["tu-tf_efficientnet_lite0", "resnet18", "mobilenet_v2"])
-def test_any_encoder_gives_two_channels_of_the_images_size(name):
+def test_any_encoder_gives_three_channels_of_the_images_size(name):
     settings = NetworkSettings(encoder_name=name, encoder_weights=None)
     net = NucleusNet(settings, pretrained=True).eval()
-    assert net(torch.zeros(2, 3, 64, 96)).shape == (2, 2, 64, 96)
+    assert net(torch.zeros(2, 3, 64, 96)).shape == (2, 3, 64, 96)
 
 
 @pytest.mark.parametrize("size", ["0", "1", "2"])
@@ -100,7 +100,7 @@ def test_a_network_of_another_version_is_refused(tmp_path):
         load_network(path)
     assert str(error.value) == (
         f"{path}: is a network of format 'old', this version of kaggle_dsb reads "
-        "'kaggle-dsb network 1': train it again or use the version that wrote it"
+        "'kaggle-dsb network 2': train it again or use the version that wrote it"
     )
 
 

@@ -10,10 +10,10 @@ from kaggle_dsb.config import PredictionSettings
 from kaggle_dsb.network.contrast import stretch_contrast
 from kaggle_dsb.network.predict import (
     Predictor,
-    batches_of_like_size,
     blending_window,
     choose_precision,
     pad_to_stride,
+    resize,
     tile_slices,
 )
 
@@ -25,13 +25,24 @@ class Grey(torch.nn.Module):
 
     def forward(self, image):
         share = image.mean(1, keepdim=True) / 255
-        return torch.logit(torch.cat([share, 1 - share], 1), eps=1e-6)
+        return torch.logit(torch.cat([share, torch.zeros_like(share), share], 1), eps=1e-6)
+
+
+def make_predictor(networks, *, nucleus_px=None, precision=torch.float32, **options):
+    prediction = PredictionSettings(**options)
+    return Predictor(networks, prediction, nucleus_px=nucleus_px, device=CPU, precision=precision)
 
 
 def predict(images, network=None, **options):
-    prediction = PredictionSettings(**options)
-    predictor = Predictor([network or Grey()], prediction, device=CPU, precision=torch.float32)
-    return list(predictor.predict(images))
+    return list(make_predictor([network or Grey()], **options).predict(images))
+
+
+def discs(radius):
+    """Draw nine whole bright discs of one radius on black."""
+    side = 4 * radius
+    rows, columns = np.indices((side, side)) - 2 * radius
+    disc = (np.hypot(rows, columns) <= radius) * np.uint8(255)
+    return np.repeat(np.tile(disc, (3, 3))[..., None], 3, 2)
 
 
 def noise(height, width, seed=0):
@@ -45,7 +56,7 @@ def test_an_identity_network_gives_back_the_image(tta, size):
     image = noise(*size)
     (probability,) = predict([image], tta=tta)
     expected = stretch_contrast(image)[..., 0] / 255
-    assert probability.shape == (2, *size)
+    assert probability.shape == (3, *size)
     assert probability.dtype == np.float32
     assert np.abs(probability[0] - expected).max() < 1e-4
 
@@ -56,7 +67,7 @@ def test_scaling_back_and_forth_keeps_a_smooth_image(size):
     grey = (127 + 60 * np.sin(rows / 25) + 60 * np.cos(columns / 25)).astype(np.uint8)
     image = np.repeat(grey[..., None], 3, 2)
     (probability,) = predict([image], tta="d4-scales")
-    assert probability.shape == (2, *size)
+    assert probability.shape == (3, *size)
     assert np.abs(probability[0] - stretch_contrast(image)[..., 0] / 255).max() < 0.02
 
 
@@ -74,11 +85,10 @@ def test_the_mean_over_networks_is_the_mean_of_probabilities():
             self.value = value
 
         def forward(self, image):
-            return torch.full((len(image), 2, *image.shape[-2:]), self.value)
+            return torch.full((len(image), 3, *image.shape[-2:]), self.value)
 
     networks = [Constant(-20.0), Constant(0.0)]
-    predictor = Predictor(networks, PredictionSettings(), device=CPU, precision=torch.float32)
-    (probability,) = predictor.predict([noise(32, 32)])
+    (probability,) = make_predictor(networks).predict([noise(32, 32)])
     assert np.allclose(probability, 0.25, atol=1e-6)
 
 
@@ -88,10 +98,33 @@ def test_images_of_mixed_sizes_come_back_in_their_order():
         assert np.abs(probability[0] - stretch_contrast(image)[..., 0] / 255).max() < 1e-4
 
 
-def test_batches_hold_one_size_and_stay_below_the_limit():
-    images = [noise(512, 512)] * 6 + [noise(64, 64)] * 3
-    batches = list(batches_of_like_size(images, 1024))
-    assert [len(b) for b in batches] == [4, 2, 3]
+@pytest.mark.parametrize("radius", [6, 10, 16, 25])
+def test_the_size_of_nuclei_is_measured_and_the_image_scaled_to_it(radius):
+    predictor = make_predictor([Grey()], nucleus_px=28, tta="none")
+    assert predictor.find_zoom(discs(radius)) == pytest.approx(28 / (2 * radius), rel=0.1)
+
+
+def test_an_image_without_nuclei_is_left_at_its_scale():
+    predictor = make_predictor([Grey()], nucleus_px=28, tta="none")
+    assert predictor.find_zoom(np.zeros((64, 64, 3), np.uint8)) == 1
+
+
+def test_a_scaled_image_gives_its_probability_at_the_images_own_size():
+    image = discs(7)
+    (probability,) = predict([image], nucleus_px=28, tta="flips")
+    assert probability.shape == (3, 84, 84)
+    assert ((probability[0] > 0.5) == (image[..., 0] > 127)).mean() > 0.99
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 200), (40, 50)])
+def test_an_array_that_keeps_its_size_is_not_resampled(size):
+    array = noise(*size)
+    assert resize(array, size) is array
+
+
+def test_resizing_averages_where_it_shrinks():
+    board = np.kron(np.indices((8, 8)).sum(0) % 2, np.ones((4, 4))).astype(np.float32)
+    assert np.allclose(resize(board, (4, 4)), 0.5)
 
 
 @given(st.integers(1, 5000), st.sampled_from([64, 256, 1024]), st.sampled_from([0, 32]))
@@ -130,13 +163,9 @@ def test_precision_is_what_was_asked_for():
 
 def test_bfloat16_on_the_cpu_is_close_to_float32():
     torch.manual_seed(0)
-    network = torch.nn.Conv2d(3, 2, 3, padding=1)
+    network = torch.nn.Conv2d(3, 3, 3, padding=1)
     results = [
-        next(
-            Predictor([network], PredictionSettings(), device=CPU, precision=p).predict(
-                [noise(64, 64)]
-            )
-        )
+        next(make_predictor([network], precision=p).predict([noise(64, 64)]))
         for p in (torch.float32, torch.bfloat16)
     ]
     assert np.abs(results[0] - results[1]).max() < 0.1

@@ -27,7 +27,7 @@ def test_a_single_nucleus_has_no_border():
     assert not make_targets(labels)[1].any()
 
 
-def test_an_empty_image_has_neither_body_nor_border():
+def test_an_empty_image_has_nothing():
     assert not make_targets(np.zeros((8, 8), np.int32)).any()
 
 
@@ -67,3 +67,32 @@ def test_the_width_grows_with_the_area_and_stops_at_its_limit():
 def test_gaps_between_labels_change_nothing():
     labels = two_squares(12, 0)
     assert (make_targets(labels) == make_targets(labels * 400)).all()
+
+
+def test_the_depth_peaks_in_the_middle_of_each_nucleus_and_vanishes_outside():
+    labels = two_squares(21, 0)
+    depth = make_targets(labels)[2]
+    assert not depth[labels == 0].any()
+    for label, column in ((1, 15), (2, 36)):
+        assert depth[labels == label].max() == depth[15, column] == 1
+    assert depth[15, 25] == depth[15, 5] < 0.15
+
+
+def test_a_nucleus_cut_by_the_edge_of_the_image_is_deepest_there():
+    labels = np.zeros((20, 20), np.int32)
+    labels[5:15, :5] = 1
+    assert make_targets(labels)[2][:, 0].max() == 1
+
+
+def test_an_image_full_of_one_nucleus_is_deep_everywhere():
+    assert (make_targets(np.ones((6, 9), np.int32))[2] == 1).all()
+
+
+@given(
+    arrays(np.int32, array_shapes(min_dims=2, max_dims=2, max_side=12), elements=st.integers(0, 4))
+)
+@settings(deadline=None, max_examples=50)
+def test_the_depth_is_above_nothing_in_every_nucleus_and_one_somewhere_in_each(labels):
+    depth = make_targets(labels)[2]
+    assert ((depth > 0) == (labels > 0)).all()
+    assert all(depth[labels == label].max() == 1 for label in np.unique(labels[labels > 0]))

@@ -14,8 +14,15 @@ from kaggle_dsb.config import Settings, load_settings
 from kaggle_dsb.dataset.demo import make_image, write_demo
 from kaggle_dsb.dataset.samples import Sample
 from kaggle_dsb.files import InputError
+from kaggle_dsb.instances.size import choose_zoom, median_diameter
 from kaggle_dsb.network.model import load_network
-from kaggle_dsb.network.train import CropDataset, divide, segmentation_loss, train_fold
+from kaggle_dsb.network.train import (
+    CropDataset,
+    divide,
+    near_edge,
+    segmentation_loss,
+    train_fold,
+)
 
 TINY = [
     "network.decoder_channels=[16, 8, 8, 8, 8]",
@@ -87,13 +94,38 @@ def test_a_crop_depends_on_its_number_alone(samples, folds):
 
 
 def test_the_loss_falls_to_nothing_as_the_logits_come_right():
-    targets = torch.zeros(2, 2, 8, 8)
+    targets = torch.zeros(2, 3, 8, 8)
     targets[:, :, 2:5, 2:5] = 1
     right, wrong = (targets * 2 - 1) * 20, (1 - targets * 2) * 20
     unsure = torch.zeros_like(targets)
     losses = [float(segmentation_loss(x, targets)) for x in (right, unsure, wrong)]
     assert losses[0] < 0.01
     assert losses == sorted(losses)
+
+
+def test_a_pixel_near_an_edge_counts_more_if_asked():
+    targets = torch.zeros(1, 3, 32, 32)
+    targets[:, :, 10:22, 10:22] = 1
+    far, near = (targets * 2 - 1) * 20, (targets * 2 - 1) * 20
+    far[..., 16, 16] = near[..., 10, 16] = -20
+    losses = [segmentation_loss(x, targets, edge_weight=w) for x in (far, near) for w in (0, 2)]
+    assert losses[1] == losses[0] == losses[2]
+    assert losses[3] > losses[2]
+
+
+def test_the_edge_of_a_body_is_two_pixels_wide_to_either_side():
+    body = torch.zeros(1, 1, 1, 12)
+    body[..., 6:] = 1
+    assert near_edge(body)[0, 0, 0].tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0]
+
+
+def test_crops_show_nuclei_at_the_size_the_network_is_made_for(samples, folds):
+    settings = tiny("augment.scale_range=[1, 1]", "augment.crop_px=192", "network.nucleus_px=20")
+    data = divide(samples, folds, fold=0, settings=settings)
+    dataset = CropDataset(data, settings)
+    wanted = [choose_zoom(median_diameter(s.labels), 20) for s in data.train]
+    assert dataset.zooms == wanted
+    assert len(set(wanted)) > 1
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +148,7 @@ def test_the_kept_network_says_what_it_is(trained):
     assert settings == tiny("training.epochs=3")
     assert facts["fold"] == 0
     assert 0 <= facts["score"] <= 1
-    assert network(torch.zeros(1, 3, 32, 32)).shape == (1, 2, 32, 32)
+    assert network(torch.zeros(1, 3, 32, 32)).shape == (1, 3, 32, 32)
 
 
 def test_the_same_seed_gives_the_same_weights(trained, samples, folds, tmp_path):

@@ -8,7 +8,6 @@ import pytest
 from kaggle_dsb.commands.data import Source
 from kaggle_dsb.commands.report import OutOfFoldInput, report_out_of_fold, report_submission
 from kaggle_dsb.competition.submission import read_solution, write_submission
-from kaggle_dsb.config import Settings
 from kaggle_dsb.dataset.demo import write_demo
 from kaggle_dsb.dataset.prepare import prepare
 from kaggle_dsb.dataset.samples import load_samples, sizes
@@ -73,9 +72,11 @@ def test_out_of_fold_predictions_get_folds_and_maps(source, tmp_path):
     samples = load_samples(source.cache, "stage1_train")
     for sample in samples:
         body = (sample.labels > 0).astype(np.float16)
-        np.save(tmp_path / f"{sample.id}.npy", np.stack([body, 0 * body]))
+        np.save(tmp_path / f"{sample.id}.npy", np.stack([body, 0 * body, body]))
     fold_of = {sample.id: number for number, sample in enumerate(samples)}
-    given = OutOfFoldInput(tmp_path, fold_of, Settings(), ABOUT)
+    labels = {sample.id: sample.labels for sample in samples}
+    files = {sample.id: tmp_path / f"{sample.id}.npy" for sample in samples}
+    given = OutOfFoldInput(files, fold_of, labels, ABOUT)
     path = report_out_of_fold(source, given, path=tmp_path / "oof.html")
     assert {row["fold"] for row in rows_of(path)} == {0, 1}
     assert '"border":"' in path.read_text()
@@ -83,7 +84,7 @@ def test_out_of_fold_predictions_get_folds_and_maps(source, tmp_path):
 
 def test_a_missing_probability_is_named(source, tmp_path):
     id_ = load_samples(source.cache, "stage1_train")[0].id
-    given = OutOfFoldInput(tmp_path, {id_: 0}, Settings(), ABOUT)
+    given = OutOfFoldInput({id_: tmp_path / f"{id_}.npy"}, {id_: 0}, {}, ABOUT)
     with pytest.raises(
         InputError, match=f"^{re.escape(str(tmp_path / id_))}.npy: cannot be read as"
     ):

@@ -1,0 +1,168 @@
+"""Try a variation against a standing run, on the same images, and write down what came of it."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from kaggle_dsb.commands.data import Source
+from kaggle_dsb.commands.train import train
+from kaggle_dsb.commands.validate import OutOfFold, validate
+from kaggle_dsb.config import Settings, load_settings
+from kaggle_dsb.dataset.folds import read_folds, write_folds
+from kaggle_dsb.files import InputError, replacing
+from kaggle_dsb.network.ensemble import FOLDS_FILE, SETTINGS_FILE, Ensemble, find_ensemble
+from kaggle_dsb.report.statistics import Comparison, compare
+
+TRAINED_SECTIONS = ("network", "augment", "training")
+TITLE = "## Trials"
+HEADER = (
+    "| date | tried | images | before | after | difference, 95 % | by type | cost | kept |",
+    "|---|---|---|---|---|---|---|---|---|",
+)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A variation beside what it was tried against.
+
+    Attributes
+    ----------
+    tried : str
+        What differs, as ``section.key=value``.
+    comparison : Comparison
+        Over all images, before to after.
+    by_type : dict of str to Comparison
+    cost_s : float
+        Of training and predicting.
+    """
+
+    tried: str
+    comparison: Comparison
+    by_type: dict[str, Comparison]
+    cost_s: float
+
+    def row(self, *, today: str) -> str:
+        """Give the row of the log; only what is better beyond doubt counts as kept."""
+        all_images = self.comparison
+        gain = all_images.difference
+        types = ", ".join(f"{k} {v.mean_a:.3f} → {v.mean_b:.3f}" for k, v in self.by_type.items())
+        kept = "yes" if all_images.verdict == "better" else f"no: {all_images.verdict}"
+        cells = [
+            today,
+            self.tried,
+            str(all_images.n_images),
+            f"{all_images.mean_a:.4f}",
+            f"{all_images.mean_b:.4f}",
+            f"{gain.low:+.4f} to {gain.high:+.4f}",
+            types,
+            f"{self.cost_s / 60:.0f} min",
+            kept,
+        ]
+        return f"| {' | '.join(cells)} |"
+
+
+def try_variation(
+    source: Source,
+    standing: Ensemble,
+    overrides: Sequence[str],
+    *,
+    folder: Path,
+    folds: Sequence[int],
+    work: Path,
+) -> Trial:
+    """Train and score a variation of a run, and compare it with the run.
+
+    Parameters
+    ----------
+    source : Source
+        With the training images.
+    standing : Ensemble
+        What to compare with; its settings and its folds are those of the variation.
+    overrides : sequence of str
+        What differs, ``section.key=value``. Where nothing that is trained differs, the standing
+        networks are used and only their predictions are made or cut anew.
+    folder : Path
+        Of the variation's run; an interrupted trial goes on where it stopped.
+    folds : sequence of int
+        To train and compare; a subset is a quick look.
+    work : Path
+
+    Raises
+    ------
+    InputError
+        When nothing differs, or the standing run lacks a fold.
+    """
+    before = load_settings(standing.folder / SETTINGS_FILE)
+    after = load_settings(standing.folder / SETTINGS_FILE, overrides=overrides)
+    if after == before:
+        raise InputError(
+            f"{standing.folder}: nothing differs from its settings; name it with --set"
+        )
+    lacking = sorted(set(folds) - set(standing.members))
+    if lacking:
+        raise InputError(
+            f"{standing.folder}: has no network of fold {lacking[0]}; it has "
+            f"{', '.join(map(str, standing.members))}"
+        )
+    started = time.monotonic()
+    is_trained = any(getattr(after, name) != getattr(before, name) for name in TRAINED_SECTIONS)
+    varied = _train_variation(source, standing, after, folder, folds) if is_trained else standing
+    # A second level belongs to the networks it was made for: without it both are cut alike.
+    results = [
+        validate(source, _only(one, folds), _plain(s) if is_trained else s, work=work)
+        for one, s in ((standing, before), (varied, after))
+    ]
+    cost_s = time.monotonic() - started
+    return _compare(" ".join(overrides), *results, cost_s=cost_s)
+
+
+def _plain(settings: Settings) -> Settings:
+    instances = settings.instances.model_copy(update={"second_level": False})
+    return settings.model_copy(update={"instances": instances})
+
+
+def _only(ensemble: Ensemble, folds: Sequence[int]) -> Ensemble:
+    members = {fold: path for fold, path in ensemble.members.items() if fold in folds}
+    return Ensemble(ensemble.folder, members, ensemble.forests)
+
+
+def _train_variation(
+    source: Source, standing: Ensemble, settings: Settings, folder: Path, folds: Sequence[int]
+) -> Ensemble:
+    if not (folder / FOLDS_FILE).exists():
+        write_folds(folder / FOLDS_FILE, read_folds(standing.folder / FOLDS_FILE))
+    train(source, settings, folder=folder, folds=folds)
+    return find_ensemble(folder)
+
+
+def _compare(tried: str, before: OutOfFold, after: OutOfFold, *, cost_s: float) -> Trial:
+    a, b = (result.scores.set_index("ImageId")["score"] for result in (before, after))
+    type_of = before.scores.set_index("ImageId")["type"]
+    by_type = {
+        str(kind): compare(a[ids.index], b[ids.index]) for kind, ids in type_of.groupby(type_of)
+    }
+    return Trial(tried, compare(a, b), by_type, cost_s)
+
+
+def append_trial(log: Path, trial: Trial) -> None:
+    """Append a trial's row to the log's table of trials, which is begun where there is none.
+
+    Parameters
+    ----------
+    log : Path
+        A Markdown file, as ``docs/experiments.md``.
+    """
+    today = datetime.now(UTC).date().isoformat()
+    lines = log.read_text().rstrip("\n").split("\n") if log.exists() else ["# Experiments"]
+    if TITLE not in lines:
+        lines += ["", TITLE, "", *HEADER]
+    place = lines.index(TITLE) + 1
+    while place < len(lines) and not lines[place].startswith("## "):
+        place += 1
+    while not lines[place - 1].startswith("|"):
+        place -= 1
+    lines.insert(place, trial.row(today=today))
+    with replacing(log) as temporary:
+        temporary.write_text("\n".join(lines) + "\n")

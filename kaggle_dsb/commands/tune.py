@@ -1,0 +1,161 @@
+"""Tune how a run's probabilities become nuclei, on its own out-of-fold predictions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from kaggle_dsb.commands.data import Source
+from kaggle_dsb.commands.probabilities import OutOfFoldProbabilities, predict_out_of_fold
+from kaggle_dsb.config import HardwareSettings, Settings, write_settings
+from kaggle_dsb.files import InputError
+from kaggle_dsb.instances.forest import Forest
+from kaggle_dsb.instances.tuning import (
+    COSTS,
+    Case,
+    Nested,
+    choose_nested,
+    describe_cases,
+    grow_forests,
+    propose_splits,
+    score_costs,
+    score_splits,
+)
+from kaggle_dsb.network.ensemble import FOREST, SETTINGS_FILE, Ensemble
+from kaggle_dsb.network.train import count_cores, require_labels
+from kaggle_dsb.progress import show_progress
+
+ENOUGH_FOR_SPLITS = 300  # images; of more than twice as many, only some try plain splits
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What tuning gave.
+
+    Attributes
+    ----------
+    settings : Settings
+        With the parameters chosen over all images.
+    scores : DataFrame
+        A row an image: ``type``, ``fold``, and the scores ``as it was``, ``split`` (the plain
+        split, chosen on the other folds) and ``second level`` (likewise). A plain split that was
+        not tried on an image is NaN.
+    """
+
+    settings: Settings
+    scores: pd.DataFrame
+
+    def table(self) -> pd.DataFrame:
+        """Give the mean scores by image type and over all, where all three are known."""
+        common = self.scores.dropna()
+        columns = ["as it was", "split", "second level"]
+        by_type = common.groupby("type")[columns].mean()
+        return pd.concat([by_type, common[columns].mean().to_frame("all").T]).rename_axis("type")
+
+
+def tune(
+    source: Source, ensemble: Ensemble, settings: Settings, *, work: Path, n_trials: int
+) -> Tuned:
+    """Choose the plain split and grow the second level, both nested by fold.
+
+    Parameters
+    ----------
+    source : Source
+        With the images that the ensemble was trained on.
+    ensemble : Ensemble
+        Its folder gets the tuned ``config.toml`` and, where the second level scores more than the
+        plain split, ``second_level<N>.safetensors``.
+    settings : Settings
+        ``prediction`` and ``hardware`` count, and ``instances`` as what to compare with.
+    work : Path
+        Where probabilities are kept.
+    n_trials : int
+        How many plain splits to try.
+
+    Raises
+    ------
+    InputError
+        For the bundled networks, which are everybody's, and for a run with a single fold.
+    """
+    if ensemble.name == "bundled":
+        raise InputError(
+            "the bundled networks are tuned and shared by all users: copy their folder to "
+            "runs/NAME and give --weights runs/NAME"
+        )
+    if len(ensemble.members) < 2:
+        raise InputError(
+            f"{ensemble.folder}: has one network; a nested choice needs those of two folds or more"
+        )
+    predicted = predict_out_of_fold(source, ensemble, settings, work=work)
+    cases = _cases(predicted)
+    processes = settings.hardware.threads or count_cores()
+    few = slice(None, None, max(1, len(cases) // ENOUGH_FOR_SPLITS))
+    splits = [settings.instances.split(), *propose_splits(n_trials, seed=settings.folds.seed)]
+    with show_progress("trying plain splits") as progress:
+        tried = score_splits(cases[few], splits, processes=processes, progress=progress)
+    split = choose_nested(tried, _folds(cases[few]))
+    best = splits[split.best]
+    forests, second = _grow_second_level(cases, best, settings, processes=processes)
+    scores = pd.DataFrame(
+        {
+            "type": [predicted.type_of[sample.id] for sample in predicted.samples],
+            "fold": _folds(cases),
+            "second level": second.scores,
+        },
+        index=[sample.id for sample in predicted.samples],
+    )
+    scores.loc[scores.index[few], ["as it was", "split"]] = np.stack([tried[0], split.scores], 1)
+    keeps = bool(second.scores[few].mean() > split.scores.mean())
+    chosen = settings.instances.model_copy(
+        update={**best, "second_level": keeps, "nucleus_cost": COSTS[second.best]}
+    )
+    # The hardware is this machine's: a later prediction with the networks has its own.
+    tuned = settings.model_copy(update={"instances": chosen, "hardware": HardwareSettings()})
+    _write(ensemble, tuned, forests if keeps else {})
+    return Tuned(tuned, scores)
+
+
+def _folds(cases: Sequence[Case]) -> NDArray[np.int64]:
+    return np.array([case.fold for case in cases])
+
+
+def _grow_second_level(
+    cases: Sequence[Case], split: dict[str, Any], settings: Settings, *, processes: int
+) -> tuple[dict[int, Forest], Nested]:
+    with show_progress("describing candidates") as progress:
+        described = describe_cases(cases, split, processes=processes, progress=progress)
+    forests = grow_forests(described, _folds(cases), seed=settings.folds.seed)
+    with show_progress("scoring the second level") as progress:
+        by_cost = score_costs(
+            cases,
+            described,
+            forests,
+            min_area_px=split["min_area_px"],
+            processes=processes,
+            progress=progress,
+        )
+    return forests, choose_nested(by_cost, _folds(cases))
+
+
+def _write(ensemble: Ensemble, settings: Settings, forests: dict[int, Forest]) -> None:
+    for path in ensemble.forests.values():
+        path.unlink()
+    for fold, forest in forests.items():
+        forest.save(ensemble.folder / f"{FOREST}{fold}.safetensors")
+    write_settings(ensemble.folder / SETTINGS_FILE, settings)
+
+
+def _cases(predicted: OutOfFoldProbabilities) -> list[Case]:
+    return [
+        Case(
+            predicted.fold_of[sample.id],
+            predicted.files[sample.id],
+            sample.image,
+            require_labels(sample),
+        )
+        for sample in predicted.samples
+    ]

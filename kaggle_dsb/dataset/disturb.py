@@ -1,0 +1,84 @@
+"""Change images in ways that other microscopes, stains and magnifications would."""
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from kaggle_dsb.competition.labels import relabel
+
+Image = NDArray[np.uint8]
+Labels = NDArray[np.int32]
+Disturbance = Callable[[Image, Labels], tuple[Image, Labels]]
+
+
+def rescale(image: Image, labels: Labels, factor: float) -> tuple[Image, Labels]:
+    """Scale an image, and its labels by nearest neighbour; nuclei that vanish are gone.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8
+    labels : (H, W) int32
+    factor : float
+        2 doubles the sides.
+    """
+    size = (round(image.shape[1] * factor), round(image.shape[0] * factor))
+    method = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+    nearest = cv2.resize(labels.astype(np.uint16), size, interpolation=cv2.INTER_NEAREST_EXACT)
+    scaled = cv2.resize(image, size, interpolation=method)
+    return scaled.astype(np.uint8, copy=False), relabel(nearest.astype(np.int32))
+
+
+def invert(image: Image) -> Image:
+    """Turn bright into dark."""
+    return 255 - image
+
+
+def darken(image: Image) -> Image:
+    """Leave a third of the light, rounded to whole grey levels."""
+    return (image // 3).astype(np.uint8)
+
+
+def blur(image: Image) -> Image:
+    """Defocus by a Gaussian of 1.5 pixels."""
+    return cv2.GaussianBlur(image, (0, 0), 1.5).astype(np.uint8, copy=False)
+
+
+def add_noise(image: Image) -> Image:
+    """Add Gaussian noise of 5 % of the image's own range, the same at every call."""
+    low, high = np.percentile(image, (0.5, 99.8))
+    noise = np.random.default_rng(0).normal(0, 0.05 * max(high - low, 1), image.shape)
+    return np.clip(np.rint(image + noise), 0, 255).astype(np.uint8)
+
+
+def shift_stain(image: Image) -> Image:
+    """Turn the hue by 30 degrees and take a third of the saturation; grey stays grey."""
+    hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV).astype(np.float32)
+    hsv[..., 0] = (hsv[..., 0] + 15) % 180  # OpenCV counts hue in steps of two degrees
+    hsv[..., 1] *= 2 / 3
+    turned = cv2.cvtColor(np.rint(hsv).astype(np.uint8), cv2.COLOR_HSV2RGB)
+    return turned.astype(np.uint8, copy=False)
+
+
+def _of_image(change: Callable[[Image], Image]) -> Disturbance:
+    return lambda image, labels: (change(image), labels)
+
+
+def _scaled(factor: float) -> Disturbance:
+    return lambda image, labels: rescale(image, labels, factor)
+
+
+DISTURBANCES: dict[str, Disturbance] = {
+    "as it is": lambda image, labels: (image, labels),
+    "scale 0.5": _scaled(0.5),
+    "scale 0.7": _scaled(0.7),
+    "scale 1.4": _scaled(1.4),
+    "scale 2.0": _scaled(2.0),
+    "inverted": _of_image(invert),
+    "darkened": _of_image(darken),
+    "blurred": _of_image(blur),
+    "noisy": _of_image(add_noise),
+    "stain-shifted": _of_image(shift_stain),
+}
+"""By name; each takes an image (H, W, 3) and its labels (H, W), and gives both changed."""

@@ -1,0 +1,212 @@
+"""Describe candidate nuclei by numbers: shape, probability, and how they stand in their image."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kaggle_dsb.instances.candidates import BODY_THRESHOLDS, CandidateTree, Floats, Labels
+
+OF_A_VERSION = (
+    "area_px",
+    "relative_area",
+    "roundness",
+    "ellipse_fit",
+    "elongation",
+    "edge_share",
+    "mean_body",
+    "mean_border",
+    "mean_depth",
+    "sd_depth",
+    "mean_grey",
+    "sd_grey",
+    "filled_share",
+    "threshold",
+)
+OF_A_CANDIDATE = ("saddle", "saddle_outside", "peak", "n_basins", "sharpness", "grey_contrast")
+OF_AN_IMAGE = ("median_diameter_px", "image_body", "image_grey", "image_chroma", "image_candidates")
+FEATURES = OF_A_VERSION + OF_A_CANDIDATE + OF_AN_IMAGE
+
+
+def describe_candidates(
+    tree: CandidateTree,
+    probability: NDArray[np.float32],
+    image: NDArray[np.uint8],
+    *,
+    diameter_px: float,
+) -> NDArray[np.float32]:
+    """Describe each version of each candidate.
+
+    Parameters
+    ----------
+    tree : CandidateTree
+    probability : (3, H, W) float32
+        That the tree was built from.
+    image : (H, W, 3) uint8
+    diameter_px : float
+        The median diameter of the image's nuclei, by a plain split; 0 where it found none.
+
+    Returns
+    -------
+    (n_versions, n_candidates, n_features) float32
+        The features in the order of `FEATURES`, the versions in that of `BODY_THRESHOLDS`.
+    """
+    grey = _relative_grey(image)
+    planes = _planes(probability, grey)
+    versions = np.stack([_of_version(tree, t, planes, diameter_px) for t in BODY_THRESHOLDS])
+    shared = np.column_stack(
+        [
+            _of_candidate(tree, versions, probability, grey),
+            np.tile(_of_image(tree, image, probability, diameter_px), (tree.n_candidates, 1)),
+        ]
+    )
+    everywhere = np.broadcast_to(shared, (len(BODY_THRESHOLDS), *shared.shape))
+    return np.concatenate([versions, everywhere], axis=2).astype(np.float32)
+
+
+def _relative_grey(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Give the grey levels on a scale where nearly all of the image lies from 0 to 1."""
+    grey = image.mean(axis=2, dtype=np.float32)
+    low, high = np.percentile(grey, (0.5, 99.8))
+    relative: NDArray[np.float32] = ((grey - low) / max(high - low, 1)).astype(np.float32)
+    return relative
+
+
+def _planes(
+    probability: NDArray[np.float32], grey: NDArray[np.float32]
+) -> dict[str, NDArray[np.float32]]:
+    body, border, depth = probability
+    rows, columns = np.indices(grey.shape, dtype=np.float32)
+    on_edge = np.zeros_like(grey)
+    on_edge[[0, -1]] = on_edge[:, [0, -1]] = 1
+    return {
+        "body": body,
+        "border": border,
+        "depth": depth,
+        "depth2": depth**2,
+        "grey": grey,
+        "grey2": grey**2,
+        "on_edge": on_edge,
+        "r": rows,
+        "c": columns,
+        "rr": rows**2,
+        "cc": columns**2,
+        "rc": rows * columns,
+    }
+
+
+def sum_over_candidates(
+    tree: CandidateTree, labels: Labels, plane: NDArray[np.float32] | None = None
+) -> Floats:
+    """Sum a plane over the pixels of each candidate, (n_candidates,); without one count them."""
+    weights = None if plane is None else plane.ravel()
+    sums = np.bincount(labels.ravel(), weights=weights, minlength=tree.n_basins + 1)[1:]
+    total: Floats = tree.members @ sums.astype(np.float64)
+    return total
+
+
+def _of_version(
+    tree: CandidateTree,
+    threshold: float,
+    planes: dict[str, NDArray[np.float32]],
+    diameter_px: float,
+) -> Floats:
+    labels = tree.version(threshold)
+    count = sum_over_candidates(tree, labels)
+    area = np.maximum(count, 1)
+    mean = {k: sum_over_candidates(tree, labels, v) / area for k, v in planes.items()}
+    # A pixel is a unit square, which has a variance of its own.
+    row, column = (mean[k + k] - mean[k] ** 2 + 1 / 12 for k in "rc")
+    both = mean["rc"] - mean["r"] * mean["c"]
+    determinant = np.maximum(row * column - both**2, 1 / 144)
+    spread = np.sqrt(np.maximum((row - column) ** 2 / 4 + both**2, 0))
+    perimeter = np.maximum(_perimeter(tree, labels), 1)
+    largest = (row + column) / 2 + spread
+    return np.column_stack(
+        [
+            count,
+            count / (np.pi / 4 * diameter_px**2) if diameter_px else np.ones_like(count),
+            4 * np.pi * area / perimeter**2,
+            area / (4 * np.pi * np.sqrt(determinant)),
+            np.sqrt(determinant) / largest,
+            mean["on_edge"] * area / perimeter,
+            mean["body"],
+            mean["border"],
+            mean["depth"],
+            np.sqrt(np.maximum(mean["depth2"] - mean["depth"] ** 2, 0)),
+            mean["grey"],
+            np.sqrt(np.maximum(mean["grey2"] - mean["grey"] ** 2, 0)),
+            count / np.maximum(sum_over_candidates(tree, tree.basins), 1),
+            np.full(count.size, threshold),
+        ]
+    )
+
+
+def _perimeter(tree: CandidateTree, labels: Labels) -> Floats:
+    """Count the pixel edges around each candidate, (n_candidates,), but not the image's own."""
+    n = tree.n_basins + 1
+    pairs = [(labels[:-1], labels[1:]), (labels[:, :-1], labels[:, 1:])]
+    one, other = (np.concatenate([p[side].ravel() for p in pairs]) for side in (0, 1))
+    differ = one != other
+    one, other = one[differ].astype(np.int64), other[differ].astype(np.int64)
+    around = (np.bincount(one, minlength=n) + np.bincount(other, minlength=n))[1:]
+    total: Floats = tree.members @ around.astype(np.float64)
+    # An edge between two basins of one candidate was counted from both sides.
+    inner = (one > 0) & (other > 0)
+    keys, shared = np.unique(one[inner] * n + other[inner], return_counts=True)
+    by_basin = tree.members.tocsc()
+    for a, b, length in zip(keys // n - 1, keys % n - 1, shared, strict=True):
+        within = np.intersect1d(
+            by_basin.indices[by_basin.indptr[a] : by_basin.indptr[a + 1]],
+            by_basin.indices[by_basin.indptr[b] : by_basin.indptr[b + 1]],
+            assume_unique=True,
+        )
+        total[within] -= 2 * length
+    return total
+
+
+def _of_candidate(
+    tree: CandidateTree,
+    versions: Floats,
+    probability: NDArray[np.float32],
+    grey: NDArray[np.float32],
+) -> Floats:
+    parent = tree.parent()
+    outside = np.where(parent >= 0, tree.saddle[parent], 0)
+    peak = np.zeros(tree.n_basins + 1)
+    np.maximum.at(peak, tree.basins.ravel(), probability[2].ravel())
+    highest = np.zeros(tree.n_candidates)
+    highest[: tree.n_basins] = peak[1:]
+    for candidate in range(tree.n_basins, tree.n_candidates):
+        highest[candidate] = highest[tree.children[candidate]].max()
+    area = versions[..., OF_A_VERSION.index("area_px")]
+    inside = versions[-1][:, OF_A_VERSION.index("mean_grey")]
+    rim = np.where(tree.body > BODY_THRESHOLDS[-1], 0, tree.basins)
+    rim_area = sum_over_candidates(tree, rim)
+    rim_grey = sum_over_candidates(tree, rim, grey) / np.maximum(rim_area, 1)
+    return np.column_stack(
+        [
+            tree.saddle,
+            outside,
+            highest,
+            np.diff(tree.members.indptr),
+            area[-1] / np.maximum(area[0], 1),
+            inside - rim_grey,
+        ]
+    )
+
+
+def _of_image(
+    tree: CandidateTree,
+    image: NDArray[np.uint8],
+    probability: NDArray[np.float32],
+    diameter_px: float,
+) -> Floats:
+    chroma = image.max(axis=2).astype(np.float32) - image.min(axis=2)
+    return np.array(
+        [
+            diameter_px,
+            probability[0].mean(),
+            np.median(image) / 255,
+            chroma.mean() / 255,
+            tree.n_basins,
+        ]
+    )

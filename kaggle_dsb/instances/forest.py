@@ -1,0 +1,121 @@
+"""A gradient-boosted forest as plain arrays.
+
+scikit-learn grows it; it predicts without scikit-learn, so that a file of it outlives the version
+that made it.
+"""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+from sklearn.ensemble import HistGradientBoostingRegressor
+
+from kaggle_dsb.files import InputError, replacing
+
+
+@dataclass(frozen=True)
+class Forest:
+    """Regression trees whose outputs are added.
+
+    Attributes
+    ----------
+    feature : (n_nodes,) int16
+        What a node asks; -1 for a leaf.
+    threshold : (n_nodes,) float64
+        Up to it the answer is left.
+    left, right : (n_nodes,) int32
+        The next node.
+    value : (n_nodes,) float32
+        What a leaf adds.
+    start : (n_trees,) int32
+        The first node of each tree.
+    base : (1,) float32
+        What all trees are added to.
+    """
+
+    feature: NDArray[np.int16]
+    threshold: NDArray[np.float64]
+    left: NDArray[np.int32]
+    right: NDArray[np.int32]
+    value: NDArray[np.float32]
+    start: NDArray[np.int32]
+    base: NDArray[np.float32]
+
+    def predict(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Give the sum over the trees for rows of features, (n,) float64."""
+        total = np.full(len(features), float(self.base[0]))
+        rows = np.arange(len(features))[:, None]
+        at = np.tile(self.start, (len(features), 1))
+        while (inner := self.feature[at] >= 0).any():
+            answer = features[rows, self.feature[at]] <= self.threshold[at]
+            at = np.where(inner, np.where(answer, self.left[at], self.right[at]), at)
+        total += self.value[at].sum(axis=1, dtype=np.float64)
+        return total
+
+    def save(self, path: Path) -> None:
+        """Keep the forest."""
+        with replacing(path) as temporary:
+            save_file({one.name: getattr(self, one.name) for one in fields(self)}, temporary)
+
+
+def load_forest(path: Path) -> Forest:
+    """Load a forest that :meth:`Forest.save` kept."""
+    try:
+        return Forest(**load_file(path))
+    except (OSError, SafetensorError, TypeError) as error:
+        raise InputError(
+            f"{path}: is no readable forest ({error}); make it again with `kaggle-dsb tune`"
+        ) from None
+
+
+def grow_forest(
+    features: NDArray[np.float32],
+    values: NDArray[np.float64],
+    *,
+    weights: NDArray[np.float64],
+    seed: int,
+) -> Forest:
+    """Train a forest on rows of features.
+
+    Parameters
+    ----------
+    features : (n, n_features) float32
+    values : (n,) float64
+        What to predict of each row.
+    weights : (n,) float64
+        How much each row counts.
+    seed : int
+    """
+    model = HistGradientBoostingRegressor(
+        max_iter=300,
+        learning_rate=0.06,
+        max_leaf_nodes=24,
+        max_features=0.4,
+        min_samples_leaf=40,
+        l2_regularization=1.0,
+        early_stopping=False,
+        random_state=seed,
+    )
+    model.fit(features, values, sample_weight=weights)
+    return _flatten(model)
+
+
+def _flatten(model: HistGradientBoostingRegressor) -> Forest:
+    """Lay a fitted model's trees one after the other."""
+    trees = [tree.nodes for (tree,) in model._predictors]
+    start = np.cumsum([0, *map(len, trees)])[:-1]
+    nodes = np.concatenate(trees)
+    offset = np.repeat(start, [len(tree) for tree in trees])
+    is_leaf = nodes["is_leaf"].astype(bool)
+    return Forest(
+        feature=np.where(is_leaf, -1, nodes["feature_idx"]).astype(np.int16),
+        threshold=nodes["num_threshold"].astype(np.float64),
+        left=(nodes["left"] + offset).astype(np.int32),
+        right=(nodes["right"] + offset).astype(np.int32),
+        value=nodes["value"].astype(np.float32),
+        start=start.astype(np.int32),
+        base=np.ravel(model._baseline_prediction).astype(np.float32),
+    )

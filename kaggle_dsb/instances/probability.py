@@ -1,0 +1,30 @@
+"""Probability maps on disk."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kaggle_dsb.files import InputError, replacing
+
+
+def save_probability(path: Path, probability: NDArray[np.float32]) -> None:
+    """Keep a probability map, (C, H, W), in half precision."""
+    with replacing(path) as temporary:
+        np.save(temporary, probability.astype(np.float16))
+
+
+def load_probability(path: Path) -> NDArray[np.float32]:
+    """Load a probability map that :func:`save_probability` kept, (C, H, W) float32.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read.
+    """
+    try:
+        return np.asarray(np.load(path), dtype=np.float32)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(
+            f"{path}: cannot be read as a probability ({error}); remove it and predict again"
+        ) from None

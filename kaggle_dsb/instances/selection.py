@@ -1,0 +1,65 @@
+"""Choose among candidate nuclei those that promise the best score together."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kaggle_dsb.competition.labels import relabel
+from kaggle_dsb.instances.candidates import BODY_THRESHOLDS, CandidateTree, Floats
+
+
+def select_nuclei(
+    tree: CandidateTree, quality: Floats, *, cost: float, min_area_px: int
+) -> NDArray[np.int32]:
+    """Choose the best set of candidates that do not overlap.
+
+    Parameters
+    ----------
+    tree : CandidateTree
+    quality : (n_versions, n_candidates) float64, in [0, 1]
+        The share of the competition's thresholds at which each version is expected to hit.
+    cost : float, in [0, 1]
+        What one more predicted nucleus costs: a candidate of lower quality is never chosen.
+    min_area_px : int
+        Smaller nuclei are dropped.
+
+    Returns
+    -------
+    labels : (H, W) int32
+
+    Notes
+    -----
+    A candidate is worth its quality less the cost. The tree is solved from its leaves up: a union
+    is taken whole where it is worth more than the best that can be made of its two children. For
+    an image of score s a nucleus raises the score where its quality is above s / (1 + s), the
+    derivative of TP / (TP + FP + FN).
+    """
+    best_version = quality.argmax(axis=0)
+    worth = quality.max(axis=0) - cost if quality.size else np.zeros(0)
+    best = np.maximum(worth, 0)
+    for candidate in range(tree.n_basins, tree.n_candidates):
+        best[candidate] = max(worth[candidate], best[tree.children[candidate]].sum())
+    chosen = _walk_down(tree, worth, best)
+    number = np.zeros(tree.n_basins + 1, np.int32)
+    threshold = np.ones(tree.n_basins + 1)
+    for label, candidate in enumerate(chosen, 1):
+        inside = 1 + tree.members.indices[slice(*tree.members.indptr[candidate : candidate + 2])]
+        number[inside] = label
+        threshold[inside] = BODY_THRESHOLDS[best_version[candidate]]
+    labels = np.where(tree.body > threshold[tree.basins], number[tree.basins], 0)
+    area = np.bincount(labels.ravel())
+    return relabel(np.where(area[labels] >= min_area_px, labels, 0).astype(np.int32))
+
+
+def _walk_down(tree: CandidateTree, worth: Floats, best: Floats) -> list[int]:
+    """List the candidates whose own worth is the best of their branch, from the roots down."""
+    waiting = np.flatnonzero(tree.parent() < 0).tolist()
+    chosen = []
+    while waiting:
+        candidate = waiting.pop()
+        if best[candidate] <= 0:
+            continue
+        if worth[candidate] >= best[candidate]:
+            chosen.append(candidate)
+        else:
+            waiting += tree.children[candidate].tolist()
+    return chosen

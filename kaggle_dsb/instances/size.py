@@ -1,0 +1,44 @@
+"""How large the nuclei of an image are, and by how much to scale it to make them of one size."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+ZOOM_RANGE = (0.4, 2.5)
+
+
+def median_diameter(labels: NDArray[np.int32]) -> float:
+    """Give the median diameter of the nuclei, in pixels; 0 where there is none.
+
+    The diameter of a nucleus is that of the disc of its area.
+
+    Parameters
+    ----------
+    labels : (H, W) int32
+        Gaps are accepted.
+
+    Examples
+    --------
+    >>> disc = np.hypot(*(np.indices((41, 41)) - 20)) <= 10
+    >>> round(median_diameter(disc.astype(np.int32)))
+    20
+    """
+    area = np.bincount(labels.ravel())[1:]
+    area = area[area > 0]
+    return float(np.median(np.sqrt(4 * area / np.pi))) if area.size else 0.0
+
+
+def choose_zoom(diameter_px: float, wanted_px: float) -> float:
+    """Give the factor that brings nuclei of one diameter to another, within `ZOOM_RANGE`.
+
+    An image without nuclei, of diameter 0, is left as it is.
+
+    Examples
+    --------
+    >>> choose_zoom(14, 28)
+    2.0
+    >>> choose_zoom(0, 28)
+    1.0
+    """
+    if diameter_px == 0:
+        return 1.0
+    return float(np.clip(wanted_px / diameter_px, *ZOOM_RANGE))

@@ -1,0 +1,208 @@
+"""Where the score goes: to nuclei missed, invented, merged, split, or to their outlines.
+
+The errors of an image are mended one kind after the other, each by as little as mends it, and what
+the score rises by is what that kind cost. What is still missing to 1 is lost at the outlines.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
+
+from kaggle_dsb.competition.labels import relabel
+from kaggle_dsb.competition.metric import match, score_image
+from kaggle_dsb.files import replacing
+from kaggle_dsb.report.outcomes import COLOURS
+from kaggle_dsb.report.style import STYLE
+
+Loss = Literal["merged", "split", "invented", "missed", "outline"]
+LOSSES: tuple[Loss, ...] = get_args(Loss)
+SAME_ABOVE_IOU = 0.1
+_COLOURS: dict[str, str] = {
+    **{str(outcome): colour for outcome, colour in COLOURS.items()},
+    "score": COLOURS["hit"],
+    "outline": "#9aa0a6",
+}
+_TOO_NARROW_FOR_A_NUMBER = 0.02
+
+Labels = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What one image's errors cost.
+
+    Attributes
+    ----------
+    score : float, in [0, 1]
+    lost : dict of Loss to float
+        Adds up to 1 less the score. A part can be a little below 0: two nuclei cut apart that both
+        fail are worse than one that fails.
+    outward_px : float
+        By how much the outlines of the nuclei that were found lie too far out, in pixels, the mean
+        over the nuclei: their surplus area over the length of the true outline. Negative is too
+        far in. NaN where none was found.
+    apart_px : float
+        How far the outlines lie apart, whichever way.
+    """
+
+    score: float
+    lost: dict[Loss, float]
+    outward_px: float
+    apart_px: float
+
+
+def diagnose(truth: ArrayLike, predicted: ArrayLike) -> Diagnosis:
+    """Say what the errors of an image cost.
+
+    Parameters
+    ----------
+    truth, predicted
+        (H, W) integers, 0 for background.
+
+    Notes
+    -----
+    In this order: a predicted nucleus that covers more than half of each of several true ones is
+    cut between them; predicted ones that lie by more than half in one true nucleus are joined;
+    those without a partner of an IoU above 0.1 are removed; true ones without such a partner are
+    added.
+
+    Examples
+    --------
+    >>> diagnosis = diagnose([[1, 1, 0, 2, 2]], [[1, 1, 0, 0, 0]])
+    >>> diagnosis.score, diagnosis.lost["missed"], diagnosis.lost["outline"]
+    (0.5, 0.5, 0.0)
+    """
+    true = relabel(np.asarray(truth))
+    stages = [relabel(np.asarray(predicted))]
+    for mend in (_cut_merged, _join_split, _remove_invented, _add_missed):
+        stages.append(mend(true, stages[-1]))
+    scores = [score_image(true, stage).score for stage in stages]
+    gains = [*np.diff(scores).tolist(), 1 - scores[-1]]
+    outward, apart = _outline_errors(true, stages[2])
+    return Diagnosis(scores[0], dict(zip(LOSSES, gains, strict=True)), outward, apart)
+
+
+def _cut_merged(true: Labels, predicted: Labels) -> Labels:
+    matches = match(true, predicted)
+    covered = 2 * matches.intersection_px > matches.true_areas_px[matches.true_index]
+    owners = np.bincount(matches.predicted_index[covered], minlength=matches.predicted_labels.size)
+    mended, free = predicted.copy(), int(predicted.max())
+    for index in np.flatnonzero(owners > 1):
+        inside = predicted == matches.predicted_labels[index]
+        of_these = covered & (matches.predicted_index == index)
+        parts = np.where(np.isin(true, matches.true_labels[matches.true_index[of_these]]), true, 0)
+        nearest = ndimage.distance_transform_edt(parts == 0, return_indices=True)[1]
+        pieces = relabel(np.where(inside, parts[tuple(nearest)], 0))
+        mended[inside] = free + pieces[inside]
+        free += int(pieces.max())
+    return relabel(mended)
+
+
+def _join_split(true: Labels, predicted: Labels) -> Labels:
+    matches = match(true, predicted)
+    inside = 2 * matches.intersection_px > matches.predicted_areas_px[matches.predicted_index]
+    parts = np.bincount(matches.true_index[inside], minlength=matches.true_labels.size)
+    number = np.arange(int(predicted.max()) + 1)
+    for index in np.flatnonzero(parts > 1):
+        of_this = inside & (matches.true_index == index)
+        joined = matches.predicted_labels[matches.predicted_index[of_this]]
+        number[joined] = joined[0]
+    return relabel(number[predicted].astype(np.int32))
+
+
+def _remove_invented(true: Labels, predicted: Labels) -> Labels:
+    matches = match(true, predicted)
+    known = matches.predicted_labels[matches.best_iou_of_predicted > SAME_ABOVE_IOU]
+    return relabel(np.where(np.isin(predicted, known), predicted, 0).astype(np.int32))
+
+
+def _add_missed(true: Labels, predicted: Labels) -> Labels:
+    matches = match(true, predicted)
+    missed = matches.true_labels[matches.best_iou_of_true <= SAME_ABOVE_IOU]
+    added = np.where(np.isin(true, missed) & (true > 0), true + int(predicted.max()), predicted)
+    return relabel(added.astype(np.int32))
+
+
+def _outline_errors(true: Labels, predicted: Labels) -> tuple[float, float]:
+    """Give the mean outward and absolute distance of the outlines, NaN where nothing is found."""
+    matches = match(true, predicted)
+    same = matches.iou > SAME_ABOVE_IOU
+    if not same.any():
+        return float("nan"), float("nan")
+    true_area = matches.true_areas_px[matches.true_index[same]]
+    predicted_area = matches.predicted_areas_px[matches.predicted_index[same]]
+    length = _outline_lengths(true, matches.true_labels)[matches.true_index[same]]
+    different = true_area + predicted_area - 2 * matches.intersection_px[same]
+    outward = (predicted_area - true_area) / length
+    return float(outward.mean()), float((different / length).mean())
+
+
+def _outline_lengths(labels: Labels, which: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Give the length of each nucleus's outline in pixels: how many of its pixels touch another."""
+    padded = np.pad(labels, 1)
+    inner = np.ones(labels.shape, bool)
+    for rows, columns in ((0, 1), (2, 1), (1, 0), (1, 2)):
+        height, width = labels.shape
+        inner &= padded[rows : rows + height, columns : columns + width] == labels
+    counts = np.bincount(labels[~inner], minlength=int(which.max(initial=0)) + 1)
+    return np.maximum(counts[which], 1).astype(np.float64)
+
+
+def tabulate_losses(diagnoses: dict[str, Diagnosis], type_of: dict[str, str]) -> pd.DataFrame:
+    """Give the mean loss of each kind by image type, and over all images.
+
+    Returns
+    -------
+    DataFrame
+        A row a type and one for ``all``: ``images, score``, a column for each of `LOSSES`,
+        ``outward_px, apart_px``.
+    """
+    rows = pd.DataFrame(
+        [
+            {"score": one.score, **one.lost, "outward_px": one.outward_px, "apart_px": one.apart_px}
+            for one in diagnoses.values()
+        ]
+    )
+    types = pd.Series([type_of[id_] for id_ in diagnoses], name="type")
+    by_type = rows.groupby(types).mean()
+    table = pd.concat([by_type, rows.mean().to_frame("all").T])
+    sizes = {**types.value_counts().to_dict(), "all": len(rows)}
+    table.insert(0, "images", [sizes[name] for name in table.index])
+    return table.rename_axis("type")
+
+
+def draw_losses(path: Path, table: pd.DataFrame) -> None:
+    """Draw how the score of each image type divides into what is won and what is lost to what.
+
+    Parameters
+    ----------
+    path : Path
+        Of the picture; its ending chooses the format.
+    table : DataFrame
+        As `tabulate_losses` gives it.
+    """
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(9, 1.2 + 0.6 * len(table)), layout="constrained")
+        axes = figure.subplots()
+        left = np.zeros(len(table))
+        for part in ("score", *LOSSES):
+            values = table[part].clip(lower=0).to_numpy()
+            bars = axes.barh(
+                list(map(str, table.index)), values, left=left, color=_COLOURS[part], label=part
+            )
+            texts = [f"{v:.3f}" if v > _TOO_NARROW_FOR_A_NUMBER else "" for v in values]
+            axes.bar_label(bars, texts, label_type="center", fontsize=8, color="black")
+            left += values
+        axes.invert_yaxis()
+        axes.set_xlim(0, 1)
+        axes.set_xlabel("share of the perfect score")
+        figure.legend(loc="outside upper center", ncols=len(LOSSES) + 1, frameon=False)
+        with replacing(path) as temporary:
+            figure.savefig(temporary, dpi=130)
