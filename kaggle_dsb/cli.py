@@ -166,7 +166,7 @@ def submit(
         bool, typer.Option("--keep-probabilities", help="Keep them for the report to show.")
     ] = False,
     fast: Annotated[
-        bool, typer.Option("--fast", help="One network and four flips: a fifth of the time.")
+        bool, typer.Option("--fast", help="One network and four flips: a quarter of the time.")
     ] = False,
     weights: Weights = None,
     config: Config = None,
