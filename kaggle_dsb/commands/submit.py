@@ -125,12 +125,11 @@ def submit(
 def predict_all(
     predictor: Predictor, samples: Sequence[Sample], progress: Report
 ) -> Iterator[tuple[Sample, NDArray[np.float32]]]:
-    """Give each sample with its probability (3, H, W) float32; images of like size together."""
-    ordered = sorted(samples, key=lambda sample: (sample.image.shape, sample.id))
-    probabilities = predictor.predict([sample.image for sample in ordered])
-    for done, pair in enumerate(zip(ordered, probabilities, strict=True), 1):
+    """Give each sample with its probability (3, H, W) float32, in their order."""
+    probabilities = predictor.predict([sample.image for sample in samples])
+    for done, pair in enumerate(zip(samples, probabilities, strict=True), 1):
         yield pair
-        progress(done, len(ordered))
+        progress(done, len(samples))
 
 
 def _required_sizes(

@@ -76,6 +76,11 @@ def tune(
     n_trials : int
         How many plain splits to try.
 
+    Notes
+    -----
+    The second level measures an image's nuclei by the plain split that is best over all images, and
+    drops nuclei below its least area; only its forests and the cost of a nucleus are nested.
+
     Raises
     ------
     InputError

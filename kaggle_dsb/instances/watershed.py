@@ -1,4 +1,4 @@
-"""Cut probabilities into nuclei: seeds from body and border, flooded back to the full mask."""
+"""Cut probabilities into nuclei: seeds where body, border and depth agree, flooded back."""
 
 import numpy as np
 from numpy.typing import NDArray
