@@ -62,7 +62,7 @@ INTERRUPTED = 130
 WORK = Path("work")
 SUBMISSIONS = Path("submissions")
 PICTURES = Path("pictures")
-FAST = ("prediction.tta=flips",)
+FAST = ("prediction.tta=none",)
 
 
 def main() -> None:
@@ -166,7 +166,7 @@ def submit(
         bool, typer.Option("--keep-probabilities", help="Keep them for the report to show.")
     ] = False,
     fast: Annotated[
-        bool, typer.Option("--fast", help="One network and four flips: a quarter of the time.")
+        bool, typer.Option("--fast", help="One network, no rotations: a tenth of the time.")
     ] = False,
     weights: Weights = None,
     config: Config = None,
@@ -219,7 +219,7 @@ def validate(
     result = validate(source, ensemble, settings, work=work)
     if save:
         write_scores(save, result)
-    if ensemble.name != "bundled":
+    if ensemble.name != "bundled" and not (limit or config or set_):
         write_validation(ensemble, result)
     if as_json:
         print(json.dumps(result.to_json(), indent=2))
@@ -307,6 +307,9 @@ def experiment(
     ],
     data: Data = None,
     against: Weights = None,
+    both: Annotated[
+        list[str] | None, typer.Option(help="What is set for both: section.key=value, repeatable.")
+    ] = None,
     fold: Annotated[
         list[int] | None, typer.Option(help="Only this fold, repeatable: a quick look.")
     ] = None,
@@ -316,7 +319,7 @@ def experiment(
 ) -> None:
     """Try a variation against a standing run, and add a row to the log of experiments."""
     from kaggle_dsb.commands.data import open_source
-    from kaggle_dsb.commands.experiment import append_trial, try_variation
+    from kaggle_dsb.commands.experiment import Variation, append_trial, try_variation
     from kaggle_dsb.network.ensemble import RUNS, find_ensemble
 
     standing = find_ensemble(against)
@@ -325,7 +328,7 @@ def experiment(
     trial = try_variation(
         source,
         standing,
-        set_,
+        Variation(set_, both or ()),
         folder=RUNS / _plain(name),
         folds=fold or list(standing.members),
         work=work,

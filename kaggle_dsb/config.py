@@ -7,10 +7,18 @@ resolved settings are stored with every checkpoint and submission.
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from kaggle_dsb.files import InputError, replacing
 
@@ -64,6 +72,8 @@ class TypeShares(_Section):
 class TrainingSettings(_Section):
     """The training of one fold."""
 
+    # The folder of a run with the same folds, whose network of the same fold is trained further.
+    start_from: Annotated[Path | None, BeforeValidator(lambda value: value or None)] = None
     epochs: int = Field(15, ge=1)
     crops_per_epoch: int = Field(2400, ge=1)
     batch_size: int = Field(8, ge=1)
@@ -81,9 +91,19 @@ class TrainingSettings(_Section):
 class PredictionSettings(_Section):
     """How probabilities are made from images."""
 
-    tta: Literal["none", "flips", "d4", "d4-scales"] = "d4"
+    tta: Literal["none", "flips", "rotations", "d4"] = "rotations"
+    # The scales, relative to that of `network.nucleus_px`, whose mean is taken.
+    scales: tuple[Annotated[float, Field(gt=0, le=4)], ...] = Field((0.8, 1.25), min_length=1)
     tile_px: int = Field(1024, ge=64, multiple_of=32)
-    overlap_px: int = Field(128, ge=0, multiple_of=32)
+    overlap_px: int = Field(128, ge=0, multiple_of=32, validate_default=True)
+
+    @field_validator("overlap_px")
+    @classmethod
+    def _overlap_within_a_tile(cls, overlap_px: int, info: ValidationInfo) -> int:
+        tile_px = info.data.get("tile_px", overlap_px + 1)
+        if overlap_px >= tile_px:
+            raise ValueError(f"must be below prediction.tile_px = {tile_px}")
+        return overlap_px
 
 
 class InstanceSettings(_Section):
@@ -179,7 +199,7 @@ def parse_settings(values: Mapping[str, Any], *, source: str) -> Settings:
 def write_settings(path: Path, settings: Settings) -> None:
     """Write all resolved settings as TOML, defaults included."""
     with replacing(path) as temporary:
-        temporary.write_text(tomli_w.dumps(settings.model_dump(exclude_none=True)))
+        temporary.write_text(tomli_w.dumps(settings.model_dump(mode="json", exclude_none=True)))
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -208,7 +228,8 @@ def _explain(error: ValidationError) -> str:
     place = [str(part) for part in first["loc"]]
     name = ".".join(place)
     if first["type"] != "extra_forbidden":
-        return f"{name} = {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}"
+        message = first["msg"].removeprefix("Value error, ")
+        return f"{name} = {first['input']!r}: {message[0].lower()}{message[1:]}"
     section: Any = Settings()
     for part in place[:-1]:
         section = getattr(section, part)

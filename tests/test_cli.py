@@ -225,11 +225,11 @@ def test_a_second_level_is_used_and_recorded_where_there_is_one(data, weights, c
     )
 
 
-def test_fast_takes_one_network_and_four_flips(data, weights):
+def test_fast_takes_one_network_and_no_rotations(data, weights):
     assert run(["submit", "--weights", "weights", "--name", "fast", "--fast"]) == 0
     made = json.loads(Path("submissions/fast/made.json").read_text())
     assert list(made["weights_sha256"]) == ["fold0.safetensors"]
-    assert load_settings(Path("submissions/fast/config.toml")).prediction.tta == "flips"
+    assert load_settings(Path("submissions/fast/config.toml")).prediction.tta == "none"
 
 
 def test_diagnose_tells_where_the_score_goes_and_draws_the_worst(data, weights, capsys):
@@ -253,11 +253,12 @@ def test_an_experiment_that_trains_nothing_new_compares_and_logs(data, weights, 
     call = ["experiment", "try", "--against", "weights", "--log", "log.md"]
     assert run([*call, "--set", "instances.body_threshold=0.7"]) == 0
     assert "log.md: one row more" in capsys.readouterr().out
-    assert run([*call, "--set", "instances.min_area_px=5", "--fold", "1"]) == 0
+    quick = ["--both", "prediction.tta=none", "--fold", "1"]
+    assert run([*call, "--set", "instances.min_area_px=5", *quick]) == 0
     rows = [line for line in Path("log.md").read_text().splitlines() if line.startswith("| 20")]
     assert [row.split(" | ")[1] for row in rows] == [
         "instances.body_threshold=0.7",
-        "instances.min_area_px=5",
+        "instances.min_area_px=5 (both prediction.tta=none)",
     ]
     assert [row.split(" | ")[2] for row in rows] == ["2", "1"]
     assert not Path("runs/try").exists()
@@ -298,19 +299,35 @@ MISTAKES = {
     ),
     "unknown setting": (
         ["submit", "--weights", "weights", "--set", "prediction.tt=none"],
-        "--set: unknown key prediction.tt; allowed here: tta, tile_px, overlap_px",
+        "--set: unknown key prediction.tt; allowed here: tta, scales, tile_px, overlap_px",
     ),
     "unknown fold": (["train", "--fold", "7"], "fold 7 does not exist; there are [0, 1]"),
     "tuning one fold": (
         ["tune", "--weights", "one"],
-        "one: has one network; a nested choice needs those of two folds or more",
+        "one: has networks for the images of one fold; a nested choice needs those of two folds or "
+        "more",
     ),
     "an experiment that changes nothing": (
         ["experiment", "try", "--against", "weights", "--set", "instances.min_area_px=12"],
-        "weights: nothing differs from its settings; name it with --set",
+        "weights: nothing differs from its settings in network, augment, training, prediction, "
+        "instances; name it with --set",
+    ),
+    "an experiment that would train what stands": (
+        [
+            "experiment",
+            "try",
+            "--against",
+            "weights",
+            "--set",
+            "folds.seed=9",
+            "--both",
+            "training.epochs=2",
+        ],
+        "--both training.epochs=2: the networks of weights are trained already; name what the "
+        "variation is to be trained with by --set",
     ),
     "an experiment on a fold that is not there": (
-        ["experiment", "try", "--against", "weights", "--set", "folds.seed=9", "--fold", "5"],
+        ["experiment", "try", "--against", "weights", "--set", "training.seed=9", "--fold", "5"],
         "weights: has no network of fold 5; it has 0, 1",
     ),
     "unknown profile": (
@@ -443,6 +460,24 @@ def test_training_goes_on_only_with_the_settings_it_was_begun_with(data, capsys)
     assert capsys.readouterr().err.splitlines()[-1] == (
         "error: runs/mine/config.toml: this run was begun with training.epochs = 15, not 9; go "
         "on with the same settings or choose another --name"
+    )
+
+
+def test_a_training_goes_on_only_from_networks_that_have_not_seen_what_is_held_out(
+    data, weights, capsys
+):
+    call = ["train", "--set", "training.start_from=weights", "--fold", "7"]
+    assert run(call) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith("error: fold 7 does not exist")
+    assert not Path("runs").exists()
+    Path("runs/mine").mkdir(parents=True)
+    Path("runs/mine/folds.csv").write_text(
+        "ImageId,type,group,fold\nn0,fluorescence,0,1\nn1,fluorescence,1,0\n"
+    )
+    assert run(call) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "error: runs/mine/folds.csv: other folds than weights/folds.csv; a network of "
+        "training.start_from would have seen what is held out here"
     )
 
 

@@ -1,3 +1,6 @@
+from importlib.resources import files
+from pathlib import Path
+
 import pytest
 
 from kaggle_dsb.config import Settings, load_settings, write_settings
@@ -8,6 +11,18 @@ def test_without_a_file_the_defaults_hold():
     assert load_settings() == Settings()
 
 
+PROFILES = sorted(Path(str(files("kaggle_dsb") / "profiles")).glob("*.toml"))
+
+
+@pytest.mark.parametrize("profile", PROFILES, ids=lambda path: path.stem)
+def test_a_profile_is_read_and_differs_from_the_defaults(profile):
+    assert load_settings(profile) != Settings()
+
+
+def test_there_are_the_profiles_that_the_readme_names():
+    assert [path.stem for path in PROFILES] == ["further", "gpu"]
+
+
 def test_a_file_names_only_what_differs_and_set_goes_on_top(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text("[training]\nepochs = 9\nbatch_size = 2\n")
@@ -15,6 +30,19 @@ def test_a_file_names_only_what_differs_and_set_goes_on_top(tmp_path):
     assert (settings.training.epochs, settings.training.batch_size) == (3, 2)
     assert settings.prediction.tta == "flips"
     assert settings.instances == Settings().instances
+
+
+def test_an_empty_text_takes_back_what_a_training_starts_from(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('[training]\nstart_from = "runs/first"\n')
+    assert load_settings(path).training.start_from == Path("runs/first")
+    assert load_settings(path, overrides=["training.start_from="]).training.start_from is None
+
+
+def test_what_a_training_starts_from_is_written_and_read_again(tmp_path):
+    settings = load_settings(overrides=["training.start_from=runs/first"])
+    write_settings(tmp_path / "config.toml", settings)
+    assert load_settings(tmp_path / "config.toml") == settings
 
 
 def test_a_later_file_counts_more_key_by_key(tmp_path):
@@ -58,8 +86,16 @@ def test_a_nested_section_can_be_set():
             "--set: training.epochs = 0: input should be greater than or equal to 1",
         ),
         (
+            "prediction.scales=[1, 0]",
+            "--set: prediction.scales.1 = 0: input should be greater than 0",
+        ),
+        (
+            "prediction.tile_px=128",
+            "--set: prediction.overlap_px = 128: must be below prediction.tile_px = 128",
+        ),
+        (
             "prediction.tta=many",
-            "--set: prediction.tta = 'many': input should be 'none', 'flips', 'd4' or 'd4-scales'",
+            "--set: prediction.tta = 'many': input should be 'none', 'flips', 'rotations' or 'd4'",
         ),
     ],
 )

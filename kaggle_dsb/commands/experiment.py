@@ -16,11 +16,34 @@ from kaggle_dsb.network.ensemble import FOLDS_FILE, SETTINGS_FILE, Ensemble, fin
 from kaggle_dsb.report.statistics import Comparison, compare
 
 TRAINED_SECTIONS = ("network", "augment", "training")
+USED_SECTIONS = (*TRAINED_SECTIONS, "prediction", "instances")
 TITLE = "## Trials"
 HEADER = (
     "| date | tried | images | before | after | difference, 95 % | by type | cost | kept |",
     "|---|---|---|---|---|---|---|---|---|",
 )
+
+
+@dataclass(frozen=True)
+class Variation:
+    """What to try.
+
+    Attributes
+    ----------
+    overrides : sequence of str
+        What differs from the standing run, ``section.key=value``. Where nothing that is trained
+        differs, the standing networks are used and only their predictions are made or cut anew.
+    common : sequence of str
+        What is set for the standing run as well, as ``prediction.tta=none`` for a quick look.
+    """
+
+    overrides: Sequence[str]
+    common: Sequence[str] = ()
+
+    def __str__(self) -> str:
+        return " ".join(self.overrides) + (
+            f" (both {' '.join(self.common)})" if self.common else ""
+        )
 
 
 @dataclass(frozen=True)
@@ -66,7 +89,7 @@ class Trial:
 def try_variation(
     source: Source,
     standing: Ensemble,
-    overrides: Sequence[str],
+    variation: Variation,
     *,
     folder: Path,
     folds: Sequence[int],
@@ -80,9 +103,7 @@ def try_variation(
         With the training images.
     standing : Ensemble
         What to compare with; its settings and its folds are those of the variation.
-    overrides : sequence of str
-        What differs, ``section.key=value``. Where nothing that is trained differs, the standing
-        networks are used and only their predictions are made or cut anew.
+    variation : Variation
     folder : Path
         Of the variation's run; an interrupted trial goes on where it stopped.
     folds : sequence of int
@@ -92,13 +113,21 @@ def try_variation(
     Raises
     ------
     InputError
-        When nothing differs, or the standing run lacks a fold.
+        When nothing differs, what the standing run was trained with differs for both, or it lacks
+        a fold.
     """
-    before = load_settings(standing.folder / SETTINGS_FILE)
-    after = load_settings(standing.folder / SETTINGS_FILE, overrides=overrides)
-    if after == before:
+    path, common = standing.folder / SETTINGS_FILE, variation.common
+    before = load_settings(path, overrides=common)
+    if _differ(load_settings(path), before, TRAINED_SECTIONS):
         raise InputError(
-            f"{standing.folder}: nothing differs from its settings; name it with --set"
+            f"--both {' '.join(common)}: the networks of {standing.folder} are trained already; "
+            "name what the variation is to be trained with by --set"
+        )
+    after = load_settings(path, overrides=[*common, *variation.overrides])
+    if not _differ(before, after, USED_SECTIONS):
+        raise InputError(
+            f"{standing.folder}: nothing differs from its settings in {', '.join(USED_SECTIONS)}; "
+            "name it with --set"
         )
     lacking = sorted(set(folds) - set(standing.members))
     if lacking:
@@ -107,15 +136,20 @@ def try_variation(
             f"{', '.join(map(str, standing.members))}"
         )
     started = time.monotonic()
-    is_trained = any(getattr(after, name) != getattr(before, name) for name in TRAINED_SECTIONS)
+    is_trained = _differ(before, after, TRAINED_SECTIONS)
     varied = _train_variation(source, standing, after, folder, folds) if is_trained else standing
-    # A second level belongs to the networks it was made for: without it both are cut alike.
+    # A second level belongs to the probabilities it was made for: without it both are cut alike.
+    is_predicted = is_trained or _differ(before, after, ["prediction"])
     results = [
-        validate(source, _only(one, folds), _plain(s) if is_trained else s, work=work)
+        validate(source, _only(one, folds), _plain(s) if is_predicted else s, work=work)
         for one, s in ((standing, before), (varied, after))
     ]
     cost_s = time.monotonic() - started
-    return _compare(" ".join(overrides), *results, cost_s=cost_s)
+    return _compare(str(variation), *results, cost_s=cost_s)
+
+
+def _differ(one: Settings, other: Settings, sections: Sequence[str]) -> bool:
+    return any(getattr(one, name) != getattr(other, name) for name in sections)
 
 
 def _plain(settings: Settings) -> Settings:

@@ -12,7 +12,7 @@ from kaggle_dsb.dataset.samples import Sample, load_samples
 from kaggle_dsb.files import InputError
 from kaggle_dsb.network.ensemble import FOLDS_FILE, SETTINGS_FILE
 from kaggle_dsb.network.model import NucleusNet
-from kaggle_dsb.network.train import divide, train_fold
+from kaggle_dsb.network.train import copy_weights, divide, train_fold
 
 
 def train(
@@ -38,16 +38,24 @@ def train(
     Raises
     ------
     InputError
-        When the folder holds a run with other settings, or a fold does not exist.
+        When the folder holds a run with other settings, a fold does not exist, or the networks of
+        ``training.start_from`` cannot be trained further: they are of other folds, are built
+        otherwise, or are not there.
     """
     samples = load_samples(source.cache, require_train_set(source))
-    NucleusNet(settings.network, pretrained=True)  # one that cannot be built claims no folder
-    _claim_folder(folder, settings)
-    table = _load_or_split(folder / FOLDS_FILE, samples, settings)
+    # What cannot be trained claims no folder.
+    network = NucleusNet(settings.network, pretrained=True)
+    table = _choose_folds(folder / FOLDS_FILE, samples, settings)
     known = sorted(table["fold"].unique().tolist())
     for fold in folds or ():
         if fold not in known:
             raise InputError(f"fold {fold} does not exist; there are {known}")
+    begun = settings.training.start_from
+    if begun is not None and not (folder / SETTINGS_FILE).exists():
+        for fold in folds or known:
+            copy_weights(begun / f"fold{fold}.safetensors", network)
+    _claim_folder(folder, settings)
+    write_folds(folder / FOLDS_FILE, table)
     return [
         train_fold(
             divide(samples, table, fold=fold, settings=settings), settings, fold=fold, folder=folder
@@ -90,10 +98,24 @@ def _claim_folder(folder: Path, settings: Settings) -> None:
                 )
 
 
-def _load_or_split(path: Path, samples: Sequence[Sample], settings: Settings) -> pd.DataFrame:
-    if path.exists():
-        return read_folds(path)
+def _choose_folds(path: Path, samples: Sequence[Sample], settings: Settings) -> pd.DataFrame:
+    """Give the folds that the run has, else those of the run it starts from, else new ones."""
+    own = read_folds(path) if path.exists() else None
+    begun = settings.training.start_from
+    if begun is not None and (own is None or begun.exists()):
+        table = read_folds(begun / FOLDS_FILE)
+        if own is not None and not _hold_out_alike(table, own):
+            raise InputError(
+                f"{path}: other folds than {begun / FOLDS_FILE}; a network of training.start_from "
+                "would have seen what is held out here"
+            )
+        return table
+    if own is not None:
+        return own
     images = {sample.id: sample.image for sample in samples}
-    table = split_folds(images, n_folds=settings.folds.n_folds, seed=settings.folds.seed)
-    write_folds(path, table)
-    return table
+    return split_folds(images, n_folds=settings.folds.n_folds, seed=settings.folds.seed)
+
+
+def _hold_out_alike(one: pd.DataFrame, other: pd.DataFrame) -> bool:
+    a, b = (table.set_index("ImageId")["fold"].sort_index() for table in (one, other))
+    return a.equals(b)

@@ -10,7 +10,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from kaggle_dsb.commands.data import Source
-from kaggle_dsb.commands.probabilities import OutOfFoldProbabilities, predict_out_of_fold
+from kaggle_dsb.commands.probabilities import (
+    OutOfFoldProbabilities,
+    held_out_samples,
+    predict_out_of_fold,
+)
 from kaggle_dsb.config import HardwareSettings, Settings, write_settings
 from kaggle_dsb.files import InputError
 from kaggle_dsb.instances.forest import Forest
@@ -25,7 +29,7 @@ from kaggle_dsb.instances.tuning import (
     score_costs,
     score_splits,
 )
-from kaggle_dsb.network.ensemble import FOREST, SETTINGS_FILE, Ensemble
+from kaggle_dsb.network.ensemble import FOREST, SETTINGS_FILE, VALIDATION_FILE, Ensemble
 from kaggle_dsb.network.train import count_cores, require_labels
 from kaggle_dsb.progress import show_progress
 
@@ -91,9 +95,11 @@ def tune(
             "the bundled networks are tuned and shared by all users: copy their folder to "
             "runs/NAME and give --weights runs/NAME"
         )
-    if len(ensemble.members) < 2:
+    n_folds = len(set(held_out_samples(source, ensemble).fold_of.values()))
+    if n_folds < 2:
         raise InputError(
-            f"{ensemble.folder}: has one network; a nested choice needs those of two folds or more"
+            f"{ensemble.folder}: has networks for the images of one fold; a nested choice needs "
+            "those of two folds or more"
         )
     predicted = predict_out_of_fold(source, ensemble, settings, work=work)
     cases = _cases(predicted)
@@ -149,6 +155,8 @@ def _grow_second_level(
 def _write(ensemble: Ensemble, settings: Settings, forests: dict[int, Forest]) -> None:
     for path in ensemble.forests.values():
         path.unlink()
+    # What was validated was cut otherwise.
+    (ensemble.folder / VALIDATION_FILE).unlink(missing_ok=True)
     for fold, forest in forests.items():
         forest.save(ensemble.folder / f"{FOREST}{fold}.safetensors")
     write_settings(ensemble.folder / SETTINGS_FILE, settings)

@@ -23,7 +23,8 @@ def rescale(image: Image, labels: Labels, factor: float) -> tuple[Image, Labels]
     factor : float
         2 doubles the sides.
     """
-    size = (round(image.shape[1] * factor), round(image.shape[0] * factor))
+    height, width = (max(1, round(side * factor)) for side in labels.shape)
+    size = (width, height)
     method = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
     nearest = cv2.resize(labels.astype(np.uint16), size, interpolation=cv2.INTER_NEAREST_EXACT)
     scaled = cv2.resize(image, size, interpolation=method)
@@ -36,7 +37,7 @@ def invert(image: Image) -> Image:
 
 
 def darken(image: Image) -> Image:
-    """Leave a third of the light, rounded to whole grey levels."""
+    """Leave a third of the light, rounded down to whole grey levels."""
     return (image // 3).astype(np.uint8)
 
 
@@ -53,7 +54,7 @@ def add_noise(image: Image) -> Image:
 
 
 def shift_stain(image: Image) -> Image:
-    """Turn the hue by 30 degrees and take a third of the saturation; grey stays grey."""
+    """Turn the hue by 30 degrees and leave two thirds of the saturation; grey stays grey."""
     hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV).astype(np.float32)
     hsv[..., 0] = (hsv[..., 0] + 15) % 180  # OpenCV counts hue in steps of two degrees
     hsv[..., 1] *= 2 / 3

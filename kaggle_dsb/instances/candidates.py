@@ -33,7 +33,7 @@ class CandidateTree:
     Attributes
     ----------
     basins : (H, W) int32
-        0 outside the mask, 1..n_basins in it.
+        1..n_basins in the mask; 0 outside, and in parts of it without a seed.
     body : (H, W) float32
         Its probability, for the versions.
     children : (n_candidates, 2) int64

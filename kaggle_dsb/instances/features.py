@@ -22,7 +22,7 @@ OF_A_VERSION = (
     "threshold",
 )
 OF_A_CANDIDATE = ("saddle", "saddle_outside", "peak", "n_basins", "sharpness", "grey_contrast")
-OF_AN_IMAGE = ("median_diameter_px", "image_body", "image_grey", "image_chroma", "image_candidates")
+OF_AN_IMAGE = ("median_diameter_px", "image_body", "image_grey", "image_chroma", "image_basins")
 FEATURES = OF_A_VERSION + OF_A_CANDIDATE + OF_AN_IMAGE
 
 
@@ -42,7 +42,8 @@ def describe_candidates(
         That the tree was built from.
     image : (H, W, 3) uint8
     diameter_px : float
-        The median diameter of the image's nuclei, by a plain split; 0 where it found none.
+        That of the image's nuclei, as `kaggle_dsb.instances.size.median_diameter` measures them in
+        a plain split; 0 where it found none.
 
     Returns
     -------

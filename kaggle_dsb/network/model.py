@@ -57,6 +57,7 @@ class NucleusNet(nn.Module):
         if packaged:
             load_packaged_weights(self.unet.encoder, settings.encoder_name)
         run_depthwise_in_float32(self)
+        self.to(memory_format=torch.channels_last)
 
     def forward(self, image: Tensor) -> Tensor:
         """Give logits (B, 3, H, W) float32 for images (B, 3, H, W), 0 to 255, sides of n x 32."""

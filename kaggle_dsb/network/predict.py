@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from kaggle_dsb.config import PredictionSettings
+from kaggle_dsb.files import InputError
 from kaggle_dsb.instances.size import choose_zoom, median_diameter
 from kaggle_dsb.instances.watershed import split_nuclei
 from kaggle_dsb.network.contrast import stretch_contrast
@@ -20,7 +21,6 @@ from kaggle_dsb.network.targets import CHANNELS
 Image = NDArray[np.uint8]
 Probability = NDArray[np.float32]
 
-SCALES = (0.75, 1, 1.25)
 SPLIT_TO_MEASURE: dict[str, Any] = {
     "body_threshold": 0.5,
     "seed_threshold": 0.6,
@@ -31,12 +31,11 @@ MEASUREMENTS = 2
 
 
 def tta_transforms(name: str) -> ttach.Compose:
-    """Give ttach's transforms by name: ``none``, ``flips``, ``d4`` or ``d4-scales``."""
+    """Give ttach's transforms by name: ``none``, ``flips``, ``rotations`` or ``d4``."""
     flips = [ttach.HorizontalFlip(), ttach.VerticalFlip()]
-    d4 = [ttach.HorizontalFlip(), ttach.Rotate90([0, 90, 180, 270])]
-    scales = ttach.Scale(list(SCALES), interpolation="bilinear", align_corners=False)
-    kinds = {"none": [], "flips": flips, "d4": d4, "d4-scales": [*d4, scales]}
-    return ttach.Compose(kinds[name])
+    rotations = [ttach.Rotate90([0, 90, 180, 270])]
+    d4 = [ttach.HorizontalFlip(), *rotations]
+    return ttach.Compose({"none": [], "flips": flips, "rotations": rotations, "d4": d4}[name])
 
 
 class MeanProbability(nn.Module):
@@ -126,7 +125,12 @@ class Predictor:
         """Give the probability (3, H, W) float32 of each image (H, W, 3) uint8, in their order."""
         for image in images:
             stretched = stretch_contrast(image)
-            yield self._predict_zoomed(stretched, self.find_zoom(stretched), self._model)
+            zoom = self.find_zoom(stretched)
+            scaled = [
+                self._predict_zoomed(stretched, zoom * scale, self._model)
+                for scale in self._settings.scales
+            ]
+            yield np.mean(scaled, axis=0)
 
     def find_zoom(self, image: Image) -> float:
         """Measure the nuclei of an image (H, W, 3) uint8, and say by how much to scale it."""
@@ -150,11 +154,8 @@ class Predictor:
 
     @torch.inference_mode()
     def _predict_whole(self, image: Image, model: nn.Module) -> Probability:
-        height, width = image.shape[:2]
         tensor = torch.from_numpy(image).to(self._device).permute(2, 0, 1)[None].float()
-        # ttach cuts off what a scale leaves over; of a multiple of 32 it leaves nothing.
-        padded = model(pad_to_stride(tensor))[0]
-        probability: Probability = padded[..., :height, :width].cpu().numpy()
+        probability: Probability = model(tensor)[0].cpu().numpy()
         return probability
 
     def _predict_tiled(self, image: Image, model: nn.Module) -> Probability:
@@ -203,8 +204,18 @@ def blending_window(height: int, width: int, overlap: int) -> NDArray[np.float32
 
 
 def choose_device(accelerator: str) -> torch.device:
-    """Give the device for ``auto``, ``cpu`` or ``gpu``."""
+    """Give the device for ``auto``, ``cpu`` or ``gpu``.
+
+    Raises
+    ------
+    InputError
+        When a GPU is asked for and there is none.
+    """
     has_gpu = torch.cuda.is_available()
+    if accelerator == "gpu" and not has_gpu:
+        raise InputError(
+            "hardware.accelerator = 'gpu': torch finds no GPU here; 'auto' takes the CPU instead"
+        )
     return torch.device("cuda" if accelerator != "cpu" and has_gpu else "cpu")
 
 

@@ -40,7 +40,7 @@ from kaggle_dsb.instances.size import choose_zoom, median_diameter
 from kaggle_dsb.instances.watershed import split_nuclei
 from kaggle_dsb.network.augment import Augmenter
 from kaggle_dsb.network.contrast import stretch_contrast
-from kaggle_dsb.network.model import NucleusNet, save_network
+from kaggle_dsb.network.model import NucleusNet, load_network, save_network
 from kaggle_dsb.network.predict import Predictor, choose_device, choose_precision
 from kaggle_dsb.network.targets import N_BINARY, make_targets
 
@@ -223,7 +223,7 @@ class FoldModule(pl.LightningModule):
     def on_validation_epoch_start(self) -> None:
         """Begin to collect scores, with a predictor that uses the weights of now."""
         self._scores = []
-        plain = PredictionSettings(tta="none")
+        plain = PredictionSettings(tta="none", scales=(1,))
         precision = choose_precision(self.settings.hardware.precision, self.device)
         self._predictor = Predictor(
             [self.network],
@@ -305,6 +305,8 @@ def train_fold(data: FoldData, settings: Settings, *, fold: int, folder: Path) -
     pl.seed_everything(settings.training.seed, verbose=False)
     module = FoldModule(settings)
     last = _find_checkpoint(work)
+    if settings.training.start_from is not None and last is None:
+        copy_weights(settings.training.start_from / finished.name, module.network)
     with _quiet_lightning():
         trainer = _trainer(settings, work)
         try:
@@ -323,6 +325,26 @@ def train_fold(data: FoldData, settings: Settings, *, fold: int, folder: Path) -
     facts = {"fold": fold, "epoch": best["epoch"], "score": metrics.at[best["epoch"], "score"]}
     save_network(finished, module.network, settings, **facts)
     return finished
+
+
+def copy_weights(path: Path, network: NucleusNet) -> None:
+    """Give a network the weights of one that was trained before.
+
+    Raises
+    ------
+    InputError
+        When there is no such network, or it is built otherwise.
+    """
+    trained, settings, _ = load_network(path)
+    try:
+        network.load_state_dict(trained.state_dict())
+    except RuntimeError:
+        built = settings.network
+        raise InputError(
+            f"{path}: cannot start the network that is to be trained, which is built otherwise; "
+            f"set network.encoder_name={built.encoder_name} and "
+            f"network.decoder_channels={list(built.decoder_channels)}"
+        ) from None
 
 
 def _find_checkpoint(work: Path) -> Path | None:
@@ -383,7 +405,7 @@ def _trainer(settings: Settings, work: Path) -> pl.Trainer:
         devices=1,
         precision="bf16-mixed" if half else "32-true",
         max_epochs=training.epochs,
-        check_val_every_n_epoch=training.validate_every_epochs,
+        check_val_every_n_epoch=min(training.validate_every_epochs, training.epochs),
         num_sanity_val_steps=0,
         callbacks=callbacks,
         logger=_make_logger(settings, work),

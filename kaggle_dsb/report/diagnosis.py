@@ -46,8 +46,8 @@ class Diagnosis:
         fail are worse than one that fails.
     outward_px : float
         By how much the outlines of the nuclei that were found lie too far out, in pixels, the mean
-        over the nuclei: their surplus area over the length of the true outline. Negative is too
-        far in. NaN where none was found.
+        over pairs of a true and a found nucleus with an IoU above 0.1: the surplus area over the
+        length of the true outline. Negative is too far in. NaN where there is no such pair.
     apart_px : float
         How far the outlines lie apart, whichever way.
     """

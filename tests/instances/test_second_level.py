@@ -13,7 +13,7 @@ from kaggle_dsb.files import InputError
 from kaggle_dsb.instances.candidates import BODY_THRESHOLDS, find_candidates
 from kaggle_dsb.instances.features import FEATURES, OF_A_VERSION, describe_candidates
 from kaggle_dsb.instances.finder import NucleusFinder
-from kaggle_dsb.instances.forest import Forest, grow_forest, load_forest
+from kaggle_dsb.instances.forest import grow_forest, load_forest
 from kaggle_dsb.instances.second_level import describe, predict_quality, quality_of
 from kaggle_dsb.instances.selection import select_nuclei
 from kaggle_dsb.instances.watershed import split_nuclei
@@ -289,8 +289,3 @@ def test_several_forests_are_averaged():
     shape = features.shape[:-1]
     forests = [Oracle(np.full(shape, 0.2)), Oracle(np.full(shape, 0.6))]
     assert predict_quality(forests, features) == pytest.approx(np.full(shape, 0.4))
-
-
-def test_a_forest_is_plain_arrays():
-    assert all(isinstance(part, np.ndarray) for part in vars(tiny_forest()).values())
-    assert isinstance(tiny_forest(), Forest)

@@ -7,10 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kaggle_dsb.config import PredictionSettings
+from kaggle_dsb.files import InputError
 from kaggle_dsb.network.contrast import stretch_contrast
 from kaggle_dsb.network.predict import (
     Predictor,
     blending_window,
+    choose_device,
     choose_precision,
     pad_to_stride,
     resize,
@@ -50,11 +52,11 @@ def noise(height, width, seed=0):
     return np.repeat(grey, 3, 2).astype(np.uint8)
 
 
-@pytest.mark.parametrize("tta", ["none", "flips", "d4"])
+@pytest.mark.parametrize("tta", ["none", "flips", "rotations", "d4"])
 @pytest.mark.parametrize("size", [(1, 1), (7, 300), (256, 256), (253, 301), (33, 20)])
 def test_an_identity_network_gives_back_the_image(tta, size):
     image = noise(*size)
-    (probability,) = predict([image], tta=tta)
+    (probability,) = predict([image], tta=tta, scales=[1])
     expected = stretch_contrast(image)[..., 0] / 255
     assert probability.shape == (3, *size)
     assert probability.dtype == np.float32
@@ -66,15 +68,16 @@ def test_scaling_back_and_forth_keeps_a_smooth_image(size):
     rows, columns = np.indices(size)
     grey = (127 + 60 * np.sin(rows / 25) + 60 * np.cos(columns / 25)).astype(np.uint8)
     image = np.repeat(grey[..., None], 3, 2)
-    (probability,) = predict([image], tta="d4-scales")
+    (probability,) = predict([image], scales=[0.75, 1, 1.5])
     assert probability.shape == (3, *size)
+    assert probability.dtype == np.float32
     assert np.abs(probability[0] - stretch_contrast(image)[..., 0] / 255).max() < 0.02
 
 
 def test_a_large_image_is_computed_in_tiles_that_join_without_a_seam():
     image = noise(300, 470)
-    (whole,) = predict([image], tta="none")
-    (tiled,) = predict([image], tta="none", tile_px=128, overlap_px=32)
+    (whole,) = predict([image], tta="none", scales=[1])
+    (tiled,) = predict([image], tta="none", scales=[1], tile_px=128, overlap_px=32)
     assert np.abs(whole - tiled).max() < 1e-5
 
 
@@ -94,7 +97,7 @@ def test_the_mean_over_networks_is_the_mean_of_probabilities():
 
 def test_images_of_mixed_sizes_come_back_in_their_order():
     images = [noise(40, 40, 1), noise(40, 40, 2), noise(64, 32, 3), noise(40, 40, 4)]
-    for image, probability in zip(images, predict(images, tta="none"), strict=True):
+    for image, probability in zip(images, predict(images, tta="none", scales=[1]), strict=True):
         assert np.abs(probability[0] - stretch_contrast(image)[..., 0] / 255).max() < 1e-4
 
 
@@ -102,6 +105,15 @@ def test_images_of_mixed_sizes_come_back_in_their_order():
 def test_the_size_of_nuclei_is_measured_and_the_image_scaled_to_it(radius):
     predictor = make_predictor([Grey()], nucleus_px=28, tta="none")
     assert predictor.find_zoom(discs(radius)) == pytest.approx(28 / (2 * radius), rel=0.1)
+
+
+def test_specks_do_not_outvote_the_nuclei_whose_size_is_measured():
+    image = discs(16)
+    for row in (2, 66, 130):
+        for column in range(2, 192, 16):
+            image[row : row + 5, column : column + 5] = 255
+    predictor = make_predictor([Grey()], nucleus_px=28, tta="none")
+    assert predictor.find_zoom(image) == pytest.approx(28 / 32, rel=0.1)
 
 
 def test_an_image_without_nuclei_is_left_at_its_scale():
@@ -158,7 +170,27 @@ def test_a_window_falls_to_its_edges_and_is_nowhere_zero():
 def test_precision_is_what_was_asked_for():
     assert choose_precision("float32", CPU) == torch.float32
     assert choose_precision("bfloat16", CPU) == torch.bfloat16
-    assert choose_precision("auto", CPU) in (torch.float32, torch.bfloat16)
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "precision"),
+    [({"avx512_bf16": True}, torch.bfloat16), ({"avx2": True}, torch.float32)],
+)
+def test_precision_is_bfloat16_only_where_the_processor_computes_in_it(
+    capabilities, precision, monkeypatch
+):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert choose_precision("auto", CPU) == precision
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_not_replaced_by_the_cpu():
+    with pytest.raises(InputError) as error:
+        choose_device("gpu")
+    assert str(error.value) == (
+        "hardware.accelerator = 'gpu': torch finds no GPU here; 'auto' takes the CPU instead"
+    )
+    assert choose_device("auto") == choose_device("cpu") == CPU
 
 
 def test_bfloat16_on_the_cpu_is_close_to_float32():

@@ -143,6 +143,16 @@ def test_training_lowers_the_loss(trained):
     assert metrics["score"].between(0, 1).all()
 
 
+def test_a_training_shorter_than_the_wait_for_a_score_is_scored_at_its_end(
+    samples, folds, tmp_path
+):
+    settings = tiny("training.epochs=1", "training.validate_every_epochs=5")
+    data = divide(samples, folds, fold=0, settings=settings)
+    _, _, facts = load_network(train_fold(data, settings, fold=0, folder=tmp_path))
+    assert facts["epoch"] == 0
+    assert 0 <= facts["score"] <= 1
+
+
 def test_the_kept_network_says_what_it_is(trained):
     network, settings, facts = load_network(trained)
     assert settings == tiny("training.epochs=3")
@@ -172,6 +182,31 @@ def test_a_training_killed_after_its_last_epoch_still_gives_its_network(trained,
     settings = tiny("training.epochs=3")
     data = divide(samples, folds, fold=0, settings=settings)
     assert train_fold(data, settings, fold=0, folder=trained.parent).read_bytes() == before
+
+
+def test_a_training_may_go_on_from_the_network_of_another_run(trained, samples, folds, tmp_path):
+    slow = ["training.epochs=1", "training.learning_rate=1e-9"]
+    settings = tiny(f"training.start_from={trained.parent}", *slow)
+    data = divide(samples, folds, fold=0, settings=settings)
+    name, begun = "unet.segmentation_head.0.weight", load_file(trained)
+    further = load_file(train_fold(data, settings, fold=0, folder=tmp_path / "further"))
+    assert torch.equal(further[name], begun[name])
+    anew = load_file(train_fold(data, tiny(*slow), fold=0, folder=tmp_path / "anew"))
+    assert not torch.equal(anew[name], begun[name])
+
+
+def test_a_training_cannot_go_on_from_a_network_of_another_shape(trained, samples, folds, tmp_path):
+    settings = tiny(
+        f"training.start_from={trained.parent}", "network.decoder_channels=[8, 8, 8, 8, 8]"
+    )
+    data = divide(samples, folds, fold=0, settings=settings)
+    with pytest.raises(InputError) as error:
+        train_fold(data, settings, fold=0, folder=tmp_path)
+    assert str(error.value) == (
+        f"{trained}: cannot start the network that is to be trained, which is built otherwise; set "
+        "network.encoder_name=tu-tf_efficientnet_lite2 and "
+        "network.decoder_channels=[16, 8, 8, 8, 8]"
+    )
 
 
 @pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04 cut off"])
