@@ -158,6 +158,20 @@ def train(
 
 
 @app.command()
+def average(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of trained runs, two or more.")],
+    name: Annotated[str, typer.Option(help="Of the run that is made, in runs/.")],
+) -> None:
+    """Make a run whose networks have the mean weights of runs that went on from one another."""
+    from kaggle_dsb.commands.average import average
+    from kaggle_dsb.network.ensemble import RUNS, find_ensemble
+
+    for path in average([find_ensemble(run) for run in runs], folder=RUNS / _plain(name)):
+        print(path)
+    print(f"next: kaggle-dsb tune --weights {RUNS / name}", file=sys.stderr)
+
+
+@app.command()
 def submit(
     data: Data = None,
     name: Annotated[str | None, typer.Option(help="Of the submission. [default: date]")] = None,

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from kaggle_dsb.cli import run
 from kaggle_dsb.competition.labels import read_labels
@@ -25,7 +26,7 @@ from kaggle_dsb.dataset.demo import make_image
 from kaggle_dsb.dataset.disturb import DISTURBANCES
 from kaggle_dsb.instances.features import FEATURES
 from kaggle_dsb.instances.forest import Forest, grow_forest
-from kaggle_dsb.network.model import NucleusNet, save_network
+from kaggle_dsb.network.model import NucleusNet, load_network, save_network
 
 TINY = NetworkSettings(decoder_channels=(16, 8, 8, 8, 8))
 
@@ -90,6 +91,7 @@ def weights(here):
 
 
 QUICK = ["--set", "prediction.tta=none"]
+TWO_FOLDS = ["--set", "folds.n_folds=2"]
 
 
 def test_data_is_prepared_and_described(data, capsys):
@@ -481,8 +483,63 @@ def test_a_training_goes_on_only_from_networks_that_have_not_seen_what_is_held_o
     )
 
 
+def test_runs_that_went_on_from_one_another_are_averaged(data, weights, capsys):
+    shutil.copytree("weights", "further")
+    for fold in (0, 1):
+        path = Path(f"further/fold{fold}.safetensors")
+        network, settings, _ = load_network(path)
+        with torch.no_grad():
+            network.unet.segmentation_head[0].bias += 2
+        save_network(path, network, settings)
+    assert run(["average", "weights", "further", "--name", "both"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "runs/both/fold0.safetensors",
+        "runs/both/fold1.safetensors",
+    ]
+    name = "unet.segmentation_head.0.bias"
+    one, mean = (load_file(f"{at}/fold1.safetensors")[name] for at in ("weights", "runs/both"))
+    assert torch.allclose(mean.float(), one.float() + 1, atol=2e-3)
+    assert load_network(Path("runs/both/fold1.safetensors"))[2] == {
+        "fold": 1,
+        "mean_of": ["weights", "further"],
+    }
+    assert run(["validate", "--weights", "runs/both", *QUICK]) == 0
+    assert run(["average", "weights", "further", "--name", "both"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "error: runs/both: holds a run already; choose another --name"
+    )
+
+
+def test_only_like_runs_are_averaged(data, weights, capsys):
+    def refusal(*runs):
+        assert run(["average", *runs, "--name", "both"]) == 2
+        assert not Path("runs").exists()
+        return capsys.readouterr().err.splitlines()[-1]
+
+    assert refusal("weights") == "error: 1 run to average: name two or more"
+    shutil.copytree("weights", "one")
+    Path("one/fold1.safetensors").unlink()
+    assert refusal("one", "weights") == (
+        "error: one: has networks of folds [0], weights of [0, 1]: only like runs can be averaged"
+    )
+    shutil.copytree("weights", "other")
+    wider = NetworkSettings(decoder_channels=(24, 8, 8, 8, 8))
+    network = NucleusNet(wider, pretrained=False)
+    save_network(Path("other/fold0.safetensors"), network, Settings(network=wider))
+    assert refusal("other", "weights") == (
+        "error: other/fold0.safetensors: is built by other [network] settings than "
+        "weights/fold0.safetensors: only like networks can be averaged"
+    )
+    swapped = "ImageId,type,group,fold\nn0,fluorescence,0,1\nn1,fluorescence,1,0\n"
+    Path("one/folds.csv").write_text(swapped)
+    assert refusal("one", "weights") == (
+        "error: one/folds.csv: other folds than weights/folds.csv; a mean of their networks would "
+        "have seen what is held out"
+    )
+
+
 def test_a_network_that_cannot_be_built_claims_no_folder(data, capsys):
-    assert run(["train", "--set", "network.encoder_name=resnet9000"]) == 2
+    assert run(["train", *TWO_FOLDS, "--set", "network.encoder_name=resnet9000"]) == 2
     said = capsys.readouterr().err.splitlines()[-1]
     assert said.startswith("error: network.encoder_name = 'resnet9000' with encoder_weights = ")
     assert not Path("runs").exists()

@@ -7,7 +7,7 @@ import pandas as pd
 
 from kaggle_dsb.commands.data import Source, require_train_set
 from kaggle_dsb.config import HardwareSettings, Settings, load_settings, write_settings
-from kaggle_dsb.dataset.folds import read_folds, split_folds, write_folds
+from kaggle_dsb.dataset.folds import hold_out_alike, read_folds, split_folds, write_folds
 from kaggle_dsb.dataset.samples import Sample, load_samples
 from kaggle_dsb.files import InputError
 from kaggle_dsb.network.ensemble import FOLDS_FILE, SETTINGS_FILE
@@ -43,18 +43,18 @@ def train(
         otherwise, or are not there.
     """
     samples = load_samples(source.cache, require_train_set(source))
-    # What cannot be trained claims no folder.
-    network = NucleusNet(settings.network, pretrained=True)
+    claimed = folder / SETTINGS_FILE
+    if claimed.exists():
+        _require_same_settings(claimed, settings)
     table = _choose_folds(folder / FOLDS_FILE, samples, settings)
     known = sorted(table["fold"].unique().tolist())
     for fold in folds or ():
         if fold not in known:
             raise InputError(f"fold {fold} does not exist; there are {known}")
-    begun = settings.training.start_from
-    if begun is not None and not (folder / SETTINGS_FILE).exists():
-        for fold in folds or known:
-            copy_weights(begun / f"fold{fold}.safetensors", network)
-    _claim_folder(folder, settings)
+    if not claimed.exists():
+        _require_trainable(settings, folds or known)
+        # The hardware is this machine's: a later prediction with the networks has its own.
+        write_settings(claimed, settings.model_copy(update={"hardware": HardwareSettings()}))
     write_folds(folder / FOLDS_FILE, table)
     return [
         train_fold(
@@ -81,12 +81,7 @@ def shrink(settings: Settings, limit: int) -> Settings:
     )
 
 
-def _claim_folder(folder: Path, settings: Settings) -> None:
-    path = folder / SETTINGS_FILE
-    if not path.exists():
-        # The hardware is this machine's: a later prediction with the networks has its own.
-        write_settings(path, settings.model_copy(update={"hardware": HardwareSettings()}))
-        return
+def _require_same_settings(path: Path, settings: Settings) -> None:
     begun = load_settings(path)
     for section in ("folds", "network", "augment", "training"):
         old, new = getattr(begun, section), getattr(settings, section)
@@ -98,13 +93,23 @@ def _claim_folder(folder: Path, settings: Settings) -> None:
                 )
 
 
+def _require_trainable(settings: Settings, folds: Sequence[int]) -> None:
+    """See that the networks can be built and begun, before a folder is claimed for them."""
+    network = NucleusNet(settings.network, pretrained=True)
+    begun = settings.training.start_from
+    if begun is None:
+        return
+    for fold in folds:
+        copy_weights(begun / f"fold{fold}.safetensors", network)
+
+
 def _choose_folds(path: Path, samples: Sequence[Sample], settings: Settings) -> pd.DataFrame:
     """Give the folds that the run has, else those of the run it starts from, else new ones."""
     own = read_folds(path) if path.exists() else None
     begun = settings.training.start_from
     if begun is not None and (own is None or begun.exists()):
         table = read_folds(begun / FOLDS_FILE)
-        if own is not None and not _hold_out_alike(table, own):
+        if own is not None and not hold_out_alike(table, own):
             raise InputError(
                 f"{path}: other folds than {begun / FOLDS_FILE}; a network of training.start_from "
                 "would have seen what is held out here"
@@ -114,8 +119,3 @@ def _choose_folds(path: Path, samples: Sequence[Sample], settings: Settings) -> 
         return own
     images = {sample.id: sample.image for sample in samples}
     return split_folds(images, n_folds=settings.folds.n_folds, seed=settings.folds.seed)
-
-
-def _hold_out_alike(one: pd.DataFrame, other: pd.DataFrame) -> bool:
-    a, b = (table.set_index("ImageId")["fold"].sort_index() for table in (one, other))
-    return a.equals(b)

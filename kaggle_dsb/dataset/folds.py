@@ -223,6 +223,12 @@ def write_folds(path: Path, folds: pd.DataFrame) -> None:
         folds.to_csv(temporary, index=False)
 
 
+def hold_out_alike(one: pd.DataFrame, other: pd.DataFrame) -> bool:
+    """Say whether two tables of folds hold out the same images in the same folds."""
+    a, b = (table.set_index("ImageId")["fold"].sort_index() for table in (one, other))
+    return a.equals(b)
+
+
 def read_folds(path: Path) -> pd.DataFrame:
     """Read a table of folds and check it.
 
