@@ -1,5 +1,8 @@
 """Describe candidate nuclei by numbers: shape, probability, and how they stand in their image."""
 
+from collections.abc import Sequence
+
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,9 +24,32 @@ OF_A_VERSION = (
     "filled_share",
     "threshold",
 )
+# The rim is a version's outermost pixels, the ring the two around them; grey levels are smoothed.
+OF_AN_OUTLINE = (
+    "rim_grey",
+    "rim_gradient",
+    "rim_body_gradient",
+    "ring_grey",
+    "ring_body",
+    "ring_border",
+    "relative_rim_gradient",
+    "relative_rim_grey",
+    "outline_level",
+)
 OF_A_CANDIDATE = ("saddle", "saddle_outside", "peak", "n_basins", "sharpness", "grey_contrast")
-OF_AN_IMAGE = ("median_diameter_px", "image_body", "image_grey", "image_chroma", "image_basins")
-FEATURES = OF_A_VERSION + OF_A_CANDIDATE + OF_AN_IMAGE
+OF_AN_IMAGE = (
+    "median_diameter_px",
+    "image_body",
+    "image_grey",
+    "image_chroma",
+    "image_basins",
+    "image_rim_gradient",
+    "image_rim_body_gradient",
+)
+FEATURES = OF_A_VERSION + OF_AN_OUTLINE + OF_A_CANDIDATE + OF_AN_IMAGE
+
+MEAN_GREY = OF_A_VERSION.index("mean_grey")
+SQUARE = np.ones((3, 3), np.uint8)
 
 
 def describe_candidates(
@@ -53,14 +79,16 @@ def describe_candidates(
     grey = _relative_grey(image)
     planes = _planes(probability, grey)
     versions = np.stack([_of_version(tree, t, planes, diameter_px) for t in BODY_THRESHOLDS])
+    outlines = _of_outlines(tree, probability, grey, versions[..., MEAN_GREY])
+    of_image = _of_image(tree, image, probability, diameter_px) + _usual_gradients(outlines)
     shared = np.column_stack(
         [
             _of_candidate(tree, versions, probability, grey),
-            np.tile(_of_image(tree, image, probability, diameter_px), (tree.n_candidates, 1)),
+            np.tile(of_image, (tree.n_candidates, 1)),
         ]
     )
     everywhere = np.broadcast_to(shared, (len(BODY_THRESHOLDS), *shared.shape))
-    return np.concatenate([versions, everywhere], axis=2).astype(np.float32)
+    return np.concatenate([versions, outlines, everywhere], axis=2).astype(np.float32)
 
 
 def _relative_grey(image: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -141,6 +169,56 @@ def _of_version(
     )
 
 
+def _of_outlines(
+    tree: CandidateTree,
+    probability: NDArray[np.float32],
+    grey: NDArray[np.float32],
+    inside: Floats,
+) -> Floats:
+    """Describe what lies along the outlines, (n_versions, n_candidates, n_features)."""
+    smooth = cv2.GaussianBlur(grey, (0, 0), 1).astype(np.float32, copy=False)
+    body, border, _ = probability
+    described = []
+    for threshold, mean_grey in zip(BODY_THRESHOLDS, inside, strict=True):
+        labels = tree.version(threshold)
+        core = cv2.erode((labels > 0).astype(np.uint8), SQUARE)
+        rim = np.where(core > 0, 0, labels)
+        # OpenCV's morphology knows no 32-bit integers; these are exact as floats.
+        grown = cv2.dilate(labels.astype(np.float32), SQUARE, iterations=2)
+        ring = np.where(labels > 0, 0, grown.astype(np.int32))
+        on_rim = _means(tree, rim, [smooth, _gradient(smooth), _gradient(body)])
+        on_ring = _means(tree, ring, [smooth, body, border])
+        step = np.maximum(np.abs(mean_grey - on_ring[0]), 0.01)
+        level = np.clip((on_rim[0] - on_ring[0]) / step, -5, 5)
+        relative = on_rim[0] / np.maximum(mean_grey, 1e-3)
+        described.append([*on_rim, *on_ring, relative, level])
+    numbers = np.array(described).transpose(0, 2, 1)
+    gradient = numbers[..., 1]
+    share = gradient / np.maximum(gradient.max(axis=0), 1e-4)
+    return np.insert(numbers, OF_AN_OUTLINE.index("relative_rim_gradient"), share, axis=2)
+
+
+def _usual_gradients(outlines: Floats) -> list[float]:
+    """Give an image's median gradients of grey and of body along its candidates' outlines."""
+    if not outlines.size:
+        return [0.0, 0.0]
+    return [float(value) for value in np.median(outlines[1, :, 1:3], axis=0)]
+
+
+def _gradient(plane: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Give the steepness of a plane, per pixel."""
+    down, right = (cv2.Sobel(plane, cv2.CV_32F, *axis, scale=1 / 8) for axis in ((0, 1), (1, 0)))
+    return np.hypot(down, right)
+
+
+def _means(
+    tree: CandidateTree, labels: Labels, planes: Sequence[NDArray[np.float32]]
+) -> list[Floats]:
+    """Give the mean of each plane over the pixels of each candidate; 0 where it has none."""
+    count = np.maximum(sum_over_candidates(tree, labels), 1)
+    return [sum_over_candidates(tree, labels, plane) / count for plane in planes]
+
+
 def _perimeter(tree: CandidateTree, labels: Labels) -> Floats:
     """Count the pixel edges around each candidate, (n_candidates,), but not the image's own."""
     n = tree.n_basins + 1
@@ -179,10 +257,9 @@ def _of_candidate(
     for candidate in range(tree.n_basins, tree.n_candidates):
         highest[candidate] = highest[tree.children[candidate]].max()
     area = versions[..., OF_A_VERSION.index("area_px")]
-    inside = versions[-1][:, OF_A_VERSION.index("mean_grey")]
-    rim = np.where(tree.body > BODY_THRESHOLDS[-1], 0, tree.basins)
-    rim_area = sum_over_candidates(tree, rim)
-    rim_grey = sum_over_candidates(tree, rim, grey) / np.maximum(rim_area, 1)
+    inside = versions[-1][:, MEAN_GREY]
+    margin = np.where(tree.body > BODY_THRESHOLDS[-1], 0, tree.basins)
+    (margin_grey,) = _means(tree, margin, [grey])
     return np.column_stack(
         [
             tree.saddle,
@@ -190,7 +267,7 @@ def _of_candidate(
             highest,
             np.diff(tree.members.indptr),
             area[-1] / np.maximum(area[0], 1),
-            inside - rim_grey,
+            inside - margin_grey,
         ]
     )
 
@@ -200,14 +277,12 @@ def _of_image(
     image: NDArray[np.uint8],
     probability: NDArray[np.float32],
     diameter_px: float,
-) -> Floats:
+) -> list[float]:
     chroma = image.max(axis=2).astype(np.float32) - image.min(axis=2)
-    return np.array(
-        [
-            diameter_px,
-            probability[0].mean(),
-            np.median(image) / 255,
-            chroma.mean() / 255,
-            tree.n_basins,
-        ]
-    )
+    return [
+        diameter_px,
+        float(probability[0].mean()),
+        float(np.median(image)) / 255,
+        float(chroma.mean()) / 255,
+        tree.n_basins,
+    ]

@@ -90,10 +90,10 @@ def grow_forest(
     seed : int
     """
     model = HistGradientBoostingRegressor(
-        max_iter=300,
-        learning_rate=0.06,
-        max_leaf_nodes=24,
-        max_features=0.4,
+        max_iter=600,
+        learning_rate=0.04,
+        max_leaf_nodes=31,
+        max_features=0.5,
         min_samples_leaf=40,
         l2_regularization=1.0,
         early_stopping=False,

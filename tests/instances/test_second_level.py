@@ -11,7 +11,12 @@ from kaggle_dsb.competition.labels import relabel
 from kaggle_dsb.competition.metric import THRESHOLDS_PERCENT, match, score_image
 from kaggle_dsb.files import InputError
 from kaggle_dsb.instances.candidates import BODY_THRESHOLDS, find_candidates
-from kaggle_dsb.instances.features import FEATURES, OF_A_VERSION, describe_candidates
+from kaggle_dsb.instances.features import (
+    FEATURES,
+    OF_A_VERSION,
+    OF_AN_OUTLINE,
+    describe_candidates,
+)
 from kaggle_dsb.instances.finder import NucleusFinder
 from kaggle_dsb.instances.forest import grow_forest, load_forest
 from kaggle_dsb.instances.second_level import describe, predict_quality, quality_of
@@ -202,6 +207,26 @@ def test_a_long_nucleus_is_elongated_and_a_dumbbell_fills_no_ellipse():
     assert seen["dumbbell"]["ellipse_fit"] < 0.8 < seen["bar"]["ellipse_fit"]
 
 
+def test_outline_features_tell_whether_an_outline_lies_where_the_grey_level_falls():
+    bright = draw_discs((40, 50, 20)) > 0
+    image = np.repeat(bright[..., None] * np.uint8(200), 3, 2)
+    seen = {}
+    for radius in (16, 20, 26):
+        probability = make_targets(draw_discs((40, 50, radius)))
+        tree = find_candidates(probability, min_seed_px=3)
+        features = describe_candidates(tree, probability, image, diameter_px=40.0)
+        seen[radius] = dict(zip(FEATURES, features[1, 0].tolist(), strict=True))
+    assert seen[16]["rim_grey"] > 0.99 > seen[20]["rim_grey"] > 0.01 > seen[26]["rim_grey"]
+    assert seen[16]["ring_grey"] > 0.9
+    assert 0.5 > seen[20]["ring_grey"] > seen[26]["ring_grey"]
+    assert seen[20]["rim_gradient"] > 10 * max(seen[r]["rim_gradient"] for r in (16, 26))
+    assert 0.5 < seen[20]["outline_level"] < 1
+    assert abs(seen[26]["outline_level"]) < 0.01
+    assert seen[20]["relative_rim_gradient"] == 1
+    assert seen[20]["ring_body"] == 0
+    assert seen[20]["image_rim_gradient"] == seen[20]["rim_gradient"]
+
+
 def test_the_features_of_a_union_are_those_of_its_region_alone():
     tree = find_candidates(soften(TOUCHING), min_seed_px=3)
     image = np.random.default_rng(0).integers(0, 255, (80, 100, 3)).astype(np.uint8)
@@ -211,7 +236,7 @@ def test_the_features_of_a_union_are_those_of_its_region_alone():
         joined, tree.body, np.array([[-1, -1]]), np.ones(1), type(tree.members)(np.ones((1, 1)))
     )
     expected = describe_candidates(alone, soften(TOUCHING), image, diameter_px=25.0)
-    n = len(OF_A_VERSION)
+    n = len(OF_A_VERSION + OF_AN_OUTLINE)
     assert features[:, 3, :n] == pytest.approx(expected[:, 0, :n], rel=1e-5)
 
 
