@@ -180,7 +180,7 @@ def submit(
         bool, typer.Option("--keep-probabilities", help="Keep them for the report to show.")
     ] = False,
     fast: Annotated[
-        bool, typer.Option("--fast", help="One network, no rotations: a tenth of the time.")
+        bool, typer.Option("--fast", help="One network, no rotations: a fifth of the time.")
     ] = False,
     weights: Weights = None,
     config: Config = None,
