@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from kaggle_dsb.config import write_settings
 from kaggle_dsb.dataset.folds import hold_out_alike, read_folds, write_folds
 from kaggle_dsb.files import InputError
 from kaggle_dsb.network.ensemble import FOLDS_FILE, SETTINGS_FILE, Ensemble
-from kaggle_dsb.network.model import load_network, save_network
+from kaggle_dsb.network.model import average_weights, load_network, save_network
 
 
 def average(runs: Sequence[Ensemble], *, folder: Path) -> list[Path]:
@@ -71,14 +69,7 @@ def _average_fold(runs: Sequence[Ensemble], fold: int, folder: Path) -> Path:
                 f"{run.members[fold]}: is built by other [network] settings than "
                 f"{runs[-1].members[fold]}: only like networks can be averaged"
             )
-    tensors = [network.state_dict() for network, _, _ in loaded]
-    mean = {
-        name: torch.stack([one[name] for one in tensors]).mean(0)
-        if last.is_floating_point()
-        else last
-        for name, last in tensors[-1].items()
-    }
-    network.load_state_dict(mean)
+    average_weights([one for one, _, _ in loaded])
     path = folder / f"fold{fold}.safetensors"
     save_network(path, network, settings, fold=fold, mean_of=[run.name for run in runs])
     return path
