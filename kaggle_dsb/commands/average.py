@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from kaggle_dsb.config import write_settings
+from kaggle_dsb.config import load_settings, write_settings
 from kaggle_dsb.dataset.folds import hold_out_alike, read_folds, write_folds
 from kaggle_dsb.files import InputError
 from kaggle_dsb.network.ensemble import FOLDS_FILE, SETTINGS_FILE, Ensemble
@@ -55,8 +55,7 @@ def average(runs: Sequence[Ensemble], *, folder: Path) -> list[Path]:
             )
     averaged = {fold: _average_fold(runs, fold, folder) for fold in last.members}
     write_folds(folder / FOLDS_FILE, folds)
-    _, settings, _ = load_network(averaged[min(averaged)])
-    write_settings(folder / SETTINGS_FILE, settings)
+    write_settings(folder / SETTINGS_FILE, load_settings(last.folder / SETTINGS_FILE))
     return list(averaged.values())
 
 

@@ -178,6 +178,7 @@ def _of_outlines(
     """Describe what lies along the outlines, (n_versions, n_candidates, n_features)."""
     smooth = cv2.GaussianBlur(grey, (0, 0), 1).astype(np.float32, copy=False)
     body, border, _ = probability
+    of_rim, of_ring = [smooth, _gradient(smooth), _gradient(body)], [smooth, body, border]
     described = []
     for threshold, mean_grey in zip(BODY_THRESHOLDS, inside, strict=True):
         labels = tree.version(threshold)
@@ -186,8 +187,8 @@ def _of_outlines(
         # OpenCV's morphology knows no 32-bit integers; these are exact as floats.
         grown = cv2.dilate(labels.astype(np.float32), SQUARE, iterations=2)
         ring = np.where(labels > 0, 0, grown.astype(np.int32))
-        on_rim = _means(tree, rim, [smooth, _gradient(smooth), _gradient(body)])
-        on_ring = _means(tree, ring, [smooth, body, border])
+        on_rim = _means(tree, rim, of_rim)
+        on_ring = _means(tree, ring, of_ring)
         step = np.maximum(np.abs(mean_grey - on_ring[0]), 0.01)
         level = np.clip((on_rim[0] - on_ring[0]) / step, -5, 5)
         relative = on_rim[0] / np.maximum(mean_grey, 1e-3)
