@@ -80,7 +80,12 @@ class TrainingSettings(_Section):
     learning_rate: float = Field(1.5e-3, gt=0)
     weight_decay: float = Field(1e-2, ge=0)
     ema_decay: float = Field(0.995, ge=0, lt=1)
+    # What the cross-entropy is added to, and how it is weighted: see `segmentation_loss`.
+    overlap_loss: Literal["dice", "lovasz", "none"] = "dice"
     edge_weight: float = Field(0, ge=0)
+    focal_gamma: float = Field(0, ge=0)
+    # The half width of the touching border as a share of the smaller nucleus's diameter.
+    border_share: float = Field(0.1, gt=0, le=0.5)
     type_shares: TypeShares = TypeShares()
     validate_every_epochs: int = Field(5, ge=1)
     patience: int = Field(3, ge=1)

@@ -27,6 +27,7 @@ from kaggle_dsb.dataset.disturb import DISTURBANCES
 from kaggle_dsb.instances.features import FEATURES
 from kaggle_dsb.instances.forest import Forest, grow_forest
 from kaggle_dsb.network.model import NucleusNet, load_network, save_network
+from kaggle_dsb.network.predict import SPLIT_TO_MEASURE
 
 TINY = NetworkSettings(decoder_channels=(16, 8, 8, 8, 8))
 
@@ -195,10 +196,21 @@ def test_each_fold_is_predicted_by_its_own_network(data, weights):
     assert any((before == one).all() for one in (first, second))
 
 
+def test_probabilities_of_another_measure_of_size_are_not_taken_for_these(
+    data, weights, monkeypatch
+):
+    assert run(["validate", "--weights", "weights", *QUICK]) == 0
+    monkeypatch.setitem(SPLIT_TO_MEASURE, "body_threshold", 0.3)
+    assert run(["validate", "--weights", "weights", *QUICK]) == 0
+    assert len(list(Path("work/oof").glob("*/n1.npy"))) == 2
+
+
 def test_tune_writes_what_it_chose_and_drops_a_second_level_that_does_not_gain(
     data, weights, capsys
 ):
-    Forest(*(np.zeros(1, np.float64),) * 7).save(weights / "second_level0.safetensors")
+    Forest(*(np.zeros(1, np.float64),) * 7).save(
+        weights / "second_level0.safetensors", names=FEATURES
+    )
     assert run(["tune", "--weights", "weights", "--trials", "2", *QUICK]) == 0
     said = capsys.readouterr().out
     assert "nested score, of the images that all were tried on" in said
@@ -213,7 +225,7 @@ def test_a_second_level_is_used_and_recorded_where_there_is_one(data, weights, c
     rows = np.zeros((9, len(FEATURES)), np.float32)
     forest = grow_forest(rows, np.full(9, 0.5), weights=np.ones(9), seed=0)
     for fold in (0, 1):
-        forest.save(weights / f"second_level{fold}.safetensors")
+        forest.save(weights / f"second_level{fold}.safetensors", names=FEATURES)
     call = ["submit", "--weights", "weights", "--name", "first", *QUICK]
     assert run([*call, "--set", "instances.nucleus_cost=0.6"]) == 0
     assert ": 2 images, 0 nuclei, checked" in capsys.readouterr().out  # all are too dear
@@ -263,6 +275,14 @@ def test_an_experiment_that_trains_nothing_new_compares_and_logs(data, weights, 
         "instances.min_area_px=5 (both prediction.tta=none)",
     ]
     assert [row.split(" | ")[2] for row in rows] == ["2", "1"]
+    assert not Path("runs/try").exists()
+
+
+def test_an_experiment_trains_nothing_where_what_stands_cannot_be_read(data, weights, capsys):
+    (weights / "fold1.safetensors").write_bytes(b"damaged")
+    call = ["experiment", "try", "--against", "weights", "--fold", "1", "--log", "log.md"]
+    assert run([*call, "--set", "training.seed=9", *QUICK]) == 2
+    assert "weights/fold1.safetensors" in capsys.readouterr().err.splitlines()[-1]
     assert not Path("runs/try").exists()
 
 

@@ -137,15 +137,19 @@ def try_variation(
         )
     started = time.monotonic()
     is_trained = _differ(before, after, TRAINED_SECTIONS)
-    varied = _train_variation(source, standing, after, folder, folds) if is_trained else standing
     # A second level belongs to the probabilities it was made for: without it both are cut alike.
     is_predicted = is_trained or _differ(before, after, ["prediction"])
-    results = [
-        validate(source, _only(one, folds), _plain(s) if is_predicted else s, work=work)
-        for one, s in ((standing, before), (varied, after))
-    ]
+
+    def score(run: Ensemble, settings: Settings) -> OutOfFold:
+        cut = _plain(settings) if is_predicted else settings
+        return validate(source, _only(run, folds), cut, work=work)
+
+    # The standing run comes first: what cannot be compared with is not worth a training.
+    score_before = score(standing, before)
+    varied = _train_variation(source, standing, after, folder, folds) if is_trained else standing
+    score_after = score(varied, after)
     cost_s = time.monotonic() - started
-    return _compare(str(variation), *results, cost_s=cost_s)
+    return _compare(str(variation), score_before, score_after, cost_s=cost_s)
 
 
 def _differ(one: Settings, other: Settings, sections: Sequence[str]) -> bool:

@@ -16,6 +16,7 @@ from kaggle_dsb.dataset.samples import Sample, load_samples
 from kaggle_dsb.files import InputError
 from kaggle_dsb.instances.probability import load_probability, save_probability
 from kaggle_dsb.network.ensemble import FOLDS_FILE, Ensemble, digest_of, load_predictor
+from kaggle_dsb.network.predict import SPLIT_TO_MEASURE
 from kaggle_dsb.network.train import prepare_hardware
 from kaggle_dsb.progress import show_progress
 
@@ -102,7 +103,12 @@ def _read_fold_of(ensemble: Ensemble) -> tuple[dict[str, int], dict[str, str]]:
 
 
 def _name_predictions(network: Path, settings: Settings) -> str:
-    facts = [digest_of(network), settings.network.nucleus_px, settings.prediction.model_dump()]
+    facts = [
+        digest_of(network),
+        settings.network.nucleus_px,
+        settings.prediction.model_dump(),
+        SPLIT_TO_MEASURE,
+    ]
     made_by = json.dumps(facts, sort_keys=True)
     return hashlib.sha256(made_by.encode()).hexdigest()[:12]
 

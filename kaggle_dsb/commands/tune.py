@@ -17,6 +17,7 @@ from kaggle_dsb.commands.probabilities import (
 )
 from kaggle_dsb.config import HardwareSettings, Settings, write_settings
 from kaggle_dsb.files import InputError
+from kaggle_dsb.instances.features import FEATURES
 from kaggle_dsb.instances.forest import Forest
 from kaggle_dsb.instances.tuning import (
     COSTS,
@@ -158,7 +159,7 @@ def _write(ensemble: Ensemble, settings: Settings, forests: dict[int, Forest]) -
     # What was validated was cut otherwise.
     (ensemble.folder / VALIDATION_FILE).unlink(missing_ok=True)
     for fold, forest in forests.items():
-        forest.save(ensemble.folder / f"{FOREST}{fold}.safetensors")
+        forest.save(ensemble.folder / f"{FOREST}{fold}.safetensors", names=FEATURES)
     write_settings(ensemble.folder / SETTINGS_FILE, settings)
 
 

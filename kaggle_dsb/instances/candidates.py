@@ -2,9 +2,9 @@
 
 The map is cut as finely as its seeds allow, into basins. Neighbouring basins are then joined, the
 pair with the highest saddle between them first, until each piece of the mask is one. Each basin and
-each union on the way is a candidate nucleus, in several versions that end at different body
-probabilities. Which of them to keep is decided elsewhere; here they are described by numbers that
-can be added over basins, so that thousands of candidates cost little more than the basins.
+each union on the way is a candidate nucleus, in versions that end further out or further in. Which
+of them to keep is decided elsewhere; here they are described by numbers that can be added over
+basins, so that thousands of candidates cost little more than the basins.
 """
 
 from dataclasses import dataclass
@@ -15,10 +15,14 @@ from numpy.typing import NDArray
 from scipy import sparse
 from skimage.segmentation import watershed
 
+from kaggle_dsb.instances.outline import find_membership
 from kaggle_dsb.instances.watershed import seed_height
 
-BODY_THRESHOLDS = (0.35, 0.45, 0.55, 0.65)
-"""Where a candidate may end: one version each. The first is the mask that is cut into basins."""
+LEAST_BODY = 0.25
+"""The mask that is cut into basins is where the body's probability is above this."""
+
+LEVELS = (0.42, 0.5)
+"""Down to which membership a candidate may reach: one version each."""
 
 SEED_LEVELS = tuple(np.linspace(0.95, 0.2, 16).round(3).tolist())
 
@@ -34,8 +38,8 @@ class CandidateTree:
     ----------
     basins : (H, W) int32
         1..n_basins in the mask; 0 outside, and in parts of it without a seed.
-    body : (H, W) float32
-        Its probability, for the versions.
+    membership : (H, W) float32
+        How far each pixel belongs to its basin's nucleus, for the versions.
     children : (n_candidates, 2) int64
         The two candidates that each is the union of; -1 for the first n_basins, which are the
         basins themselves. Children stand before their parents.
@@ -46,7 +50,7 @@ class CandidateTree:
     """
 
     basins: Labels
-    body: NDArray[np.float32]
+    membership: NDArray[np.float32]
     children: NDArray[np.int64]
     saddle: Floats
     members: sparse.csr_array
@@ -68,30 +72,38 @@ class CandidateTree:
             parent[pair[pair >= 0]] = candidate
         return parent
 
-    def version(self, threshold: float) -> Labels:
-        """Give the basins as far as the body probability is above a threshold."""
-        return np.where(self.body > threshold, self.basins, 0)
+    def version(self, level: float) -> Labels:
+        """Give the basins as far as their pixels' membership is above a level."""
+        return np.where(self.membership > level, self.basins, 0)
 
 
-def find_candidates(probability: NDArray[np.float32], *, min_seed_px: int) -> CandidateTree:
+def find_candidates(
+    probability: NDArray[np.float32], grey: NDArray[np.float32], *, min_seed_px: int
+) -> CandidateTree:
     """Build the tree of candidates.
 
     Parameters
     ----------
     probability : (3, H, W) float32, in [0, 1]
         Body, touching border, depth.
+    grey : (H, W) float32
+        The image's grey levels, as `kaggle_dsb.instances.outline.relative_grey` gives them.
     min_seed_px : int
         A seed has at least so many pixels.
     """
     body, height = probability[0], seed_height(probability)
-    mask = body > BODY_THRESHOLDS[0]
+    mask = body > LEAST_BODY
     seeds = find_seeds(np.where(mask, height, 0), min_seed_px=min_seed_px)
     basins = watershed(-height, seeds, mask=mask)
     first, second, saddle = _neighbours(basins, height)
     n_basins = int(basins.max())
     children, levels = _join(n_basins, first, second, saddle)
     return CandidateTree(
-        basins, body, children, np.concatenate([np.ones(n_basins), levels]), _members(children)
+        basins,
+        find_membership(body, basins, grey),
+        children,
+        np.concatenate([np.ones(n_basins), levels]),
+        _members(children),
     )
 
 

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from kaggle_dsb.instances.candidates import BODY_THRESHOLDS, CandidateTree, Floats, Labels
+from kaggle_dsb.instances.candidates import LEVELS, CandidateTree, Floats, Labels
+from kaggle_dsb.instances.outline import relative_grey
 
 OF_A_VERSION = (
     "area_px",
@@ -22,13 +23,18 @@ OF_A_VERSION = (
     "mean_grey",
     "sd_grey",
     "filled_share",
-    "threshold",
+    "body_share",
+    "level",
 )
 # The rim is a version's outermost pixels, the ring the two around them; grey levels are smoothed.
 OF_AN_OUTLINE = (
     "rim_grey",
     "rim_gradient",
     "rim_body_gradient",
+    "rim_body",
+    "rim_sd_body",
+    "rim_membership",
+    "rim_sd_membership",
     "ring_grey",
     "ring_body",
     "ring_border",
@@ -47,6 +53,8 @@ OF_AN_IMAGE = (
     "image_rim_body_gradient",
 )
 FEATURES = OF_A_VERSION + OF_AN_OUTLINE + OF_A_CANDIDATE + OF_AN_IMAGE
+
+FAINT_BODY, USUAL_BODY, CLEAR_BODY = 0.35, 0.5, 0.65
 
 MEAN_GREY = OF_A_VERSION.index("mean_grey")
 SQUARE = np.ones((3, 3), np.uint8)
@@ -74,11 +82,11 @@ def describe_candidates(
     Returns
     -------
     (n_versions, n_candidates, n_features) float32
-        The features in the order of `FEATURES`, the versions in that of `BODY_THRESHOLDS`.
+        The features in the order of `FEATURES`, the versions in that of `LEVELS`.
     """
-    grey = _relative_grey(image)
+    grey = relative_grey(image)
     planes = _planes(probability, grey)
-    versions = np.stack([_of_version(tree, t, planes, diameter_px) for t in BODY_THRESHOLDS])
+    versions = np.stack([_of_version(tree, level, planes, diameter_px) for level in LEVELS])
     outlines = _of_outlines(tree, probability, grey, versions[..., MEAN_GREY])
     of_image = _of_image(tree, image, probability, diameter_px) + _usual_gradients(outlines)
     shared = np.column_stack(
@@ -87,16 +95,8 @@ def describe_candidates(
             np.tile(of_image, (tree.n_candidates, 1)),
         ]
     )
-    everywhere = np.broadcast_to(shared, (len(BODY_THRESHOLDS), *shared.shape))
+    everywhere = np.broadcast_to(shared, (len(LEVELS), *shared.shape))
     return np.concatenate([versions, outlines, everywhere], axis=2).astype(np.float32)
-
-
-def _relative_grey(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Give the grey levels on a scale where nearly all of the image lies from 0 to 1."""
-    grey = image.mean(axis=2, dtype=np.float32)
-    low, high = np.percentile(grey, (0.5, 99.8))
-    relative: NDArray[np.float32] = ((grey - low) / max(high - low, 1)).astype(np.float32)
-    return relative
 
 
 def _planes(
@@ -134,11 +134,11 @@ def sum_over_candidates(
 
 def _of_version(
     tree: CandidateTree,
-    threshold: float,
+    level: float,
     planes: dict[str, NDArray[np.float32]],
     diameter_px: float,
 ) -> Floats:
-    labels = tree.version(threshold)
+    labels = tree.version(level)
     count = sum_over_candidates(tree, labels)
     area = np.maximum(count, 1)
     mean = {k: sum_over_candidates(tree, labels, v) / area for k, v in planes.items()}
@@ -164,9 +164,14 @@ def _of_version(
             mean["grey"],
             np.sqrt(np.maximum(mean["grey2"] - mean["grey"] ** 2, 0)),
             count / np.maximum(sum_over_candidates(tree, tree.basins), 1),
-            np.full(count.size, threshold),
+            count / np.maximum(_area_of_body(tree, planes["body"], USUAL_BODY), 1),
+            np.full(count.size, level),
         ]
     )
+
+
+def _area_of_body(tree: CandidateTree, body: NDArray[np.float32], threshold: float) -> Floats:
+    return sum_over_candidates(tree, np.where(body > threshold, tree.basins, 0))
 
 
 def _of_outlines(
@@ -180,19 +185,22 @@ def _of_outlines(
     body, border, _ = probability
     of_rim, of_ring = [smooth, _gradient(smooth), _gradient(body)], [smooth, body, border]
     described = []
-    for threshold, mean_grey in zip(BODY_THRESHOLDS, inside, strict=True):
-        labels = tree.version(threshold)
+    for level, mean_grey in zip(LEVELS, inside, strict=True):
+        labels = tree.version(level)
         core = cv2.erode((labels > 0).astype(np.uint8), SQUARE)
         rim = np.where(core > 0, 0, labels)
         # OpenCV's morphology knows no 32-bit integers; these are exact as floats.
         grown = cv2.dilate(labels.astype(np.float32), SQUARE, iterations=2)
         ring = np.where(labels > 0, 0, grown.astype(np.int32))
         on_rim = _means(tree, rim, of_rim)
+        for plane in (body, tree.membership):
+            mean, mean_square = _means(tree, rim, [plane, plane**2])
+            on_rim += [mean, np.sqrt(np.maximum(mean_square - mean**2, 0))]
         on_ring = _means(tree, ring, of_ring)
         step = np.maximum(np.abs(mean_grey - on_ring[0]), 0.01)
-        level = np.clip((on_rim[0] - on_ring[0]) / step, -5, 5)
+        outline_level = np.clip((on_rim[0] - on_ring[0]) / step, -5, 5)
         relative = on_rim[0] / np.maximum(mean_grey, 1e-3)
-        described.append([*on_rim, *on_ring, relative, level])
+        described.append([*on_rim, *on_ring, relative, outline_level])
     numbers = np.array(described).transpose(0, 2, 1)
     gradient = numbers[..., 1]
     share = gradient / np.maximum(gradient.max(axis=0), 1e-4)
@@ -203,7 +211,7 @@ def _usual_gradients(outlines: Floats) -> list[float]:
     """Give an image's median gradients of grey and of body along its candidates' outlines."""
     if not outlines.size:
         return [0.0, 0.0]
-    return [float(value) for value in np.median(outlines[1, :, 1:3], axis=0)]
+    return [float(value) for value in np.median(outlines[-1, :, 1:3], axis=0)]
 
 
 def _gradient(plane: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -257,9 +265,10 @@ def _of_candidate(
     highest[: tree.n_basins] = peak[1:]
     for candidate in range(tree.n_basins, tree.n_candidates):
         highest[candidate] = highest[tree.children[candidate]].max()
-    area = versions[..., OF_A_VERSION.index("area_px")]
+    body = probability[0]
+    clear, faint = (_area_of_body(tree, body, t) for t in (CLEAR_BODY, FAINT_BODY))
     inside = versions[-1][:, MEAN_GREY]
-    margin = np.where(tree.body > BODY_THRESHOLDS[-1], 0, tree.basins)
+    margin = np.where(body > CLEAR_BODY, 0, tree.basins)
     (margin_grey,) = _means(tree, margin, [grey])
     return np.column_stack(
         [
@@ -267,7 +276,7 @@ def _of_candidate(
             outside,
             highest,
             np.diff(tree.members.indptr),
-            area[-1] / np.maximum(area[0], 1),
+            clear / np.maximum(faint, 1),
             inside - margin_grey,
         ]
     )

@@ -4,16 +4,19 @@ scikit-learn grows it; it predicts without scikit-learn, so that a file of it ou
 that made it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 from kaggle_dsb.files import InputError, replacing
+
+NAMES_KEY = "features"
 
 
 @dataclass(frozen=True)
@@ -55,20 +58,35 @@ class Forest:
         total += self.value[at].sum(axis=1, dtype=np.float64)
         return total
 
-    def save(self, path: Path) -> None:
-        """Keep the forest."""
+    def save(self, path: Path, *, names: Sequence[str]) -> None:
+        """Keep the forest, with the names of the features it was trained on."""
+        arrays = {one.name: getattr(self, one.name) for one in fields(self)}
         with replacing(path) as temporary:
-            save_file({one.name: getattr(self, one.name) for one in fields(self)}, temporary)
+            save_file(arrays, temporary, metadata={NAMES_KEY: " ".join(names)})
 
 
-def load_forest(path: Path) -> Forest:
-    """Load a forest that :meth:`Forest.save` kept."""
+def load_forest(path: Path, *, names: Sequence[str]) -> Forest:
+    """Load a forest that :meth:`Forest.save` kept.
+
+    Raises
+    ------
+    InputError
+        When it cannot be read, or was trained on other features than those of these ``names``.
+    """
     try:
-        return Forest(**load_file(path))
+        with safe_open(path, "numpy") as file:
+            its_names = (file.metadata() or {}).get(NAMES_KEY, "").split()
+            forest = Forest(**{one.name: file.get_tensor(one.name) for one in fields(Forest)})
     except (OSError, SafetensorError, TypeError) as error:
         raise InputError(
             f"{path}: is no readable forest ({error}); make it again with `kaggle-dsb tune`"
         ) from None
+    if its_names != list(names):
+        raise InputError(
+            f"{path}: was trained on {len(its_names)} features of another version, this one has "
+            f"{len(names)}; make it again with `kaggle-dsb tune`"
+        )
+    return forest
 
 
 def grow_forest(

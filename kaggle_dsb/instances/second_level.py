@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kaggle_dsb.competition.metric import THRESHOLDS_PERCENT
-from kaggle_dsb.instances.candidates import BODY_THRESHOLDS, CandidateTree, Floats, find_candidates
+from kaggle_dsb.instances.candidates import LEVELS, CandidateTree, Floats, find_candidates
 from kaggle_dsb.instances.features import describe_candidates
 from kaggle_dsb.instances.forest import Forest
+from kaggle_dsb.instances.outline import relative_grey
 from kaggle_dsb.instances.size import median_diameter
 
 MIN_SEED_PX = 5
@@ -29,8 +30,8 @@ def quality_of(tree: CandidateTree, truth: NDArray[np.int32]) -> Floats:
     n_true = int(truth.max()) + 1
     true_area = np.bincount(truth.ravel(), minlength=n_true)[1:]
     found = []
-    for threshold in BODY_THRESHOLDS:
-        labels = tree.version(threshold)
+    for level in LEVELS:
+        labels = tree.version(level)
         pairs = np.bincount(
             labels.ravel().astype(np.int64) * n_true + truth.ravel(),
             minlength=(tree.n_basins + 1) * n_true,
@@ -60,7 +61,7 @@ def describe(
     tree : CandidateTree
     features : (n_versions, n_candidates, n_features) float32
     """
-    tree = find_candidates(probability, min_seed_px=MIN_SEED_PX)
+    tree = find_candidates(probability, relative_grey(image), min_seed_px=MIN_SEED_PX)
     diameter_px = median_diameter(plain)
     return tree, describe_candidates(tree, probability, image, diameter_px=diameter_px)
 

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kaggle_dsb.competition.labels import relabel
-from kaggle_dsb.instances.candidates import BODY_THRESHOLDS, CandidateTree, Floats
+from kaggle_dsb.instances.candidates import LEVELS, CandidateTree, Floats
 
 
 def select_nuclei(
@@ -28,26 +28,42 @@ def select_nuclei(
 
     Notes
     -----
+    All nuclei of an image end at one level, the one whose versions promise most together: whoever
+    outlined an image drew all its outlines alike, which the mean over many candidates tells better
+    than any one of them.
+
     A candidate is worth its quality less the cost. The tree is solved from its leaves up: a union
     is taken whole where it is worth more than the best that can be made of its two children. For
     an image of score s a nucleus raises the score where its quality is above s / (1 + s), the
     derivative of TP / (TP + FP + FN).
     """
-    best_version = quality.argmax(axis=0)
-    worth = quality.max(axis=0) - cost if quality.size else np.zeros(0)
+    if not tree.n_candidates:
+        return np.zeros(tree.basins.shape, np.int32)
+    version = choose_version(quality, cost=cost)
+    worth = quality[version] - cost
     best = np.maximum(worth, 0)
     for candidate in range(tree.n_basins, tree.n_candidates):
         best[candidate] = max(worth[candidate], best[tree.children[candidate]].sum())
     chosen = _walk_down(tree, worth, best)
     number = np.zeros(tree.n_basins + 1, np.int32)
-    threshold = np.ones(tree.n_basins + 1)
     for label, candidate in enumerate(chosen, 1):
-        inside = 1 + tree.members.indices[slice(*tree.members.indptr[candidate : candidate + 2])]
-        number[inside] = label
-        threshold[inside] = BODY_THRESHOLDS[best_version[candidate]]
-    labels = np.where(tree.body > threshold[tree.basins], number[tree.basins], 0)
+        inside = tree.members.indices[slice(*tree.members.indptr[candidate : candidate + 2])]
+        number[1 + inside] = label
+    labels = number[tree.version(LEVELS[version])]
     area = np.bincount(labels.ravel())
     return relabel(np.where(area[labels] >= min_area_px, labels, 0).astype(np.int32))
+
+
+def choose_version(quality: Floats, *, cost: float) -> int:
+    """Choose the version whose mean quality is highest, each candidate weighted by its best worth.
+
+    Examples
+    --------
+    >>> choose_version(np.array([[0.9, 0.4, 0.2], [0.7, 0.7, 0.0]]), cost=0.25)
+    1
+    """
+    weight = np.maximum(quality.max(axis=0) - cost, 0)
+    return int((quality @ weight).argmax())
 
 
 def _walk_down(tree: CandidateTree, worth: Floats, best: Floats) -> list[int]:

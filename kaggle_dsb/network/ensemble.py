@@ -9,6 +9,7 @@ import torch
 
 from kaggle_dsb.config import HardwareSettings, Settings
 from kaggle_dsb.files import InputError
+from kaggle_dsb.instances.features import FEATURES
 from kaggle_dsb.instances.finder import NucleusFinder
 from kaggle_dsb.instances.forest import load_forest
 from kaggle_dsb.network.model import load_network
@@ -130,6 +131,6 @@ def load_finder(ensemble: Ensemble, settings: Settings, *, folds: list[int]) -> 
         )
     return NucleusFinder(
         instances.split(),
-        [load_forest(ensemble.forests[fold]) for fold in wanted],
+        [load_forest(ensemble.forests[fold], names=FEATURES) for fold in wanted],
         instances.nucleus_cost,
     )

@@ -11,23 +11,25 @@ N_BINARY = 2  # the first channels are 0 or 1, the depth lies between
 MAX_BORDER_PX = 4
 
 
-def border_width(area_px: NDArray[np.float64]) -> NDArray[np.int64]:
+def border_width(area_px: NDArray[np.float64], *, share: float) -> NDArray[np.int64]:
     """Give the half width of the touching border, in pixels, for nuclei of given areas.
 
-    A tenth of the diameter of the disc of that area, between 1 and 4 pixels: a border as wide for
+    A share of the diameter of the disc of that area, between 1 and 4 pixels: a border as wide for
     a nucleus of 8 pixels as for one of 80 would leave nothing of the small one.
     """
     diameter = np.sqrt(4 * area_px / np.pi)
-    return np.clip(np.rint(diameter / 10), 1, MAX_BORDER_PX).astype(np.int64)
+    return np.clip(np.rint(diameter * share), 1, MAX_BORDER_PX).astype(np.int64)
 
 
-def make_targets(labels: NDArray[np.int32]) -> NDArray[np.float32]:
+def make_targets(labels: NDArray[np.int32], *, border_share: float = 0.1) -> NDArray[np.float32]:
     """Make the network's targets from a label image.
 
     Parameters
     ----------
     labels : (H, W) int32
         Gaps are accepted.
+    border_share : float
+        The half width of the touching border, as a share of the smaller nucleus's diameter.
 
     Returns
     -------
@@ -48,7 +50,7 @@ def make_targets(labels: NDArray[np.int32]) -> NDArray[np.float32]:
     targets = np.zeros((len(CHANNELS), *dense.shape), np.float32)
     targets[0] = body
     if dense.max() > 1:
-        targets[1] = _touching_border(dense, body)
+        targets[1] = _touching_border(dense, body, border_share)
     if body.any():
         targets[2] = _depth(dense, body)
     return targets
@@ -66,9 +68,11 @@ def _depth(labels: NDArray[np.int32], body: NDArray[np.bool_]) -> NDArray[np.flo
     return np.where(body, distance / deepest[labels], 0).astype(np.float32)
 
 
-def _touching_border(labels: NDArray[np.int32], body: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _touching_border(
+    labels: NDArray[np.int32], body: NDArray[np.bool_], share: float
+) -> NDArray[np.bool_]:
     area = np.bincount(labels.ravel()).astype(np.float64)
-    width_of = border_width(area)
+    width_of = border_width(area, share=share)
     border = np.zeros(labels.shape, bool)
     # OpenCV's morphology knows 16-bit integers but not 32-bit ones.
     highest = labels.astype(np.uint16)

@@ -29,11 +29,12 @@ from pytorch_lightning.callbacks import (
     RichProgressBar,
 )
 from pytorch_lightning.loggers import TensorBoardLogger
+from segmentation_models_pytorch.losses import LovaszLoss
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from kaggle_dsb.competition.metric import score_image
-from kaggle_dsb.config import PredictionSettings, Settings
+from kaggle_dsb.config import PredictionSettings, Settings, TrainingSettings
 from kaggle_dsb.dataset.samples import Sample
 from kaggle_dsb.files import InputError, replacing
 from kaggle_dsb.instances.size import choose_zoom, median_diameter
@@ -118,6 +119,7 @@ class CropDataset(Dataset[Batch]):
         self.zooms = [choose_zoom(median_diameter(one), wanted) for one in self._labels]
         self._augment = Augmenter(settings.augment)
         self._seed = settings.training.seed
+        self._border_share = settings.training.border_share
 
     def __getitem__(self, number: int) -> Batch:
         rng = np.random.default_rng([self._seed, number])
@@ -126,7 +128,9 @@ class CropDataset(Dataset[Batch]):
             self._images[chosen], self._labels[chosen], rng, zoom=self.zooms[chosen]
         )
         chw = np.ascontiguousarray(image.transpose(2, 0, 1))
-        return torch.from_numpy(chw), torch.from_numpy(make_targets(labels))
+        return torch.from_numpy(chw), torch.from_numpy(
+            make_targets(labels, border_share=self._border_share)
+        )
 
 
 def require_labels(sample: Sample) -> NDArray[np.int32]:
@@ -154,23 +158,50 @@ class CropNumbers(Sampler[int], Sized):
         return self._n
 
 
-def segmentation_loss(logits: Tensor, targets: Tensor, *, edge_weight: float = 0) -> Tensor:
-    """Binary cross-entropy plus one less the Dice overlap, of each channel over the batch.
-
-    The depth lies between 0 and 1, so it has the cross-entropy alone.
+def segmentation_loss(logits: Tensor, targets: Tensor, settings: TrainingSettings) -> Tensor:
+    """Binary cross-entropy, plus a loss of overlap for each channel that is 0 or 1.
 
     Parameters
     ----------
-    logits, targets : (B, C, H, W) float32
-    edge_weight : float
-        How much more the cross-entropy of a pixel counts within two pixels of a body's edge.
+    logits, targets : (B, 3, H, W) float32
+    settings : TrainingSettings
+        ``overlap_loss`` is one less the Dice overlap over the batch, the Lovász hinge of the
+        Jaccard index [1]_, or nothing. The cross-entropy of a pixel within two pixels of a body's
+        edge counts ``edge_weight`` times more; each is multiplied by the error to the power of
+        ``focal_gamma`` [2]_.
+
+    References
+    ----------
+    .. [1] M. Berman et al., The Lovász-softmax loss, CVPR 2018.
+    .. [2] X. Li et al., Generalized focal loss, NeurIPS 2020: with targets between 0 and 1.
     """
-    weight = 1 + edge_weight * near_edge(targets[:, :1]) if edge_weight else None
-    entropy = F.binary_cross_entropy_with_logits(logits, targets, weight)
-    probability, binary = torch.sigmoid(logits[:, :N_BINARY]), targets[:, :N_BINARY]
-    overlap = (probability * binary).sum((0, 2, 3))
-    total = (probability + binary).sum((0, 2, 3))
-    return entropy + (1 - (2 * overlap + 1) / (total + 1)).mean()
+    entropy = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    if settings.edge_weight:
+        entropy = entropy * (1 + settings.edge_weight * near_edge(targets[:, :1]))
+    if settings.focal_gamma:
+        entropy = entropy * (targets - torch.sigmoid(logits)).abs() ** settings.focal_gamma
+    loss = entropy.mean()
+    binary = logits[:, :N_BINARY], targets[:, :N_BINARY]
+    if settings.overlap_loss == "dice":
+        loss = loss + dice_loss(*binary)
+    elif settings.overlap_loss == "lovasz":
+        loss = loss + lovasz_loss(*binary)
+    return loss
+
+
+def dice_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Give one less the Dice overlap of each channel over the batch, (B, C, H, W), their mean."""
+    probability = torch.sigmoid(logits)
+    overlap = (probability * targets).sum((0, 2, 3))
+    total = (probability + targets).sum((0, 2, 3))
+    return (1 - (2 * overlap + 1) / (total + 1)).mean()
+
+
+def lovasz_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Give the Lovász hinge of each channel over the batch, (B, C, H, W), their mean."""
+    hinge = LovaszLoss("binary")
+    channels = [hinge(logits[:, c].float(), targets[:, c]) for c in range(logits.shape[1])]
+    return torch.stack(channels).mean()
 
 
 def near_edge(body: Tensor) -> Tensor:
@@ -192,9 +223,7 @@ class FoldModule(pl.LightningModule):
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Give the loss of a batch of crops."""
         images, targets = batch
-        loss = segmentation_loss(
-            self.network(images), targets, edge_weight=self.settings.training.edge_weight
-        )
+        loss = segmentation_loss(self.network(images), targets, self.settings.training)
         self.log("loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(images))
         return loss
 

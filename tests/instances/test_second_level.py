@@ -10,7 +10,8 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from kaggle_dsb.competition.labels import relabel
 from kaggle_dsb.competition.metric import THRESHOLDS_PERCENT, match, score_image
 from kaggle_dsb.files import InputError
-from kaggle_dsb.instances.candidates import BODY_THRESHOLDS, find_candidates
+from kaggle_dsb.instances import candidates
+from kaggle_dsb.instances.candidates import LEVELS
 from kaggle_dsb.instances.features import (
     FEATURES,
     OF_A_VERSION,
@@ -20,7 +21,7 @@ from kaggle_dsb.instances.features import (
 from kaggle_dsb.instances.finder import NucleusFinder
 from kaggle_dsb.instances.forest import grow_forest, load_forest
 from kaggle_dsb.instances.second_level import describe, predict_quality, quality_of
-from kaggle_dsb.instances.selection import select_nuclei
+from kaggle_dsb.instances.selection import choose_version, select_nuclei
 from kaggle_dsb.instances.watershed import split_nuclei
 from kaggle_dsb.network.targets import make_targets
 
@@ -51,12 +52,20 @@ def noise(seed, shape=(40, 50)):
     return np.stack([(p - p.min()) / (p.max() - p.min()) for p in planes]).astype(np.float32)
 
 
+def find_candidates(probability, grey=None, *, min_seed_px):
+    """Find candidates; an image without contrast leaves the body to tell where they end."""
+    flat = np.zeros(probability.shape[1:], np.float32)
+    return candidates.find_candidates(
+        probability.astype(np.float32), flat if grey is None else grey, min_seed_px=min_seed_px
+    )
+
+
 def members_of(tree, candidate):
     return set(tree.members[[candidate]].indices.tolist())
 
 
-def region(tree, candidate, threshold):
-    inside = np.isin(tree.version(threshold), [1 + b for b in members_of(tree, candidate)])
+def region(tree, candidate, level):
+    inside = np.isin(tree.version(level), [1 + b for b in members_of(tree, candidate)])
     return inside.astype(np.int32)
 
 
@@ -96,10 +105,10 @@ def test_the_quality_of_a_candidate_is_its_share_of_thresholds():
     tree = find_candidates(noise(3), min_seed_px=2)
     truth = relabel(ndimage.label(noise(4)[0] > 0.55)[0].astype(np.int32))
     quality = quality_of(tree, truth)
-    assert quality.shape == (len(BODY_THRESHOLDS), tree.n_candidates)
-    for version, threshold in enumerate(BODY_THRESHOLDS):
+    assert quality.shape == (len(LEVELS), tree.n_candidates)
+    for version, level in enumerate(LEVELS):
         for candidate in range(tree.n_candidates):
-            pairs = match(truth, region(tree, candidate, threshold))
+            pairs = match(truth, region(tree, candidate, level))
             hits = [pairs.hits_at(t).any() for t in THRESHOLDS_PERCENT]
             assert quality[version, candidate] == np.mean(hits)
 
@@ -109,25 +118,25 @@ def test_the_best_choice_by_the_true_quality_is_no_worse_than_any_single_cut():
     tree = find_candidates(probability, min_seed_px=3)
     chosen = select_nuclei(tree, quality_of(tree, TOUCHING), cost=0.3, min_area_px=3)
     assert chosen.max() == 3
-    for threshold in BODY_THRESHOLDS:
-        single = relabel(tree.version(threshold).astype(np.int32))
+    for level in LEVELS:
+        single = relabel(tree.version(level).astype(np.int32))
         assert score_image(TOUCHING, chosen).score >= score_image(TOUCHING, single).score
 
 
 def test_a_union_is_taken_where_it_is_worth_more_than_its_parts():
     tree = find_candidates(soften(TOUCHING), min_seed_px=3)
-    quality = np.zeros((len(BODY_THRESHOLDS), tree.n_candidates))
+    quality = np.zeros((len(LEVELS), tree.n_candidates))
     quality[1] = [0.5, 0.5, 0.9, 0.95]
     assert select_nuclei(tree, quality, cost=0.0, min_area_px=3).max() == 3
     merged = select_nuclei(tree, quality, cost=0.3, min_area_px=3)
     assert merged.max() == 2
-    expected = (tree.version(BODY_THRESHOLDS[1]) > 0).sum()
+    expected = (tree.version(LEVELS[1]) > 0).sum()
     assert (merged > 0).sum() == expected
 
 
 def test_what_is_worth_less_than_its_cost_is_dropped():
     tree = find_candidates(soften(TOUCHING), min_seed_px=3)
-    quality = np.full((len(BODY_THRESHOLDS), tree.n_candidates), 0.3)
+    quality = np.full((len(LEVELS), tree.n_candidates), 0.3)
     assert select_nuclei(tree, quality, cost=0.29, min_area_px=3).max() == 3
     assert not select_nuclei(tree, quality, cost=0.31, min_area_px=3).any()
     assert not select_nuclei(tree, quality, cost=0.0, min_area_px=5000).any()
@@ -146,15 +155,12 @@ def exhaustive(tree, worth, candidate):
 @settings(max_examples=20)
 def test_the_choice_is_the_best_there_is(seed):
     tree = find_candidates(noise(seed), min_seed_px=2)
-    quality = np.random.default_rng(seed).random((len(BODY_THRESHOLDS), tree.n_candidates))
-    areas = [[region(tree, c, t).sum() for c in range(tree.n_candidates)] for t in BODY_THRESHOLDS]
+    quality = np.random.default_rng(seed).random((len(LEVELS), tree.n_candidates))
+    areas = [[region(tree, c, t).sum() for c in range(tree.n_candidates)] for t in LEVELS]
     quality[np.array(areas) == 0] = 0  # what has no pixel hits nothing
-    worth = quality.max(axis=0) - 0.4
-    best_version = quality.argmax(axis=0)
-    regions = [
-        region(tree, c, BODY_THRESHOLDS[best_version[c]]).tobytes()
-        for c in range(tree.n_candidates)
-    ]
+    version = choose_version(quality, cost=0.4)
+    worth = quality[version] - 0.4
+    regions = [region(tree, c, LEVELS[version]).tobytes() for c in range(tree.n_candidates)]
     assume(len(set(regions)) == len(regions))  # else a region does not tell its candidate
     chosen = select_nuclei(tree, quality, cost=0.4, min_area_px=0)
     picked = [
@@ -171,7 +177,7 @@ def test_shape_features_are_those_of_the_shape():
     tree = find_candidates(probability, min_seed_px=3)
     grey = np.repeat((labels > 0)[..., None] * np.uint8(200), 3, 2)
     features = describe_candidates(tree, probability, grey, diameter_px=40.0)
-    assert features.shape == (len(BODY_THRESHOLDS), 1, len(FEATURES))
+    assert features.shape == (len(LEVELS), 1, len(FEATURES))
     disc = dict(zip(FEATURES, features[1, 0].tolist(), strict=True))
     assert disc["area_px"] == (labels > 0).sum()
     assert disc["relative_area"] == pytest.approx(1, rel=0.02)
@@ -182,7 +188,7 @@ def test_shape_features_are_those_of_the_shape():
     assert disc["edge_share"] == 0
     assert disc["peak"] == 1
     assert disc["saddle_outside"] == 0
-    assert disc["threshold"] == pytest.approx(BODY_THRESHOLDS[1])
+    assert disc["level"] == pytest.approx(LEVELS[1])
 
 
 def test_a_long_nucleus_is_elongated_and_a_dumbbell_fills_no_ellipse():
@@ -233,7 +239,11 @@ def test_the_features_of_a_union_are_those_of_its_region_alone():
     features = describe_candidates(tree, soften(TOUCHING), image, diameter_px=25.0)
     joined = np.where(np.isin(tree.basins, [1, 2]), 1, 0).astype(np.int32)
     alone = type(tree)(
-        joined, tree.body, np.array([[-1, -1]]), np.ones(1), type(tree.members)(np.ones((1, 1)))
+        joined,
+        tree.membership,
+        np.array([[-1, -1]]),
+        np.ones(1),
+        type(tree.members)(np.ones((1, 1))),
     )
     expected = describe_candidates(alone, soften(TOUCHING), image, diameter_px=25.0)
     n = len(OF_A_VERSION + OF_AN_OUTLINE)
@@ -265,10 +275,21 @@ def test_a_forest_predicts_what_scikit_learn_does(monkeypatch):
 
 def test_a_forest_comes_back_from_its_file(tmp_path):
     forest = tiny_forest()
-    forest.save(tmp_path / "second_level0.safetensors")
+    path = tmp_path / "second_level0.safetensors"
+    forest.save(path, names=FEATURES)
     rows = np.random.default_rng(2).random((50, len(FEATURES)), np.float32)
-    again = load_forest(tmp_path / "second_level0.safetensors")
-    assert (again.predict(rows) == forest.predict(rows)).all()
+    assert (load_forest(path, names=FEATURES).predict(rows) == forest.predict(rows)).all()
+
+
+def test_a_forest_of_other_features_is_refused(tmp_path):
+    path = tmp_path / "second_level0.safetensors"
+    tiny_forest().save(path, names=FEATURES[1:])
+    with pytest.raises(InputError) as error:
+        load_forest(path, names=FEATURES)
+    assert str(error.value) == (
+        f"{path}: was trained on {len(FEATURES) - 1} features of another version, this one has "
+        f"{len(FEATURES)}; make it again with `kaggle-dsb tune`"
+    )
 
 
 @pytest.mark.parametrize("content", [b"", b"no forest"])
@@ -276,7 +297,7 @@ def test_a_damaged_forest_is_refused_in_one_line(tmp_path, content):
     path = tmp_path / "second_level0.safetensors"
     path.write_bytes(content)
     with pytest.raises(InputError) as error:
-        load_forest(path)
+        load_forest(path, names=FEATURES)
     assert str(error.value).startswith(f"{path}: is no readable forest (")
     assert str(error.value).endswith("make it again with `kaggle-dsb tune`")
     assert "\n" not in str(error.value)
@@ -301,7 +322,7 @@ def test_the_finder_takes_the_plain_split_where_there_is_no_second_level():
 def test_the_finder_follows_its_second_level():
     probability, image = soften(TOUCHING), np.zeros((80, 100, 3), np.uint8)
     tree = find_candidates(probability, min_seed_px=5)
-    only_the_third = np.zeros((len(BODY_THRESHOLDS), tree.n_candidates))
+    only_the_third = np.zeros((len(LEVELS), tree.n_candidates))
     only_the_third[:, 2] = 0.9
     found = NucleusFinder(SPLIT, [Oracle(only_the_third)]).find(probability, image)
     assert found.max() == 1

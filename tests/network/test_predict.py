@@ -116,6 +116,18 @@ def test_specks_do_not_outvote_the_nuclei_whose_size_is_measured():
     assert predictor.find_zoom(image) == pytest.approx(28 / 32, rel=0.1)
 
 
+def test_the_pale_cell_around_a_nucleus_is_not_what_is_measured():
+    cell, nucleus = discs(24), discs(10)
+    image = np.where(cell > 0, 140, 0).astype(np.uint8)  # a body probability of 0.55
+    side = nucleus.shape[0] // 3
+    for row, column in np.ndindex(3, 3):
+        middle = [48 + 96 * at - side // 2 for at in (row, column)]
+        window = image[middle[0] : middle[0] + side, middle[1] : middle[1] + side]
+        np.maximum(window, nucleus[:side, :side], out=window)
+    predictor = make_predictor([Grey()], nucleus_px=28, tta="none")
+    assert predictor.find_zoom(image) == pytest.approx(28 / 20, rel=0.1)
+
+
 def test_an_image_without_nuclei_is_left_at_its_scale():
     predictor = make_predictor([Grey()], nucleus_px=28, tta="none")
     assert predictor.find_zoom(np.zeros((64, 64, 3), np.uint8)) == 1

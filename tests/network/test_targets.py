@@ -58,7 +58,7 @@ def test_the_smaller_of_two_nuclei_decides_the_width():
 
 
 def test_the_width_grows_with_the_area_and_stops_at_its_limit():
-    widths = border_width(np.array([1.0, 50.0, 300.0, 800.0, 1e6]))
+    widths = border_width(np.array([1.0, 50.0, 300.0, 800.0, 1e6]), share=0.1)
     assert widths.tolist() == sorted(widths.tolist())
     assert widths[0] == 1
     assert widths[-1] == MAX_BORDER_PX

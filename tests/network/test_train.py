@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from kaggle_dsb.config import Settings, load_settings
+from kaggle_dsb.config import Settings, TrainingSettings, load_settings
 from kaggle_dsb.dataset.demo import make_image, write_demo
 from kaggle_dsb.dataset.samples import Sample
 from kaggle_dsb.files import InputError
@@ -19,6 +19,7 @@ from kaggle_dsb.network.model import load_network
 from kaggle_dsb.network.train import (
     CropDataset,
     divide,
+    lovasz_loss,
     near_edge,
     segmentation_loss,
     train_fold,
@@ -93,12 +94,22 @@ def test_a_crop_depends_on_its_number_alone(samples, folds):
     assert (one[7][0] != CropDataset(data, tiny("training.seed=1"))[7][0]).any()
 
 
-def test_the_loss_falls_to_nothing_as_the_logits_come_right():
+@pytest.mark.parametrize(
+    "loss",
+    [
+        {},
+        {"overlap_loss": "lovasz"},
+        {"overlap_loss": "none"},
+        {"focal_gamma": 2, "edge_weight": 1},
+    ],
+)
+def test_the_loss_falls_to_nothing_as_the_logits_come_right(loss):
+    settings = TrainingSettings(**loss)
     targets = torch.zeros(2, 3, 8, 8)
     targets[:, :, 2:5, 2:5] = 1
     right, wrong = (targets * 2 - 1) * 20, (1 - targets * 2) * 20
     unsure = torch.zeros_like(targets)
-    losses = [float(segmentation_loss(x, targets)) for x in (right, unsure, wrong)]
+    losses = [float(segmentation_loss(x, targets, settings)) for x in (right, unsure, wrong)]
     assert losses[0] < 0.01
     assert losses == sorted(losses)
 
@@ -108,9 +119,35 @@ def test_a_pixel_near_an_edge_counts_more_if_asked():
     targets[:, :, 10:22, 10:22] = 1
     far, near = (targets * 2 - 1) * 20, (targets * 2 - 1) * 20
     far[..., 16, 16] = near[..., 10, 16] = -20
-    losses = [segmentation_loss(x, targets, edge_weight=w) for x in (far, near) for w in (0, 2)]
+    losses = [
+        segmentation_loss(x, targets, TrainingSettings(edge_weight=w))
+        for x in (far, near)
+        for w in (0, 2)
+    ]
     assert losses[1] == losses[0] == losses[2]
     assert losses[3] > losses[2]
+
+
+def test_a_pixel_that_is_nearly_right_counts_less_with_focal_gamma():
+    targets = torch.ones(1, 3, 4, 4)
+    nearly, wrong = targets * 2, targets * -2
+
+    def share(gamma):
+        settings = TrainingSettings(overlap_loss="none", focal_gamma=gamma)
+        return segmentation_loss(nearly, targets, settings) / segmentation_loss(
+            wrong, targets, settings
+        )
+
+    p = torch.sigmoid(torch.tensor(2.0))
+    assert share(2) == pytest.approx(float(share(0) * ((1 - p) / p) ** 2))
+
+
+def test_the_lovasz_loss_of_one_wrong_pixel_is_what_the_jaccard_index_loses():
+    targets = torch.zeros(1, 2, 4, 4)
+    targets[:, :, :2] = 1
+    logits = targets * 2 - 1  # a margin of 1: no hinge
+    logits[0, 0, 0, 0] = -1  # a hinge of 2, where the index falls from 8/8 to 7/8
+    assert float(lovasz_loss(logits, targets)) == pytest.approx((2 / 8 + 0) / 2)
 
 
 def test_the_edge_of_a_body_is_two_pixels_wide_to_either_side():
