@@ -201,10 +201,15 @@ def parse_settings(values: Mapping[str, Any], *, source: str) -> Settings:
         raise InputError(f"{source}: {_explain(error)}") from None
 
 
+def dump_settings(settings: Settings) -> str:
+    """Give all resolved settings as TOML text, defaults included."""
+    return tomli_w.dumps(settings.model_dump(mode="json", exclude_none=True))
+
+
 def write_settings(path: Path, settings: Settings) -> None:
     """Write all resolved settings as TOML, defaults included."""
     with replacing(path) as temporary:
-        temporary.write_text(tomli_w.dumps(settings.model_dump(mode="json", exclude_none=True)))
+        temporary.write_text(dump_settings(settings))
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

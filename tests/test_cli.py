@@ -205,6 +205,15 @@ def test_probabilities_of_another_measure_of_size_are_not_taken_for_these(
     assert len(list(Path("work/oof").glob("*/n1.npy"))) == 2
 
 
+def test_the_out_of_fold_report_of_a_run_that_was_trained_further(data, weights):
+    further = load_settings(
+        weights / "config.toml", overrides=["training.start_from=runs/first", QUICK[1]]
+    )
+    write_settings(weights / "config.toml", further)
+    assert run(["report", "--oof", "--weights", "weights"]) == 0
+    assert "start_from = &#34;runs/first&#34;" in Path("reports/out-of-fold.html").read_text()
+
+
 def test_tune_writes_what_it_chose_and_drops_a_second_level_that_does_not_gain(
     data, weights, capsys
 ):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from kaggle_dsb.commands.data import Source, choose_test_set, require_train_set
 from kaggle_dsb.competition.submission import read_solution, read_submission
-from kaggle_dsb.config import Settings
+from kaggle_dsb.config import Settings, dump_settings
 from kaggle_dsb.dataset.samples import Sample, list_sets, load_samples
 from kaggle_dsb.dataset.types import image_type
 from kaggle_dsb.files import InputError
@@ -180,13 +180,6 @@ def _picture_out_of_fold(sample: Sample, given: OutOfFoldInput) -> Picture:
         probability=probability,
         fold=given.fold_of[sample.id],
     )
-
-
-def dump_settings(settings: Settings) -> str:
-    """Write resolved settings as TOML text."""
-    import tomli_w
-
-    return tomli_w.dumps(settings.model_dump(exclude_none=True))
 
 
 def _write(path: Path, pictures: Iterator[Picture], about: About, *, n_pictures: int) -> Path:
