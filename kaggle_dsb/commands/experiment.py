@@ -141,6 +141,7 @@ def try_variation(
     is_predicted = is_trained or _differ(before, after, ["prediction"])
 
     def score(run: Ensemble, settings: Settings) -> OutOfFold:
+        """Validate a run on the folds that are compared."""
         cut = _plain(settings) if is_predicted else settings
         return validate(source, _only(run, folds), cut, work=work)
 

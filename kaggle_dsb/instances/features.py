@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kaggle_dsb.instances.candidates import LEVELS, CandidateTree, Floats, Labels
-from kaggle_dsb.instances.outline import relative_grey
 
 OF_A_VERSION = (
     "area_px",
@@ -65,6 +64,7 @@ def describe_candidates(
     probability: NDArray[np.float32],
     image: NDArray[np.uint8],
     *,
+    grey: NDArray[np.float32],
     diameter_px: float,
 ) -> NDArray[np.float32]:
     """Describe each version of each candidate.
@@ -75,6 +75,8 @@ def describe_candidates(
     probability : (3, H, W) float32
         That the tree was built from.
     image : (H, W, 3) uint8
+    grey : (H, W) float32
+        Its grey levels, as `kaggle_dsb.instances.outline.relative_grey` gives them.
     diameter_px : float
         That of the image's nuclei, as `kaggle_dsb.instances.size.median_diameter` measures them in
         a plain split; 0 where it found none.
@@ -84,7 +86,6 @@ def describe_candidates(
     (n_versions, n_candidates, n_features) float32
         The features in the order of `FEATURES`, the versions in that of `LEVELS`.
     """
-    grey = relative_grey(image)
     planes = _planes(probability, grey)
     versions = np.stack([_of_version(tree, level, planes, diameter_px) for level in LEVELS])
     outlines = _of_outlines(tree, probability, grey, versions[..., MEAN_GREY])

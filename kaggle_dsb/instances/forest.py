@@ -83,8 +83,8 @@ def load_forest(path: Path, *, names: Sequence[str]) -> Forest:
         ) from None
     if its_names != list(names):
         raise InputError(
-            f"{path}: was trained on {len(its_names)} features of another version, this one has "
-            f"{len(names)}; make it again with `kaggle-dsb tune`"
+            f"{path}: was trained on other features of candidates than this version describes; "
+            "make it again with `kaggle-dsb tune`"
         )
     return forest
 

@@ -61,9 +61,10 @@ def describe(
     tree : CandidateTree
     features : (n_versions, n_candidates, n_features) float32
     """
-    tree = find_candidates(probability, relative_grey(image), min_seed_px=MIN_SEED_PX)
+    grey = relative_grey(image)
+    tree = find_candidates(probability, grey, min_seed_px=MIN_SEED_PX)
     diameter_px = median_diameter(plain)
-    return tree, describe_candidates(tree, probability, image, diameter_px=diameter_px)
+    return tree, describe_candidates(tree, probability, image, grey=grey, diameter_px=diameter_px)
 
 
 def predict_quality(forests: Sequence[Forest], features: NDArray[np.float32]) -> Floats:

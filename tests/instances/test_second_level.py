@@ -11,15 +11,16 @@ from kaggle_dsb.competition.labels import relabel
 from kaggle_dsb.competition.metric import THRESHOLDS_PERCENT, match, score_image
 from kaggle_dsb.files import InputError
 from kaggle_dsb.instances import candidates
+from kaggle_dsb.instances import features as of_candidates
 from kaggle_dsb.instances.candidates import LEVELS
 from kaggle_dsb.instances.features import (
     FEATURES,
     OF_A_VERSION,
     OF_AN_OUTLINE,
-    describe_candidates,
 )
 from kaggle_dsb.instances.finder import NucleusFinder
 from kaggle_dsb.instances.forest import grow_forest, load_forest
+from kaggle_dsb.instances.outline import relative_grey
 from kaggle_dsb.instances.second_level import describe, predict_quality, quality_of
 from kaggle_dsb.instances.selection import choose_version, select_nuclei
 from kaggle_dsb.instances.watershed import split_nuclei
@@ -57,6 +58,12 @@ def find_candidates(probability, grey=None, *, min_seed_px):
     flat = np.zeros(probability.shape[1:], np.float32)
     return candidates.find_candidates(
         probability.astype(np.float32), flat if grey is None else grey, min_seed_px=min_seed_px
+    )
+
+
+def describe_candidates(tree, probability, image, *, diameter_px):
+    return of_candidates.describe_candidates(
+        tree, probability, image, grey=relative_grey(image), diameter_px=diameter_px
     )
 
 
@@ -287,8 +294,8 @@ def test_a_forest_of_other_features_is_refused(tmp_path):
     with pytest.raises(InputError) as error:
         load_forest(path, names=FEATURES)
     assert str(error.value) == (
-        f"{path}: was trained on {len(FEATURES) - 1} features of another version, this one has "
-        f"{len(FEATURES)}; make it again with `kaggle-dsb tune`"
+        f"{path}: was trained on other features of candidates than this version describes; "
+        "make it again with `kaggle-dsb tune`"
     )
 
 
