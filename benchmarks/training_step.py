@@ -64,7 +64,7 @@ def time_step(
     for _ in range(STEPS):
         started = time.perf_counter()
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
-            loss = segmentation_loss(network(images), targets)
+            loss = segmentation_loss(network(images), targets, settings.training)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         optimizer.zero_grad()

@@ -25,7 +25,9 @@ from kaggle_dsb.config import NetworkSettings, Settings, load_settings, write_se
 from kaggle_dsb.dataset.demo import make_image
 from kaggle_dsb.dataset.disturb import DISTURBANCES
 from kaggle_dsb.instances.features import FEATURES
-from kaggle_dsb.instances.forest import Forest, grow_forest
+from kaggle_dsb.instances.forest import Growth, grow_forest
+from kaggle_dsb.instances.outline_choice import FEATURES_OF_A_LEVEL
+from kaggle_dsb.instances.second_level import SecondLevel
 from kaggle_dsb.network.model import NucleusNet, load_network, save_network
 from kaggle_dsb.network.predict import SPLIT_TO_MEASURE
 
@@ -214,12 +216,26 @@ def test_the_out_of_fold_report_of_a_run_that_was_trained_further(data, weights)
     assert "start_from = &#34;runs/first&#34;" in Path("reports/out-of-fold.html").read_text()
 
 
+def save_second_level(folder, *, fold):
+    """Keep one that promises a half of every candidate, and nothing of other levels."""
+    growth = Growth(trees=2, rate=0.1, leaves=2, feature_share=1.0)
+    forests = [
+        grow_forest(
+            np.zeros((9, len(names)), np.float32),
+            np.full(9, value),
+            weights=np.ones(9),
+            growth=growth,
+            seed=0,
+        )
+        for names, value in ((FEATURES, 0.5), (FEATURES_OF_A_LEVEL, 0.0))
+    ]
+    SecondLevel(*forests).save(folder / f"second_level{fold}.safetensors")
+
+
 def test_tune_writes_what_it_chose_and_drops_a_second_level_that_does_not_gain(
     data, weights, capsys
 ):
-    Forest(*(np.zeros(1, np.float64),) * 7).save(
-        weights / "second_level0.safetensors", names=FEATURES
-    )
+    save_second_level(weights, fold=0)
     assert run(["tune", "--weights", "weights", "--trials", "2", *QUICK]) == 0
     said = capsys.readouterr().out
     assert "nested score, of the images that all were tried on" in said
@@ -231,10 +247,8 @@ def test_tune_writes_what_it_chose_and_drops_a_second_level_that_does_not_gain(
 
 
 def test_a_second_level_is_used_and_recorded_where_there_is_one(data, weights, capsys):
-    rows = np.zeros((9, len(FEATURES)), np.float32)
-    forest = grow_forest(rows, np.full(9, 0.5), weights=np.ones(9), seed=0)
     for fold in (0, 1):
-        forest.save(weights / f"second_level{fold}.safetensors", names=FEATURES)
+        save_second_level(weights, fold=fold)
     call = ["submit", "--weights", "weights", "--name", "first", *QUICK]
     assert run([*call, "--set", "instances.nucleus_cost=0.6"]) == 0
     assert ": 2 images, 0 nuclei, checked" in capsys.readouterr().out  # all are too dear

@@ -13,6 +13,6 @@ def bundle(ensemble: Ensemble, folder: Path = BUNDLE_FOLDER) -> Bundle:
     about = [ensemble.folder / name for name in (FOLDS_FILE, SETTINGS_FILE)]
     return build_bundle(
         folder,
-        networks=[*ensemble.members.values(), *ensemble.forests.values()],
+        networks=[*ensemble.members.values(), *ensemble.second_levels.values()],
         about=[path for path in about if path.exists()],
     )

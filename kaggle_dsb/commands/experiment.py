@@ -164,7 +164,7 @@ def _plain(settings: Settings) -> Settings:
 
 def _only(ensemble: Ensemble, folds: Sequence[int]) -> Ensemble:
     members = {fold: path for fold, path in ensemble.members.items() if fold in folds}
-    return Ensemble(ensemble.folder, members, ensemble.forests)
+    return Ensemble(ensemble.folder, members, ensemble.second_levels)
 
 
 def _train_variation(

@@ -12,7 +12,8 @@ from kaggle_dsb.dataset.samples import Sample, load_samples
 from kaggle_dsb.files import InputError
 from kaggle_dsb.network.ensemble import FOLDS_FILE, SETTINGS_FILE
 from kaggle_dsb.network.model import NucleusNet
-from kaggle_dsb.network.train import copy_weights, divide, train_fold
+from kaggle_dsb.network.train import divide, train_fold
+from kaggle_dsb.network.transfer import copy_weights
 
 
 def train(

@@ -17,20 +17,19 @@ from kaggle_dsb.commands.probabilities import (
 )
 from kaggle_dsb.config import HardwareSettings, Settings, write_settings
 from kaggle_dsb.files import InputError
-from kaggle_dsb.instances.features import FEATURES
-from kaggle_dsb.instances.forest import Forest
+from kaggle_dsb.instances.second_level import SecondLevel
 from kaggle_dsb.instances.tuning import (
     COSTS,
     Case,
     Nested,
     choose_nested,
     describe_cases,
-    grow_forests,
+    grow_second_levels,
     propose_splits,
     score_costs,
     score_splits,
 )
-from kaggle_dsb.network.ensemble import FOREST, SETTINGS_FILE, VALIDATION_FILE, Ensemble
+from kaggle_dsb.network.ensemble import SECOND_LEVEL, SETTINGS_FILE, VALIDATION_FILE, Ensemble
 from kaggle_dsb.network.train import count_cores, require_labels
 from kaggle_dsb.progress import show_progress
 
@@ -111,7 +110,7 @@ def tune(
         tried = score_splits(cases[few], splits, processes=processes, progress=progress)
     split = choose_nested(tried, _folds(cases[few]))
     best = splits[split.best]
-    forests, second = _grow_second_level(cases, best, settings, processes=processes)
+    second_levels, second = _grow_second_level(cases, best, settings, processes=processes)
     scores = pd.DataFrame(
         {
             "type": [predicted.type_of[sample.id] for sample in predicted.samples],
@@ -127,7 +126,7 @@ def tune(
     )
     # The hardware is this machine's: a later prediction with the networks has its own.
     tuned = settings.model_copy(update={"instances": chosen, "hardware": HardwareSettings()})
-    _write(ensemble, tuned, forests if keeps else {})
+    _write(ensemble, tuned, second_levels if keeps else {})
     return Tuned(tuned, scores)
 
 
@@ -137,29 +136,26 @@ def _folds(cases: Sequence[Case]) -> NDArray[np.int64]:
 
 def _grow_second_level(
     cases: Sequence[Case], split: dict[str, Any], settings: Settings, *, processes: int
-) -> tuple[dict[int, Forest], Nested]:
+) -> tuple[dict[int, SecondLevel], Nested]:
     with show_progress("describing candidates") as progress:
         described = describe_cases(cases, split, processes=processes, progress=progress)
-    forests = grow_forests(described, _folds(cases), seed=settings.folds.seed)
-    with show_progress("scoring the second level") as progress:
-        by_cost = score_costs(
-            cases,
-            described,
-            forests,
-            min_area_px=split["min_area_px"],
-            processes=processes,
-            progress=progress,
+    sizes = {"min_area_px": split["min_area_px"], "processes": processes}
+    with show_progress("growing the second level") as progress:
+        second_levels = grow_second_levels(
+            cases, described, seed=settings.folds.seed, progress=progress, **sizes
         )
-    return forests, choose_nested(by_cost, _folds(cases))
+    with show_progress("scoring the second level") as progress:
+        by_cost = score_costs(cases, described, second_levels, progress=progress, **sizes)
+    return second_levels, choose_nested(by_cost, _folds(cases))
 
 
-def _write(ensemble: Ensemble, settings: Settings, forests: dict[int, Forest]) -> None:
-    for path in ensemble.forests.values():
+def _write(ensemble: Ensemble, settings: Settings, second_levels: dict[int, SecondLevel]) -> None:
+    for path in ensemble.second_levels.values():
         path.unlink()
     # What was validated was cut otherwise.
     (ensemble.folder / VALIDATION_FILE).unlink(missing_ok=True)
-    for fold, forest in forests.items():
-        forest.save(ensemble.folder / f"{FOREST}{fold}.safetensors", names=FEATURES)
+    for fold, one in second_levels.items():
+        one.save(ensemble.folder / f"{SECOND_LEVEL}{fold}.safetensors")
     write_settings(ensemble.folder / SETTINGS_FILE, settings)
 
 

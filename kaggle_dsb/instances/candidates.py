@@ -18,11 +18,11 @@ from skimage.segmentation import watershed
 from kaggle_dsb.instances.outline import find_membership
 from kaggle_dsb.instances.watershed import seed_height
 
-LEAST_BODY = 0.25
+LEAST_BODY = 0.1
 """The mask that is cut into basins is where the body's probability is above this."""
 
-LEVELS = (0.42, 0.5)
-"""Down to which membership a candidate may reach: one version each."""
+LEVELS = (0.2, 0.42, 0.5)
+"""Down to which membership a candidate may reach: one version each, the furthest out first."""
 
 SEED_LEVELS = tuple(np.linspace(0.95, 0.2, 16).round(3).tolist())
 

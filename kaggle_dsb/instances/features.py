@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kaggle_dsb.instances.candidates import LEVELS, CandidateTree, Floats, Labels
+from kaggle_dsb.instances.outline import grey_range
 
 OF_A_VERSION = (
     "area_px",
@@ -48,6 +49,9 @@ OF_AN_IMAGE = (
     "image_grey",
     "image_chroma",
     "image_basins",
+    "image_dark",
+    "image_bright",
+    "image_contrast",
     "image_rim_gradient",
     "image_rim_body_gradient",
 )
@@ -290,10 +294,14 @@ def _of_image(
     diameter_px: float,
 ) -> list[float]:
     chroma = image.max(axis=2).astype(np.float32) - image.min(axis=2)
+    dark, bright = (float(level) / 255 for level in grey_range(image))
     return [
         diameter_px,
         float(probability[0].mean()),
         float(np.median(image)) / 255,
         float(chroma.mean()) / 255,
         tree.n_basins,
+        dark,
+        bright,
+        bright - dark,
     ]

@@ -4,9 +4,10 @@ scikit-learn grows it; it predicts without scikit-learn, so that a file of it ou
 that made it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +16,6 @@ from safetensors.numpy import save_file
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 from kaggle_dsb.files import InputError, replacing
-
-NAMES_KEY = "features"
 
 
 @dataclass(frozen=True)
@@ -58,35 +57,68 @@ class Forest:
         total += self.value[at].sum(axis=1, dtype=np.float64)
         return total
 
-    def save(self, path: Path, *, names: Sequence[str]) -> None:
-        """Keep the forest, with the names of the features it was trained on."""
-        arrays = {one.name: getattr(self, one.name) for one in fields(self)}
-        with replacing(path) as temporary:
-            save_file(arrays, temporary, metadata={NAMES_KEY: " ".join(names)})
+
+@dataclass(frozen=True)
+class Growth:
+    """How a forest is grown.
+
+    Attributes
+    ----------
+    trees : int
+    rate : float
+        How much of its error each tree corrects.
+    leaves : int
+        Of a tree, at most.
+    feature_share : float
+        Of the features, those that each split may ask for.
+    """
+
+    trees: int
+    rate: float
+    leaves: int
+    feature_share: float
 
 
-def load_forest(path: Path, *, names: Sequence[str]) -> Forest:
-    """Load a forest that :meth:`Forest.save` kept.
+def save_forests(
+    path: Path, forests: Mapping[str, Forest], *, names: Mapping[str, Sequence[str]]
+) -> None:
+    """Keep forests in one file, each with the names of the features it was trained on."""
+    arrays = {
+        f"{key}.{one.name}": getattr(forest, one.name)
+        for key, forest in forests.items()
+        for one in fields(forest)
+    }
+    with replacing(path) as temporary:
+        save_file(arrays, temporary, metadata={key: " ".join(names[key]) for key in forests})
+
+
+def load_forests(path: Path, *, names: Mapping[str, Sequence[str]]) -> dict[str, Forest]:
+    """Load the forests that :func:`save_forests` kept.
 
     Raises
     ------
     InputError
-        When it cannot be read, or was trained on other features than those of these ``names``.
+        When one cannot be read, or was trained on other features than those of these ``names``.
     """
     try:
         with safe_open(path, "numpy") as file:
-            its_names = (file.metadata() or {}).get(NAMES_KEY, "").split()
-            forest = Forest(**{one.name: file.get_tensor(one.name) for one in fields(Forest)})
-    except (OSError, SafetensorError, TypeError) as error:
+            its_names = file.metadata() or {}
+            stale = any(its_names.get(key, "").split() != list(names[key]) for key in names)
+            forests = {} if stale else {key: _read_forest(file, key) for key in names}
+    except (OSError, SafetensorError) as error:
         raise InputError(
             f"{path}: is no readable forest ({error}); make it again with `kaggle-dsb tune`"
         ) from None
-    if its_names != list(names):
+    if stale:
         raise InputError(
             f"{path}: was trained on other features of candidates than this version describes; "
             "make it again with `kaggle-dsb tune`"
         )
-    return forest
+    return forests
+
+
+def _read_forest(file: Any, key: str) -> Forest:
+    return Forest(**{one.name: file.get_tensor(f"{key}.{one.name}") for one in fields(Forest)})
 
 
 def grow_forest(
@@ -94,6 +126,7 @@ def grow_forest(
     values: NDArray[np.float64],
     *,
     weights: NDArray[np.float64],
+    growth: Growth,
     seed: int,
 ) -> Forest:
     """Train a forest on rows of features.
@@ -105,13 +138,14 @@ def grow_forest(
         What to predict of each row.
     weights : (n,) float64
         How much each row counts.
+    growth : Growth
     seed : int
     """
     model = HistGradientBoostingRegressor(
-        max_iter=600,
-        learning_rate=0.04,
-        max_leaf_nodes=31,
-        max_features=0.5,
+        max_iter=growth.trees,
+        learning_rate=growth.rate,
+        max_leaf_nodes=growth.leaves,
+        max_features=growth.feature_share,
         min_samples_leaf=40,
         l2_regularization=1.0,
         early_stopping=False,

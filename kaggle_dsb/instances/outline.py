@@ -21,10 +21,16 @@ LEAST_CONTRAST = 0.02
 
 def relative_grey(image: NDArray[np.uint8]) -> Plane:
     """Give the grey levels of (H, W, 3) uint8 on a scale where nearly all lie from 0 to 1."""
+    low, high = grey_range(image)
     grey = image.mean(axis=2, dtype=np.float32)
-    low, high = np.percentile(grey, (0.5, 99.8))
     relative: Plane = ((grey - low) / max(high - low, 1)).astype(np.float32)
     return relative
+
+
+def grey_range(image: NDArray[np.uint8]) -> tuple[float, float]:
+    """Give the grey levels between which nearly all of (H, W, 3) uint8 lie, of 0 to 255."""
+    low, high = np.percentile(image.mean(axis=2, dtype=np.float32), (0.5, 99.8))
+    return float(low), float(high)
 
 
 def find_membership(body: Plane, basins: NDArray[np.int32], grey: Plane) -> Plane:

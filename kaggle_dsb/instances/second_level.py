@@ -6,18 +6,53 @@ regressor of each nucleus's intersection over union that chose among three ways 
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kaggle_dsb.competition.metric import THRESHOLDS_PERCENT
 from kaggle_dsb.instances.candidates import LEVELS, CandidateTree, Floats, find_candidates
-from kaggle_dsb.instances.features import describe_candidates
-from kaggle_dsb.instances.forest import Forest
+from kaggle_dsb.instances.features import FEATURES, describe_candidates
+from kaggle_dsb.instances.forest import Forest, load_forests, save_forests
 from kaggle_dsb.instances.outline import relative_grey
+from kaggle_dsb.instances.outline_choice import FEATURES_OF_A_LEVEL
 from kaggle_dsb.instances.size import median_diameter
 
 MIN_SEED_PX = 5
+NAMES = {"quality": FEATURES, "outline": FEATURES_OF_A_LEVEL}
+
+
+@dataclass(frozen=True)
+class SecondLevel:
+    """What was learned from the images outside one fold.
+
+    Attributes
+    ----------
+    quality : Forest
+        Predicts how well a version of a candidate would score.
+    outline : Forest
+        Predicts what a level for all nuclei of an image would gain against the usual one.
+    """
+
+    quality: Forest
+    outline: Forest
+
+    def save(self, path: Path) -> None:
+        """Keep both forests in one file."""
+        save_forests(path, vars(self), names=NAMES)
+
+
+def load_second_level(path: Path) -> SecondLevel:
+    """Load what :meth:`SecondLevel.save` kept.
+
+    Raises
+    ------
+    InputError
+        When it cannot be read, or was trained on other features than those of now.
+    """
+    return SecondLevel(**load_forests(path, names=NAMES))
 
 
 def quality_of(tree: CandidateTree, truth: NDArray[np.int32]) -> Floats:

@@ -8,7 +8,7 @@ from kaggle_dsb.instances.candidates import LEVELS, CandidateTree, Floats
 
 
 def select_nuclei(
-    tree: CandidateTree, quality: Floats, *, cost: float, min_area_px: int
+    tree: CandidateTree, quality: Floats, *, version: int, cost: float, min_area_px: int
 ) -> NDArray[np.int32]:
     """Choose the best set of candidates that do not overlap.
 
@@ -17,6 +17,8 @@ def select_nuclei(
     tree : CandidateTree
     quality : (n_versions, n_candidates) float64, in [0, 1]
         The share of the competition's thresholds at which each version is expected to hit.
+    version : int
+        Which of `LEVELS` all nuclei end at.
     cost : float, in [0, 1]
         What one more predicted nucleus costs: a candidate of lower quality is never chosen.
     min_area_px : int
@@ -28,19 +30,14 @@ def select_nuclei(
 
     Notes
     -----
-    All nuclei of an image end at one level, the one whose versions promise most together: whoever
-    outlined an image drew all its outlines alike, which the mean over many candidates tells better
-    than any one of them.
-
-    A candidate is worth its quality less the cost. The tree is solved from its leaves up: a union
-    is taken whole where it is worth more than the best that can be made of its two children. For
-    an image of score s a nucleus raises the score where its quality is above s / (1 + s), the
-    derivative of TP / (TP + FP + FN).
+    A candidate is worth the quality of its best version less the cost. The tree is solved from its
+    leaves up: a union is taken whole where it is worth more than the best that can be made of its
+    two children. For an image of score s a nucleus raises the score where its quality is above
+    s / (1 + s), the derivative of TP / (TP + FP + FN).
     """
     if not tree.n_candidates:
         return np.zeros(tree.basins.shape, np.int32)
-    version = choose_version(quality, cost=cost)
-    worth = quality[version] - cost
+    worth = quality.max(axis=0) - cost
     best = np.maximum(worth, 0)
     for candidate in range(tree.n_basins, tree.n_candidates):
         best[candidate] = max(worth[candidate], best[tree.children[candidate]].sum())
@@ -52,18 +49,6 @@ def select_nuclei(
     labels = number[tree.version(LEVELS[version])]
     area = np.bincount(labels.ravel())
     return relabel(np.where(area[labels] >= min_area_px, labels, 0).astype(np.int32))
-
-
-def choose_version(quality: Floats, *, cost: float) -> int:
-    """Choose the version whose mean quality is highest, each candidate weighted by its best worth.
-
-    Examples
-    --------
-    >>> choose_version(np.array([[0.9, 0.4, 0.2], [0.7, 0.7, 0.0]]), cost=0.25)
-    1
-    """
-    weight = np.maximum(quality.max(axis=0) - cost, 0)
-    return int((quality @ weight).argmax())
 
 
 def _walk_down(tree: CandidateTree, worth: Floats, best: Floats) -> list[int]:

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,18 @@ from numpy.typing import NDArray
 
 from kaggle_dsb.competition.metric import score_image
 from kaggle_dsb.files import InputError
-from kaggle_dsb.instances.candidates import CandidateTree, Floats
-from kaggle_dsb.instances.forest import Forest, grow_forest
+from kaggle_dsb.instances.candidates import LEVELS, CandidateTree, Floats
+from kaggle_dsb.instances.forest import Forest, Growth, grow_forest
+from kaggle_dsb.instances.outline_choice import USUAL, choose_level, describe_levels
 from kaggle_dsb.instances.probability import load_probability
-from kaggle_dsb.instances.second_level import describe, predict_quality, quality_of
+from kaggle_dsb.instances.second_level import SecondLevel, describe, predict_quality, quality_of
 from kaggle_dsb.instances.selection import select_nuclei
 from kaggle_dsb.instances.watershed import split_nuclei
 
 COSTS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4)
+USUAL_COST = 0.25
+QUALITY_GROWTH = Growth(trees=600, rate=0.04, leaves=31, feature_share=0.5)
+OUTLINE_GROWTH = Growth(trees=200, rate=0.04, leaves=8, feature_share=0.3)
 
 
 @dataclass(frozen=True)
@@ -170,51 +175,101 @@ def _describe_case(job: tuple[Case, dict[str, Any]]) -> Described:
     return Described(tree, features, quality_of(tree, case.truth))
 
 
-def grow_forests(
-    described: Sequence[Described], folds: NDArray[np.int64], *, seed: int
-) -> dict[int, Forest]:
-    """Grow a forest for each fold, from the images of all other folds.
+def grow_second_levels(
+    cases: Sequence[Case],
+    described: Sequence[Described],
+    *,
+    min_area_px: int,
+    seed: int,
+    processes: int,
+    progress: Callable[[int, int], None],
+) -> dict[int, SecondLevel]:
+    """Grow the second level of each fold, from the images of all other folds.
 
     All images count alike, as they do in the competition's score, however many candidates they
-    hold.
+    hold. What an image's levels score is measured on nuclei chosen by the forest of its own fold.
     """
-    forests = {}
-    for fold in np.unique(folds).tolist():
-        others = [one for one, its in zip(described, folds, strict=True) if its != fold]
-        rows = np.concatenate([one.features.reshape(-1, one.features.shape[-1]) for one in others])
-        quality = np.concatenate([one.quality.ravel() for one in others])
-        if not quality.size:
-            raise InputError(
-                f"the networks find no candidate nucleus outside fold {fold}: train them longer"
-            )
-        sizes = [one.quality.size for one in others]
-        weights = np.repeat(np.mean(sizes) / np.maximum(sizes, 1), sizes)
-        forests[fold] = grow_forest(rows, quality, weights=weights, seed=seed)
-    return forests
+    folds = np.array([case.fold for case in cases])
+    quality = {
+        fold: _grow_quality(described, folds != fold, fold, seed) for fold in set(folds.tolist())
+    }
+    jobs = [
+        (case, one, quality[case.fold], min_area_px)
+        for case, one in zip(cases, described, strict=True)
+    ]
+    judged = list(_run(_judge_levels_of, jobs, processes, progress))
+    return {
+        fold: SecondLevel(forest, _grow_outline(judged, folds != fold, seed))
+        for fold, forest in quality.items()
+    }
+
+
+def _grow_quality(
+    described: Sequence[Described], others: NDArray[np.bool_], fold: int, seed: int
+) -> Forest:
+    seen = list(compress(described, others))
+    rows = np.concatenate([one.features.reshape(-1, one.features.shape[-1]) for one in seen])
+    quality = np.concatenate([one.quality.ravel() for one in seen])
+    if not quality.size:
+        raise InputError(
+            f"the networks find no candidate nucleus outside fold {fold}: train them longer"
+        )
+    sizes = [one.quality.size for one in seen]
+    weights = np.repeat(np.mean(sizes) / np.maximum(sizes, 1), sizes)
+    return grow_forest(rows, quality, weights=weights, growth=QUALITY_GROWTH, seed=seed)
+
+
+def _judge_levels_of(
+    job: tuple[Case, Described, Forest, int],
+) -> tuple[NDArray[np.float32], Floats]:
+    """Describe each level of an image, and tell what it scores against the usual one."""
+    case, one, forest, min_area_px = job
+    quality = predict_quality([forest], one.features)
+    scores = []
+    for version in range(len(LEVELS)):
+        found = select_nuclei(
+            one.tree, quality, version=version, cost=USUAL_COST, min_area_px=min_area_px
+        )
+        scores.append(score_image(case.truth, found).score)
+    rows = describe_levels(one.features, quality, cost=USUAL_COST)
+    return rows, np.array(scores) - scores[USUAL]
+
+
+def _grow_outline(
+    judged: Sequence[tuple[NDArray[np.float32], Floats]], others: NDArray[np.bool_], seed: int
+) -> Forest:
+    seen = list(compress(judged, others))
+    # The usual level itself gains nothing by definition.
+    rows = np.concatenate([np.delete(rows, USUAL, axis=0) for rows, _ in seen])
+    gains = np.concatenate([np.delete(gains, USUAL) for _, gains in seen])
+    return grow_forest(rows, gains, weights=np.ones(gains.size), growth=OUTLINE_GROWTH, seed=seed)
 
 
 def score_costs(
     cases: Sequence[Case],
     described: Sequence[Described],
-    forests: dict[int, Forest],
+    second_levels: dict[int, SecondLevel],
     *,
     min_area_px: int,
     processes: int,
     progress: Callable[[int, int], None],
 ) -> Floats:
-    """Score each image with each of `COSTS` by its own fold's forest, (n_costs, n_cases)."""
+    """Score each image with each of `COSTS` by its own fold's second level, (n_costs, n_cases)."""
     jobs = [
-        (case, one, forests[case.fold], min_area_px)
+        (case, one, second_levels[case.fold], min_area_px)
         for case, one in zip(cases, described, strict=True)
     ]
     return np.array(list(_run(_score_costs_of, jobs, processes, progress))).T
 
 
-def _score_costs_of(job: tuple[Case, Described, Forest, int]) -> list[float]:
-    case, one, forest, min_area_px = job
-    quality = predict_quality([forest], one.features)
+def _score_costs_of(job: tuple[Case, Described, SecondLevel, int]) -> list[float]:
+    case, one, second, min_area_px = job
+    quality = predict_quality([second.quality], one.features)
     scores = []
     for cost in COSTS:
-        found = select_nuclei(one.tree, quality, cost=cost, min_area_px=min_area_px)
+        version = choose_level([second.outline], describe_levels(one.features, quality, cost=cost))
+        found = select_nuclei(
+            one.tree, quality, version=version, cost=cost, min_area_px=min_area_px
+        )
         scores.append(score_image(case.truth, found).score)
     return scores

@@ -9,9 +9,8 @@ import torch
 
 from kaggle_dsb.config import HardwareSettings, Settings
 from kaggle_dsb.files import InputError
-from kaggle_dsb.instances.features import FEATURES
 from kaggle_dsb.instances.finder import NucleusFinder
-from kaggle_dsb.instances.forest import load_forest
+from kaggle_dsb.instances.second_level import load_second_level
 from kaggle_dsb.network.model import load_network
 from kaggle_dsb.network.predict import Predictor, choose_device, choose_precision
 
@@ -20,7 +19,7 @@ RUNS = Path("runs")
 SETTINGS_FILE = "config.toml"
 FOLDS_FILE = "folds.csv"
 VALIDATION_FILE = "validation.json"
-FOREST = "second_level"  # how the names of its files begin
+SECOND_LEVEL = "second_level"  # how the names of its files begin
 
 
 @dataclass(frozen=True)
@@ -33,14 +32,14 @@ class Ensemble:
         Holds ``fold<N>.safetensors``, ``folds.csv`` and ``config.toml``.
     members : dict of int to Path
         The file of each fold's network.
-    forests : dict of int to Path
+    second_levels : dict of int to Path
         The file of each fold's second level, which has not seen the fold either; empty where
         none was made.
     """
 
     folder: Path
     members: dict[int, Path]
-    forests: dict[int, Path] = field(default_factory=dict)
+    second_levels: dict[int, Path] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -50,8 +49,8 @@ class Ensemble:
     def first(self) -> "Ensemble":
         """Give the ensemble of the first network alone, with its own second level."""
         fold = min(self.members)
-        forests = {fold: self.forests[fold]} if fold in self.forests else {}
-        return Ensemble(self.folder, {fold: self.members[fold]}, forests)
+        second_levels = {fold: self.second_levels[fold]} if fold in self.second_levels else {}
+        return Ensemble(self.folder, {fold: self.members[fold]}, second_levels)
 
     def cross_validation(self) -> float | None:
         """Give the out-of-fold score, where the ensemble has been validated."""
@@ -61,7 +60,8 @@ class Ensemble:
     def digest(self) -> dict[str, str]:
         """Give the SHA-256 of each file by its name."""
         return {
-            path.name: digest_of(path) for path in (*self.members.values(), *self.forests.values())
+            path.name: digest_of(path)
+            for path in (*self.members.values(), *self.second_levels.values())
         }
 
 
@@ -90,13 +90,13 @@ def find_ensemble(folder: Path | None = None, *, runs: Path = RUNS) -> Ensemble:
             raise InputError(
                 f"{folder}: holds no fold<N>.safetensors; name the folder of a finished training"
             )
-        return Ensemble(folder, members, _list_files(folder, FOREST))
+        return Ensemble(folder, members, _list_files(folder, SECOND_LEVEL))
     trained = [path for path in runs.glob("*") if _list_files(path, "fold")]
     newest = max(trained, key=lambda path: (path.stat().st_mtime_ns, path.name), default=BUNDLED)
     members = _list_files(newest, "fold")
     if not members:
         raise InputError(f"{newest}: no trained network found; train one with `kaggle-dsb train`")
-    return Ensemble(newest, members, _list_files(newest, FOREST))
+    return Ensemble(newest, members, _list_files(newest, SECOND_LEVEL))
 
 
 def _list_files(folder: Path, prefix: str) -> dict[int, Path]:
@@ -120,10 +120,10 @@ def load_predictor(ensemble: Ensemble, settings: Settings, *, folds: list[int]) 
 
 
 def load_finder(ensemble: Ensemble, settings: Settings, *, folds: list[int]) -> NucleusFinder:
-    """Load the second level of some folds, where there is one; the mean of its forests is taken."""
+    """Load the second level of some folds, where there is one; their mean is taken."""
     instances = settings.instances
-    wanted = folds if instances.second_level and ensemble.forests else []
-    missing = [fold for fold in wanted if fold not in ensemble.forests]
+    wanted = folds if instances.second_level and ensemble.second_levels else []
+    missing = [fold for fold in wanted if fold not in ensemble.second_levels]
     if missing:
         raise InputError(
             f"{ensemble.folder}: fold {missing[0]} has no second level, others have; make it with "
@@ -131,6 +131,6 @@ def load_finder(ensemble: Ensemble, settings: Settings, *, folds: list[int]) -> 
         )
     return NucleusFinder(
         instances.split(),
-        [load_forest(ensemble.forests[fold], names=FEATURES) for fold in wanted],
+        [load_second_level(ensemble.second_levels[fold]) for fold in wanted],
         instances.nucleus_cost,
     )

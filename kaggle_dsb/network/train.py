@@ -41,9 +41,10 @@ from kaggle_dsb.instances.size import choose_zoom, median_diameter
 from kaggle_dsb.instances.watershed import split_nuclei
 from kaggle_dsb.network.augment import Augmenter
 from kaggle_dsb.network.contrast import stretch_contrast
-from kaggle_dsb.network.model import NucleusNet, load_network, save_network
+from kaggle_dsb.network.model import NucleusNet, save_network
 from kaggle_dsb.network.predict import Predictor, choose_device, choose_precision
 from kaggle_dsb.network.targets import N_BINARY, make_targets
+from kaggle_dsb.network.transfer import copy_weights
 
 METRICS_FILE = "metrics.csv"
 
@@ -354,26 +355,6 @@ def train_fold(data: FoldData, settings: Settings, *, fold: int, folder: Path) -
     facts = {"fold": fold, "epoch": best["epoch"], "score": metrics.at[best["epoch"], "score"]}
     save_network(finished, module.network, settings, **facts)
     return finished
-
-
-def copy_weights(path: Path, network: NucleusNet) -> None:
-    """Give a network the weights of one that was trained before.
-
-    Raises
-    ------
-    InputError
-        When there is no such network, or it is built otherwise.
-    """
-    trained, settings, _ = load_network(path)
-    try:
-        network.load_state_dict(trained.state_dict())
-    except RuntimeError:
-        built = settings.network
-        raise InputError(
-            f"{path}: cannot start the network that is to be trained, which is built otherwise; "
-            f"set network.encoder_name={built.encoder_name} and "
-            f"network.decoder_channels={list(built.decoder_channels)}"
-        ) from None
 
 
 def _find_checkpoint(work: Path) -> Path | None:

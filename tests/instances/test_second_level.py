@@ -19,10 +19,18 @@ from kaggle_dsb.instances.features import (
     OF_AN_OUTLINE,
 )
 from kaggle_dsb.instances.finder import NucleusFinder
-from kaggle_dsb.instances.forest import grow_forest, load_forest
+from kaggle_dsb.instances.forest import Growth, grow_forest, save_forests
 from kaggle_dsb.instances.outline import relative_grey
-from kaggle_dsb.instances.second_level import describe, predict_quality, quality_of
-from kaggle_dsb.instances.selection import choose_version, select_nuclei
+from kaggle_dsb.instances.outline_choice import FEATURES_OF_A_LEVEL, USUAL
+from kaggle_dsb.instances.second_level import (
+    NAMES,
+    SecondLevel,
+    describe,
+    load_second_level,
+    predict_quality,
+    quality_of,
+)
+from kaggle_dsb.instances.selection import select_nuclei
 from kaggle_dsb.instances.watershed import split_nuclei
 from kaggle_dsb.network.targets import make_targets
 
@@ -104,7 +112,7 @@ def test_an_empty_map_has_no_candidates_and_gives_no_nuclei():
     nothing = np.zeros((3, 9, 7), np.float32)
     tree = find_candidates(nothing, min_seed_px=3)
     assert (tree.n_basins, tree.n_candidates) == (0, 0)
-    finder = NucleusFinder(SPLIT, [tiny_forest()])
+    finder = NucleusFinder(SPLIT, [tiny_second_level()])
     assert not finder.find(nothing, np.zeros((9, 7, 3), np.uint8)).any()
 
 
@@ -123,9 +131,10 @@ def test_the_quality_of_a_candidate_is_its_share_of_thresholds():
 def test_the_best_choice_by_the_true_quality_is_no_worse_than_any_single_cut():
     probability = soften(TOUCHING, sigma=2)
     tree = find_candidates(probability, min_seed_px=3)
-    chosen = select_nuclei(tree, quality_of(tree, TOUCHING), cost=0.3, min_area_px=3)
-    assert chosen.max() == 3
-    for level in LEVELS:
+    quality = quality_of(tree, TOUCHING)
+    for version, level in enumerate(LEVELS):
+        chosen = select_nuclei(tree, quality, version=version, cost=0.3, min_area_px=3)
+        assert chosen.max() == 3
         single = relabel(tree.version(level).astype(np.int32))
         assert score_image(TOUCHING, chosen).score >= score_image(TOUCHING, single).score
 
@@ -134,8 +143,9 @@ def test_a_union_is_taken_where_it_is_worth_more_than_its_parts():
     tree = find_candidates(soften(TOUCHING), min_seed_px=3)
     quality = np.zeros((len(LEVELS), tree.n_candidates))
     quality[1] = [0.5, 0.5, 0.9, 0.95]
-    assert select_nuclei(tree, quality, cost=0.0, min_area_px=3).max() == 3
-    merged = select_nuclei(tree, quality, cost=0.3, min_area_px=3)
+    options = {"version": 1, "min_area_px": 3}
+    assert select_nuclei(tree, quality, cost=0.0, **options).max() == 3
+    merged = select_nuclei(tree, quality, cost=0.3, **options)
     assert merged.max() == 2
     expected = (tree.version(LEVELS[1]) > 0).sum()
     assert (merged > 0).sum() == expected
@@ -144,9 +154,10 @@ def test_a_union_is_taken_where_it_is_worth_more_than_its_parts():
 def test_what_is_worth_less_than_its_cost_is_dropped():
     tree = find_candidates(soften(TOUCHING), min_seed_px=3)
     quality = np.full((len(LEVELS), tree.n_candidates), 0.3)
-    assert select_nuclei(tree, quality, cost=0.29, min_area_px=3).max() == 3
-    assert not select_nuclei(tree, quality, cost=0.31, min_area_px=3).any()
-    assert not select_nuclei(tree, quality, cost=0.0, min_area_px=5000).any()
+    quality[1] = 0.1  # a candidate is worth what its best version is
+    assert select_nuclei(tree, quality, version=1, cost=0.29, min_area_px=3).max() == 3
+    assert not select_nuclei(tree, quality, version=1, cost=0.31, min_area_px=3).any()
+    assert not select_nuclei(tree, quality, version=1, cost=0.0, min_area_px=5000).any()
 
 
 def exhaustive(tree, worth, candidate):
@@ -158,18 +169,17 @@ def exhaustive(tree, worth, candidate):
     return max(own, exhaustive(tree, worth, one) + exhaustive(tree, worth, other))
 
 
-@given(st.integers(0, 10**6))
+@given(st.integers(0, 10**6), st.integers(0, len(LEVELS) - 1))
 @settings(max_examples=20)
-def test_the_choice_is_the_best_there_is(seed):
+def test_the_choice_is_the_best_there_is(seed, version):
     tree = find_candidates(noise(seed), min_seed_px=2)
     quality = np.random.default_rng(seed).random((len(LEVELS), tree.n_candidates))
-    areas = [[region(tree, c, t).sum() for c in range(tree.n_candidates)] for t in LEVELS]
-    quality[np.array(areas) == 0] = 0  # what has no pixel hits nothing
-    version = choose_version(quality, cost=0.4)
-    worth = quality[version] - 0.4
+    areas = [region(tree, c, LEVELS[version]).sum() for c in range(tree.n_candidates)]
+    quality[:, np.array(areas) == 0] = 0  # what has no pixel hits nothing
+    worth = quality.max(axis=0) - 0.4
     regions = [region(tree, c, LEVELS[version]).tobytes() for c in range(tree.n_candidates)]
     assume(len(set(regions)) == len(regions))  # else a region does not tell its candidate
-    chosen = select_nuclei(tree, quality, cost=0.4, min_area_px=0)
+    chosen = select_nuclei(tree, quality, version=version, cost=0.4, min_area_px=0)
     picked = [
         regions.index((chosen == label).astype(np.int32).tobytes())
         for label in range(1, chosen.max() + 1)
@@ -185,7 +195,7 @@ def test_shape_features_are_those_of_the_shape():
     grey = np.repeat((labels > 0)[..., None] * np.uint8(200), 3, 2)
     features = describe_candidates(tree, probability, grey, diameter_px=40.0)
     assert features.shape == (len(LEVELS), 1, len(FEATURES))
-    disc = dict(zip(FEATURES, features[1, 0].tolist(), strict=True))
+    disc = dict(zip(FEATURES, features[USUAL, 0].tolist(), strict=True))
     assert disc["area_px"] == (labels > 0).sum()
     assert disc["relative_area"] == pytest.approx(1, rel=0.02)
     assert disc["ellipse_fit"] == pytest.approx(1, rel=0.01)
@@ -195,7 +205,7 @@ def test_shape_features_are_those_of_the_shape():
     assert disc["edge_share"] == 0
     assert disc["peak"] == 1
     assert disc["saddle_outside"] == 0
-    assert disc["level"] == pytest.approx(LEVELS[1])
+    assert disc["level"] == pytest.approx(LEVELS[USUAL])
 
 
 def test_a_long_nucleus_is_elongated_and_a_dumbbell_fills_no_ellipse():
@@ -214,7 +224,7 @@ def test_a_long_nucleus_is_elongated_and_a_dumbbell_fills_no_ellipse():
         tree = find_candidates(probability, min_seed_px=3)
         image = np.zeros((*labels.shape, 3), np.uint8)
         features = describe_candidates(tree, probability, image, diameter_px=20.0)
-        whole = features[1, -1]
+        whole = features[USUAL, -1]
         seen[name] = dict(zip(FEATURES, whole.tolist(), strict=True))
     assert seen["bar"]["elongation"] == pytest.approx(4 / 60, rel=0.05)
     assert seen["dumbbell"]["ellipse_fit"] < 0.8 < seen["bar"]["ellipse_fit"]
@@ -228,7 +238,7 @@ def test_outline_features_tell_whether_an_outline_lies_where_the_grey_level_fall
         probability = make_targets(draw_discs((40, 50, radius)))
         tree = find_candidates(probability, min_seed_px=3)
         features = describe_candidates(tree, probability, image, diameter_px=40.0)
-        seen[radius] = dict(zip(FEATURES, features[1, 0].tolist(), strict=True))
+        seen[radius] = dict(zip(FEATURES, features[USUAL, 0].tolist(), strict=True))
     assert seen[16]["rim_grey"] > 0.99 > seen[20]["rim_grey"] > 0.01 > seen[26]["rim_grey"]
     assert seen[16]["ring_grey"] > 0.9
     assert 0.5 > seen[20]["ring_grey"] > seen[26]["ring_grey"]
@@ -257,10 +267,20 @@ def test_the_features_of_a_union_are_those_of_its_region_alone():
     assert features[:, 3, :n] == pytest.approx(expected[:, 0, :n], rel=1e-5)
 
 
-def tiny_forest():
+GROWTH = Growth(trees=40, rate=0.1, leaves=8, feature_share=1.0)
+
+
+def grow(rows, values):
+    return grow_forest(rows, values, weights=np.ones(len(rows)), growth=GROWTH, seed=0)
+
+
+def tiny_second_level():
     rng = np.random.default_rng(0)
-    rows = rng.random((200, len(FEATURES)), np.float32)
-    return grow_forest(rows, rows[:, 6].astype(np.float64), weights=np.ones(200), seed=0)
+    made = []
+    for names in (FEATURES, FEATURES_OF_A_LEVEL):
+        rows = rng.random((200, len(names)), np.float32)
+        made.append(grow(rows, rows[:, 6].astype(np.float64)))
+    return SecondLevel(*made)
 
 
 def test_a_forest_predicts_what_scikit_learn_does(monkeypatch):
@@ -274,29 +294,41 @@ def test_a_forest_predicts_what_scikit_learn_does(monkeypatch):
     rng = np.random.default_rng(1)
     rows = rng.random((500, 4), np.float32)
     values = (np.sin(5 * rows[:, 0]) + rows[:, 1]).astype(np.float64)
-    forest = grow_forest(rows, values, weights=np.ones(500), seed=0)
+    forest = grow(rows, values)
     other = rng.random((300, 4), np.float32)
     assert forest.predict(other) == pytest.approx(fitted[0].predict(other), abs=1e-5)
     assert np.std(forest.predict(other)) > 0.1
 
 
-def test_a_forest_comes_back_from_its_file(tmp_path):
-    forest = tiny_forest()
+def test_a_second_level_comes_back_from_its_file(tmp_path):
+    kept = tiny_second_level()
     path = tmp_path / "second_level0.safetensors"
-    forest.save(path, names=FEATURES)
-    rows = np.random.default_rng(2).random((50, len(FEATURES)), np.float32)
-    assert (load_forest(path, names=FEATURES).predict(rows) == forest.predict(rows)).all()
+    kept.save(path)
+    loaded = load_second_level(path)
+    for key, names in NAMES.items():
+        rows = np.random.default_rng(2).random((50, len(names)), np.float32)
+        expected = getattr(kept, key).predict(rows)
+        assert (getattr(loaded, key).predict(rows) == expected).all()
+        assert np.std(expected) > 0
 
 
-def test_a_forest_of_other_features_is_refused(tmp_path):
+@pytest.mark.parametrize("key", ["quality", "outline"])
+def test_a_second_level_of_other_features_is_refused(tmp_path, key):
     path = tmp_path / "second_level0.safetensors"
-    tiny_forest().save(path, names=FEATURES[1:])
+    save_forests(path, vars(tiny_second_level()), names=NAMES | {key: NAMES[key][1:]})
     with pytest.raises(InputError) as error:
-        load_forest(path, names=FEATURES)
+        load_second_level(path)
     assert str(error.value) == (
         f"{path}: was trained on other features of candidates than this version describes; "
         "make it again with `kaggle-dsb tune`"
     )
+
+
+def test_a_second_level_of_one_forest_is_refused(tmp_path):
+    path = tmp_path / "second_level0.safetensors"
+    save_forests(path, {"quality": tiny_second_level().quality}, names=NAMES)
+    with pytest.raises(InputError, match="was trained on other features of candidates"):
+        load_second_level(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"no forest"])
@@ -304,7 +336,7 @@ def test_a_damaged_forest_is_refused_in_one_line(tmp_path, content):
     path = tmp_path / "second_level0.safetensors"
     path.write_bytes(content)
     with pytest.raises(InputError) as error:
-        load_forest(path, names=FEATURES)
+        load_second_level(path)
     assert str(error.value).startswith(f"{path}: is no readable forest (")
     assert str(error.value).endswith("make it again with `kaggle-dsb tune`")
     assert "\n" not in str(error.value)
@@ -331,9 +363,25 @@ def test_the_finder_follows_its_second_level():
     tree = find_candidates(probability, min_seed_px=5)
     only_the_third = np.zeros((len(LEVELS), tree.n_candidates))
     only_the_third[:, 2] = 0.9
-    found = NucleusFinder(SPLIT, [Oracle(only_the_third)]).find(probability, image)
+    usual = Oracle(np.full(len(LEVELS), -1.0))
+    found = NucleusFinder(SPLIT, [SecondLevel(Oracle(only_the_third), usual)]).find(
+        probability, image
+    )
     assert found.max() == 1
     assert score_image((TOUCHING == 3).astype(np.int32), found).hits[0] == 1
+
+
+@pytest.mark.parametrize("version", range(len(LEVELS)))
+def test_all_nuclei_end_at_the_level_that_the_second_level_chooses(version):
+    probability, image = soften(TOUCHING), np.zeros((80, 100, 3), np.uint8)
+    tree = find_candidates(probability, min_seed_px=5)
+    each_basin = np.zeros((len(LEVELS), tree.n_candidates))
+    each_basin[:, : tree.n_basins] = 0.9
+    gain = np.full(len(LEVELS), -1.0)
+    gain[version] = 1.0
+    second_level = SecondLevel(Oracle(each_basin), Oracle(gain))
+    found = NucleusFinder(SPLIT, [second_level]).find(probability, image)
+    assert ((found > 0) == (tree.version(LEVELS[version]) > 0)).all()
 
 
 def test_several_forests_are_averaged():

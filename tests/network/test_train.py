@@ -242,7 +242,7 @@ def test_a_training_cannot_go_on_from_a_network_of_another_shape(trained, sample
     assert str(error.value) == (
         f"{trained}: cannot start the network that is to be trained, which is built otherwise; set "
         "network.encoder_name=tu-tf_efficientnet_lite2 and "
-        "network.decoder_channels=[16, 8, 8, 8, 8]"
+        "network.decoder_channels=[16, 8, 8, 8, 8] or wider"
     )
 
 
