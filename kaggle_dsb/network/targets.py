@@ -83,6 +83,6 @@ def _touching_border(
         touching = (high != low) & (high > 0)
         if not touching.any():  # nor will it within less
             break
-        smaller = np.minimum(width_of[high], width_of[np.where(touching, low, 0)])
-        border |= touching & (smaller >= width)
+        smaller = np.minimum(width_of[high[touching]], width_of[low[touching]])
+        border[touching] |= smaller >= width
     return border
