@@ -294,7 +294,9 @@ def _of_image(
     diameter_px: float,
 ) -> list[float]:
     chroma = image.max(axis=2).astype(np.float32) - image.min(axis=2)
-    dark, bright = (float(level) / 255 for level in grey_range(image))
+    dark, bright = (
+        float(level) / 255 for level in grey_range(image.mean(axis=2, dtype=np.float32))
+    )
     return [
         diameter_px,
         float(probability[0].mean()),

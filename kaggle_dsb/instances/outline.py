@@ -21,15 +21,15 @@ LEAST_CONTRAST = 0.02
 
 def relative_grey(image: NDArray[np.uint8]) -> Plane:
     """Give the grey levels of (H, W, 3) uint8 on a scale where nearly all lie from 0 to 1."""
-    low, high = grey_range(image)
     grey = image.mean(axis=2, dtype=np.float32)
+    low, high = grey_range(grey)
     relative: Plane = ((grey - low) / max(high - low, 1)).astype(np.float32)
     return relative
 
 
-def grey_range(image: NDArray[np.uint8]) -> tuple[float, float]:
-    """Give the grey levels between which nearly all of (H, W, 3) uint8 lie, of 0 to 255."""
-    low, high = np.percentile(image.mean(axis=2, dtype=np.float32), (0.5, 99.8))
+def grey_range(grey: Plane) -> tuple[float, float]:
+    """Give the levels between which nearly all of (H, W) grey levels lie."""
+    low, high = np.percentile(grey, (0.5, 99.8))
     return float(low), float(high)
 
 
