@@ -151,7 +151,7 @@ def _draw_contour(
     elongation: tuple[float, float],
     random: np.random.Generator,
 ) -> NDArray[np.float64]:
-    """Give an ellipse with a few gentle bumps, (K, 2) points as (column, row)."""
+    """Return an ellipse with a few gentle bumps, (K, 2) points as (column, row)."""
     angle = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     stretch = np.sqrt(random.uniform(*elongation))
     size = radius_px * random.uniform(0.65, 1.3)
@@ -213,7 +213,7 @@ def _paint_tissue(
 
 
 def _stain_stroma(shape: tuple[int, ...], random: np.random.Generator) -> Grey:
-    """Give the faint stain between nuclei: fibres and grain, with pale openings."""
+    """Return the faint stain between nuclei: fibres and grain, with pale openings."""
     texture = 0.02 * _fibres(shape, random) + 0.015 * _grain(shape, random, 1.5)
     clouds = 0.5 * _grain(shape, random, 6) + _grain(shape, random, 28)
     tissue = 1 / (1 + np.exp(-4 * (clouds + 0.3)))
@@ -246,7 +246,7 @@ def _paint_brightfield(labels: Labels, random: np.random.Generator) -> NDArray[n
 
 
 def _lay_ghosts(labels: Labels, random: np.random.Generator) -> Grey:
-    """Give nuclei of another focal plane: seen blurred, and no part of the truth."""
+    """Return nuclei of another focal plane: seen blurred, and no part of the truth."""
     ghosts = np.zeros(labels.shape, np.float32)
     for _ in range(int(random.integers(3, 10))):
         centre = (random.uniform(0, labels.shape[0]), random.uniform(0, labels.shape[1]))
@@ -262,14 +262,14 @@ def _centres(labels: Labels) -> Iterator[tuple[float, float]]:
 
 
 def _spread(labels: Labels, random: np.random.Generator, between: tuple[float, float]) -> Grey:
-    """Give every nucleus a strength of its own, the background none."""
+    """Return an image where every nucleus has a random strength and the background none."""
     strengths = random.uniform(*between, int(labels.max()) + 1).astype(np.float32)
     strengths[0] = 0
     return strengths[labels]
 
 
 def _depth(labels: Labels) -> Grey:
-    """Give 0 at the edge of the nuclei to 1 in the middle of the thickest."""
+    """Return 0 at the edge of the nuclei to 1 in the middle of the thickest."""
     inside = (labels > 0).astype(np.uint8)
     distance = cv2.distanceTransform(inside, cv2.DIST_L2, 5)
     depth: Grey = np.sqrt(distance / max(float(distance.max()), 1.0))
@@ -281,12 +281,12 @@ def _blur(image: Grey, sigma_px: float) -> Grey:
 
 
 def _grain(shape: tuple[int, ...], random: np.random.Generator, sigma_px: float) -> Grey:
-    """Give smooth noise of mean 0 and deviation 1."""
+    """Return smooth noise of mean 0 and deviation 1."""
     return _standardise(_blur(random.normal(0, 1, shape), sigma_px))
 
 
 def _fibres(shape: tuple[int, ...], random: np.random.Generator) -> Grey:
-    """Give noise drawn out along one direction, as stroma is."""
+    """Return noise drawn out along one direction, as stroma is."""
     length_px = 21
     kernel = np.zeros((length_px, length_px), np.float32)
     angle, half = random.uniform(0, np.pi), length_px // 2
@@ -302,7 +302,7 @@ def _standardise(noise: Grey) -> Grey:
 
 
 def _slope(shape: tuple[int, ...], random: np.random.Generator) -> Grey:
-    """Give uneven illumination: a plane from about -1 to 1."""
+    """Return uneven illumination: a plane from about -1 to 1."""
     angle = random.uniform(0, 2 * np.pi)
     rows = np.linspace(-1, 1, shape[0])[:, None] * np.sin(angle)
     columns = np.linspace(-1, 1, shape[1])[None, :] * np.cos(angle)

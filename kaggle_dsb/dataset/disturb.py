@@ -82,4 +82,4 @@ DISTURBANCES: dict[str, Disturbance] = {
     "noisy": _of_image(add_noise),
     "stain-shifted": _of_image(shift_stain),
 }
-"""By name; each takes an image (H, W, 3) and its labels (H, W), and gives both changed."""
+"""By name; each takes an image (H, W, 3) and its labels (H, W), and returns both changed."""

@@ -9,8 +9,7 @@ the pixels, put images in one group:
 * **Same acquisition**: images of the same size whose background and noise are the same.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
@@ -23,78 +22,14 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import cdist, squareform
 from sklearn.model_selection import StratifiedGroupKFold
 
+from kaggle_dsb.dataset.neighbours import find_neighbours
 from kaggle_dsb.dataset.types import IMAGE_TYPES, image_type
 from kaggle_dsb.files import InputError, replacing
 
 COLUMNS = ["ImageId", "type", "group", "fold"]
-EDGE_CORRELATION_ABOVE = 0.95
-EDGE_STEP_BELOW = 1.3
 SAME_ACQUISITION_BELOW = {"fluorescence": 1.0, "tissue": 10.0, "brightfield": 10.0}
 
 Image = NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Neighbours:
-    """Two crops that lie side by side: ``first`` is left of (or above) ``second``."""
-
-    first: str
-    second: str
-    direction: str  # "right" or "below"
-
-
-def find_neighbours(images: Mapping[str, Image]) -> list[Neighbours]:
-    """Find the pairs of images whose touching edges continue one another.
-
-    Parameters
-    ----------
-    images : id → (H, W, 3) uint8
-
-    Returns
-    -------
-    list of Neighbours
-
-    Notes
-    -----
-    Two edges match when their grey values correlate above 0.95 and the mean step across the seam
-    is below 1.3 times the mean step between the two outermost columns of either image. Of the
-    pairs of training images that correlate above 0.975, nineteen in twenty have a step below 1;
-    below a correlation of 0.9 the median step is 4. A flat edge correlates with nothing, and so
-    joins nothing.
-    """
-    found = []
-    for ids in _ids_by_size(images):
-        grey = np.stack([images[i].mean(axis=2, dtype=np.float32) for i in ids])
-        for direction, oriented in (("right", grey), ("below", grey.transpose(0, 2, 1))):
-            first, second = np.nonzero(_edges_match(oriented))
-            found += [
-                Neighbours(ids[a], ids[b], direction) for a, b in zip(first, second, strict=True)
-            ]
-    return found
-
-
-def _ids_by_size(images: Mapping[str, Image]) -> list[list[str]]:
-    by_size: dict[tuple[int, ...], list[str]] = {}
-    for id_, image in images.items():
-        by_size.setdefault(image.shape, []).append(id_)
-    return list(by_size.values())
-
-
-def _edges_match(grey: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Tell for each ordered pair of (N, H, W) whether the second continues right of the first."""
-    last, first = grey[:, :, -1], grey[:, :, 0]
-    step_inside = np.abs(last - grey[:, :, -2]).mean(1)[:, None] + np.abs(
-        first - grey[:, :, 1]
-    ).mean(1)
-    step_across = np.stack([np.abs(edge - first).mean(1) for edge in last])
-    centred_last = last - last.mean(1, keepdims=True)
-    centred_first = first - first.mean(1, keepdims=True)
-    norms = np.outer(np.linalg.norm(centred_last, axis=1), np.linalg.norm(centred_first, axis=1))
-    correlation = centred_last @ centred_first.T / (norms + 1e-6)
-    near = step_across < EDGE_STEP_BELOW * (step_inside / 2 + 0.3)
-    match: NDArray[np.bool_] = (correlation > EDGE_CORRELATION_ABOVE) & near
-    np.fill_diagonal(match, val=False)
-    return match
 
 
 def acquisition_signature(image: Image) -> NDArray[np.float64]:
@@ -109,7 +44,7 @@ def acquisition_signature(image: Image) -> NDArray[np.float64]:
 
 
 def group_images(images: Mapping[str, Image]) -> dict[str, int]:
-    """Give each image the number of the group it must stay with.
+    """Return the number of the group that each image must stay with.
 
     Parameters
     ----------
@@ -223,9 +158,9 @@ def write_folds(path: Path, folds: pd.DataFrame) -> None:
         folds.to_csv(temporary, index=False)
 
 
-def hold_out_alike(one: pd.DataFrame, other: pd.DataFrame) -> bool:
+def hold_out_alike(folds: pd.DataFrame, other: pd.DataFrame) -> bool:
     """Say whether two tables of folds hold out the same images in the same folds."""
-    a, b = (table.set_index("ImageId")["fold"].sort_index() for table in (one, other))
+    a, b = (table.set_index("ImageId")["fold"].sort_index() for table in (folds, other))
     return a.equals(b)
 
 
@@ -256,40 +191,3 @@ def read_folds(path: Path) -> pd.DataFrame:
     if (torn > 1).any():
         raise InputError(f"{path}: splits group {torn.idxmax()} between folds, must keep it whole")
     return folds
-
-
-def mosaic_layout(
-    neighbours: Sequence[Neighbours],
-) -> list[dict[str, tuple[int, int]]]:
-    """Lay the neighbouring crops out as mosaics: for each, id → (row, column) from 0.
-
-    Where seams contradict one another the first one found holds, and the later image is left out.
-    """
-    places: dict[str, tuple[int, tuple[int, int]]] = {}
-    mosaics: list[dict[str, tuple[int, int]]] = []
-    links: dict[str, list[tuple[str, tuple[int, int]]]] = {}
-    for pair in neighbours:
-        step = (0, 1) if pair.direction == "right" else (1, 0)
-        links.setdefault(pair.first, []).append((pair.second, step))
-        links.setdefault(pair.second, []).append((pair.first, (-step[0], -step[1])))
-    for start in links:
-        if start not in places:
-            mosaics.append(_walk(start, links))
-            places.update({id_: (len(mosaics), place) for id_, place in mosaics[-1].items()})
-    return mosaics
-
-
-def _walk(
-    start: str, links: Mapping[str, Sequence[tuple[str, tuple[int, int]]]]
-) -> dict[str, tuple[int, int]]:
-    layout = {start: (0, 0)}
-    queue = [start]
-    for id_ in queue:
-        for other, step in links[id_]:
-            place = (layout[id_][0] + step[0], layout[id_][1] + step[1])
-            if other not in layout and place not in layout.values():
-                layout[other] = place
-                queue.append(other)
-    top = min(row for row, _ in layout.values())
-    left = min(column for _, column in layout.values())
-    return {id_: (row - top, column - left) for id_, (row, column) in layout.items()}

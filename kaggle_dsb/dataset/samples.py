@@ -33,6 +33,13 @@ class Sample:
     labels: NDArray[np.int32] | None
 
 
+def require_labels(sample: Sample) -> NDArray[np.int32]:
+    """Return the labels of a sample, or raise ``InputError`` where it has none."""
+    if sample.labels is None:
+        raise InputError(f"image {sample.id} has no masks: training needs a set with masks")
+    return sample.labels
+
+
 @dataclass(frozen=True)
 class SetSummary:
     """A set at a glance.
@@ -63,7 +70,7 @@ class _Row:
 
 
 def list_sets(cache: Path) -> dict[str, int]:
-    """Give the sets of a cache and how many images each holds.
+    """Return the sets of a cache and how many images each holds.
 
     Raises
     ------
@@ -77,11 +84,11 @@ def list_sets(cache: Path) -> dict[str, int]:
 
 
 def sizes(cache: Path, set_name: str) -> dict[str, tuple[int, int]]:
-    """Give (H, W) of every image of a set by its id, without decoding any."""
+    """Return (H, W) of every image of a set by its id, without decoding any."""
     return {row.id: row.size for row in _read_index(cache, set_name)}
 
 
-def load_samples(cache: Path, set_name: str, *, limit: int | None = None) -> list[Sample]:
+def load_samples(cache: Path, set_name: str) -> list[Sample]:
     """Load a set into memory, ordered by id.
 
     Parameters
@@ -90,15 +97,13 @@ def load_samples(cache: Path, set_name: str, *, limit: int | None = None) -> lis
         As `kaggle_dsb.dataset.prepare.prepare` wrote it.
     set_name : str
         One of `list_sets`.
-    limit : int, optional
-        Load only the first so many.
 
     Raises
     ------
     InputError
         There is no such cache or set, or a file of it is gone or damaged.
     """
-    return [_load(cache / set_name, row) for row in _read_index(cache, set_name)[:limit]]
+    return [_load(cache / set_name, row) for row in _read_index(cache, set_name)]
 
 
 def describe(
@@ -110,7 +115,7 @@ def describe(
     ----------
     cache : Path
     classify : callable, optional
-        Gives the type of an image; with it every image is decoded, without it none.
+        Returns the type of an image; with it every image is decoded, without it none.
     """
     return [_summarise(cache, name, classify) for name in list_sets(cache)]
 

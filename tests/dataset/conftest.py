@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from kaggle_dsb.dataset.demo import make_image
+
 Picture = tuple[NDArray[np.uint8], list[NDArray[np.uint8]]]
 
 
@@ -60,3 +62,25 @@ def zip_folder() -> Callable[[Path, Path], Path]:
         return target
 
     return pack
+
+
+def quarters(image: NDArray[np.uint8], name: str) -> dict[str, NDArray[np.uint8]]:
+    """Cut the even-sided part of an image into four crops that lie side by side."""
+    height, width = image.shape[0] // 2, image.shape[1] // 2
+    return {
+        f"{name}{row}{column}": image[
+            row * height : (row + 1) * height, column * width : (column + 1) * width
+        ]
+        for row in (0, 1)
+        for column in (0, 1)
+    }
+
+
+@pytest.fixture(scope="module")
+def slides() -> dict[str, NDArray[np.uint8]]:
+    """Three pictures of different looks, each cut into four crops of one size."""
+    images = {}
+    for name, look, ground in (("a", 0, 0), ("b", 3, 12), ("c", 4, 0)):
+        picture = np.maximum(make_image(look, look=look)[0], 20) + np.uint8(ground)
+        images |= quarters(np.tile(picture, (3, 3, 1))[:256, :256], name)
+    return images

@@ -5,12 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kaggle_dsb.dataset.demo import make_image
 from kaggle_dsb.dataset.folds import (
-    Neighbours,
-    find_neighbours,
     group_images,
-    mosaic_layout,
     read_folds,
     split_folds,
     write_folds,
@@ -20,39 +16,6 @@ from kaggle_dsb.dataset.samples import load_samples
 from kaggle_dsb.files import InputError
 
 BUNDLED = Path(__file__).parents[2] / "kaggle_dsb" / "weights"
-
-
-def quarters(image, name):
-    """Cut the even-sided part of an image into four crops that lie side by side."""
-    height, width = image.shape[0] // 2, image.shape[1] // 2
-    return {
-        f"{name}{row}{column}": image[
-            row * height : (row + 1) * height, column * width : (column + 1) * width
-        ]
-        for row in (0, 1)
-        for column in (0, 1)
-    }
-
-
-@pytest.fixture(scope="module")
-def slides():
-    """Three pictures of different looks, each cut into four crops of one size."""
-    images = {}
-    for name, look, ground in (("a", 0, 0), ("b", 3, 12), ("c", 4, 0)):
-        picture = np.maximum(make_image(look, look=look)[0], 20) + np.uint8(ground)
-        images |= quarters(np.tile(picture, (3, 3, 1))[:256, :256], name)
-    return images
-
-
-def test_crops_of_one_slide_are_found_to_continue_one_another(slides):
-    pairs = {(p.first, p.second, p.direction) for p in find_neighbours(slides)}
-    for name in "abc":
-        assert (f"{name}00", f"{name}01", "right") in pairs or (
-            f"{name}00",
-            f"{name}10",
-            "below",
-        ) in pairs
-    assert all(first[0] == second[0] for first, second, _ in pairs)
 
 
 def test_crops_of_one_slide_are_in_one_group_and_other_slides_in_others(slides):
@@ -74,11 +37,6 @@ def test_images_of_different_size_are_never_in_one_group():
     grey = np.full((20, 20, 3), 7, np.uint8)
     group = group_images({"small": grey[:10], "large": grey})
     assert group["small"] != group["large"]
-
-
-def test_a_flat_edge_joins_nothing():
-    flat = {name: np.full((32, 32, 3), 9, np.uint8) for name in "ab"}
-    assert find_neighbours(flat) == []
 
 
 def many_groups():
@@ -158,19 +116,6 @@ def test_a_wrong_table_of_folds_is_refused(tmp_path, text, message):
     with pytest.raises(InputError) as error:
         read_folds(path)
     assert str(error.value) == f"{path}: {message}"
-
-
-def test_mosaics_are_laid_out_from_their_seams():
-    seams = [
-        Neighbours("a", "b", "right"),
-        Neighbours("a", "c", "below"),
-        Neighbours("c", "d", "right"),
-        Neighbours("x", "y", "below"),
-    ]
-    assert mosaic_layout(seams) == [
-        {"a": (0, 0), "b": (0, 1), "c": (1, 0), "d": (1, 1)},
-        {"x": (0, 0), "y": (1, 0)},
-    ]
 
 
 @pytest.mark.kaggle_data

@@ -32,10 +32,6 @@ def test_a_set_without_masks_has_no_labels(cache: Path) -> None:
     assert [sample.labels for sample in load_samples(cache, "stage1_test")] == [None, None]
 
 
-def test_a_limit_loads_the_first_by_id(cache: Path) -> None:
-    assert [sample.id for sample in load_samples(cache, "stage1_train", limit=1)] == ["a"]
-
-
 def test_sets_and_sizes_are_known_without_an_image(cache: Path) -> None:
     for path in cache.rglob("*.png"):
         path.unlink()

@@ -1,0 +1,19 @@
+import numpy as np
+
+from kaggle_dsb.dataset.neighbours import find_neighbours
+
+
+def test_crops_of_one_slide_are_found_to_continue_one_another(slides):
+    pairs = {(p.first, p.second, p.direction) for p in find_neighbours(slides)}
+    for name in "abc":
+        assert (f"{name}00", f"{name}01", "right") in pairs or (
+            f"{name}00",
+            f"{name}10",
+            "below",
+        ) in pairs
+    assert all(first[0] == second[0] for first, second, _ in pairs)
+
+
+def test_a_flat_edge_joins_nothing():
+    flat = {name: np.full((32, 32, 3), 9, np.uint8) for name in "ab"}
+    assert find_neighbours(flat) == []
