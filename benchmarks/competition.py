@@ -33,7 +33,7 @@ def draw_discs(seed: int) -> NDArray[np.int32]:
 
 
 def measure(job: Callable[[], object]) -> float:
-    """Give the seconds that a job takes."""
+    """Return the seconds that a job takes."""
     started = time.perf_counter()
     job()
     return time.perf_counter() - started

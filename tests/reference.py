@@ -52,7 +52,7 @@ def precision(truth: NDArray[np.integer], predicted: NDArray[np.integer]) -> lis
 
 
 def stack_masks(masks: list[NDArray[np.bool_]], shape: tuple[int, int]) -> NDArray[np.int32]:
-    """Give every pixel to the first mask that claims it, then number what is left."""
+    """Assign every pixel to the first mask that claims it, then number what is left."""
     owner = np.zeros(shape, dtype=np.int32)
     for row, column in np.ndindex(*shape):
         claims = [number for number, mask in enumerate(masks, start=1) if mask[row, column]]

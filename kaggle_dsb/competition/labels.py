@@ -1,4 +1,4 @@
-"""Label images: every nucleus of an image in one array, each under a number of its own."""
+"""Label images: an integer array in which each nucleus has its own number and background is 0."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,7 +13,7 @@ LARGEST_LABEL_ON_DISK = np.iinfo(np.uint16).max
 
 
 def check_labels(labels: ArrayLike) -> NDArray[np.integer]:
-    """Give ``labels`` as an array once they are sure to be a label image.
+    """Return ``labels`` as an array, or raise ``InputError`` unless it is a label image.
 
     Parameters
     ----------
@@ -39,14 +39,14 @@ def check_labels(labels: ArrayLike) -> NDArray[np.integer]:
 
 
 def check_size(shape: tuple[int, ...]) -> tuple[int, int]:
-    """Give ``shape`` as a height and a width, or raise ``InputError`` when it is neither."""
+    """Return ``shape`` as (height, width), or raise ``InputError`` unless it has two entries."""
     if len(shape) != 2:
         raise InputError(f"shape {shape} of an image; a height and a width, (H, W), are needed")
     return int(shape[0]), int(shape[1])
 
 
 def find_stretches(*flat: NDArray[np.integer]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Cut flat arrays of one length wherever any of them changes its value.
+    """Find the stretches in which none of some flat arrays of equal size changes its value.
 
     Returns
     -------
@@ -124,7 +124,7 @@ def stack_masks(
 def number_pixels(pixels: Iterable[NDArray[np.intp]], size: tuple[int, int]) -> NDArray[np.int32]:
     """Join nuclei given as flat pixel numbers, by rows, into labels 1..N; see `stack_masks`.
 
-    Takes one nucleus at a time, so that a caller that reads masks from files holds but one.
+    Takes one nucleus at a time, so that a caller that reads masks from files holds one mask in memory.
     """
     flat = np.zeros(size[0] * size[1], dtype=np.int32)
     count = 0

@@ -1,8 +1,10 @@
 """The competition's score: mean precision over ten thresholds of intersection over union.
 
-At each threshold a predicted nucleus hits when its intersection over union (IoU) with a true one
-is greater than the threshold, and the precision is hits / (hits + invented + missed). An image
-scores the mean over the thresholds; a set of images scores the mean over the images.
+At each threshold a predicted nucleus is a hit (true positive, TP) when its intersection over union
+(IoU) with a true nucleus is greater than the threshold; other predicted nuclei are false positives
+(FP, invented), other true nuclei false negatives (FN, missed). The precision is
+TP / (TP + FP + FN). An image scores the mean over the thresholds; a set of images scores the mean
+over the images.
 """
 
 from collections.abc import Mapping
@@ -22,7 +24,7 @@ _SHOWN_IDS = 5
 
 @dataclass(frozen=True)
 class Matches:
-    """How the nuclei of two label images lie over each other.
+    """The overlaps between the nuclei of two label images.
 
     Only pairs that share a pixel are listed; pair k is ``true_labels[true_index[k]]`` with
     ``predicted_labels[predicted_index[k]]``.
@@ -68,8 +70,8 @@ class Matches:
 
         Notes
         -----
-        Decided in whole numbers, so that an IoU of exactly 1/2 is no hit at 50. From 50 on a
-        nucleus is in at most one such pair, so nothing has to be assigned.
+        Compared as integers, so that an IoU of exactly 1/2 is no hit at 50. From 50 on a nucleus
+        is in at most one such pair, so no assignment step is needed.
         """
         return 100 * self.intersection_px > threshold_percent * self.union_px
 
@@ -126,7 +128,7 @@ def match(truth: ArrayLike, predicted: ArrayLike) -> Matches:
 def _flatten(
     truth: ArrayLike, predicted: ArrayLike
 ) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
-    """Give both label images as flat arrays, or raise ``InputError`` when their sizes differ."""
+    """Return both label images as flat arrays, or raise ``InputError`` when their sizes differ."""
     arrays = check_labels(truth), check_labels(predicted)
     if arrays[0].shape != arrays[1].shape:
         sizes = [f"{height} x {width}" for height, width in (array.shape for array in arrays)]
@@ -140,7 +142,7 @@ def _flatten(
 def _count(
     values: NDArray[np.integer], lengths: NDArray[np.integer]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Give the distinct values above 0, each stretch's index among them (-1 for 0), and areas."""
+    """Return the distinct values above 0, each stretch's index among them (-1 for 0), and areas."""
     distinct, index = np.unique(values.astype(np.int64), return_inverse=True)
     if distinct.size and distinct[0] == 0:
         distinct, index = distinct[1:], index - 1
@@ -152,7 +154,7 @@ def _count(
 
 @dataclass(frozen=True)
 class ImageScore:
-    """What the score of one image is made of; these counts can be added over images.
+    """The counts that make up the score of an image; they can be summed over images.
 
     Attributes
     ----------
@@ -168,12 +170,12 @@ class ImageScore:
 
     @property
     def precision(self) -> NDArray[np.float64]:
-        """Hits / (hits + invented + missed) at each threshold, (10,) float64 in [0, 1].
+        """TP / (TP + FP + FN) at each threshold, (10,) float64 in [0, 1].
 
         Notes
         -----
-        An image with nothing true and nothing predicted gets 1: nothing was missed or invented.
-        The competition does not say, as its first stage has no such image.
+        An image without true and predicted nuclei gets 1: it has no error. The competition does
+        not define this case, and its first stage has no such image.
         """
         hits = np.array(self.hits)
         total = self.n_true + self.n_predicted - hits
@@ -203,7 +205,7 @@ def score_image(truth: ArrayLike, predicted: ArrayLike) -> ImageScore:
 
     Notes
     -----
-    An image with nothing true and nothing predicted scores 1.
+    An image without true and predicted nuclei scores 1.
 
     Examples
     --------
@@ -281,7 +283,7 @@ def score_images(truth: Mapping[str, ArrayLike], predicted: Mapping[str, ArrayLi
 
     Notes
     -----
-    An image with nothing true and nothing predicted scores 1.
+    An image without true and predicted nuclei scores 1.
     """
     if not truth:
         raise InputError("no image to score; the truth holds no image")

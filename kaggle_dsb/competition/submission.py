@@ -120,7 +120,7 @@ class _Row:
 
 
 def _inspect(path: Path, sizes: Sizes) -> tuple[dict[str, list[_Row]], list[str]]:
-    """Give the rows of each image that can be read, and every fault in a line of its own."""
+    """Return the readable rows of each image, and a line for every fault."""
     try:
         header, *lines = read_lines(path)
     except InputError as error:
@@ -156,7 +156,7 @@ def _find_header_faults(header: Line) -> Iterator[str]:
 
 
 def _find_columns(header: Line) -> tuple[int, int] | None:
-    """Give the places of the two columns, however they are spelled, so that rows can be read."""
+    """Return the indices of the two columns, however they are spelled, so that rows can be read."""
     names = [name.strip(" \ufeff").casefold() for name in header.fields]
     try:
         image_id, runs = (names.index(name.casefold()) for name in HEADER)
@@ -243,30 +243,30 @@ def read_solution(path: Path, sizes: Sizes | None = None) -> dict[str, NDArray[n
 
 
 def _find_sizes(path: Path, table: pd.DataFrame, sizes: Sizes | None) -> Sizes:
-    """Give the sizes in the columns Height and Width, or those at hand where there are none."""
+    """Return the sizes in the columns Height and Width, or ``sizes`` for a table without them."""
     if not {"Height", "Width"} <= set(table.columns):
         if sizes is None:
             raise InputError(
                 f"{path}: no columns Height and Width; the sizes of its images are needed"
             )
         return sizes
-    found: dict[str, tuple[int, int]] = {}
+    size_by_id: dict[str, tuple[int, int]] = {}
     columns = (table.index + 2, table["ImageId"], table["Height"], table["Width"])
     for number, image_id, height, width in zip(*columns, strict=True):
         where = f"{path}: line {number} (image {image_id}):"
         if not (height.isdecimal() and width.isdecimal()):
             raise InputError(f"{where} Height {height!r}, Width {width!r}; both are whole numbers")
-        first = found.setdefault(image_id, (int(height), int(width)))
+        first = size_by_id.setdefault(image_id, (int(height), int(width)))
         if first != (int(height), int(width)):
             raise InputError(
                 f"{where} {height} x {width} pixels, but {first[0]} x {first[1]} above; "
                 "an image has one size"
             )
-    return found
+    return size_by_id
 
 
 def _read_runs(path: Path, table: pd.DataFrame, sizes: Sizes) -> dict[str, list[Runs]]:
-    """Give the runs of each image's nuclei, in the order of the rows."""
+    """Return the runs of each image's nuclei, in the order of the rows."""
     runs_by_id: dict[str, list[Runs]] = {}
     columns = (table.index + 2, table["ImageId"], table["EncodedPixels"])
     for number, image_id, text in zip(*columns, strict=True):

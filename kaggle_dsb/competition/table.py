@@ -59,7 +59,7 @@ def read_lines(path: Path) -> list[Line]:
     except UnicodeDecodeError as error:
         raise InputError(
             f"{path}: byte {error.start} is 0x{error.object[error.start]:02x}, which is not UTF-8; "
-            "save the file as plain UTF-8"
+            "save it as UTF-8 text"
         ) from None
     rows = text.replace("\r\n", "\n").rstrip("\n").split("\n")
     if rows == [""]:

@@ -22,7 +22,7 @@ NUMBERS = st.sampled_from([0, 0, 1, 1, 2, 5, 300])
 
 @st.composite
 def pairs(draw_from):
-    """Give a truth and a prediction that differs in some pixels, so that nuclei do overlap."""
+    """Return a truth and a prediction that differs in some pixels, so that nuclei do overlap."""
     shape = draw_from(hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=6))
     truth = draw_from(hnp.arrays(np.int32, shape, elements=NUMBERS))
     other = draw_from(hnp.arrays(np.int32, shape, elements=NUMBERS))

@@ -38,7 +38,7 @@ def path(tmp_path):
 
 
 def faults_of(path: Path, text: str) -> list[str]:
-    """Check a submission of this text, and give its faults without the path before each."""
+    """Check a submission of this text, and return its faults without the path before each."""
     path.write_text(text, encoding="utf-8", newline="")
     faults = check_submission(path, SIZES)
     assert all(fault.startswith(f"{path}: ") and "\n" not in fault for fault in faults)
@@ -286,7 +286,7 @@ def test_an_empty_file_has_one_fault(path):
 def test_a_file_that_is_not_utf8_has_one_fault(path):
     path.write_bytes(HEADER.encode() + b"\xe4,1 1\n")
     assert check_submission(path, SIZES) == [
-        f"{path}: byte 22 is 0xe4, which is not UTF-8; save the file as plain UTF-8"
+        f"{path}: byte 22 is 0xe4, which is not UTF-8; save it as UTF-8 text"
     ]
 
 
