@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from kaggle_dsb.competition.leaderboard import KNOWN_MARKS, rank_marks, read_marks
+from kaggle_dsb.report.leaderboard import KNOWN_MARKS, rank_marks, read_marks
 
 
 def make_leaderboard(submissions: Path, *, only_own: bool = False) -> dict[str, pd.DataFrame]:
@@ -20,7 +20,7 @@ def make_leaderboard(submissions: Path, *, only_own: bool = False) -> dict[str, 
     Returns
     -------
     dict of str to DataFrame
-        For each board its rows, as `kaggle_dsb.competition.leaderboard.rank_marks` gives them.
+        For each board its rows, as `kaggle_dsb.report.leaderboard.rank_marks` gives them.
     """
     own = read_marks(submissions)
     table = rank_marks(own if only_own else [*KNOWN_MARKS, *own])

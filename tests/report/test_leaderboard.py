@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from kaggle_dsb.competition.leaderboard import (
+from kaggle_dsb.report.leaderboard import (
     BOARDS,
     CROSS_VALIDATION,
     DEMO,
@@ -88,7 +88,7 @@ def test_kaggles_figure_for_the_other_stage_is_left_out(tmp_path):
 
 
 def test_kaggles_score_and_the_one_measured_here_share_a_line(tmp_path, monkeypatch):
-    monkeypatch.setattr("kaggle_dsb.competition.leaderboard.find_board", lambda *_: STAGE1)
+    monkeypatch.setattr("kaggle_dsb.report.leaderboard.find_board", lambda *_: STAGE1)
     score = {"score": 0.5, "images": {"a": {}}, "kaggle": {"public_score": 0.499}}
     write(tmp_path / "one", score=score, made={"set": "stage1_test"})
     (mark,) = read_marks(tmp_path)
