@@ -16,14 +16,11 @@ import torch
 from kaggle_dsb.config import HardwareSettings, Settings
 from kaggle_dsb.dataset.demo import make_image
 from kaggle_dsb.dataset.samples import Sample
+from kaggle_dsb.instances.probability import CHANNELS
+from kaggle_dsb.network.hardware import prepare_hardware
 from kaggle_dsb.network.model import NucleusNet
-from kaggle_dsb.network.targets import CHANNELS
-from kaggle_dsb.network.train import (
-    CropDataset,
-    FoldData,
-    prepare_hardware,
-    segmentation_loss,
-)
+from kaggle_dsb.training.crops import CropDataset, FoldData
+from kaggle_dsb.training.losses import segmentation_loss
 
 VARIATIONS = {
     "float32, 1 thread": {"threads": 1},
@@ -67,7 +64,7 @@ def time_step(
     for _ in range(STEPS):
         started = time.perf_counter()
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
-            loss = segmentation_loss(network(images), targets, settings.training)
+            loss = segmentation_loss(network(images), targets)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         optimizer.zero_grad()

@@ -80,10 +80,6 @@ class TrainingSettings(_Section):
     learning_rate: float = Field(1.5e-3, gt=0)
     weight_decay: float = Field(1e-2, ge=0)
     ema_decay: float = Field(0.995, ge=0, lt=1)
-    # What the cross-entropy is added to, and how it is weighted: see `segmentation_loss`.
-    overlap_loss: Literal["dice", "lovasz", "none"] = "dice"
-    edge_weight: float = Field(0, ge=0)
-    focal_gamma: float = Field(0, ge=0)
     # The half width of the touching border as a share of the smaller nucleus's diameter.
     border_share: float = Field(0.1, gt=0, le=0.5)
     type_shares: TypeShares = TypeShares()
@@ -118,21 +114,23 @@ class InstanceSettings(_Section):
     seed_threshold: float = Field(0.6, gt=0, lt=1)
     min_seed_px: int = Field(15, ge=0)
     min_area_px: int = Field(12, ge=0)
-    # Where the networks have a second level: whether it chooses the nuclei, and what one costs.
-    second_level: bool = True
+    # Where the run has a candidate scorer: whether it chooses the nuclei, and what each costs.
+    candidate_scorer: bool = True
     nucleus_cost: float = Field(0.25, ge=0, le=1)
 
     def split(self) -> dict[str, Any]:
-        """Give the parameters of the plain split."""
-        return self.model_dump(exclude={"second_level", "nucleus_cost"})
+        """Return the parameters of the watershed."""
+        return self.model_dump(exclude={"candidate_scorer", "nucleus_cost"})
 
 
 class HardwareSettings(_Section):
     """What the computation runs on."""
 
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    threads: int = Field(0, ge=0)  # 0: one a core
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    # What predicts: auto is OpenVINO on a CPU where it is installed, else torch.
+    engine: Literal["auto", "torch", "openvino"] = "auto"
+    threads: int = Field(0, ge=0)  # 0: as many as there are cores, or OMP_NUM_THREADS if fewer
 
 
 class LoggingSettings(_Section):
@@ -177,12 +175,44 @@ def load_settings(*paths: Path, overrides: Sequence[str] = ()) -> Settings:
     """
     values: dict[str, Any] = {}
     for path in paths:
-        tables = _read_toml(path)
-        parse_settings(tables, source=str(path))
+        tables = migrate(_read_toml(path))
+        _validate(tables, source=str(path))
         _merge(values, tables)
     for override in overrides:
         _apply(values, override)
-    return parse_settings(values, source="--set")
+    return _validate(values, source="--set")
+
+
+REMOVED = ("training.overlap_loss", "training.edge_weight", "training.focal_gamma")
+RENAMED = {"instances.second_level": "instances.candidate_scorer"}
+
+
+def migrate(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of an older version of the package as the current one names them.
+
+    Parameters
+    ----------
+    values : mapping
+        Nested tables, as a ``config.toml`` or a network's file holds them. What was removed is
+        left out: a network is used alike whatever loss it was trained with.
+
+    Examples
+    --------
+    >>> migrate({"training": {"edge_weight": 0.0, "epochs": 3}})
+    {'training': {'epochs': 3}}
+    """
+    tables: dict[str, Any] = {
+        name: dict(table) if isinstance(table, Mapping) else table for name, table in values.items()
+    }
+    for old in (*REMOVED, *RENAMED):
+        section, _, key = old.partition(".")
+        table = tables.get(section)
+        if not isinstance(table, dict) or key not in table:
+            continue
+        value = table.pop(key)
+        if old in RENAMED:
+            table.setdefault(RENAMED[old].partition(".")[2], value)
+    return tables
 
 
 def _merge(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
@@ -194,7 +224,11 @@ def _merge(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
 
 
 def parse_settings(values: Mapping[str, Any], *, source: str) -> Settings:
-    """Check settings given as nested tables; ``source`` names them in errors."""
+    """Check stored settings, of this or an older version; ``source`` names them in errors."""
+    return _validate(migrate(values), source=source)
+
+
+def _validate(values: Mapping[str, Any], *, source: str) -> Settings:
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
@@ -202,7 +236,7 @@ def parse_settings(values: Mapping[str, Any], *, source: str) -> Settings:
 
 
 def dump_settings(settings: Settings) -> str:
-    """Give all resolved settings as TOML text, defaults included."""
+    """Return all resolved settings as TOML text, defaults included."""
     return tomli_w.dumps(settings.model_dump(mode="json", exclude_none=True))
 
 

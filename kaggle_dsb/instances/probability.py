@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from kaggle_dsb.files import InputError, replacing
 
+CHANNELS = ("body", "border", "depth")  # of a probability map (C, H, W)
+
 
 def save_probability(path: Path, probability: NDArray[np.float32]) -> None:
     """Keep a probability map, (C, H, W), in half precision."""

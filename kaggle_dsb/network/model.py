@@ -4,7 +4,7 @@ import errno
 import importlib
 import inspect
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from kaggle_dsb import __version__
 from kaggle_dsb.config import NetworkSettings, Settings, parse_settings
 from kaggle_dsb.files import InputError, replacing
-from kaggle_dsb.network.targets import CHANNELS
+from kaggle_dsb.instances.probability import CHANNELS
 
 FORMAT = "kaggle-dsb network 2"
 METADATA_KEY = "kaggle_dsb"
@@ -73,18 +73,6 @@ def _explain_encoder(settings: NetworkSettings, error: Exception) -> str:
         f"{settings.encoder_weights!r} cannot be built ({reason[:120]}); encoders whose weights "
         f"need no network: {', '.join(PACKAGED_WEIGHTS)}"
     )
-
-
-def average_weights(networks: Sequence[NucleusNet]) -> None:
-    """Give the last of some networks, all built alike, the mean of their weights."""
-    tensors = [network.state_dict() for network in networks]
-    mean = {
-        name: torch.stack([one[name] for one in tensors]).mean(0)
-        if last.is_floating_point()
-        else last
-        for name, last in tensors[-1].items()
-    }
-    networks[-1].load_state_dict(mean)
 
 
 PACKAGED_WEIGHTS = {

@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from kaggle_dsb.config import PredictionSettings
-from kaggle_dsb.files import InputError
+from kaggle_dsb.instances.probability import CHANNELS
 from kaggle_dsb.instances.size import choose_zoom, median_diameter
 from kaggle_dsb.instances.watershed import split_nuclei
 from kaggle_dsb.network.contrast import stretch_contrast
 from kaggle_dsb.network.model import STRIDE_PX
-from kaggle_dsb.network.targets import CHANNELS
 
 Image = NDArray[np.uint8]
 Probability = NDArray[np.float32]
@@ -202,38 +201,3 @@ def blending_window(height: int, width: int, overlap: int) -> NDArray[np.float32
         return np.minimum(from_edge / (overlap + 1), 1).astype(np.float32)
 
     return np.outer(ramp(height), ramp(width))
-
-
-def choose_device(accelerator: str) -> torch.device:
-    """Give the device for ``auto``, ``cpu`` or ``gpu``.
-
-    Raises
-    ------
-    InputError
-        When a GPU is asked for and there is none.
-    """
-    has_gpu = torch.cuda.is_available()
-    if accelerator == "gpu" and not has_gpu:
-        raise InputError(
-            "hardware.accelerator = 'gpu': torch finds no GPU here; 'auto' takes the CPU instead"
-        )
-    return torch.device("cuda" if accelerator != "cpu" and has_gpu else "cpu")
-
-
-def choose_precision(name: str, device: torch.device) -> torch.dtype:
-    """Give the dtype for ``auto``, ``float32`` or ``bfloat16``.
-
-    ``auto`` is bfloat16 where the device computes it in hardware; a CPU without it emulates it at
-    half the speed of float32.
-    """
-    if name == "auto":
-        fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else _cpu_has_bfloat16()
-        return torch.bfloat16 if fast else torch.float32
-    precision: Any = getattr(torch, name)
-    assert isinstance(precision, torch.dtype)
-    return precision
-
-
-def _cpu_has_bfloat16() -> bool:
-    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))

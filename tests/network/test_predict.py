@@ -7,13 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kaggle_dsb.config import PredictionSettings
-from kaggle_dsb.files import InputError
 from kaggle_dsb.network.contrast import stretch_contrast
 from kaggle_dsb.network.predict import (
     Predictor,
     blending_window,
-    choose_device,
-    choose_precision,
     pad_to_stride,
     resize,
     tile_slices,
@@ -177,32 +174,6 @@ def test_a_window_falls_to_its_edges_and_is_nowhere_zero():
     assert window.min() > 0
     assert window[10, 15] == 1
     assert (np.diff(window[10, :8]) > 0).all()
-
-
-def test_precision_is_what_was_asked_for():
-    assert choose_precision("float32", CPU) == torch.float32
-    assert choose_precision("bfloat16", CPU) == torch.bfloat16
-
-
-@pytest.mark.parametrize(
-    ("capabilities", "precision"),
-    [({"avx512_bf16": True}, torch.bfloat16), ({"avx2": True}, torch.float32)],
-)
-def test_precision_is_bfloat16_only_where_the_processor_computes_in_it(
-    capabilities, precision, monkeypatch
-):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
-    assert choose_precision("auto", CPU) == precision
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_gpu_that_is_not_there_is_not_replaced_by_the_cpu():
-    with pytest.raises(InputError) as error:
-        choose_device("gpu")
-    assert str(error.value) == (
-        "hardware.accelerator = 'gpu': torch finds no GPU here; 'auto' takes the CPU instead"
-    )
-    assert choose_device("auto") == choose_device("cpu") == CPU
 
 
 def test_bfloat16_on_the_cpu_is_close_to_float32():

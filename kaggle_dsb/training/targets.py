@@ -1,18 +1,18 @@
-"""What the network learns to see: body, touching border, and the depth within each nucleus."""
+"""Training targets: body, touching border, and normalised distance to the edge."""
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from kaggle_dsb.competition.labels import relabel
+from kaggle_dsb.instances.probability import CHANNELS
 
-CHANNELS = ("body", "border", "depth")
 N_BINARY = 2  # the first channels are 0 or 1, the depth lies between
 MAX_BORDER_PX = 4
 
 
 def border_width(area_px: NDArray[np.float64], *, share: float) -> NDArray[np.int64]:
-    """Give the half width of the touching border, in pixels, for nuclei of given areas.
+    """Return the half width of the touching border, in pixels, for nuclei of given areas.
 
     A share of the diameter of the disc of that area, between 1 and 4 pixels: a border as wide for
     a nucleus of 8 pixels as for one of 80 would leave nothing of the small one.

@@ -1,0 +1,128 @@
+"""What the computation runs on: cores, memory, the device and its arithmetic."""
+
+import ctypes
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from typing import Literal
+
+import cv2
+
+from kaggle_dsb.config import Settings
+from kaggle_dsb.files import InputError
+
+Device = Literal["cpu", "cuda"]
+Precision = Literal["float32", "bfloat16", "float16"]
+
+GPU_DRIVERS = ("libcuda.so.1", "nvcuda.dll", "libamdhip64.so")
+CGROUP = Path("/sys/fs/cgroup")
+
+
+def count_cores() -> int:
+    """Count the cores this process may use.
+
+    The least of its affinity, the limit of its cgroup (a container's, as ``docker --cpus`` sets it)
+    and the variable ``OMP_NUM_THREADS``; at least 1.
+    """
+    limits = [_affinity(), _cgroup_limit(CGROUP), _openmp_limit()]
+    return max(1, min(limit for limit in limits if limit is not None))
+
+
+def _affinity() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _openmp_limit() -> int | None:
+    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(first) if first.isdecimal() and int(first) else None
+
+
+def _cgroup_limit(folder: Path) -> int | None:
+    """Read how many cores' time a cgroup grants, rounded up, in the format of version 2 or 1."""
+    try:
+        quota, period = (folder / "cpu.max").read_text().split()
+    except (OSError, ValueError):
+        try:
+            names = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
+            quota, period = ((folder / "cpu" / name).read_text().strip() for name in names)
+        except OSError:
+            return None
+    if not (quota.isdecimal() and period.isdecimal()):
+        return None  # "max" and -1 say that there is no limit
+    return -(-int(quota) // int(period))
+
+
+def prepare_hardware(settings: Settings) -> None:
+    """Set the number of threads, and keep freed memory for the next step.
+
+    Notes
+    -----
+    glibc gives each large array back to the system and so lets the kernel zero the same pages
+    again at every step; a step on the CPU takes 7 to 14 % less time without
+    (``python -m benchmarks.training_step``).
+    """
+    threads = settings.hardware.threads or count_cores()
+    cv2.setNumThreads(threads)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(threads)
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "mallopt"):
+            libc.mallopt(-4, 0)  # M_MMAP_MAX
+            libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
+
+
+def has_gpu() -> bool:
+    """Return whether torch can compute on a GPU; torch is imported only where a driver is."""
+    if importlib.util.find_spec("torch") is None or not any(map(_can_load, GPU_DRIVERS)):
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _can_load(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
+
+
+def choose_device(accelerator: str) -> Device:
+    """Return the device for ``auto``, ``cpu`` or ``gpu``.
+
+    Raises
+    ------
+    InputError
+        When a GPU is asked for and there is none.
+    """
+    if accelerator == "cpu":
+        return "cpu"
+    if has_gpu():
+        return "cuda"
+    if accelerator == "gpu":
+        raise InputError(
+            "hardware.accelerator = 'gpu': torch finds no GPU here; 'auto' takes the CPU instead"
+        )
+    return "cpu"
+
+
+def choose_precision(name: str, device: str) -> Precision:
+    """Return what torch computes in on ``cpu`` or ``cuda``, for ``auto`` or a precision's name.
+
+    ``auto`` is bfloat16 where the device computes it in hardware. A GPU without it (compute
+    capability below 8.0, such as a T4) computes in float16; a CPU without it emulates it at half
+    the speed of float32.
+    """
+    if name == "float32" or name == "bfloat16" or name == "float16":
+        return name
+    import torch
+
+    if device == "cuda":
+        has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
+        return "bfloat16" if has_bfloat16 else "float16"
+    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    has_bfloat16 = capabilities.get("amx_bf16") or capabilities.get("avx512_bf16")
+    return "bfloat16" if has_bfloat16 else "float32"

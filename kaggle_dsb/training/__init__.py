@@ -1,0 +1,1 @@
+"""Training the networks: the only room that knows Lightning and albumentations."""
