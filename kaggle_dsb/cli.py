@@ -22,10 +22,10 @@ from kaggle_dsb.files import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from kaggle_dsb.commands.data import Source
     from kaggle_dsb.commands.score import ScoreReport
-    from kaggle_dsb.network.ensemble import Ensemble
     from kaggle_dsb.report.statistics import Comparison
+    from kaggle_dsb.workspace.run import Run
+    from kaggle_dsb.workspace.source import Source
 
 app = typer.Typer(
     help="Find the nuclei: from the competition's images to a checked submission.",
@@ -118,9 +118,9 @@ def data(
     work: Work = WORK,
 ) -> None:
     """Check the data and prepare it for quick loading."""
-    from kaggle_dsb.commands.data import open_source
     from kaggle_dsb.dataset.samples import describe
     from kaggle_dsb.dataset.types import image_type
+    from kaggle_dsb.workspace.source import open_source
 
     source = open_source(data, work=work, limit=limit)
     _announce(source)
@@ -145,9 +145,9 @@ def train(
 ) -> None:
     """Train a U-Net for each fold; an interrupted training goes on where it stopped."""
     settings = _settings(config, set_)
-    from kaggle_dsb.commands.data import open_source
     from kaggle_dsb.commands.train import shrink, train
-    from kaggle_dsb.network.ensemble import RUNS
+    from kaggle_dsb.workspace.run import RUNS
+    from kaggle_dsb.workspace.source import open_source
 
     source = open_source(data, work=work, limit=limit)
     _announce(source)
@@ -155,20 +155,6 @@ def train(
     for path in train(source, settings, folder=RUNS / _plain(name), folds=fold):
         print(path)
     print(f"next: kaggle-dsb validate --weights {RUNS / name}", file=sys.stderr)
-
-
-@app.command()
-def average(
-    runs: Annotated[list[Path], typer.Argument(help="Folders of trained runs, two or more.")],
-    name: Annotated[str, typer.Option(help="Of the run that is made, in runs/.")],
-) -> None:
-    """Make a run whose networks have the mean weights of runs that went on from one another."""
-    from kaggle_dsb.commands.average import average
-    from kaggle_dsb.network.ensemble import RUNS, find_ensemble
-
-    for path in average([find_ensemble(run) for run in runs], folder=RUNS / _plain(name)):
-        print(path)
-    print(f"next: kaggle-dsb tune --weights {RUNS / name}", file=sys.stderr)
 
 
 @app.command()
@@ -189,14 +175,14 @@ def submit(
     work: Work = WORK,
 ) -> None:
     """Predict the test images and write submissions/NAME/submission.csv, checked."""
-    from kaggle_dsb.commands.data import open_source
     from kaggle_dsb.commands.submit import name_today, submit
+    from kaggle_dsb.workspace.source import open_source
 
     ensemble, settings = _ensemble(weights, config, [*FAST, *(set_ or [])] if fast else set_)
-    ensemble = ensemble.first() if fast else ensemble
+    ensemble = ensemble.fast() if fast else ensemble
     source = open_source(data, work=work, limit=limit)
     _announce(source)
-    print(f"weights: {ensemble.name}, {len(ensemble.members)} networks", file=sys.stderr)
+    print(f"weights: {ensemble.name}, {len(ensemble.networks)} networks", file=sys.stderr)
     folder = SUBMISSIONS / ("demo" if source.is_demo else _plain(name or name_today()))
     done = submit(
         source,
@@ -224,8 +210,8 @@ def validate(
     as_json: Json = False,
 ) -> None:
     """Score every training image with the network that has not seen it."""
-    from kaggle_dsb.commands.data import open_source
     from kaggle_dsb.commands.validate import validate, write_scores, write_validation
+    from kaggle_dsb.workspace.source import open_source
 
     ensemble, settings = _ensemble(weights, config, set_)
     source = open_source(data, work=work, limit=limit)
@@ -257,8 +243,8 @@ def tune(
     work: Work = WORK,
 ) -> None:
     """Tune how probabilities become nuclei, and grow the second level, both nested by fold."""
-    from kaggle_dsb.commands.data import open_source
     from kaggle_dsb.commands.tune import tune
+    from kaggle_dsb.workspace.source import open_source
 
     ensemble, settings = _ensemble(weights, config, set_)
     source = open_source(data, work=work, limit=limit)
@@ -282,8 +268,8 @@ def diagnose(
     work: Work = WORK,
 ) -> None:
     """Say where the out-of-fold score goes: missed, invented, merged, split, or outlines."""
-    from kaggle_dsb.commands.data import open_source
     from kaggle_dsb.commands.diagnose import diagnose_run
+    from kaggle_dsb.workspace.source import open_source
 
     ensemble, settings = _ensemble(weights, config, set_)
     source = open_source(data, work=work, limit=limit)
@@ -304,8 +290,8 @@ def robustness(
     work: Work = WORK,
 ) -> None:
     """Score held-out images that are rescaled, inverted, darkened, blurred, noisy or recoloured."""
-    from kaggle_dsb.commands.data import open_source
     from kaggle_dsb.commands.robustness import score_disturbed
+    from kaggle_dsb.workspace.source import open_source
 
     ensemble, settings = _ensemble(weights, config, set_)
     source = open_source(data, work=work, limit=limit)
@@ -332,11 +318,11 @@ def experiment(
     work: Work = WORK,
 ) -> None:
     """Try a variation against a standing run, and add a row to the log of experiments."""
-    from kaggle_dsb.commands.data import open_source
     from kaggle_dsb.commands.experiment import Variation, append_trial, try_variation
-    from kaggle_dsb.network.ensemble import RUNS, find_ensemble
+    from kaggle_dsb.workspace.run import RUNS, find_run
+    from kaggle_dsb.workspace.source import open_source
 
-    standing = find_ensemble(against)
+    standing = find_run(against)
     source = open_source(data, work=work, limit=limit)
     _announce(source)
     trial = try_variation(
@@ -368,8 +354,8 @@ def score(
     as_json: Json = False,
 ) -> None:
     """Score a submission or label images as the competition does."""
-    from kaggle_dsb.commands.data import open_source
     from kaggle_dsb.commands.score import score_files
+    from kaggle_dsb.workspace.source import open_source
 
     source = open_source(data, work=work) if data or not truth else None
     if source and not truth:
@@ -439,8 +425,8 @@ def report(
     work: Work = WORK,
 ) -> None:
     """Write one HTML page on a submission, or with --oof on the networks' own validation."""
-    from kaggle_dsb.commands.data import open_source
     from kaggle_dsb.commands.report import report_submission, report_validation
+    from kaggle_dsb.workspace.source import open_source
 
     source = open_source(data, work=work)
     _announce(source)
@@ -463,8 +449,8 @@ def show(
     work: Work = WORK,
 ) -> None:
     """Draw images beside their truth and a prediction."""
-    from kaggle_dsb.commands.data import open_source
     from kaggle_dsb.commands.show import show_images
+    from kaggle_dsb.workspace.source import open_source
 
     source = open_source(data, work=work)
     _announce(source)
@@ -483,8 +469,8 @@ def gallery(
     work: Work = WORK,
 ) -> None:
     """Draw the training images by type and fold."""
-    from kaggle_dsb.commands.data import open_source
     from kaggle_dsb.commands.gallery import draw_gallery, draw_groups
+    from kaggle_dsb.workspace.source import open_source
 
     source = open_source(data, work=work)
     _announce(source)
@@ -532,9 +518,9 @@ def bundle(
 ) -> None:
     """Build what a kernel without internet needs, as the folder of a Kaggle data set."""
     from kaggle_dsb.commands.bundle import bundle
-    from kaggle_dsb.network.ensemble import find_ensemble
+    from kaggle_dsb.workspace.run import find_run
 
-    ensemble = find_ensemble(weights)
+    ensemble = find_run(weights)
     made = bundle(ensemble, output)
     print(f"{made.folder}: {ensemble.name} networks, {sum(made.sizes.values()) / 1e6:.1f} MB")
     for name, size in made.sizes.items():
@@ -580,9 +566,9 @@ def kaggle_submit(
     work: Work = WORK,
 ) -> None:
     """Check a submission, hand it in on Kaggle, and write down its scores."""
-    from kaggle_dsb.commands.data import open_source
     from kaggle_dsb.commands.kaggle_submit import check_locally, submit_to_kaggle
     from kaggle_dsb.publish.client import connect
+    from kaggle_dsb.workspace.source import open_source
 
     folder = SUBMISSIONS / _plain(name)
     path = check_locally(folder, open_source(data, work=work))
@@ -613,12 +599,13 @@ def _settings(config: Path | None, overrides: list[str] | None) -> Settings:
 
 def _ensemble(
     weights: Path | None, config: Path | None, overrides: list[str] | None
-) -> "tuple[Ensemble, Settings]":
-    from kaggle_dsb.network.ensemble import SETTINGS_FILE, find_ensemble
+) -> "tuple[Run, Settings]":
+    from kaggle_dsb.workspace.run import find_run
 
-    ensemble = find_ensemble(weights)
-    paths = [ensemble.folder / SETTINGS_FILE, *([config] if config else [])]
-    return ensemble, load_settings(*paths, overrides=overrides or [])
+    ensemble = find_run(weights)
+    return ensemble, ensemble.load_settings(
+        *([config] if config else []), overrides=overrides or []
+    )
 
 
 def _print_score(report: "ScoreReport") -> None:

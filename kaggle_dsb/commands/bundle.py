@@ -2,17 +2,16 @@
 
 from pathlib import Path
 
-from kaggle_dsb.network.ensemble import BUNDLED, FOLDS_FILE, SETTINGS_FILE, Ensemble
 from kaggle_dsb.publish.bundle import BUNDLE_FOLDER, Bundle, build_bundle
+from kaggle_dsb.workspace.run import Run
 
 
-def bundle(ensemble: Ensemble, folder: Path = BUNDLE_FOLDER) -> Bundle:
+def bundle(run: Run, folder: Path = BUNDLE_FOLDER) -> Bundle:
     """Build the bundle with these networks; the bundled ones come with the package's own wheel."""
-    if ensemble.folder == BUNDLED:
+    if run.is_bundled:
         return build_bundle(folder, networks=[], about=[])
-    about = [ensemble.folder / name for name in (FOLDS_FILE, SETTINGS_FILE)]
     return build_bundle(
         folder,
-        networks=[*ensemble.members.values(), *ensemble.second_levels.values()],
-        about=[path for path in about if path.exists()],
+        networks=[*run.networks.values(), *run.scorers.values()],
+        about=[path for path in (run.folds_file, run.settings_file) if path.exists()],
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 from kaggle_dsb.files import InputError
 from kaggle_dsb.report.scores import read_scores
-from kaggle_dsb.report.statistics import Comparison, compare
+from kaggle_dsb.report.statistics import Comparison, compare_scores
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class RunComparison:
         return self.overall.sentence(self.a, self.b)
 
     def rows(self) -> list[tuple[str, Comparison]]:
-        """Give the comparison over all images, then by type."""
+        """Return the comparison over all images, then by type."""
         return [("all", self.overall), *self.per_type.items()]
 
     def to_json(self) -> dict[str, Any]:
-        """Give everything as JSON's types."""
+        """Return everything as JSON's types."""
         return {
             "a": self.a,
             "b": self.b,
@@ -67,9 +67,9 @@ def compare_runs(a: Path, b: Path, *, only_common: bool = False) -> RunCompariso
         if common.empty:
             raise InputError(f"{a} and {b}: no image stands in both; score both on the same images")
         before, after = before.loc[common], after.loc[common]
-    overall = compare(before["score"], after["score"])
+    overall = compare_scores(before["score"], after["score"])
     per_type = {
-        str(kind): compare(group["score"], after["score"].loc[group.index])
+        str(kind): compare_scores(group["score"], after["score"].loc[group.index])
         for kind, group in before.groupby("type")
     }
     return RunComparison(str(a), str(b), overall, per_type)

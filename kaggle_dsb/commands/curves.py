@@ -4,6 +4,7 @@ from pathlib import Path
 
 from kaggle_dsb.config import load_settings
 from kaggle_dsb.report.curves import draw_curves, read_curves
+from kaggle_dsb.workspace.run import open_run
 
 
 def draw_run(run: Path, output: Path | None = None) -> tuple[Path, list[str]]:
@@ -29,7 +30,7 @@ def draw_run(run: Path, output: Path | None = None) -> tuple[Path, list[str]]:
         When the folder holds no metrics.
     """
     curves = read_curves(run)
-    config = run / "config.toml"
+    config = open_run(run).settings_file
     epochs = load_settings(config).training.epochs if config.exists() else None
     path = output or run / "curves.png"
     draw_curves(path, curves, title=f"Training of {run.name}", epochs=epochs)

@@ -6,15 +6,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from kaggle_dsb.commands.data import Source, require_train_set
 from kaggle_dsb.commands.validate import validate
 from kaggle_dsb.config import Settings
-from kaggle_dsb.dataset.samples import load_samples
-from kaggle_dsb.network.ensemble import Ensemble
-from kaggle_dsb.network.train import require_labels
+from kaggle_dsb.dataset.samples import load_samples, require_labels
 from kaggle_dsb.progress import show_progress
-from kaggle_dsb.report.diagnosis import Diagnosis, diagnose, draw_losses, tabulate_losses
+from kaggle_dsb.report.diagnosis import Diagnosis, diagnose_image, draw_losses, tabulate_losses
 from kaggle_dsb.report.pictures import draw_picture
+from kaggle_dsb.workspace.run import Run
+from kaggle_dsb.workspace.source import Source, require_train_set
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class DiagnosedRun:
 
 def diagnose_run(
     source: Source,
-    ensemble: Ensemble,
+    run: Run,
     settings: Settings,
     *,
     work: Path,
@@ -46,7 +45,7 @@ def diagnose_run(
 
     Parameters
     ----------
-    source, ensemble, settings, work
+    source, run, settings, work
         As `kaggle_dsb.commands.validate.validate` takes them.
     output : Path
         Folder of the pictures: ``losses.png``, and ``worst-<N>-<ID>.png`` of the images with the
@@ -54,7 +53,7 @@ def diagnose_run(
     n_worst : int
         How many of these.
     """
-    result = validate(source, ensemble, settings, work=work)
+    result = validate(source, run, settings, work=work)
     type_of = dict(zip(result.scores["ImageId"], result.scores["type"], strict=True))
     samples = {
         sample.id: sample
@@ -64,7 +63,7 @@ def diagnose_run(
     found: dict[str, Diagnosis] = {}
     with show_progress("diagnosing") as progress:
         for id_, sample in samples.items():
-            found[id_] = diagnose(require_labels(sample), result.labels[id_].astype(np.int32))
+            found[id_] = diagnose_image(require_labels(sample), result.labels[id_].astype(np.int32))
             progress(len(found), len(samples))
     table = tabulate_losses(found, type_of)
     pictures = [output / "losses.png"]

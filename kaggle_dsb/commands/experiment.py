@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from kaggle_dsb.commands.data import Source
 from kaggle_dsb.commands.train import train
 from kaggle_dsb.commands.validate import OutOfFold, validate
 from kaggle_dsb.config import Settings, load_settings
 from kaggle_dsb.dataset.folds import read_folds, write_folds
 from kaggle_dsb.files import InputError, replacing
-from kaggle_dsb.network.ensemble import FOLDS_FILE, SETTINGS_FILE, Ensemble, find_ensemble
-from kaggle_dsb.report.statistics import Comparison, compare
+from kaggle_dsb.report.statistics import Comparison, compare_scores
+from kaggle_dsb.workspace.run import Run, find_run, open_run
+from kaggle_dsb.workspace.source import Source
 
 TRAINED_SECTIONS = ("network", "augment", "training")
 USED_SECTIONS = (*TRAINED_SECTIONS, "prediction", "instances")
@@ -88,7 +88,7 @@ class Trial:
 
 def try_variation(
     source: Source,
-    standing: Ensemble,
+    standing: Run,
     variation: Variation,
     *,
     folder: Path,
@@ -101,7 +101,7 @@ def try_variation(
     ----------
     source : Source
         With the training images.
-    standing : Ensemble
+    standing : Run
         What to compare with; its settings and its folds are those of the variation.
     variation : Variation
     folder : Path
@@ -116,7 +116,7 @@ def try_variation(
         When nothing differs, what the standing run was trained with differs for both, or it lacks
         a fold.
     """
-    path, common = standing.folder / SETTINGS_FILE, variation.common
+    path, common = standing.settings_file, variation.common
     before = load_settings(path, overrides=common)
     if _differ(load_settings(path), before, TRAINED_SECTIONS):
         raise InputError(
@@ -129,21 +129,21 @@ def try_variation(
             f"{standing.folder}: nothing differs from its settings in {', '.join(USED_SECTIONS)}; "
             "name it with --set"
         )
-    lacking = sorted(set(folds) - set(standing.members))
+    lacking = sorted(set(folds) - set(standing.networks))
     if lacking:
         raise InputError(
             f"{standing.folder}: has no network of fold {lacking[0]}; it has "
-            f"{', '.join(map(str, standing.members))}"
+            f"{', '.join(map(str, standing.networks))}"
         )
     started = time.monotonic()
     is_trained = _differ(before, after, TRAINED_SECTIONS)
     # A second level belongs to the probabilities it was made for: without it both are cut alike.
     is_predicted = is_trained or _differ(before, after, ["prediction"])
 
-    def score(run: Ensemble, settings: Settings) -> OutOfFold:
+    def score(run: Run, settings: Settings) -> OutOfFold:
         """Validate a run on the folds that are compared."""
         cut = _plain(settings) if is_predicted else settings
-        return validate(source, _only(run, folds), cut, work=work)
+        return validate(source, run.select(folds), cut, work=work)
 
     # The standing run comes first: what cannot be compared with is not worth a training.
     score_before = score(standing, before)
@@ -158,31 +158,28 @@ def _differ(one: Settings, other: Settings, sections: Sequence[str]) -> bool:
 
 
 def _plain(settings: Settings) -> Settings:
-    instances = settings.instances.model_copy(update={"second_level": False})
+    instances = settings.instances.model_copy(update={"candidate_scorer": False})
     return settings.model_copy(update={"instances": instances})
 
 
-def _only(ensemble: Ensemble, folds: Sequence[int]) -> Ensemble:
-    members = {fold: path for fold, path in ensemble.members.items() if fold in folds}
-    return Ensemble(ensemble.folder, members, ensemble.second_levels)
-
-
 def _train_variation(
-    source: Source, standing: Ensemble, settings: Settings, folder: Path, folds: Sequence[int]
-) -> Ensemble:
-    if not (folder / FOLDS_FILE).exists():
-        write_folds(folder / FOLDS_FILE, read_folds(standing.folder / FOLDS_FILE))
+    source: Source, standing: Run, settings: Settings, folder: Path, folds: Sequence[int]
+) -> Run:
+    folds_file = open_run(folder).folds_file
+    if not folds_file.exists():
+        write_folds(folds_file, read_folds(standing.folds_file))
     train(source, settings, folder=folder, folds=folds)
-    return find_ensemble(folder)
+    return find_run(folder)
 
 
 def _compare(tried: str, before: OutOfFold, after: OutOfFold, *, cost_s: float) -> Trial:
     a, b = (result.scores.set_index("ImageId")["score"] for result in (before, after))
     type_of = before.scores.set_index("ImageId")["type"]
     by_type = {
-        str(kind): compare(a[ids.index], b[ids.index]) for kind, ids in type_of.groupby(type_of)
+        str(kind): compare_scores(a[ids.index], b[ids.index])
+        for kind, ids in type_of.groupby(type_of)
     }
-    return Trial(tried, compare(a, b), by_type, cost_s)
+    return Trial(tried, compare_scores(a, b), by_type, cost_s)
 
 
 def append_trial(log: Path, trial: Trial) -> None:

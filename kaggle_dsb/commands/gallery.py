@@ -4,14 +4,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from kaggle_dsb.commands.data import Source, require_train_set
 from kaggle_dsb.config import FoldSettings
 from kaggle_dsb.dataset.folds import read_folds, split_folds
 from kaggle_dsb.dataset.mosaics import mosaic_layout
 from kaggle_dsb.dataset.neighbours import find_neighbours
 from kaggle_dsb.dataset.samples import load_samples
 from kaggle_dsb.files import InputError
-from kaggle_dsb.report.gallery import Image, Mosaic, draw_mosaics, draw_sheet
+from kaggle_dsb.report.display import Image
+from kaggle_dsb.report.gallery import Mosaic, draw_mosaics, draw_sheet
+from kaggle_dsb.workspace.source import Source, require_train_set
 
 SHEET_FILE = "gallery.png"
 

@@ -1,18 +1,15 @@
 """Check a submission, hand it in on Kaggle, and write down the scores."""
 
 import hashlib
-import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from kaggle_dsb.commands.data import Source, choose_test_set
 from kaggle_dsb.competition.submission import check_submission
 from kaggle_dsb.dataset.samples import sizes
-from kaggle_dsb.files import InputError, replacing
+from kaggle_dsb.files import InputError
 from kaggle_dsb.publish.client import Kaggle, KaggleError, Verdict, wait_until
-
-SCORE_FILE = "score.json"
+from kaggle_dsb.workspace.source import Source, choose_test_set
+from kaggle_dsb.workspace.submission import SubmissionFolder
 
 
 def check_locally(folder: Path, source: Source) -> Path:
@@ -35,10 +32,11 @@ def check_locally(folder: Path, source: Source) -> Path:
     InputError
         With the first fault.
     """
-    path = folder / "submission.csv"
+    submission = SubmissionFolder(folder)
+    path = submission.csv_file
     if not path.exists():
         raise InputError(f"{path}: no such file; make it with `kaggle-dsb submit --name …`")
-    set_name = choose_test_set(source, _read(folder / "made.json").get("set"))
+    set_name = choose_test_set(source, submission.read_made().get("set"))
     faults = check_submission(path, sizes(source.cache, set_name))
     if faults:
         raise InputError(f"not submitted, {len(faults)} faults, the first: {faults[0]}")
@@ -74,7 +72,7 @@ def submit_to_kaggle(
         raise InputError("the message is empty; say in some words what is submitted")
     number = _find_pending(folder, message)
     if number is None:
-        number = kaggle.submit(folder / "submission.csv", message)
+        number = kaggle.submit(SubmissionFolder(folder).csv_file, message)
         _note(folder, message, number, Verdict("pending", None, None, ""))
 
     def ask() -> Verdict | None:
@@ -84,18 +82,20 @@ def submit_to_kaggle(
     verdict = wait_until(ask, doing="waiting for the score", every_s=every_s, limit_s=limit_s)
     _note(folder, message, number, verdict)
     if verdict.status != "complete":
-        raise KaggleError(f"{folder / 'submission.csv'}: Kaggle cannot score it: {verdict.error}")
+        raise KaggleError(
+            f"{SubmissionFolder(folder).csv_file}: Kaggle cannot score it: {verdict.error}"
+        )
     return verdict
 
 
 def _find_pending(folder: Path, message: str) -> int | None:
-    entry = _read(folder / SCORE_FILE).get("kaggle", {})
+    entry = SubmissionFolder(folder).read_score().get("kaggle", {})
     is_same = (entry.get("sha256"), entry.get("message")) == (_hash(folder), message)
     return int(entry["number"]) if is_same and entry["status"] == "pending" else None
 
 
 def _note(folder: Path, message: str, number: int, verdict: Verdict) -> None:
-    path = folder / SCORE_FILE
+    submission = SubmissionFolder(folder)
     entry = {
         "number": number,
         "message": message,
@@ -106,18 +106,8 @@ def _note(folder: Path, message: str, number: int, verdict: Verdict) -> None:
         "sha256": _hash(folder),
         "asked": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(_read(path) | {"kaggle": entry}, indent=2) + "\n")
+    submission.write_score(submission.read_score() | {"kaggle": entry})
 
 
 def _hash(folder: Path) -> str:
-    return hashlib.sha256((folder / "submission.csv").read_bytes()).hexdigest()
-
-
-def _read(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    try:
-        return dict(json.loads(path.read_text()))
-    except ValueError as error:
-        raise InputError(f"{path}: is no JSON ({error})") from None
+    return hashlib.sha256(SubmissionFolder(folder).csv_file.read_bytes()).hexdigest()

@@ -1,6 +1,5 @@
 """Write the page that shows how good a submission or a training is, and where it fails."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kaggle_dsb.commands.data import Source, choose_test_set, require_train_set
 from kaggle_dsb.competition.submission import read_solution, read_submission
 from kaggle_dsb.config import Settings, dump_settings
 from kaggle_dsb.dataset.samples import Sample, list_sets, load_samples
@@ -18,16 +16,18 @@ from kaggle_dsb.dataset.types import image_type
 from kaggle_dsb.files import InputError
 from kaggle_dsb.instances.probability import load_probability
 from kaggle_dsb.progress import show_progress
-from kaggle_dsb.report.page import About, Picture, write_page
+from kaggle_dsb.report.page import About, ImageResult, write_page
+from kaggle_dsb.workspace.source import (
+    Source,
+    choose_test_set,
+    read_solution_labels,
+    require_train_set,
+)
+from kaggle_dsb.workspace.submission import SubmissionFolder
 
 if TYPE_CHECKING:
-    from kaggle_dsb.network.ensemble import Ensemble
+    from kaggle_dsb.workspace.run import Run
 
-REPORT_FILE = "report.html"
-_SOLUTIONS = {
-    "stage1_test": "stage1_solution.csv",
-    "stage2_test_final": "stage2_solution_final.csv",
-}
 _SHOWN_FACTS = {
     "made": "made",
     "commit": "commit",
@@ -63,34 +63,33 @@ def report_submission(source: Source, folder: Path, *, truth: Path | None = None
     InputError
         When the folder holds no submission, or its images are not at hand.
     """
-    csv = folder / "submission.csv"
-    if not csv.exists():
+    submission = SubmissionFolder(folder)
+    if not submission.csv_file.exists():
         raise InputError(f"{folder}: holds no submission.csv; write one with `kaggle-dsb submit`")
-    made = _read_made(folder / "made.json")
+    made = submission.read_made()
     set_name = _choose_set(source, made)
     samples = load_samples(source.cache, set_name)
     sizes = {sample.id: (sample.image.shape[0], sample.image.shape[1]) for sample in samples}
-    solution = truth or source.cache / _SOLUTIONS.get(set_name, "")
-    true_labels = read_solution(solution, sizes) if solution.is_file() else {}
-    predicted = read_submission(csv, sizes)
-    config = folder / "config.toml"
+    true_labels = read_solution(truth, sizes) if truth else read_solution_labels(source, set_name)
+    predicted = read_submission(submission.csv_file, sizes)
+    config = submission.settings_file
     about = About(
         title=folder.name,
         facts=_choose_facts(made),
         settings=config.read_text() if config.exists() else "not recorded",
     )
     pictures = (
-        Picture(
+        ImageResult(
             id=sample.id,
             type=image_type(sample.image),
             image=sample.image,
             predicted=predicted[sample.id],
             truth=true_labels.get(sample.id, sample.labels),
-            probability=_load_kept(folder / "probabilities" / f"{sample.id}.npy"),
+            probability=_load_kept(submission.probability_file(sample.id)),
         )
         for sample in samples
     )
-    return _write(folder / REPORT_FILE, pictures, about, n_pictures=len(samples))
+    return _write(submission.report_file, pictures, about, n_pictures=len(samples))
 
 
 @dataclass(frozen=True)
@@ -114,13 +113,13 @@ class OutOfFoldInput:
 
 
 def report_validation(
-    source: Source, ensemble: "Ensemble", settings: Settings, *, work: Path, path: Path
+    source: Source, run: "Run", settings: Settings, *, work: Path, path: Path
 ) -> Path:
     """Validate networks out of fold, and write the page about it.
 
     Parameters
     ----------
-    source, ensemble, settings, work
+    source, run, settings, work
         As `kaggle_dsb.commands.validate.validate` takes them.
     path : Path
         Of the page.
@@ -128,16 +127,16 @@ def report_validation(
     from kaggle_dsb.commands.submit import find_commit
     from kaggle_dsb.commands.validate import validate
 
-    result = validate(source, ensemble, settings, work=work)
+    result = validate(source, run, settings, work=work)
     facts = {
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": find_commit() or "no checkout",
         "data": source.origin.name,
         "images": f"{require_train_set(source)}, each by the network that has not seen it",
-        "weights": ensemble.name,
+        "weights": run.name,
     }
     folds = dict(zip(result.scores["ImageId"], result.scores["fold"].astype(int), strict=True))
-    title = f"Out of fold: {ensemble.name}"
+    title = f"Out of fold: {run.name}"
     about = About(title, facts, dump_settings(settings))
     return report_out_of_fold(
         source, OutOfFoldInput(result.files, folds, result.labels, about), path=path
@@ -165,13 +164,13 @@ def report_out_of_fold(source: Source, given: OutOfFoldInput, *, path: Path) -> 
 
 
 def _load_kept(file: Path) -> NDArray[np.float32] | None:
-    """Give the probability that ``submit --keep-probabilities`` wrote; None where it did not."""
+    """Return the probability that ``submit --keep-probabilities`` wrote; None where it did not."""
     return load_probability(file) if file.exists() else None
 
 
-def _picture_out_of_fold(sample: Sample, given: OutOfFoldInput) -> Picture:
+def _picture_out_of_fold(sample: Sample, given: OutOfFoldInput) -> ImageResult:
     probability = load_probability(given.probabilities[sample.id])
-    return Picture(
+    return ImageResult(
         id=sample.id,
         type=image_type(sample.image),
         image=sample.image,
@@ -182,26 +181,16 @@ def _picture_out_of_fold(sample: Sample, given: OutOfFoldInput) -> Picture:
     )
 
 
-def _write(path: Path, pictures: Iterator[Picture], about: About, *, n_pictures: int) -> Path:
+def _write(path: Path, pictures: Iterator[ImageResult], about: About, *, n_pictures: int) -> Path:
     with show_progress(f"drawing {path}") as progress:
 
-        def counted() -> Iterator[Picture]:
+        def counted() -> Iterator[ImageResult]:
             for done, picture in enumerate(pictures, 1):
                 yield picture
                 progress(done, n_pictures)
 
         write_page(path, counted(), about)
     return path
-
-
-def _read_made(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    try:
-        content: dict[str, Any] = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as JSON ({error})") from error
-    return content
 
 
 def _choose_facts(made: dict[str, Any]) -> dict[str, str]:

@@ -7,16 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kaggle_dsb.commands.data import Source
 from kaggle_dsb.competition.labels import read_labels
 from kaggle_dsb.competition.metric import THRESHOLDS_PERCENT, Score, score_images
 from kaggle_dsb.competition.submission import read_solution, read_submission
 from kaggle_dsb.competition.table import read_table
-from kaggle_dsb.dataset.samples import list_sets, load_samples, sizes
+from kaggle_dsb.dataset.samples import load_samples, sizes
 from kaggle_dsb.dataset.types import IMAGE_TYPES, image_type
 from kaggle_dsb.files import InputError
-
-SOLUTIONS = ("stage1_solution.csv", "stage2_solution_final.csv")
+from kaggle_dsb.workspace.source import Source, find_truth
 
 LabelsById = dict[str, NDArray[np.int32]]
 
@@ -99,25 +97,15 @@ def score_files(
     InputError
         When a file cannot be read, an image of the truth has no prediction, or sizes are missing.
     """
-    known = _sizes_of(source)
+    known = source.sizes() if source else {}
     if truth is not None:
         expected, truth_name = _read_truth(truth, known), str(truth)
     else:
-        expected, truth_name = _find_truth(predicted, source, known)
+        truth_name, expected = _require_truth(predicted, source)
     true_sizes = {id_: (one.shape[0], one.shape[1]) for id_, one in expected.items()}
     found = _read_predicted(predicted, true_sizes)
     score = score_images(expected, found)
     return ScoreReport(str(predicted), truth_name, score, _types_of(source, set(expected)))
-
-
-def _sizes_of(source: Source | None) -> dict[str, tuple[int, int]]:
-    if source is None:
-        return {}
-    return {
-        id_: size
-        for name in list_sets(source.cache)
-        for id_, size in sizes(source.cache, name).items()
-    }
 
 
 def _types_of(source: Source | None, ids: set[str]) -> dict[str, str]:
@@ -125,7 +113,7 @@ def _types_of(source: Source | None, ids: set[str]) -> dict[str, str]:
         return {}
     return {
         sample.id: image_type(sample.image)
-        for name in list_sets(source.cache)
+        for name in source.prepared.images
         if ids & sizes(source.cache, name).keys()
         for sample in load_samples(source.cache, name)
         if sample.id in ids
@@ -135,10 +123,17 @@ def _types_of(source: Source | None, ids: set[str]) -> dict[str, str]:
 def _read_truth(path: Path, known: dict[str, tuple[int, int]]) -> LabelsById:
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; give a solution CSV or label images")
-    return _read_folder(path) if path.is_dir() else read_solution(path, known or None)
+    return read_label_folder(path) if path.is_dir() else read_solution(path, known or None)
 
 
-def _read_folder(folder: Path) -> LabelsById:
+def read_label_folder(folder: Path) -> LabelsById:
+    """Read a folder of label images named by image id.
+
+    Raises
+    ------
+    InputError
+        When it holds none, or one cannot be read.
+    """
     labels = {path.stem: read_labels(path) for path in sorted(folder.glob("*.png"))}
     if not labels:
         raise InputError(f"{folder}: holds no label image; it must hold ID.png for each image")
@@ -148,30 +143,19 @@ def _read_folder(folder: Path) -> LabelsById:
 def _read_predicted(path: Path, true_sizes: dict[str, tuple[int, int]]) -> LabelsById:
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; give a submission or label images")
-    return _read_folder(path) if path.is_dir() else read_submission(path, true_sizes)
+    return read_label_folder(path) if path.is_dir() else read_submission(path, true_sizes)
 
 
-def _find_truth(
-    predicted: Path, source: Source | None, known: dict[str, tuple[int, int]]
-) -> tuple[LabelsById, str]:
+def _require_truth(predicted: Path, source: Source | None) -> tuple[str, LabelsById]:
     if source is None:
         raise InputError(f"{predicted}: no truth to score against; give --truth or --data")
-    names = _names_in(predicted)
-    for name in SOLUTIONS:
-        solution = source.cache / name
-        if solution.exists():
-            labels = read_solution(solution, known)
-            if names & labels.keys():
-                return labels, f"{source.origin}/{name}"
-    for set_name, nuclei in source.prepared.nuclei.items():
-        if nuclei and names & sizes(source.cache, set_name).keys():
-            samples = load_samples(source.cache, set_name)
-            truth = {sample.id: sample.labels for sample in samples if sample.labels is not None}
-            return truth, f"{source.origin}/{set_name}"
-    raise InputError(
-        f"{source.origin}: holds no truth for the images of {predicted}; give --truth, a solution "
-        "CSV or a folder of label images"
-    )
+    truth = find_truth(source, _names_in(predicted))
+    if truth is None:
+        raise InputError(
+            f"{source.origin}: holds no truth for the images of {predicted}; give --truth, a "
+            "solution CSV or a folder of label images"
+        )
+    return truth
 
 
 def _names_in(predicted: Path) -> set[str]:

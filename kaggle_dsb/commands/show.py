@@ -1,20 +1,19 @@
 """Draw single images with the outlines of their nuclei."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kaggle_dsb.commands.data import Source
-from kaggle_dsb.competition.labels import read_labels
-from kaggle_dsb.competition.submission import read_solution, read_submission
+from kaggle_dsb.commands.score import read_label_folder
+from kaggle_dsb.competition.submission import read_submission
 from kaggle_dsb.dataset.samples import list_sets, load_samples, sizes
 from kaggle_dsb.files import InputError
 from kaggle_dsb.report.pictures import draw_picture
-
-_SOLUTIONS = ("stage1_solution.csv", "stage2_solution_final.csv")
+from kaggle_dsb.workspace.source import Source, read_solution_labels
+from kaggle_dsb.workspace.submission import SubmissionFolder
 
 Labels = NDArray[np.int32]
 
@@ -57,7 +56,7 @@ def show_images(
     paths = []
     for set_name in dict.fromkeys(one.set_name for one in wanted):
         chosen = {one.id for one in wanted if one.set_name == set_name}
-        truths = _read_truths(source, set_name)
+        truths = read_solution_labels(source, set_name)
         for sample in load_samples(source.cache, set_name):
             if sample.id in chosen:
                 truth = truths.get(sample.id, sample.labels)
@@ -90,20 +89,11 @@ def _find(source: Source, start: str) -> _Found:
     )
 
 
-def _read_truths(source: Source, set_name: str) -> dict[str, Labels]:
-    known = sizes(source.cache, set_name)
-    for name in _SOLUTIONS:
-        path = source.cache / name
-        if path.exists() and name.partition("_")[0] == set_name.partition("_")[0]:
-            return {} if "train" in set_name else read_solution(path, known)
-    return {}
-
-
 def _read_predictions(path: Path, source: Source) -> dict[str, Labels]:
-    if path.is_dir() and (path / "submission.csv").exists():
-        path = path / "submission.csv"
+    csv = SubmissionFolder(path).csv_file
+    path = csv if csv.exists() else path
     if path.is_dir():
-        return dict(_read_folder(path))
+        return read_label_folder(path)
     faults = []
     for set_name in list_sets(source.cache):
         try:
@@ -111,11 +101,3 @@ def _read_predictions(path: Path, source: Source) -> dict[str, Labels]:
         except InputError as error:
             faults.append(str(error))
     raise InputError(faults[0])
-
-
-def _read_folder(folder: Path) -> Iterator[tuple[str, Labels]]:
-    files = sorted(folder.glob("*.png"))
-    if not files:
-        raise InputError(f"{folder}: holds no label image; it must hold ID.png for each image")
-    for file in files:
-        yield file.stem, read_labels(file)

@@ -1,6 +1,5 @@
 """From images to a checked submission, with what made it beside it."""
 
-import json
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from kaggle_dsb import __version__
-from kaggle_dsb.commands.data import Source, choose_test_set
 from kaggle_dsb.commands.score import ScoreReport, score_files
 from kaggle_dsb.competition.labels import write_labels
 from kaggle_dsb.competition.submission import check_submission, write_submission
@@ -22,10 +20,13 @@ from kaggle_dsb.config import Settings, write_settings
 from kaggle_dsb.dataset.samples import Sample, load_samples
 from kaggle_dsb.files import InputError, replacing
 from kaggle_dsb.instances.probability import save_probability
-from kaggle_dsb.network.ensemble import Ensemble, load_finder, load_predictor
+from kaggle_dsb.network.hardware import prepare_hardware
+from kaggle_dsb.network.load import load_finder, load_predictor
 from kaggle_dsb.network.predict import Predictor
-from kaggle_dsb.network.train import prepare_hardware
 from kaggle_dsb.progress import Report, show_progress
+from kaggle_dsb.workspace.run import Run
+from kaggle_dsb.workspace.source import Source, choose_test_set
+from kaggle_dsb.workspace.submission import SubmissionFolder
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def name_today() -> str:
 
 def submit(
     source: Source,
-    ensemble: Ensemble,
+    run: Run,
     settings: Settings,
     *,
     folder: Path,
@@ -79,14 +80,14 @@ def submit(
     Parameters
     ----------
     source : Source
-    ensemble : Ensemble
+    run : Run
         The mean of its networks is taken.
     settings : Settings
         ``prediction``, ``instances`` and ``hardware`` count.
     folder : Path
         What it holds of an earlier submission is replaced.
     set_name : str, optional
-        The set to predict; see `kaggle_dsb.commands.data.choose_test_set`.
+        The set to predict; see `kaggle_dsb.workspace.source.choose_test_set`.
     keeps_probabilities : bool
         Write each image's probability, (3, H, W) float16, to ``probabilities/ID.npy``, for the
         report to show.
@@ -97,28 +98,29 @@ def submit(
         When the CSV would not be accepted; an earlier one stays as it was.
     """
     started = time.monotonic()
+    files = SubmissionFolder(folder)
     set_name = choose_test_set(source, set_name)
     samples = load_samples(source.cache, set_name)
     prepare_hardware(settings)
-    predictor = load_predictor(ensemble, settings, folds=list(ensemble.members))
-    finder = load_finder(ensemble, settings, folds=list(ensemble.members))
+    predictor = load_predictor(run, settings, folds=list(run.networks))
+    finder = load_finder(run, settings, folds=list(run.networks))
     labels = {}
     with show_progress(f"predicting {set_name}") as progress:
         for sample, probability in predict_all(predictor, samples, progress):
             predicted = finder.find(probability, sample.image)
             labels[sample.id] = predicted
-            write_labels(folder / "labels" / f"{sample.id}.png", predicted)
+            write_labels(files.label_file(sample.id), predicted)
             if keeps_probabilities:
-                save_probability(folder / "probabilities" / f"{sample.id}.npy", probability)
+                save_probability(files.probability_file(sample.id), probability)
     sizes = {sample.id: sample.image.shape[:2] for sample in samples}
-    _write_checked(folder / "submission.csv", labels, _required_sizes(source, set_name, sizes))
+    _write_checked(files.csv_file, labels, _required_sizes(source, set_name, sizes))
     # A score that an earlier submission of this name left would speak of other nuclei.
-    (folder / "score.json").unlink(missing_ok=True)
-    write_settings(folder / "config.toml", settings)
+    files.score_file.unlink(missing_ok=True)
+    write_settings(files.settings_file, settings)
     n_nuclei = sum(int(one.max()) for one in labels.values())
     facts = {"images": len(labels), "nuclei": n_nuclei, "elapsed_s": time.monotonic() - started}
-    _write_json(folder / "made.json", _describe(source, set_name, ensemble) | facts)
-    score = _score_if_known(source, folder, set_name)
+    files.write_made(_describe(source, set_name, run) | facts)
+    score = _score_if_known(source, files, set_name)
     return Submission(folder, set_name, len(labels), n_nuclei, score)
 
 
@@ -136,9 +138,8 @@ def _required_sizes(
     source: Source, set_name: str, sizes: dict[str, tuple[int, int]]
 ) -> dict[str, tuple[int, int]]:
     """Give the sizes in the order of the sample submission, and see that it names these images."""
-    tables = {"stage1_test": "stage1_sample_submission.csv"}
-    sample = source.cache / tables.get(set_name, "stage2_sample_submission_final.csv")
-    if set_name not in ("stage1_test", "stage2_test_final") or not sample.exists():
+    sample = source.sample_submission_file(set_name)
+    if sample is None:
         return sizes
     wanted = list(pd.read_csv(sample, dtype=str, keep_default_na=False)["ImageId"].unique())
     if set(wanted) != set(sizes):
@@ -159,16 +160,16 @@ def _write_checked(path: Path, labels: dict[str, Any], sizes: dict[str, tuple[in
             raise InputError(f"{path}: not written, {len(faults)} faults, the first: {faults[0]}")
 
 
-def _describe(source: Source, set_name: str, ensemble: Ensemble) -> dict[str, Any]:
+def _describe(source: Source, set_name: str, run: Run) -> dict[str, Any]:
     return {
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "version": __version__,
         "commit": find_commit(),
         "data": "demo" if source.is_demo else source.origin.name,
         "set": set_name,
-        "weights": ensemble.name,
-        "weights_sha256": ensemble.digest(),
-        "cross_validation": ensemble.cross_validation(),
+        "weights": run.name,
+        "weights_sha256": run.digests(),
+        "cross_validation": run.cross_validation(),
     }
 
 
@@ -185,15 +186,9 @@ def find_commit() -> str | None:
     return done.stdout.strip()
 
 
-def _write_json(path: Path, value: Any) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2) + "\n")
-
-
-def _score_if_known(source: Source, folder: Path, set_name: str) -> ScoreReport | None:
-    solution = source.cache / f"{set_name.partition('_')[0]}_solution.csv"
-    if set_name != "stage1_test" or not solution.exists():
+def _score_if_known(source: Source, files: SubmissionFolder, set_name: str) -> ScoreReport | None:
+    if not source.solution_file(set_name):
         return None
-    report = score_files(folder / "submission.csv", source=source)
-    _write_json(folder / "score.json", report.to_json())
+    report = score_files(files.csv_file, source=source)
+    files.write_score(report.to_json())
     return report

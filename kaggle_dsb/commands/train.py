@@ -5,15 +5,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from kaggle_dsb.commands.data import Source, require_train_set
 from kaggle_dsb.config import HardwareSettings, Settings, load_settings, write_settings
 from kaggle_dsb.dataset.folds import hold_out_alike, read_folds, split_folds, write_folds
 from kaggle_dsb.dataset.samples import Sample, load_samples
 from kaggle_dsb.files import InputError
-from kaggle_dsb.network.ensemble import FOLDS_FILE, SETTINGS_FILE
 from kaggle_dsb.network.model import NucleusNet
-from kaggle_dsb.network.train import divide, train_fold
-from kaggle_dsb.network.transfer import copy_weights
+from kaggle_dsb.training.crops import divide
+from kaggle_dsb.training.fit import train_fold
+from kaggle_dsb.training.transfer import copy_weights
+from kaggle_dsb.workspace.run import open_run
+from kaggle_dsb.workspace.source import Source, require_train_set
 
 
 def train(
@@ -44,10 +45,11 @@ def train(
         otherwise, or are not there.
     """
     samples = load_samples(source.cache, require_train_set(source))
-    claimed = folder / SETTINGS_FILE
+    run = open_run(folder)
+    claimed = run.settings_file
     if claimed.exists():
         _require_same_settings(claimed, settings)
-    table = _choose_folds(folder / FOLDS_FILE, samples, settings)
+    table = _choose_folds(run.folds_file, samples, settings)
     known = sorted(table["fold"].unique().tolist())
     for fold in folds or ():
         if fold not in known:
@@ -56,7 +58,7 @@ def train(
         _require_trainable(settings, folds or known)
         # The hardware is this machine's: a later prediction with the networks has its own.
         write_settings(claimed, settings.model_copy(update={"hardware": HardwareSettings()}))
-    write_folds(folder / FOLDS_FILE, table)
+    write_folds(run.folds_file, table)
     return [
         train_fold(
             divide(samples, table, fold=fold, settings=settings), settings, fold=fold, folder=folder
@@ -101,7 +103,7 @@ def _require_trainable(settings: Settings, folds: Sequence[int]) -> None:
     if begun is None:
         return
     for fold in folds:
-        copy_weights(begun / f"fold{fold}.safetensors", network)
+        copy_weights(open_run(begun).network_file(fold), network)
 
 
 def _choose_folds(path: Path, samples: Sequence[Sample], settings: Settings) -> pd.DataFrame:
@@ -109,10 +111,11 @@ def _choose_folds(path: Path, samples: Sequence[Sample], settings: Settings) -> 
     own = read_folds(path) if path.exists() else None
     begun = settings.training.start_from
     if begun is not None and (own is None or begun.exists()):
-        table = read_folds(begun / FOLDS_FILE)
+        path_begun = open_run(begun).folds_file
+        table = read_folds(path_begun)
         if own is not None and not hold_out_alike(table, own):
             raise InputError(
-                f"{path}: other folds than {begun / FOLDS_FILE}; a network of training.start_from "
+                f"{path}: other folds than {path_begun}; a network of training.start_from "
                 "would have seen what is held out here"
             )
         return table

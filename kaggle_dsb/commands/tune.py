@@ -9,13 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from kaggle_dsb.commands.data import Source
-from kaggle_dsb.commands.probabilities import (
-    OutOfFoldProbabilities,
-    held_out_samples,
-    predict_out_of_fold,
-)
 from kaggle_dsb.config import HardwareSettings, Settings, write_settings
+from kaggle_dsb.dataset.samples import require_labels
 from kaggle_dsb.files import InputError
 from kaggle_dsb.instances.second_level import SecondLevel
 from kaggle_dsb.instances.tuning import (
@@ -29,9 +24,15 @@ from kaggle_dsb.instances.tuning import (
     score_costs,
     score_splits,
 )
-from kaggle_dsb.network.ensemble import SECOND_LEVEL, SETTINGS_FILE, VALIDATION_FILE, Ensemble
-from kaggle_dsb.network.train import count_cores, require_labels
+from kaggle_dsb.network.hardware import count_cores
+from kaggle_dsb.network.out_of_fold import (
+    OutOfFoldProbabilities,
+    held_out_samples,
+    predict_out_of_fold,
+)
 from kaggle_dsb.progress import show_progress
+from kaggle_dsb.workspace.run import Run
+from kaggle_dsb.workspace.source import Source
 
 ENOUGH_FOR_SPLITS = 300  # images; of more than twice as many, only some try plain splits
 
@@ -61,16 +62,14 @@ class Tuned:
         return pd.concat([by_type, common[columns].mean().to_frame("all").T]).rename_axis("type")
 
 
-def tune(
-    source: Source, ensemble: Ensemble, settings: Settings, *, work: Path, n_trials: int
-) -> Tuned:
+def tune(source: Source, run: Run, settings: Settings, *, work: Path, n_trials: int) -> Tuned:
     """Choose the plain split and grow the second level, both nested by fold.
 
     Parameters
     ----------
     source : Source
-        With the images that the ensemble was trained on.
-    ensemble : Ensemble
+        With the images that the run was trained on.
+    run : Run
         Its folder gets the tuned ``config.toml`` and, where the second level scores more than the
         plain split, ``second_level<N>.safetensors``.
     settings : Settings
@@ -90,18 +89,19 @@ def tune(
     InputError
         For the bundled networks, which are everybody's, and for a run with a single fold.
     """
-    if ensemble.name == "bundled":
+    if run.name == "bundled":
         raise InputError(
             "the bundled networks are tuned and shared by all users: copy their folder to "
             "runs/NAME and give --weights runs/NAME"
         )
-    n_folds = len(set(held_out_samples(source, ensemble).fold_of.values()))
+    n_folds = len(set(held_out_samples(source, run).fold_of.values()))
     if n_folds < 2:
         raise InputError(
-            f"{ensemble.folder}: has networks for the images of one fold; a nested choice needs "
+            f"{run.folder}: has networks for the images of one fold; a nested choice needs "
             "those of two folds or more"
         )
-    predicted = predict_out_of_fold(source, ensemble, settings, work=work)
+    with show_progress("predicting out of fold") as progress:
+        predicted = predict_out_of_fold(source, run, settings, work=work, progress=progress)
     cases = _cases(predicted)
     processes = settings.hardware.threads or count_cores()
     few = slice(None, None, max(1, len(cases) // ENOUGH_FOR_SPLITS))
@@ -122,11 +122,11 @@ def tune(
     scores.loc[scores.index[few], ["as it was", "split"]] = np.stack([tried[0], split.scores], 1)
     keeps = bool(second.scores[few].mean() > split.scores.mean())
     chosen = settings.instances.model_copy(
-        update={**best, "second_level": keeps, "nucleus_cost": COSTS[second.best]}
+        update={**best, "candidate_scorer": keeps, "nucleus_cost": COSTS[second.best]}
     )
     # The hardware is this machine's: a later prediction with the networks has its own.
     tuned = settings.model_copy(update={"instances": chosen, "hardware": HardwareSettings()})
-    _write(ensemble, tuned, second_levels if keeps else {})
+    _write(run, tuned, second_levels if keeps else {})
     return Tuned(tuned, scores)
 
 
@@ -149,14 +149,14 @@ def _grow_second_level(
     return second_levels, choose_nested(by_cost, _folds(cases))
 
 
-def _write(ensemble: Ensemble, settings: Settings, second_levels: dict[int, SecondLevel]) -> None:
-    for path in ensemble.second_levels.values():
+def _write(run: Run, settings: Settings, second_levels: dict[int, SecondLevel]) -> None:
+    for path in run.scorers.values():
         path.unlink()
     # What was validated was cut otherwise.
-    (ensemble.folder / VALIDATION_FILE).unlink(missing_ok=True)
+    run.validation_file.unlink(missing_ok=True)
     for fold, one in second_levels.items():
-        one.save(ensemble.folder / f"{SECOND_LEVEL}{fold}.safetensors")
-    write_settings(ensemble.folder / SETTINGS_FILE, settings)
+        one.save(run.scorer_file(fold))
+    write_settings(run.settings_file, settings)
 
 
 def _cases(predicted: OutOfFoldProbabilities) -> list[Case]:

@@ -1,6 +1,5 @@
 """Score each training image with the network that has not seen it."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,14 +8,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from kaggle_dsb.commands.data import Source
-from kaggle_dsb.commands.probabilities import predict_out_of_fold
 from kaggle_dsb.competition.metric import THRESHOLDS_PERCENT, ImageScore, score_image
 from kaggle_dsb.config import Settings
-from kaggle_dsb.files import replacing
-from kaggle_dsb.network.ensemble import VALIDATION_FILE, Ensemble, load_finder
-from kaggle_dsb.network.train import require_labels
+from kaggle_dsb.dataset.samples import require_labels
+from kaggle_dsb.files import replacing, write_json
+from kaggle_dsb.network.load import load_finder
+from kaggle_dsb.network.out_of_fold import predict_out_of_fold
 from kaggle_dsb.progress import show_progress
+from kaggle_dsb.workspace.run import Run
+from kaggle_dsb.workspace.source import Source
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,9 @@ class OutOfFold:
         }
 
 
-def write_validation(ensemble: Ensemble, result: OutOfFold) -> None:
+def write_validation(run: Run, result: OutOfFold) -> None:
     """Write ``validation.json`` beside the networks, for submissions made with them to quote."""
-    with replacing(ensemble.folder / VALIDATION_FILE) as temporary:
-        temporary.write_text(json.dumps(result.to_json(), indent=2) + "\n")
+    write_json(run.validation_file, result.to_json())
 
 
 def write_scores(path: Path, result: OutOfFold) -> None:
@@ -66,14 +65,14 @@ def write_scores(path: Path, result: OutOfFold) -> None:
         result.scores.to_csv(temporary, index=False, float_format="%.6f")
 
 
-def validate(source: Source, ensemble: Ensemble, settings: Settings, *, work: Path) -> OutOfFold:
+def validate(source: Source, run: Run, settings: Settings, *, work: Path) -> OutOfFold:
     """Predict every training image out of fold, and score it.
 
     Parameters
     ----------
     source : Source
-        With the images that the ensemble was trained on.
-    ensemble : Ensemble
+        With the images that the run was trained on.
+    run : Run
         A fold whose network is missing is left out.
     settings : Settings
         ``prediction``, ``instances`` and ``hardware`` count.
@@ -84,12 +83,12 @@ def validate(source: Source, ensemble: Ensemble, settings: Settings, *, work: Pa
     Raises
     ------
     InputError
-        When the images are not those of the ensemble's folds.
+        When the images are not those of the run's folds.
     """
-    predicted = predict_out_of_fold(source, ensemble, settings, work=work)
+    with show_progress("predicting out of fold") as progress:
+        predicted = predict_out_of_fold(source, run, settings, work=work, progress=progress)
     finders = {
-        fold: load_finder(ensemble, settings, folds=[fold])
-        for fold in set(predicted.fold_of.values())
+        fold: load_finder(run, settings, folds=[fold]) for fold in set(predicted.fold_of.values())
     }
     rows, labels = [], {}
     with show_progress("finding nuclei and scoring") as progress:

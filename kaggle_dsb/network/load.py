@@ -2,10 +2,10 @@
 
 from kaggle_dsb.config import Settings
 from kaggle_dsb.files import InputError
-from kaggle_dsb.instances.finder import NucleusFinder
 from kaggle_dsb.instances.candidate_scorer import load_second_level
-from kaggle_dsb.network.model import load_network
+from kaggle_dsb.instances.finder import NucleusFinder
 from kaggle_dsb.network.hardware import choose_device, choose_precision
+from kaggle_dsb.network.model import load_network
 from kaggle_dsb.network.predict import Predictor
 from kaggle_dsb.workspace.run import Run
 

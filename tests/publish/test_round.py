@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kaggle_dsb.commands.data import Source, open_source
+from kaggle_dsb.workspace.source import Source, open_source
 from kaggle_dsb.commands.kaggle_submit import check_locally, submit_to_kaggle
 from kaggle_dsb.commands.push import Pushed, push, push_bundle, tail_log
 from kaggle_dsb.competition.submission import write_submission

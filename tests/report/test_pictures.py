@@ -20,7 +20,7 @@ IMAGE = np.zeros((3, 5, 3), np.uint8)
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    from kaggle_dsb.commands.data import Source
+    from kaggle_dsb.workspace.source import Source
 
     folder = tmp_path_factory.mktemp("demo")
     write_demo(folder / "demo", n_train=3, n_test=1)

@@ -5,13 +5,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kaggle_dsb.commands.data import Source
 from kaggle_dsb.commands.report import OutOfFoldInput, report_out_of_fold, report_submission
 from kaggle_dsb.competition.submission import read_solution, write_submission
 from kaggle_dsb.dataset.demo import write_demo
 from kaggle_dsb.dataset.prepare import prepare
 from kaggle_dsb.dataset.samples import load_samples, sizes
 from kaggle_dsb.files import InputError
+from kaggle_dsb.workspace.source import Source
 from tests.report.examples import ABOUT, disturb
 
 

@@ -1,0 +1,1 @@
+"""The folders that the stages hand over: data, trained runs, submissions."""

@@ -1,0 +1,205 @@
+"""The data a command works on: the user's own, else the demo set."""
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kaggle_dsb import __version__
+from kaggle_dsb.competition.submission import read_solution
+from kaggle_dsb.dataset.demo import write_demo
+from kaggle_dsb.dataset.prepare import Prepared, prepare
+from kaggle_dsb.dataset.samples import list_sets, load_samples, sizes
+from kaggle_dsb.files import InputError
+
+DEFAULT_DATA = Path("data")
+TRAIN_SET = "stage1_train"
+SOLUTION_FILES = {
+    "stage1_test": "stage1_solution.csv",
+    "stage2_test_final": "stage2_solution_final.csv",
+}
+SAMPLE_SUBMISSION_FILES = {
+    "stage1_test": "stage1_sample_submission.csv",
+    "stage2_test_final": "stage2_sample_submission_final.csv",
+}
+TEST_SETS = tuple(SOLUTION_FILES)
+
+Labels = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Prepared data, and where they came from.
+
+    Attributes
+    ----------
+    origin : Path
+        The folder or file that was read.
+    cache : Path
+        As `kaggle_dsb.dataset.prepare.prepare` wrote it.
+    is_demo : bool
+        True for the synthetic images that the package draws itself.
+    prepared : Prepared
+        Counts and warnings.
+    """
+
+    origin: Path
+    cache: Path
+    is_demo: bool
+    prepared: Prepared
+
+    def solution_file(self, set_name: str) -> Path | None:
+        """Return the solution of a test set; None where the data hold none."""
+        return self._table(SOLUTION_FILES, set_name)
+
+    def sample_submission_file(self, set_name: str) -> Path | None:
+        """Return the sample submission of a test set; None where the data hold none."""
+        return self._table(SAMPLE_SUBMISSION_FILES, set_name)
+
+    def _table(self, names: dict[str, str], set_name: str) -> Path | None:
+        path = self.cache / names[set_name] if set_name in names else None
+        return path if path and path.exists() else None
+
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """Return (H, W) of every image of every set by its id."""
+        return {
+            id_: size
+            for set_name in self.prepared.images
+            for id_, size in sizes(self.cache, set_name).items()
+        }
+
+
+def open_source(
+    data: Path | None,
+    *,
+    work: Path,
+    limit: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Source:
+    """Prepare the data of a command.
+
+    Parameters
+    ----------
+    data : Path or None
+        A source in any accepted form. None is the folder ``data`` where it holds anything, else
+        the demo set.
+    work : Path
+        Where caches and the demo set are kept.
+    limit : int, optional
+        Use only this many images of each set.
+    progress : callable, optional
+        Called with the numbers of images prepared and of all images.
+
+    Raises
+    ------
+    InputError
+        When the data cannot be used.
+    """
+    if data is None and DEFAULT_DATA.is_dir() and any(DEFAULT_DATA.iterdir()):
+        data = DEFAULT_DATA
+    origin = data or _draw_demo(work)
+    cache = work / "cache" / _name_cache(origin, limit)
+    prepared = prepare(origin, cache, progress=progress, limit=limit)
+    return Source(origin, prepared.cache, data is None, prepared)
+
+
+def _name_cache(origin: Path, limit: int | None) -> str:
+    digest = hashlib.sha256(str(origin.expanduser().resolve()).encode()).hexdigest()[:8]
+    return f"{origin.name}-{digest}" + (f"-{limit}" if limit else "")
+
+
+def _draw_demo(work: Path) -> Path:
+    folder = work / f"demo-{__version__}"
+    if not folder.exists():
+        work.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=work, prefix=".demo-") as scratch:
+            write_demo(Path(scratch) / "demo")
+            shutil.move(Path(scratch) / "demo", folder)
+    return folder
+
+
+def choose_test_set(source: Source, name: str | None) -> str:
+    """Return the set to predict: the one named, else a test set, else the only set there is.
+
+    Raises
+    ------
+    InputError
+        When there is no set of that name, or no name and several sets of one's own.
+    """
+    sets = list_sets(source.cache)
+    if name:
+        if name not in sets:
+            raise InputError(f"{source.origin}: has no set {name!r}; it has {', '.join(sets)}")
+        return name
+    for candidate in TEST_SETS:
+        if candidate in sets:
+            return candidate
+    if len(sets) == 1:
+        return next(iter(sets))
+    raise InputError(f"{source.origin}: name the set to predict with --set-name: {', '.join(sets)}")
+
+
+def require_train_set(source: Source) -> str:
+    """Return the name of the set with masks.
+
+    Raises
+    ------
+    InputError
+        When there is none.
+    """
+    with_masks = [name for name, nuclei in source.prepared.nuclei.items() if nuclei]
+    if not with_masks:
+        sets = ", ".join(source.prepared.images)
+        raise InputError(
+            f"{source.origin}: has no set with masks (only {sets}); needed is {TRAIN_SET}, with "
+            "ID/images/ID.png and ID/masks/*.png"
+        )
+    return TRAIN_SET if TRAIN_SET in with_masks else with_masks[0]
+
+
+def read_solution_labels(source: Source, set_name: str) -> dict[str, Labels]:
+    """Return the true labels of a test set by image id, from its solution.
+
+    Returns
+    -------
+    dict of str to (H, W) int32
+        Empty where the data hold no solution of this set.
+    """
+    path = source.solution_file(set_name)
+    return read_solution(path, source.sizes()) if path else {}
+
+
+def find_truth(source: Source, ids: Collection[str]) -> tuple[str, dict[str, Labels]] | None:
+    """Return the true labels of the set that some of these images belong to.
+
+    Parameters
+    ----------
+    source : Source
+    ids : collection of str
+
+    Returns
+    -------
+    name : str
+        Of the solution or of the set with masks, as ``data/stage1_solution.csv``.
+    labels : dict of str to (H, W) int32
+        Of all images of that set whose truth is known.
+
+    Notes
+    -----
+    A solution counts before masks. None is returned where neither names any of the images.
+    """
+    for set_name, file_name in SOLUTION_FILES.items():
+        labels = read_solution_labels(source, set_name)
+        if labels.keys() & ids:
+            return f"{source.origin}/{file_name}", labels
+    for set_name, nuclei in source.prepared.nuclei.items():
+        if nuclei and sizes(source.cache, set_name).keys() & ids:
+            samples = load_samples(source.cache, set_name)
+            labels = {sample.id: sample.labels for sample in samples if sample.labels is not None}
+            return f"{source.origin}/{set_name}", labels
+    return None

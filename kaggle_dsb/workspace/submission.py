@@ -1,0 +1,91 @@
+"""A submission, with what made it and what it is worth, as it lies in a folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kaggle_dsb.files import read_json, write_json
+
+SUBMISSIONS = Path("submissions")
+
+
+@dataclass(frozen=True)
+class SubmissionFolder:
+    """The files of one submission.
+
+    Attributes
+    ----------
+    folder : Path
+        ``submissions/NAME``; it need not exist.
+    """
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """What the submission is called."""
+        return self.folder.name
+
+    @property
+    def csv_file(self) -> Path:
+        """The submission itself: a row for each nucleus."""
+        return self.folder / "submission.csv"
+
+    @property
+    def labels_folder(self) -> Path:
+        """Holds the label image of each image."""
+        return self.folder / "labels"
+
+    @property
+    def probabilities_folder(self) -> Path:
+        """Holds the probability of each image, where they were kept."""
+        return self.folder / "probabilities"
+
+    @property
+    def settings_file(self) -> Path:
+        """All settings that it was made with."""
+        return self.folder / "config.toml"
+
+    @property
+    def made_file(self) -> Path:
+        """What made it: version, commit, data, weights and their hashes."""
+        return self.folder / "made.json"
+
+    @property
+    def score_file(self) -> Path:
+        """What it is worth, by the truth at hand and by Kaggle."""
+        return self.folder / "score.json"
+
+    @property
+    def report_file(self) -> Path:
+        """The page about it."""
+        return self.folder / "report.html"
+
+    def label_file(self, image_id: str) -> Path:
+        """Return where the label image of an image belongs."""
+        return self.labels_folder / f"{image_id}.png"
+
+    def probability_file(self, image_id: str) -> Path:
+        """Return where the probability of an image belongs, (3, H, W) float16."""
+        return self.probabilities_folder / f"{image_id}.npy"
+
+    def read_made(self) -> dict[str, Any]:
+        """Return what made the submission; empty where it was not recorded."""
+        return read_json(self.made_file) if self.made_file.exists() else {}
+
+    def read_score(self) -> dict[str, Any]:
+        """Return what the submission is worth; empty where that is not known."""
+        return read_json(self.score_file) if self.score_file.exists() else {}
+
+    def write_made(self, facts: dict[str, Any]) -> None:
+        """Record what made the submission."""
+        write_json(self.made_file, facts)
+
+    def write_score(self, score: dict[str, Any]) -> None:
+        """Record what the submission is worth."""
+        write_json(self.score_file, score)
+
+
+def list_submissions(folder: Path = SUBMISSIONS) -> list[SubmissionFolder]:
+    """Return the submissions in a folder by name; none where there is no such folder."""
+    return [SubmissionFolder(path) for path in sorted(folder.glob("*")) if path.is_dir()]
