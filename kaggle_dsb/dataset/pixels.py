@@ -4,7 +4,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-from cv2.utils import logging
 from numpy.typing import NDArray
 
 from kaggle_dsb.files import InputError
@@ -12,6 +11,9 @@ from kaggle_dsb.files import InputError
 IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
 
 _CLIPPED_PERCENT = 0.01
+_SILENT = 0
+# OpenCV 4.13 moved it from one place to the other.
+_set_log_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
 _LAST_MARKS = {b"\x89PNG": b"IEND", b"\xff\xd8\xff": b"\xff\xd9"}
 
 
@@ -107,13 +109,13 @@ def _decode(data: bytes) -> NDArray[Any]:
     if _is_cut_short(data):
         raise InputError("was cut short; get the file again")
     # OpenCV would print its own account of a broken file to the terminal.
-    level = logging.setLogLevel(logging.LOG_LEVEL_SILENT)
+    level = _set_log_level(_SILENT)
     try:
         decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
         decoded = None
     finally:
-        logging.setLogLevel(level)
+        _set_log_level(level)
     if decoded is None:
         raise InputError("cannot be read as an image; it should be a whole PNG, TIFF or JPEG")
     return decoded
