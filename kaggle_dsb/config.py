@@ -52,6 +52,10 @@ class AugmentSettings(_Section):
 
     crop_px: int = Field(192, ge=32, multiple_of=32)
     scale_range: tuple[float, float] = (0.6, 1.8)
+    # Share of crops that are stretched by up to 28 % along an axis; the others by up to 8 %.
+    wide_aspect_probability: float = Field(0.25, ge=0, le=1)
+    # Share of the crops of stained tissue whose haematoxylin and eosin are varied.
+    stain_probability: float = Field(0.3, ge=0, le=1)
     copy_paste_probability: float = Field(0.4, ge=0, le=1)
     channel_shuffle_probability: float = Field(0.3, ge=0, le=1)
     grey_probability: float = Field(0.2, ge=0, le=1)
@@ -114,13 +118,15 @@ class InstanceSettings(_Section):
     seed_threshold: float = Field(0.6, gt=0, lt=1)
     min_seed_px: int = Field(15, ge=0)
     min_area_px: int = Field(12, ge=0)
-    # Where the run has a candidate scorer: whether it chooses the nuclei, and what each costs.
+    # Candidate nuclei end where their membership, about 0 on the ground and 1 inside, falls to this.
+    outline_threshold: float = Field(0.3, gt=0, lt=1)
+    # Where the run has candidate scorers: whether they choose the nuclei, and what each costs.
     candidate_scorer: bool = True
     nucleus_cost: float = Field(0.25, ge=0, le=1)
 
-    def split(self) -> dict[str, Any]:
+    def watershed(self) -> dict[str, Any]:
         """Return the parameters of the watershed."""
-        return self.model_dump(exclude={"candidate_scorer", "nucleus_cost"})
+        return self.model_dump(exclude={"outline_threshold", "candidate_scorer", "nucleus_cost"})
 
 
 class HardwareSettings(_Section):

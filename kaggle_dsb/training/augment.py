@@ -22,7 +22,8 @@ Labels = NDArray[np.int32]
 
 MAX_PASTED = 6
 PASTE_PLACES = 10
-ASPECT_JITTER = 0.15
+ASPECT_JITTER, WIDE_ASPECT_JITTER = 0.15, 0.5  # of the logarithm of height over width
+STAINED_CHROMA = 10  # mean of the largest less the smallest channel: above it a crop is stained
 
 
 class Augmenter:
@@ -35,6 +36,7 @@ class Augmenter:
 
     def __init__(self, settings: AugmentSettings) -> None:
         self._settings = settings
+        self._change_stain = _stain_transform(settings)
         self._transform = _compose(settings)
 
     def __call__(
@@ -59,10 +61,30 @@ class Augmenter:
         image, labels = random_crop(image, labels, settings, rng, zoom=zoom)
         if rng.random() < settings.copy_paste_probability:
             image, labels = paste_nuclei(image, labels, rng)
+        if is_stained(image):
+            self._change_stain.set_random_seed(int(rng.integers(2**31)))
+            image = self._change_stain(image=image)["image"]
         self._transform.set_random_seed(int(rng.integers(2**31)))
         # OpenCV's geometry knows 16-bit integers but not 32-bit ones.
         changed = self._transform(image=image, mask=labels.astype(np.uint16))
         return changed["image"], changed["mask"].astype(np.int32)
+
+
+def is_stained(image: Image) -> bool:
+    """Return whether an image (H, W, 3) has the colours of stained tissue."""
+    return bool((image.max(2).astype(np.float32) - image.min(2)).mean() > STAINED_CHROMA)
+
+
+def _stain_transform(settings: AugmentSettings) -> A.Compose:
+    """Vary haematoxylin and eosin, each in its own direction of optical density."""
+    change = A.HEStain(
+        "random_preset",
+        intensity_scale_range=(0.5, 1.6),
+        intensity_shift_range=(-0.1, 0.2),
+        augment_background=True,
+        p=settings.stain_probability,
+    )
+    return A.Compose([change])
 
 
 def _compose(settings: AugmentSettings) -> A.Compose:
@@ -81,7 +103,7 @@ def _compose(settings: AugmentSettings) -> A.Compose:
             A.InvertImg(p=settings.invert_probability),
             A.OneOf(
                 [
-                    A.HueSaturationValue(25, 40, 0),
+                    A.HueSaturationValue(90, 40, 0),  # the whole circle of hues
                     A.CLAHE(clip_limit=(1, 3)),
                     A.RandomGamma((60, 160)),
                 ],
@@ -110,9 +132,9 @@ def random_crop(
 ) -> tuple[Image, Labels]:
     """Cut a random window and scale it to ``crop_px``; a window beyond the image is mirrored."""
     low, high = np.log(settings.scale_range)
-    scale = zoom * np.exp(
-        rng.uniform(low, high) + rng.uniform(-ASPECT_JITTER, ASPECT_JITTER, 2) / 2
-    )
+    is_wide = rng.random() < settings.wide_aspect_probability
+    aspect = rng.uniform(-0.5, 0.5, 2) * (WIDE_ASPECT_JITTER if is_wide else ASPECT_JITTER)
+    scale = zoom * np.exp(rng.uniform(low, high) + aspect)
     window = np.maximum(np.rint(settings.crop_px / scale), 1).astype(int)
     missing = np.maximum(window - image.shape[:2], 0)
     if missing.any():

@@ -10,7 +10,7 @@ from torch import Tensor
 from kaggle_dsb.competition.metric import score_image
 from kaggle_dsb.config import PredictionSettings, Settings
 from kaggle_dsb.dataset.samples import Sample, require_labels
-from kaggle_dsb.instances.watershed import split_nuclei
+from kaggle_dsb.instances.watershed import WatershedParameters, watershed_nuclei
 from kaggle_dsb.network.hardware import choose_precision
 from kaggle_dsb.network.model import NucleusNet
 from kaggle_dsb.network.predict import Predictor
@@ -71,10 +71,11 @@ class SegmentationModule(pl.LightningModule):
 
     def validation_step(self, batch: list[Sample], _: int) -> None:
         """Score held-out images as the competition does."""
+        parameters = WatershedParameters(**self.settings.instances.watershed())
         for sample, probability in zip(
             batch, self._predictor.predict([sample.image for sample in batch]), strict=True
         ):
-            predicted = split_nuclei(probability, **self.settings.instances.split())
+            predicted = watershed_nuclei(probability, parameters)
             self._scores.append(score_image(require_labels(sample), predicted).score)
 
     def on_validation_epoch_end(self) -> None:

@@ -3,8 +3,8 @@ import pytest
 
 from kaggle_dsb.config import AugmentSettings
 from kaggle_dsb.dataset.demo import make_image
-from kaggle_dsb.network.augment import Augmenter, paste_nuclei, random_crop
 from kaggle_dsb.network.contrast import stretch_contrast
+from kaggle_dsb.training.augment import Augmenter, is_stained, paste_nuclei, random_crop
 
 SETTINGS = AugmentSettings(crop_px=64)
 
@@ -78,6 +78,58 @@ def test_pasted_nuclei_are_new_labels_on_free_ground(sample):
 def test_an_empty_crop_has_nothing_to_paste():
     image, labels = np.zeros((32, 32, 3), np.uint8), np.zeros((32, 32), np.int32)
     assert not paste_nuclei(image, labels, rng())[1].any()
+
+
+ONLY_STAIN = AugmentSettings(
+    crop_px=64,
+    stain_probability=1,
+    copy_paste_probability=0,
+    channel_shuffle_probability=0,
+    grey_probability=0,
+    invert_probability=0,
+    colour_probability=0,
+    blur_or_noise_probability=0,
+    elastic_probability=0,
+)
+
+
+def colours(settings, image, seed):
+    labels = np.zeros(image.shape[:2], np.int32)
+    return Augmenter(settings)(image, labels, rng(seed))[0].reshape(-1, 3).mean(0)
+
+
+def test_the_stain_of_tissue_is_varied_and_grey_images_stay_grey():
+    tissue = np.full((64, 64, 3), (180, 110, 170), np.uint8)
+    tissue[::2] = (90, 60, 140)
+    grey = np.full((64, 64, 3), 120, np.uint8)
+    assert is_stained(tissue)
+    assert not is_stained(grey)
+    stained = np.array([colours(ONLY_STAIN, tissue, seed) for seed in range(8)])
+    assert np.ptp(stained, axis=0).min() > 10
+    assert (colours(ONLY_STAIN, grey, 1) == 120).all()
+    unchanged = ONLY_STAIN.model_copy(update={"stain_probability": 0.0})
+    assert np.abs(colours(unchanged, tissue, 1) - tissue.reshape(-1, 3).mean(0)).max() < 2
+
+
+def test_some_crops_are_stretched_far_along_one_axis():
+    image, labels = np.zeros((400, 400, 3), np.uint8), np.zeros((400, 400), np.int32)
+    labels[150:250, 150:250] = 1
+
+    def widest(probability):
+        settings = SETTINGS.model_copy(
+            update={"crop_px": 320, "wide_aspect_probability": probability}
+        )
+        ratios = []
+        for seed in range(40):
+            cut = random_crop(image, labels, settings, rng(seed))[1]
+            rows, columns = (np.flatnonzero(cut.any(axis)) for axis in (1, 0))
+            inside = min(rows[0], columns[0]) > 0 and max(rows[-1], columns[-1]) < 319
+            if inside:
+                ratios.append(abs(np.log(np.ptp(rows) / np.ptp(columns))))
+        return max(ratios)
+
+    assert widest(0) < 0.15 + 0.05
+    assert 0.25 < widest(1) < 0.5 + 0.05
 
 
 def test_contrast_is_stretched_over_the_whole_range():

@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from kaggle_dsb.network.targets import MAX_BORDER_PX, border_width, make_targets
+from kaggle_dsb.training.targets import MAX_BORDER_PX, border_width, make_targets
 
 
 def two_squares(side: int, gap: int) -> np.ndarray:
