@@ -109,14 +109,14 @@ def choose_device(accelerator: str) -> Device:
     return "cpu"
 
 
-def choose_precision(name: str, device: str) -> Precision:
+def choose_precision(name: Precision | Literal["auto"], device: str) -> Precision:
     """Return what torch computes in on ``cpu`` or ``cuda``, for ``auto`` or a precision's name.
 
     ``auto`` is bfloat16 where the device computes it in hardware. A GPU without it (compute
     capability below 8.0, such as a T4) computes in float16; a CPU without it emulates it at half
     the speed of float32.
     """
-    if name == "float32" or name == "bfloat16" or name == "float16":
+    if name != "auto":
         return name
     import torch
 
