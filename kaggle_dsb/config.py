@@ -5,9 +5,9 @@ resolved settings are stored with every checkpoint and submission.
 """
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import tomli_w
 from pydantic import (
@@ -24,24 +24,33 @@ from kaggle_dsb.files import InputError, replacing
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class FoldSettings(_Section):
     """How the training images are split."""
 
     n_folds: int = Field(4, ge=2)
+    """Number of folds."""
+
     seed: int = Field(0, ge=0)
+    """Seed of the choice."""
 
 
 class NetworkSettings(_Section):
     """The U-Net."""
 
     encoder_name: str = "tu-tf_efficientnet_lite2"
+    """Encoder, as segmentation-models-pytorch names it."""
+
     encoder_weights: str | None = "imagenet"
+    """What the encoder starts from; empty for random weights."""
+
     decoder_channels: tuple[int, ...] = (128, 64, 48, 32, 16)
-    # The diameter in pixels that the nuclei of an image are scaled to before the network sees it.
+    """Channels of the decoder's blocks, the deepest first."""
+
     nucleus_px: float = Field(28, ge=8, le=200)
+    """Diameter in pixels that an image's nuclei are scaled to for the network."""
 
 
 class AugmentSettings(_Section):
@@ -51,56 +60,107 @@ class AugmentSettings(_Section):
     """
 
     crop_px: int = Field(192, ge=32, multiple_of=32)
+    """Side of a training crop, in pixels."""
+
     scale_range: tuple[float, float] = (0.6, 1.8)
-    # Share of crops that are stretched by up to 28 % along an axis; the others by up to 8 %.
+    """Least and largest factor that a crop is scaled by."""
+
     wide_aspect_probability: float = Field(0.25, ge=0, le=1)
-    # Share of the crops of stained tissue whose haematoxylin and eosin are varied.
+    """Share of crops stretched by up to 28 % along an axis; others by up to 8 %."""
+
     stain_probability: float = Field(0.3, ge=0, le=1)
+    """Share of crops of stained tissue whose haematoxylin and eosin are varied."""
+
     copy_paste_probability: float = Field(0.4, ge=0, le=1)
+    """Share of crops in which nuclei are copied."""
+
     channel_shuffle_probability: float = Field(0.3, ge=0, le=1)
+    """Share of crops whose colour channels are shuffled."""
+
     grey_probability: float = Field(0.2, ge=0, le=1)
+    """Share of crops turned to grey."""
+
     invert_probability: float = Field(0.1, ge=0, le=1)
+    """Share of crops whose light is inverted."""
+
     colour_probability: float = Field(0.7, ge=0, le=1)
+    """Share of crops whose brightness, contrast and hue are varied."""
+
     blur_or_noise_probability: float = Field(0.3, ge=0, le=1)
+    """Share of crops that are blurred or made noisy."""
+
     elastic_probability: float = Field(0.15, ge=0, le=1)
+    """Share of crops that are deformed elastically."""
 
 
 class TypeShares(_Section):
     """How many of the training crops are of each image type, relative to one another."""
 
     fluorescence: float = Field(0.62, ge=0)
+    """Share of crops of fluorescence images."""
+
     tissue: float = Field(0.30, ge=0)
+    """Share of crops of stained tissue."""
+
     brightfield: float = Field(0.08, ge=0)
+    """Share of crops of brightfield images."""
 
 
 class TrainingSettings(_Section):
     """The training of one fold."""
 
-    # The folder of a run with the same folds, whose network of the same fold is trained further.
     start_from: Annotated[Path | None, BeforeValidator(lambda value: value or None)] = None
+    """Folder of a run with the same folds, whose networks are trained further."""
+
     epochs: int = Field(15, ge=1)
+    """Number of epochs."""
+
     crops_per_epoch: int = Field(2400, ge=1)
+    """Number of crops in an epoch."""
+
     batch_size: int = Field(8, ge=1)
+    """Number of crops in a step."""
+
     learning_rate: float = Field(1.5e-3, gt=0)
+    """Peak of the one-cycle learning rate."""
+
     weight_decay: float = Field(1e-2, ge=0)
+    """Weight decay of AdamW."""
+
     ema_decay: float = Field(0.995, ge=0, lt=1)
-    # The half width of the touching border as a share of the smaller nucleus's diameter.
+    """Decay of the moving average of the weights."""
+
     border_share: float = Field(0.1, gt=0, le=0.5)
+    """Half width of the touching border, as a share of the smaller nucleus."""
+
     type_shares: TypeShares = TypeShares()
     validate_every_epochs: int = Field(5, ge=1)
+    """Score the held-out fold every so many epochs."""
+
     patience: int = Field(3, ge=1)
+    """Stop after so many validations without a better score."""
+
     seed: int = Field(0, ge=0)
+    """Seed of weights and crops."""
+
     workers: int = Field(0, ge=0)
+    """Processes that make crops; 0 makes them in the main process."""
 
 
 class PredictionSettings(_Section):
     """How probabilities are made from images."""
 
     tta: Literal["none", "flips", "rotations", "d4"] = "rotations"
-    # The scales, relative to that of `network.nucleus_px`, whose mean is taken.
+    """Test-time augmentation: the views whose mean is taken."""
+
     scales: tuple[Annotated[float, Field(gt=0, le=4)], ...] = Field((0.8, 1.25), min_length=1)
+    """Scales, relative to network.nucleus_px, whose mean is taken."""
+
     tile_px: int = Field(1024, ge=64, multiple_of=32)
+    """Side of a tile; larger images are predicted in tiles."""
+
     overlap_px: int = Field(128, ge=0, multiple_of=32, validate_default=True)
+    """Overlap of neighbouring tiles."""
 
     @field_validator("overlap_px")
     @classmethod
@@ -115,14 +175,25 @@ class InstanceSettings(_Section):
     """How probabilities are cut into nuclei."""
 
     body_threshold: float = Field(0.6, gt=0, lt=1)
+    """Watershed: a pixel of higher probability belongs to a nucleus."""
+
     seed_threshold: float = Field(0.6, gt=0, lt=1)
+    """Watershed: a pixel of higher probability belongs to a seed."""
+
     min_seed_px: int = Field(15, ge=0)
+    """Watershed: least area of a seed, in pixels."""
+
     min_area_px: int = Field(12, ge=0)
-    # Candidate nuclei end where their membership, about 0 on the ground and 1 inside, falls to this.
+    """Least area of a nucleus, in pixels."""
+
     outline_threshold: float = Field(0.3, gt=0, lt=1)
-    # Where the run has candidate scorers: whether they choose the nuclei, and what each costs.
+    """Candidates end where their membership (0 ground, 1 inside) falls to this."""
+
     candidate_scorer: bool = True
+    """Whether candidate scorers choose the nuclei, where the run has them."""
+
     nucleus_cost: float = Field(0.25, ge=0, le=1)
+    """A candidate must promise a higher score than this to be kept."""
 
     def watershed(self) -> dict[str, Any]:
         """Return the parameters of the watershed."""
@@ -133,16 +204,23 @@ class HardwareSettings(_Section):
     """What the computation runs on."""
 
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    """Where to compute; auto is the GPU where there is one."""
+
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    # What predicts: auto is OpenVINO on a CPU where it is installed, else torch.
+    """Arithmetic; auto is the fastest that the hardware computes itself."""
+
     engine: Literal["auto", "torch", "openvino"] = "auto"
-    threads: int = Field(0, ge=0)  # 0: as many as there are cores, or OMP_NUM_THREADS if fewer
+    """What predicts; auto is OpenVINO on a CPU where it is installed, else torch."""
+
+    threads: int = Field(0, ge=0)
+    """Threads; 0 is one a core, or OMP_NUM_THREADS where that is fewer."""
 
 
 class LoggingSettings(_Section):
     """What a training writes beside its metrics."""
 
     tensorboard: bool = False
+    """Whether to write TensorBoard logs."""
 
 
 class Settings(_Section):
@@ -156,6 +234,56 @@ class Settings(_Section):
     instances: InstanceSettings = InstanceSettings()
     hardware: HardwareSettings = HardwareSettings()
     logging: LoggingSettings = LoggingSettings()
+
+
+class Setting(NamedTuple):
+    """A setting: its name ``section.key``, its value and what it means."""
+
+    name: str
+    value: Any
+    meaning: str
+
+
+def describe_settings(settings: Settings) -> list[Setting]:
+    """Return every setting with its value and what it means.
+
+    Examples
+    --------
+    >>> describe_settings(Settings())[0]
+    Setting(name='folds.n_folds', value=4, meaning='Number of folds.')
+    """
+    return list(_describe_section("", settings))
+
+
+def _describe_section(prefix: str, section: BaseModel) -> Iterator[Setting]:
+    for key, field in type(section).model_fields.items():
+        value = getattr(section, key)
+        if isinstance(value, BaseModel):
+            yield from _describe_section(f"{prefix}{key}.", value)
+        else:
+            yield Setting(f"{prefix}{key}", value, field.description or "")
+
+
+PROFILES = Path(__file__).resolve().parent / "profiles"
+
+
+def find_settings_file(name: Path) -> Path:
+    """Return the TOML file of settings that is meant: a path, or the name of a bundled profile.
+
+    Raises
+    ------
+    InputError
+        When there is neither.
+    """
+    known = {path.stem: path for path in sorted(PROFILES.glob("*.toml"))}
+    if name.is_file():
+        return name
+    if str(name) not in known:
+        raise InputError(
+            f"{name}: neither a TOML file of settings nor a profile; the profiles are "
+            f"{', '.join(known)}"
+        )
+    return known[str(name)]
 
 
 def load_settings(*paths: Path, overrides: Sequence[str] = ()) -> Settings:
