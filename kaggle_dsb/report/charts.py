@@ -62,7 +62,7 @@ def _svg(parts: Sequence[str], label: str, height: int = HEIGHT) -> Markup:
     )
 
 
-def draw_thresholds(curves: Mapping[str, Sequence[float]]) -> Markup:
+def chart_thresholds(curves: Mapping[str, Sequence[float]]) -> Markup:
     """Draw the mean precision over the thresholds, a line for each image type and for all."""
     x, y = _axes((50, 95), (0, 1), right=92)
     parts = _grid(y, (0, 0.25, 0.5, 0.75, 1), ".2f")
@@ -89,13 +89,13 @@ def _spread_out(places: Sequence[float], gap: float) -> list[float]:
     return [float(round(place - overflow, 1)) for place in moved]
 
 
-def draw_groups(table: pd.DataFrame, noun: str) -> Markup:
+def chart_groups(table: pd.DataFrame, noun: str) -> Markup:
     """Draw the mean score of each group with its 95 % interval.
 
     Parameters
     ----------
     table : DataFrame
-        As `kaggle_dsb.report.scores.summarise` gives it.
+        As `kaggle_dsb.report.scores.summarise` returns it.
     noun : str
         What the groups are: ``fold`` or ``type``.
     """
@@ -122,7 +122,7 @@ def draw_groups(table: pd.DataFrame, noun: str) -> Markup:
     return _svg(parts, f"Mean score by {noun}, with 95 % interval: {listed}", height)
 
 
-def draw_scores(scores: NDArray[np.float64]) -> Markup:
+def chart_scores(scores: NDArray[np.float64]) -> Markup:
     """Draw how the scores of the images are spread, in bars of 0.05."""
     counts, edges = np.histogram(scores, bins=20, range=(0, 1))
     x, y = _axes((0, 1), (0, max(int(counts.max()), 1)))
@@ -146,7 +146,7 @@ def _round_steps(highest: int) -> list[float]:
     return list(range(0, highest + 1, step))
 
 
-def draw_sizes(areas_px: Mapping[str, NDArray[np.int64]]) -> Markup:
+def chart_sizes(areas_px: Mapping[str, NDArray[np.int64]]) -> Markup:
     """Draw how large the nuclei are: a line a group (``true``, ``predicted``), log scale."""
     everything = np.concatenate(list(areas_px.values()))
     if not everything.size:
@@ -179,7 +179,7 @@ def draw_sizes(areas_px: Mapping[str, NDArray[np.int64]]) -> Markup:
     return _svg(parts, f"Areas of nuclei: {listed}")
 
 
-def draw_outcomes(table: pd.DataFrame) -> Markup:
+def chart_outcomes(table: pd.DataFrame) -> Markup:
     """Draw what happened to the nuclei, a bar for each image type and for all.
 
     Parameters

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from kaggle_dsb.files import InputError, replacing
 from kaggle_dsb.report.style import FOLD_COLOURS, FOLD_MARKERS, STYLE
 
-COLUMNS = ["epoch", "loss", "score", "learning_rate", "elapsed_s"]
+METRICS_COLUMNS = ["epoch", "loss", "score", "learning_rate", "elapsed_s"]
 _PANELS = {
     "loss": "training loss",
     "score": "score on the held-out fold",
@@ -29,7 +29,7 @@ class FoldCurve:
     ----------
     fold : int
     metrics : DataFrame
-        A row an epoch: `COLUMNS`.
+        A row an epoch: `METRICS_COLUMNS`.
     is_finished : bool
         True once the network is written.
     """
@@ -75,20 +75,20 @@ def read_curves(run: Path) -> list[FoldCurve]:
         number = path.parent.name.removeprefix("fold")
         if number.isdecimal():
             is_finished = (run / f"fold{number}.safetensors").exists()
-            curves.append(FoldCurve(int(number), _read(path), is_finished))
+            curves.append(FoldCurve(int(number), _read_metrics(path), is_finished))
     if not curves:
         raise InputError(f"{run}: holds no fold<N>/metrics.csv; name the folder of a training")
     return sorted(curves, key=lambda curve: curve.fold)
 
 
-def _read(path: Path) -> pd.DataFrame:
+def _read_metrics(path: Path) -> pd.DataFrame:
     try:
         metrics = pd.read_csv(path)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as a table of metrics ({error})") from error
-    if list(metrics.columns) != COLUMNS or metrics.empty:
+    if list(metrics.columns) != METRICS_COLUMNS or metrics.empty:
         raise InputError(
-            f"{path}: has columns {list(metrics.columns)}, must have {COLUMNS} and rows"
+            f"{path}: has columns {list(metrics.columns)}, must have {METRICS_COLUMNS} and rows"
         )
     return metrics
 

@@ -1,7 +1,8 @@
-"""Where the score goes: to nuclei missed, invented, merged, split, or to their outlines.
+"""Where the score goes: to nuclei merged, split, invented or missed, or to their outlines.
 
 The errors of an image are mended one kind after the other, each by as little as mends it, and what
 the score rises by is what that kind cost. What is still missing to 1 is lost at the outlines.
+Invented and missed mean false positives and false negatives, as in `kaggle_dsb.report.outcomes`.
 """
 
 from dataclasses import dataclass
@@ -18,20 +19,18 @@ from scipy import ndimage
 from kaggle_dsb.competition.labels import relabel
 from kaggle_dsb.competition.metric import match, score_image
 from kaggle_dsb.files import replacing
-from kaggle_dsb.report.outcomes import COLOURS
+from kaggle_dsb.report.display import Labels
+from kaggle_dsb.report.outcomes import COLOURS, HIT_ABOVE_PERCENT
 from kaggle_dsb.report.style import STYLE
 
 Loss = Literal["merged", "split", "invented", "missed", "outline"]
 LOSSES: tuple[Loss, ...] = get_args(Loss)
-SAME_ABOVE_IOU = 0.1
 _COLOURS: dict[str, str] = {
     **{str(outcome): colour for outcome, colour in COLOURS.items()},
     "score": COLOURS["hit"],
     "outline": "#9aa0a6",
 }
 _TOO_NARROW_FOR_A_NUMBER = 0.02
-
-Labels = NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -45,9 +44,9 @@ class Diagnosis:
         Adds up to 1 less the score. A part can be a little below 0: two nuclei cut apart that both
         fail are worse than one that fails.
     outward_px : float
-        By how much the outlines of the nuclei that were found lie too far out, in pixels, the mean
-        over pairs of a true and a found nucleus with an IoU above 0.1: the surplus area over the
-        length of the true outline. Negative is too far in. NaN where there is no such pair.
+        By how much the outlines of hits (pairs with an IoU above 0.5) lie too far out, in pixels,
+        the mean over pairs: the surplus area over the length of the true outline.
+        Negative is too far in. NaN where there is no hit.
     apart_px : float
         How far the outlines lie apart, whichever way.
     """
@@ -58,7 +57,7 @@ class Diagnosis:
     apart_px: float
 
 
-def diagnose(truth: ArrayLike, predicted: ArrayLike) -> Diagnosis:
+def diagnose_image(truth: ArrayLike, predicted: ArrayLike) -> Diagnosis:
     """Say what the errors of an image cost.
 
     Parameters
@@ -70,12 +69,12 @@ def diagnose(truth: ArrayLike, predicted: ArrayLike) -> Diagnosis:
     -----
     In this order: a predicted nucleus that covers more than half of each of several true ones is
     cut between them; predicted ones that lie by more than half in one true nucleus are joined;
-    those without a partner of an IoU above 0.1 are removed; true ones without such a partner are
-    added.
+    false positives (no true nucleus has an IoU above 0.5 with them) are removed; false negatives
+    are added. A pair that overlaps too little to hit is mended by both.
 
     Examples
     --------
-    >>> diagnosis = diagnose([[1, 1, 0, 2, 2]], [[1, 1, 0, 0, 0]])
+    >>> diagnosis = diagnose_image([[1, 1, 0, 2, 2]], [[1, 1, 0, 0, 0]])
     >>> diagnosis.score, diagnosis.lost["missed"], diagnosis.lost["outline"]
     (0.5, 0.5, 0.0)
     """
@@ -119,33 +118,35 @@ def _join_split(true: Labels, predicted: Labels) -> Labels:
 
 def _remove_invented(true: Labels, predicted: Labels) -> Labels:
     matches = match(true, predicted)
-    known = matches.predicted_labels[matches.best_iou_of_predicted > SAME_ABOVE_IOU]
-    return relabel(np.where(np.isin(predicted, known), predicted, 0).astype(np.int32))
+    hits = matches.hits_at(HIT_ABOVE_PERCENT)
+    hitting = matches.predicted_labels[matches.predicted_index[hits]]
+    return relabel(np.where(np.isin(predicted, hitting), predicted, 0).astype(np.int32))
 
 
 def _add_missed(true: Labels, predicted: Labels) -> Labels:
     matches = match(true, predicted)
-    missed = matches.true_labels[matches.best_iou_of_true <= SAME_ABOVE_IOU]
+    hit = matches.true_index[matches.hits_at(HIT_ABOVE_PERCENT)]
+    missed = np.delete(matches.true_labels, hit)
     added = np.where(np.isin(true, missed) & (true > 0), true + int(predicted.max()), predicted)
     return relabel(added.astype(np.int32))
 
 
 def _outline_errors(true: Labels, predicted: Labels) -> tuple[float, float]:
-    """Give the mean outward and absolute distance of the outlines, NaN where nothing is found."""
+    """Return the mean outward and absolute distance of the outlines of hits, NaN without one."""
     matches = match(true, predicted)
-    same = matches.iou > SAME_ABOVE_IOU
-    if not same.any():
+    hits = matches.hits_at(HIT_ABOVE_PERCENT)
+    if not hits.any():
         return float("nan"), float("nan")
-    true_area = matches.true_areas_px[matches.true_index[same]]
-    predicted_area = matches.predicted_areas_px[matches.predicted_index[same]]
-    length = _outline_lengths(true, matches.true_labels)[matches.true_index[same]]
-    different = true_area + predicted_area - 2 * matches.intersection_px[same]
+    true_area = matches.true_areas_px[matches.true_index[hits]]
+    predicted_area = matches.predicted_areas_px[matches.predicted_index[hits]]
+    length = _outline_lengths(true, matches.true_labels)[matches.true_index[hits]]
+    different = true_area + predicted_area - 2 * matches.intersection_px[hits]
     outward = (predicted_area - true_area) / length
     return float(outward.mean()), float((different / length).mean())
 
 
 def _outline_lengths(labels: Labels, which: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Give the length of each nucleus's outline in pixels: how many of its pixels touch another."""
+    """Return the length of each outline in pixels: how many pixels touch another label."""
     padded = np.pad(labels, 1)
     inner = np.ones(labels.shape, bool)
     for rows, columns in ((0, 1), (2, 1), (1, 0), (1, 2)):
@@ -156,7 +157,7 @@ def _outline_lengths(labels: Labels, which: NDArray[np.int64]) -> NDArray[np.flo
 
 
 def tabulate_losses(diagnoses: dict[str, Diagnosis], type_of: dict[str, str]) -> pd.DataFrame:
-    """Give the mean loss of each kind by image type, and over all images.
+    """Return the mean loss of each kind by image type, and over all images.
 
     Returns
     -------
@@ -186,7 +187,7 @@ def draw_losses(path: Path, table: pd.DataFrame) -> None:
     path : Path
         Of the picture; its ending chooses the format.
     table : DataFrame
-        As `tabulate_losses` gives it.
+        As `tabulate_losses` returns it.
     """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9, 1.2 + 0.6 * len(table)), layout="constrained")

@@ -19,7 +19,7 @@ _GAMMA = 0.7
 _WEBP_EFFORT = 2
 
 
-def stretch_contrast(image: Image) -> Image:
+def stretch_for_display(image: Image) -> Image:
     """Spread the grey levels of a dark image over the whole range; leave a bright one alone.
 
     Parameters
@@ -66,7 +66,7 @@ def find_outlines(labels: Labels, *, width_px: int = 1) -> NDArray[np.bool_]:
     return outline & (labels > 0)
 
 
-def draw_outcomes(
+def overlay_outcomes(
     image: Image, labels: Labels, outcomes: dict[int, Outcome], *, factor: int = 1
 ) -> Image:
     """Draw the outlines of nuclei over an image, coloured by what happened to each.
@@ -95,12 +95,12 @@ def draw_outcomes(
 
 
 def parse_colour(text: str) -> tuple[int, int, int]:
-    """Give the channels of ``#rrggbb``.
+    """Return the channels of ``#rrggbb``.
 
     Examples
     --------
-    >>> parse_colour("#56b4e9")
-    (86, 180, 233)
+    >>> parse_colour("#2273f5")
+    (34, 115, 245)
     """
     red, green, blue = bytes.fromhex(text.removeprefix("#"))
     return red, green, blue

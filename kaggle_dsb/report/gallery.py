@@ -16,10 +16,8 @@ from numpy.typing import NDArray
 
 from kaggle_dsb.dataset.types import IMAGE_TYPES
 from kaggle_dsb.files import replacing
-from kaggle_dsb.report.display import stretch_contrast
-from kaggle_dsb.report.style import FOLD_COLOURS, STYLE
-
-Image = NDArray[np.uint8]
+from kaggle_dsb.report.display import Image, stretch_for_display
+from kaggle_dsb.report.style import FOLD_COLOURS, PICTURE_DPI, STYLE
 
 _THUMB_PX = 96
 _STEP_PX = _THUMB_PX + 4
@@ -28,7 +26,6 @@ _GAP_PX, _HEAD_PX, _TITLE_PX = 16, 36, 34
 _MOSAICS_PER_PAGE = 12
 _MOSAIC_COLUMNS = 4
 _MOSAIC_PX = 420
-_DPI = 100
 
 
 @dataclass(frozen=True)
@@ -70,9 +67,9 @@ def draw_sheet(path: Path, images: Mapping[str, Image], table: pd.DataFrame) -> 
     width = len(folds) * (_PER_ROW * _STEP_PX + _GAP_PX) + _GAP_PX
     size = np.array([width, height])
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=tuple(size / _DPI), dpi=_DPI)
+        figure = Figure(figsize=tuple(size / PICTURE_DPI), dpi=PICTURE_DPI)
         heading: dict[str, Any] = {"va": "top", "fontweight": "bold"}
-        figure.text(_GAP_PX / width, 1 - 14 / height, _count(table), **heading)
+        figure.text(_GAP_PX / width, 1 - 14 / height, _count_types(table), **heading)
         for (kind, fold), ids in cells.items():
             sheet = _make_sheet([images[id_] for id_ in ids])
             left = _GAP_PX + folds.index(fold) * (_PER_ROW * _STEP_PX + _GAP_PX)
@@ -80,7 +77,7 @@ def draw_sheet(path: Path, images: Mapping[str, Image], table: pd.DataFrame) -> 
             axes.imshow(sheet, interpolation="nearest", aspect="auto")
             _head_cell(axes, f"{kind}, fold {fold}: {len(all_ids[kind, fold])}", fold)
         with replacing(path) as temporary:
-            figure.savefig(temporary, dpi=_DPI)
+            figure.savefig(temporary, dpi=PICTURE_DPI)
 
 
 def _ids_by_cell(table: pd.DataFrame) -> dict[tuple[str, int], list[str]]:
@@ -91,7 +88,7 @@ def _ids_by_cell(table: pd.DataFrame) -> dict[tuple[str, int], list[str]]:
 
 
 def _stack_types(cells: Mapping[tuple[str, int], list[str]]) -> tuple[dict[str, int], int]:
-    """Give where each type's row of cells begins, in pixels from the top, and where all end."""
+    """Return where each type's row of cells begins, in pixels from the top, and where all end."""
     tops: dict[str, int] = {}
     top = _HEAD_PX
     for kind in IMAGE_TYPES:
@@ -102,7 +99,7 @@ def _stack_types(cells: Mapping[tuple[str, int], list[str]]) -> tuple[dict[str, 
     return tops, top
 
 
-def _count(table: pd.DataFrame) -> str:
+def _count_types(table: pd.DataFrame) -> str:
     types = table["type"].value_counts()
     listed = ", ".join(f"{types[kind]} {kind}" for kind in IMAGE_TYPES if kind in types)
     return f"{len(table)} images in {table['fold'].nunique()} folds: {listed}"
@@ -157,10 +154,10 @@ def _head_cell(axes: Axes, title: str, fold: int) -> None:
 
 
 def make_thumb(image: Image, side_px: int) -> Image:
-    """Give the middle square of an image, of ``side_px`` on a side, with its contrast stretched."""
+    """Return the middle square of an image, ``side_px`` wide, with its contrast stretched."""
     side = min(image.shape[:2])
     top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
-    square = stretch_contrast(image)[top : top + side, left : left + side]
+    square = stretch_for_display(image)[top : top + side, left : left + side]
     small = cv2.resize(square, (side_px, side_px), interpolation=cv2.INTER_AREA)
     return np.asarray(small, dtype=np.uint8)
 
@@ -204,7 +201,7 @@ def _draw_page(
     step = cell + np.array([_GAP_PX, 30])
     size = step * np.array([columns, n_rows]) + np.array([_GAP_PX, 46])
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=tuple(size / _DPI), dpi=_DPI)
+        figure = Figure(figsize=tuple(size / PICTURE_DPI), dpi=PICTURE_DPI)
         for number, mosaic in enumerate(mosaics):
             row, column = divmod(number, columns)
             corner = (_GAP_PX + column * step[0], 46 + row * step[1] + 16)
@@ -217,7 +214,7 @@ def _draw_page(
         ]
         figure.legend(handles=patches, loc="upper left", ncols=len(patches))
         with replacing(path) as temporary:
-            figure.savefig(temporary, dpi=_DPI)
+            figure.savefig(temporary, dpi=PICTURE_DPI)
 
 
 def _draw_mosaic(axes: Axes, images: Mapping[str, Image], mosaic: Mosaic, *, number: int) -> None:
@@ -244,7 +241,7 @@ def _assemble_stretched(
     """Stretch all crops alike, so that no seam appears, and leave gaps white."""
     gaps = assemble({id_: np.zeros_like(images[id_]) for id_ in places}, places)
     column = np.concatenate([images[id_].reshape(-1, 3) for id_ in places])[:, None]
-    stretched = stretch_contrast(column).reshape(len(places), *images[next(iter(places))].shape)
+    stretched = stretch_for_display(column).reshape(len(places), *images[next(iter(places))].shape)
     picture = assemble(dict(zip(places, stretched, strict=True)), places)
     return np.maximum(picture, gaps)
 

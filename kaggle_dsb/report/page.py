@@ -18,23 +18,16 @@ from kaggle_dsb.competition.metric import THRESHOLDS_PERCENT, ImageScore, score_
 from kaggle_dsb.dataset.types import IMAGE_TYPES
 from kaggle_dsb.files import InputError, replacing
 from kaggle_dsb.report import charts
-from kaggle_dsb.report.display import encode_webp, pack_labels, stretch_contrast
-from kaggle_dsb.report.outcomes import COLOURS, LETTERS, OUTCOMES, Outcome, find_outcomes
+from kaggle_dsb.report.display import encode_webp, pack_labels, stretch_for_display
+from kaggle_dsb.report.outcomes import COLOURS, LETTERS, MEANINGS, OUTCOMES, Outcome, find_outcomes
 from kaggle_dsb.report.scores import summarise
 from kaggle_dsb.report.statistics import bootstrap_mean
 
 _IMAGE_QUALITY, _MAP_QUALITY = 82, 60
-_MEANINGS: dict[Outcome, str] = {
-    "hit": "a predicted nucleus has IoU > 0.5 with it",
-    "missed": "true, and no predicted nucleus has IoU > 0.5 with it",
-    "invented": "predicted, and no true nucleus has IoU > 0.5 with it",
-    "merged": "one predicted nucleus covers more than half of several true ones",
-    "split": "several predicted nuclei lie more than half inside one true one",
-}
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class ImageResult:
     """An image with all that is known about its nuclei.
 
     Attributes
@@ -77,7 +70,7 @@ class About:
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
+class ImageRow:
     """What the page's table says about one image; counts and score are None without truth."""
 
     id: str
@@ -103,7 +96,7 @@ class Row:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Give what the page's script needs."""
+        """Return what the page's script needs."""
         return {
             "id": self.id,
             "type": self.type,
@@ -123,18 +116,18 @@ class Row:
 class _Content:
     """The rows, and for each the pixels as one line of JSON."""
 
-    rows: list[Row] = field(default_factory=list)
+    rows: list[ImageRow] = field(default_factory=list)
     payloads: dict[str, str] = field(default_factory=dict)
 
 
-def write_page(path: Path, pictures: Iterable[Picture], about: About) -> None:
+def write_page(path: Path, pictures: Iterable[ImageResult], about: About) -> None:
     """Write the page.
 
     Parameters
     ----------
     path : Path
         Ends in ``.html``. It needs no other file and no network.
-    pictures : iterable of Picture
+    pictures : iterable of ImageResult
         Taken one at a time.
     about : About
 
@@ -169,13 +162,13 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def _describe(picture: Picture) -> tuple[Row, dict[str, Any]]:
+def _describe(picture: ImageResult) -> tuple[ImageRow, dict[str, Any]]:
     predicted = relabel(picture.predicted)
     truth = None if picture.truth is None else relabel(picture.truth)
     outcomes = None if truth is None else find_outcomes(truth, predicted)
     of_true = (outcomes.true, outcomes.true_iou) if outcomes else None
     of_predicted = (outcomes.predicted, outcomes.predicted_iou) if outcomes else None
-    row = Row(
+    row = ImageRow(
         id=picture.id,
         type=picture.type,
         fold=picture.fold,
@@ -187,7 +180,7 @@ def _describe(picture: Picture) -> tuple[Row, dict[str, Any]]:
         predicted_areas_px=_areas_px(predicted),
     )
     payload = {
-        "image": encode_webp(stretch_contrast(picture.image), quality=_IMAGE_QUALITY),
+        "image": encode_webp(stretch_for_display(picture.image), quality=_IMAGE_QUALITY),
         "predicted": _pack_side(predicted, of_predicted),
         "truth": None if truth is None else _pack_side(truth, of_true),
         **_encode_maps(picture.probability),
@@ -202,7 +195,7 @@ def _areas_px(labels: NDArray[np.int32] | None) -> NDArray[np.int64]:
 def _pack_side(
     labels: NDArray[np.int32], found: tuple[dict[int, Outcome], dict[int, float]] | None
 ) -> dict[str, Any]:
-    """Give labels 1..N with what happened to each: the outcome's number, and the IoU in percent."""
+    """Pack labels 1..N with the outcome's index and the IoU in percent of each."""
     packed = {"labels": pack_labels(labels)}
     if found is None:
         return packed | {"outcomes": None, "iou": None}
@@ -235,12 +228,12 @@ def _context(content: _Content, about: About) -> dict[str, Any]:
         "types": types,
         "folds": sorted({row.fold for row in rows if row.fold is not None}),
         "outcomes": OUTCOMES,
-        "meanings": _MEANINGS,
+        "meanings": MEANINGS,
         "colours": COLOURS,
         "letters": LETTERS,
         "n_predicted": sum(row.n_predicted for row in rows),
         "per_image": float(np.mean([row.n_predicted for row in rows])),
-        "sizes": charts.draw_sizes(_areas_of(rows)),
+        "sizes": charts.chart_sizes(_areas_of(rows)),
         "median_px": _median(np.concatenate([row.predicted_areas_px for row in rows])),
         "scored": _summarise_scores(rows, types),
     }
@@ -250,15 +243,15 @@ def _median(values: NDArray[np.int64]) -> float:
     return float(np.median(values)) if values.size else 0.0
 
 
-def _areas_of(rows: list[Row]) -> dict[str, NDArray[np.int64]]:
+def _areas_of(rows: list[ImageRow]) -> dict[str, NDArray[np.int64]]:
     areas = {"predicted": np.concatenate([row.predicted_areas_px for row in rows])}
     if any(row.score for row in rows):
         areas = {"true": np.concatenate([row.true_areas_px for row in rows]), **areas}
     return areas
 
 
-def _summarise_scores(rows: list[Row], types: list[str]) -> dict[str, Any] | None:
-    """Give the score with its interval, charts and tables; None where no truth is known."""
+def _summarise_scores(rows: list[ImageRow], types: list[str]) -> dict[str, Any] | None:
+    """Return the score with its interval, charts and tables; None where no truth is known."""
     scored = [row for row in rows if row.score]
     if not scored:
         return None
@@ -281,19 +274,19 @@ def _summarise_scores(rows: list[Row], types: list[str]) -> dict[str, Any] | Non
         "thresholds": [f"{percent / 100:.2f}" for percent in THRESHOLDS_PERCENT],
         "per_type": per_type,
         "per_fold": per_fold,
-        "thresholds_chart": charts.draw_thresholds(curves),
-        "types_chart": charts.draw_groups(per_type, "type"),
-        "folds_chart": None if per_fold is None else charts.draw_groups(per_fold, "fold"),
-        "scores_chart": charts.draw_scores(table["score"].to_numpy(np.float64)),
-        "outcomes_chart": charts.draw_outcomes(_outcome_table(scored, types)),
+        "thresholds_chart": charts.chart_thresholds(curves),
+        "types_chart": charts.chart_groups(per_type, "type"),
+        "folds_chart": None if per_fold is None else charts.chart_groups(per_fold, "fold"),
+        "scores_chart": charts.chart_scores(table["score"].to_numpy(np.float64)),
+        "outcomes_chart": charts.chart_outcomes(_outcome_table(scored, types)),
     }
 
 
-def _count_outcomes(rows: list[Row]) -> dict[Outcome, int]:
+def _count_outcomes(rows: list[ImageRow]) -> dict[Outcome, int]:
     return {name: sum(row.counts[name] for row in rows if row.counts) for name in OUTCOMES}
 
 
-def _outcome_table(rows: list[Row], types: list[str]) -> pd.DataFrame:
+def _outcome_table(rows: list[ImageRow], types: list[str]) -> pd.DataFrame:
     groups = {"all": rows} | {kind: [r for r in rows if r.type == kind] for kind in types}
     return pd.DataFrame({name: _count_outcomes(group) for name, group in groups.items()}).T
 

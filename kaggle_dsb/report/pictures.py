@@ -6,20 +6,16 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from numpy.typing import NDArray
 
 from kaggle_dsb.competition.metric import score_image
 from kaggle_dsb.files import replacing
-from kaggle_dsb.report.display import draw_outcomes, stretch_contrast
+from kaggle_dsb.report.display import Image, Labels, overlay_outcomes, stretch_for_display
 from kaggle_dsb.report.outcomes import COLOURS, OUTCOMES, Outcome, find_outcomes
-from kaggle_dsb.report.style import STYLE
+from kaggle_dsb.report.style import PICTURE_DPI, STYLE
 
 _LEAST_SIDE_PX = 380
-_DPI = 100
 _GAP_PX, _TOP_PX, _BOTTOM_PX = 14, 74, 34
 
-Image = NDArray[np.uint8]
-Labels = NDArray[np.int32]
 Panel = tuple[str, Image]
 
 
@@ -44,9 +40,9 @@ def draw_picture(
     A pixel of the image is a whole number of pixels of the picture, so nothing is blurred.
     """
     factor = max(1, -(-_LEAST_SIDE_PX // max(image.shape[:2])))
-    shown = stretch_contrast(image)
+    shown = stretch_for_display(image)
     panels, counts = _make_panels(shown, truth, predicted, factor)
-    title = f"{name}\n{_describe(image, truth, predicted)}"
+    title = f"{name}\n{_caption(image, truth, predicted)}"
     with mpl.rc_context(STYLE):
         figure = _lay_out(panels, title)
         if counts:
@@ -56,7 +52,7 @@ def draw_picture(
             ]
             figure.legend(handles=patches, loc="lower left", ncols=5, handlelength=1)
         with replacing(path) as temporary:
-            figure.savefig(temporary, dpi=_DPI)
+            figure.savefig(temporary, dpi=PICTURE_DPI)
 
 
 def _make_panels(
@@ -65,19 +61,19 @@ def _make_panels(
     panels: list[Panel] = [("image", shown.repeat(factor, axis=0).repeat(factor, axis=1))]
     if truth is not None and predicted is not None:
         found = find_outcomes(truth, predicted)
-        panels.append(("truth", draw_outcomes(shown, truth, found.true, factor=factor)))
+        panels.append(("truth", overlay_outcomes(shown, truth, found.true, factor=factor)))
         panels.append(
-            ("prediction", draw_outcomes(shown, predicted, found.predicted, factor=factor))
+            ("prediction", overlay_outcomes(shown, predicted, found.predicted, factor=factor))
         )
         return panels, found.counts()
     for name, labels in (("truth", truth), ("prediction", predicted)):
         if labels is not None:
             plain: dict[int, Outcome] = dict.fromkeys(np.unique(labels[labels > 0]).tolist(), "hit")
-            panels.append((name, draw_outcomes(shown, labels, plain, factor=factor)))
+            panels.append((name, overlay_outcomes(shown, labels, plain, factor=factor)))
     return panels, {}
 
 
-def _describe(image: Image, truth: Labels | None, predicted: Labels | None) -> str:
+def _caption(image: Image, truth: Labels | None, predicted: Labels | None) -> str:
     said = [f"{image.shape[0]} × {image.shape[1]} px"]
     if truth is not None:
         said.append(f"{len(np.unique(truth[truth > 0]))} true nuclei")
@@ -93,7 +89,9 @@ def _lay_out(panels: list[Panel], title: str) -> Figure:
     height, width = panels[0][1].shape[:2]
     total_width = len(panels) * (width + _GAP_PX) + _GAP_PX
     total_height = _TOP_PX + height + _BOTTOM_PX
-    figure = Figure(figsize=(total_width / _DPI, total_height / _DPI), dpi=_DPI)
+    figure = Figure(
+        figsize=(total_width / PICTURE_DPI, total_height / PICTURE_DPI), dpi=PICTURE_DPI
+    )
     for number, (name, pixels) in enumerate(panels):
         left = _GAP_PX + number * (width + _GAP_PX)
         box = (

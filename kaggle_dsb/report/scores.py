@@ -12,7 +12,7 @@ from kaggle_dsb.files import InputError
 from kaggle_dsb.report.statistics import bootstrap_mean
 
 HITS = [f"hits_{percent}" for percent in THRESHOLDS_PERCENT]
-COLUMNS = ["score", "type", "fold", "n_true", "n_predicted", *HITS]
+SCORE_COLUMNS = ["score", "type", "fold", "n_true", "n_predicted", *HITS]
 
 
 def read_scores(path: Path) -> pd.DataFrame:
@@ -53,10 +53,10 @@ def _read_csv(path: Path) -> pd.DataFrame:
         table = pd.read_csv(path, dtype={"ImageId": str})
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as a table of scores ({error})") from error
-    missing = [name for name in ("ImageId", *COLUMNS) if name not in table.columns]
+    missing = [name for name in ("ImageId", *SCORE_COLUMNS) if name not in table.columns]
     if missing:
         raise InputError(f"{path}: has no column {missing[0]}; validate --save writes such a table")
-    return table.set_index("ImageId")[COLUMNS]
+    return table.set_index("ImageId")[SCORE_COLUMNS]
 
 
 def _read_json(path: Path) -> pd.DataFrame:
@@ -66,14 +66,14 @@ def _read_json(path: Path) -> pd.DataFrame:
             id_: [one["score"], one["type"], None, one["n_true"], one["n_predicted"], *one["hits"]]
             for id_, one in images.items()
         }
-        table = pd.DataFrame.from_dict(rows, orient="index", columns=COLUMNS)
+        table = pd.DataFrame.from_dict(rows, orient="index", columns=SCORE_COLUMNS)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: is no score.json of a submission ({error!r})") from error
     return table.rename_axis("ImageId")
 
 
 def precision_table(scores: pd.DataFrame) -> pd.DataFrame:
-    """Give the precision of each image (rows) at each threshold (columns, in percent)."""
+    """Return the precision of each image (rows) at each threshold (columns, in percent)."""
     rows = [
         ImageScore(int(n_true), int(n_predicted), tuple(map(int, hits))).precision
         for n_true, n_predicted, *hits in scores[["n_true", "n_predicted", *HITS]].to_numpy()
@@ -82,12 +82,12 @@ def precision_table(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def summarise(scores: pd.DataFrame, by: str) -> pd.DataFrame:
-    """Give the mean score of each fold or type, with its interval.
+    """Return the mean score of each fold or type, with its interval.
 
     Parameters
     ----------
     scores : DataFrame
-        As `read_scores` gives it.
+        As `read_scores` returns it.
     by : str
         ``fold`` or ``type``.
 
@@ -117,12 +117,12 @@ def describe_score(scores: pd.DataFrame) -> str:
 
 
 def tabulate(scores: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Give what the scores say as tables by title: by fold, by image type, by threshold.
+    """Return what the scores say as tables by title: by fold, by image type, by threshold.
 
     Parameters
     ----------
     scores : DataFrame
-        As `read_scores` gives it.
+        As `read_scores` returns it.
     """
     tables = {
         f"by {name}": summarise(scores, by)

@@ -10,7 +10,7 @@ from kaggle_dsb.files import InputError
 
 N_RESAMPLES = 10_000
 _PERCENTILES = (2.5, 97.5)
-_SHOWN_IDS = 3
+_IDS_IN_MESSAGE = 3
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Comparison:
 
 
 def bootstrap_mean(values: NDArray[np.float64], *, seed: int = 0) -> Interval:
-    """Give the mean of independent values with its 95 % bootstrap interval.
+    """Return the mean of independent values with its 95 % bootstrap interval.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def bootstrap_mean(values: NDArray[np.float64], *, seed: int = 0) -> Interval:
     return Interval(float(values.mean()), float(low), float(high))
 
 
-def compare(a: pd.Series, b: pd.Series, *, seed: int = 0) -> Comparison:
+def compare_scores(a: pd.Series, b: pd.Series, *, seed: int = 0) -> Comparison:
     """Compare two runs image by image: a paired bootstrap over the images.
 
     Parameters
@@ -122,7 +122,7 @@ def compare(a: pd.Series, b: pd.Series, *, seed: int = 0) -> Comparison:
     """
     odd = sorted(set(a.index) ^ set(b.index))
     if odd:
-        shown = ", ".join(odd[:_SHOWN_IDS]) + (", ..." if len(odd) > _SHOWN_IDS else "")
+        shown = ", ".join(odd[:_IDS_IN_MESSAGE]) + (", ..." if len(odd) > _IDS_IN_MESSAGE else "")
         raise InputError(
             f"the runs scored different images: {len(odd)} of {len(set(a.index) | set(b.index))} "
             f"are in one only ({shown}); score both on the same images"

@@ -4,13 +4,13 @@ import numpy as np
 
 from kaggle_dsb.dataset.demo import make_image
 from kaggle_dsb.dataset.types import image_type
-from kaggle_dsb.report.page import About, Picture
+from kaggle_dsb.report.page import About, ImageResult
 
 N_PICTURES = 6
 
 
 def disturb(labels):
-    """Give labels with a nucleus missing, two merged and one invented."""
+    """Return labels with a nucleus missing, two merged and one invented."""
     predicted = labels.copy()
     predicted[predicted == 1] = 0
     predicted[predicted == 3] = 2
@@ -22,7 +22,7 @@ def disturb(labels):
 def make_picture(number, *, with_truth=True, with_maps=True):
     image, labels = make_image(number, look=number)
     body = (labels > 0).astype(np.float32)
-    return Picture(
+    return ImageResult(
         id=f"{number:02d}{'ab' * 31}",
         type=image_type(image),
         image=image,

@@ -5,7 +5,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from kaggle_dsb.report.diagnosis import LOSSES, diagnose, draw_losses, tabulate_losses
+from kaggle_dsb.report.diagnosis import LOSSES, diagnose_image, draw_losses, tabulate_losses
+from kaggle_dsb.report.display import parse_colour
+from kaggle_dsb.report.outcomes import COLOURS
 from tests.cases import CASES
 
 LABELS = arrays(np.int32, (8, 9), elements=st.integers(0, 4))
@@ -21,7 +23,7 @@ def square(*corners, side=10, shape=(40, 40)):
 @pytest.mark.parametrize("name", list(CASES))
 def test_what_is_won_and_what_is_lost_make_a_whole(name):
     case = CASES[name]
-    found = diagnose(case.truth, case.predicted)
+    found = diagnose_image(case.truth, case.predicted)
     assert found.score == pytest.approx(case.score)
     assert found.score + sum(found.lost.values()) == pytest.approx(1)
 
@@ -29,7 +31,7 @@ def test_what_is_won_and_what_is_lost_make_a_whole(name):
 @given(LABELS, LABELS)
 @settings(max_examples=60)
 def test_the_parts_add_up_whatever_the_labels(truth, predicted):
-    found = diagnose(truth, predicted)
+    found = diagnose_image(truth, predicted)
     assert set(found.lost) == set(LOSSES)
     assert found.score + sum(found.lost.values()) == pytest.approx(1)
 
@@ -37,7 +39,7 @@ def test_the_parts_add_up_whatever_the_labels(truth, predicted):
 @given(LABELS)
 @settings(max_examples=30)
 def test_a_perfect_prediction_loses_nothing(labels):
-    assert all(part == 0 for part in diagnose(labels, labels).lost.values())
+    assert all(part == 0 for part in diagnose_image(labels, labels).lost.values())
 
 
 @pytest.mark.parametrize(
@@ -50,7 +52,7 @@ def test_a_perfect_prediction_loses_nothing(labels):
     ],
 )
 def test_an_error_of_one_kind_is_named_as_that_kind(kind, truth, predicted):
-    lost = diagnose(truth, predicted).lost
+    lost = diagnose_image(truth, predicted).lost
     assert lost[kind] > 0.4
     assert all(part == 0 for name, part in lost.items() if name != kind)
 
@@ -60,22 +62,23 @@ def test_a_moved_outline_is_measured_in_pixels(grown, outward):
     truth = square((10, 10))
     predicted = np.zeros_like(truth)
     predicted[10 - grown : 20 + grown, 10 - grown : 20 + grown] = 1
-    found = diagnose(truth, predicted)
+    found = diagnose_image(truth, predicted)
     assert found.outward_px == pytest.approx(outward)
     assert found.apart_px == pytest.approx(abs(outward))
     assert found.lost["outline"] == pytest.approx(1 - found.score)
 
 
 def test_an_image_where_nothing_is_found_has_no_outline_to_measure():
-    found = diagnose(square((0, 0)), np.zeros((40, 40), np.int32))
+    found = diagnose_image(square((0, 0)), np.zeros((40, 40), np.int32))
     assert np.isnan(found.outward_px)
     assert np.isnan(found.apart_px)
 
 
 def test_the_table_means_over_images_by_type():
     one, other = square((0, 0), (20, 20)), square((0, 0))
-    found = {"a": diagnose(one, other), "b": diagnose(one, one), "c": diagnose(other, other)}
-    table = tabulate_losses(found, {"a": "tissue", "b": "tissue", "c": "fluorescence"})
+    pairs = {"a": (one, other), "b": (one, one), "c": (other, other)}
+    diagnoses = {id_: diagnose_image(*pair) for id_, pair in pairs.items()}
+    table = tabulate_losses(diagnoses, {"a": "tissue", "b": "tissue", "c": "fluorescence"})
     assert table["images"].to_dict() == {"fluorescence": 1, "tissue": 2, "all": 3}
     assert table.at["tissue", "missed"] == pytest.approx(0.25)
     assert table.at["all", "score"] == pytest.approx((0.5 + 1 + 1) / 3)
@@ -83,9 +86,9 @@ def test_the_table_means_over_images_by_type():
 
 def test_the_losses_are_drawn(tmp_path):
     one, other = square((0, 0), (20, 20)), square((0, 0))
-    table = tabulate_losses({"a": diagnose(one, other)}, {"a": "tissue"})
+    table = tabulate_losses({"a": diagnose_image(one, other)}, {"a": "tissue"})
     draw_losses(tmp_path / "losses.png", table)
     with Image.open(tmp_path / "losses.png") as picture:
         pixels = np.asarray(picture.convert("RGB")).reshape(-1, 3)
     colours = {tuple(c) for c in np.unique(pixels, axis=0).tolist()}
-    assert {(0x56, 0xB4, 0xE9), (0xFF, 0x7A, 0x1A)} <= colours  # what is won, what was missed
+    assert {parse_colour(COLOURS["hit"]), parse_colour(COLOURS["missed"])} <= colours

@@ -9,13 +9,13 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from kaggle_dsb.report.display import (
-    draw_outcomes,
     encode_webp,
     enlarge,
     find_outlines,
+    overlay_outcomes,
     pack_labels,
     parse_colour,
-    stretch_contrast,
+    stretch_for_display,
     unpack_labels,
 )
 from kaggle_dsb.report.outcomes import COLOURS
@@ -55,7 +55,7 @@ def test_the_edge_of_the_image_is_no_outline():
 def test_a_dark_image_is_spread_over_the_range_and_is_itself_unchanged():
     image = np.repeat(np.arange(64, dtype=np.uint8).reshape(8, 8, 1), 3, axis=2)
     before = image.copy()
-    spread = stretch_contrast(image)
+    spread = stretch_for_display(image)
     assert (spread.min(), spread.max()) == (0, 255)
     assert np.array_equal(image, before)
     assert (np.diff(spread[..., 0].ravel().astype(int)) >= 0).all()
@@ -63,18 +63,18 @@ def test_a_dark_image_is_spread_over_the_range_and_is_itself_unchanged():
 
 def test_a_bright_image_is_left_alone():
     image = np.full((4, 4, 3), 180, np.uint8)
-    assert stretch_contrast(image) is image
+    assert stretch_for_display(image) is image
 
 
 def test_the_noise_of_a_flat_dark_image_stays_dark():
     image = np.full((8, 8, 3), 5, np.uint8)
     image[0, 0] = 6
-    assert stretch_contrast(image).max() < 60
+    assert stretch_for_display(image).max() < 60
 
 
 def test_outlines_are_drawn_in_the_colour_of_what_happened():
     labels = draw("......", ".1111.", ".1111.", ".1111.", "......")
-    drawn = draw_outcomes(np.zeros((5, 6, 3), np.uint8), labels, {1: "missed"})
+    drawn = overlay_outcomes(np.zeros((5, 6, 3), np.uint8), labels, {1: "missed"})
     assert tuple(drawn[1, 1]) == parse_colour(COLOURS["missed"])
     assert drawn[2, 2].any() == 0
     assert drawn[0].any() == 0
@@ -82,7 +82,7 @@ def test_outlines_are_drawn_in_the_colour_of_what_happened():
 
 def test_a_picture_is_enlarged_by_whole_pixels():
     labels = draw(".11.", ".11.")
-    assert draw_outcomes(np.zeros((2, 4, 3), np.uint8), labels, {1: "hit"}, factor=3).shape == (
+    assert overlay_outcomes(np.zeros((2, 4, 3), np.uint8), labels, {1: "hit"}, factor=3).shape == (
         6,
         12,
         3,

@@ -3,6 +3,7 @@ import re
 
 import pytest
 
+from kaggle_dsb.files import InputError
 from kaggle_dsb.report.leaderboard import (
     BOARDS,
     CROSS_VALIDATION,
@@ -15,7 +16,6 @@ from kaggle_dsb.report.leaderboard import (
     rank_marks,
     read_marks,
 )
-from kaggle_dsb.files import InputError
 
 
 def write(folder, **files):

@@ -9,7 +9,7 @@ from kaggle_dsb.competition.metric import score_images
 from kaggle_dsb.files import InputError
 from kaggle_dsb.report.display import unpack_labels
 from kaggle_dsb.report.outcomes import OUTCOMES, find_outcomes
-from kaggle_dsb.report.page import Picture, write_page
+from kaggle_dsb.report.page import ImageResult, write_page
 from tests.report.examples import ABOUT, N_PICTURES, make_picture
 
 VOID = {"meta", "link", "img", "input", "br"}
@@ -121,14 +121,14 @@ def test_without_truth_there_are_counts_and_sizes_but_no_score(page_without_trut
 def test_an_image_without_nuclei_gets_its_row(tmp_path):
     empty = np.zeros((20, 30), np.int32)
     image = np.zeros((20, 30, 3), np.uint8)
-    write_page(tmp_path / "a.html", [Picture("a", "fluorescence", image, empty, empty)], ABOUT)
+    write_page(tmp_path / "a.html", [ImageResult("a", "fluorescence", image, empty, empty)], ABOUT)
     (row,) = json.loads(Reader((tmp_path / "a.html").read_text()).texts["rows-json"])
     assert (row["score"], row["nTrue"], row["nPredicted"]) == (1, 0, 0)
 
 
 def test_text_cannot_end_the_script_it_stands_in(tmp_path):
     image, labels = np.zeros((5, 5, 3), np.uint8), np.eye(5, dtype=np.int32)
-    picture = Picture("</script><b>", "tissue", image, labels, labels)
+    picture = ImageResult("</script><b>", "tissue", image, labels, labels)
     write_page(tmp_path / "a.html", [picture], ABOUT)
     (row,) = json.loads(Reader((tmp_path / "a.html").read_text()).texts["rows-json"])
     assert row["id"] == "</script><b>"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from kaggle_dsb.files import InputError
-from kaggle_dsb.report.statistics import N_RESAMPLES, bootstrap_mean, compare
+from kaggle_dsb.report.statistics import N_RESAMPLES, bootstrap_mean, compare_scores
 
 SCORES = hnp.arrays(np.float64, st.integers(1, 30), elements=st.floats(0, 1))
 
@@ -53,7 +53,7 @@ def test_a_mean_needs_a_value():
 
 def test_a_small_gain_on_every_image_is_told_from_noise():
     scores = np.random.default_rng(0).uniform(0, 1, 100)
-    result = compare(series(scores), series(scores + 0.01))
+    result = compare_scores(series(scores), series(scores + 0.01))
     assert result.verdict == "better"
     assert result.difference.mean == pytest.approx(0.01)
     assert (result.share_better, result.share_worse) == (1, 0)
@@ -64,7 +64,7 @@ def test_a_small_gain_on_every_image_is_told_from_noise():
 
 def test_a_loss_is_told_with_positive_numbers():
     scores = np.random.default_rng(0).uniform(0, 1, 100)
-    result = compare(series(scores + 0.01), series(scores))
+    result = compare_scores(series(scores + 0.01), series(scores))
     assert result.sentence() == (
         "B is worse than A by 0.010, 95 % 0.010 to 0.010, better on 0 % of 100 images"
     )
@@ -74,19 +74,19 @@ def test_noise_is_not_taken_for_progress():
     random = np.random.default_rng(0)
     scores = random.uniform(0, 1, 100)
     noise = random.normal(0, 0.05, 100)
-    result = compare(series(scores), series(scores + noise - noise.mean() + 0.001))
+    result = compare_scores(series(scores), series(scores + noise - noise.mean() + 0.001))
     assert result.verdict == "undecided"
     assert result.sentence().startswith("B cannot be told from A: difference 0.001, 95 % -0.0")
 
 
 def test_the_order_of_the_images_does_not_matter():
     a, b = series(np.linspace(0, 1, 20)), series(np.linspace(0.1, 0.9, 20))
-    assert compare(a, b) == compare(a, b.iloc[::-1])
+    assert compare_scores(a, b) == compare_scores(a, b.iloc[::-1])
 
 
 def test_two_copies_of_a_run_differ_in_nothing():
     a = series(np.linspace(0, 1, 20))
-    result = compare(a, a)
+    result = compare_scores(a, a)
     assert (result.difference.low, result.difference.high) == (0, 0)
     assert (result.share_better, result.share_worse) == (0, 0)
 
@@ -97,4 +97,4 @@ def test_runs_on_different_images_cannot_be_compared():
         "score both on the same images"
     )
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
-        compare(series([0.1, 0.2]), series([0.1, 0.2, 0.3]))
+        compare_scores(series([0.1, 0.2]), series([0.1, 0.2, 0.3]))
