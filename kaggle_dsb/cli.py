@@ -6,74 +6,123 @@ in the call or its input, 130 an interruption.
 
 import errno
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from typer.core import TyperGroup
 
 from kaggle_dsb import __version__
-from kaggle_dsb.config import Settings, load_settings
 from kaggle_dsb.files import InputError
+from kaggle_dsb.progress import be_quiet, say, show_progress
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from kaggle_dsb.commands.score import ScoreReport
-    from kaggle_dsb.report.statistics import Comparison
+    from kaggle_dsb.config import Settings
+    from kaggle_dsb.publish.client import Kaggle, PushedVersion
     from kaggle_dsb.workspace.run import Run
     from kaggle_dsb.workspace.source import Source
+    from kaggle_dsb.workspace.submission import SubmissionFolder
+
+DATA, TRAIN, PREDICT, VALIDATE = "Data", "Train", "Predict", "Validate and compare"
+LOOK, KAGGLE = "Look", "Kaggle"
+
+INTERRUPTED = 130
+RESUMABLE = {"train", "tune", "validate", "experiment", "download"}
+FAST = ("prediction.tta=none",)
+
+
+class VerbsByPurpose(TyperGroup):
+    """Lists the verbs of the help under the panel of each."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write a section for each panel, and a line for each verb of it."""
+        panels: dict[str, list[tuple[str, str]]] = {}
+        for name in self.list_commands(ctx):
+            command: Any = self.get_command(ctx, name)
+            summary = command.get_short_help_str(limit=80)
+            panels.setdefault(command.rich_help_panel, []).append((name, summary))
+        for panel, verbs in panels.items():
+            with formatter.section(panel):
+                formatter.write_dl(verbs)
+
 
 app = typer.Typer(
-    help="Find the nuclei: from the competition's images to a checked submission.",
-    no_args_is_help=True,
-    add_completion=False,
+    cls=VerbsByPurpose,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
 )
-
-Data = Annotated[
-    Path | None,
-    typer.Option(
-        help="Kaggle's zips, their folder, or a folder of images. [default: data, or demo]"
-    ),
-]
-Work = Annotated[Path, typer.Option(help="Where caches and probabilities are kept.")]
-Weights = Annotated[
-    Path | None,
-    typer.Option(help="Folder of trained networks. [default: the newest run, or the bundled ones]"),
-]
-Config = Annotated[Path | None, typer.Option(help="TOML file of settings that differ.")]
-Set = Annotated[list[str] | None, typer.Option("--set", help="section.key=value, repeatable.")]
-Limit = Annotated[int | None, typer.Option(min=1, help="Only so many images of each set.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Folds = Annotated[
-    Path | None, typer.Option(help="Table of folds, as runs/NAME/folds.csv. [default: split anew]")
-]
-Origin = Literal["auto", "kaggle", "broad"]
-Hardware = Literal["gpu", "cpu"]
 
 # The error of every wrong call, of whichever copy of click typer brings along.
 CallError: type[Any] = typer.BadParameter.__bases__[0]
 
-INTERRUPTED = 130
+
+def _hush(quiet: bool) -> None:
+    be_quiet(quiet)
+
+
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="PATH",
+        help="Kaggle's zips, their folder, or a folder of images. [default: data, else the demo]",
+    ),
+]
+Work = Annotated[
+    Path, typer.Option(metavar="FOLDER", help="Where caches and probabilities are kept.")
+]
+Weights = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Trained networks. [default: the newest whole, validated run, else the bundled]",
+    ),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="TOML file of settings that differ, or a profile's name."),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, repeatable; see `config`."),
+]
+Limit = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Use only N images of each set.")
+]
+Fold = Annotated[list[int] | None, typer.Option(metavar="N", help="Only this fold, repeatable.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Pictures = Annotated[Path, typer.Option(metavar="FOLDER", help="Where the pictures go.")]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", callback=_hush, help="Leave out progress and remarks.")
+]
+Truth = Annotated[
+    Path | None, typer.Option(metavar="PATH", help="Solution CSV or folder of label images.")
+]
+Origin = Literal["auto", "kaggle", "broad"]
+Hardware = Literal["gpu", "cpu"]
+KernelName = Literal["submit", "train"]
+Kernel = Annotated[KernelName, typer.Argument(metavar="KERNEL", help="submit or train.")]
+
 WORK = Path("work")
 SUBMISSIONS = Path("submissions")
+RUNS = Path("runs")
 PICTURES = Path("pictures")
-FAST = ("prediction.tta=none",)
+BUNDLE = Path("build/bundle")
 
 
 def main() -> None:
     """Run the command line, turning every expected failure into one line."""
+    # OpenCV reads it when it is imported, and else prints lines of its own beside the errors.
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:
-    """Run the command line with these arguments and give its exit code."""
+    """Run the command line with these arguments and return its exit code."""
+    be_quiet(False)
     try:
-        result = app(args=arguments, prog_name="kaggle-dsb", standalone_mode=False)
+        result = app(args=arguments or ["--help"], prog_name="kaggle-dsb", standalone_mode=False)
         if result == INTERRUPTED:  # what typer makes of Ctrl+C
             raise KeyboardInterrupt
     except InputError as error:
@@ -84,8 +133,9 @@ def run(arguments: list[str]) -> int:
         hint = "; free some and give the same command again" if error.errno == errno.ENOSPC else ""
         return _fail(f"{error.filename or 'a file'}: {error.strerror or error}{hint}", 1)
     except (KeyboardInterrupt, typer.Abort):
+        goes_on = "goes on" if arguments[0] in RESUMABLE else "starts over"
         return _fail(
-            "interrupted; nothing half-written is left, the same command goes on", INTERRUPTED
+            f"interrupted; nothing half-written is left, the same command {goes_on}", INTERRUPTED
         )
     return result if isinstance(result, int) else 0
 
@@ -104,64 +154,193 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Print the version and exit."
+        ),
     ] = False,
 ) -> None:
     """Find the nuclei: from the competition's images to a checked submission."""
 
 
-@app.command()
+@app.command("download", rich_help_panel=DATA)
+def download(
+    data: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the files go.")] = Path(
+        "data"
+    ),
+    origin: Annotated[
+        Origin, typer.Option("--from", help="kaggle, broad, or auto: kaggle with credentials.")
+    ] = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """Download what is missing of the competition's files."""
+    from kaggle_dsb.commands.download import download_competition
+
+    fetched = download_competition(data, origin=origin)
+    print(f"{data}: fetched {', '.join(fetched)}" if fetched else f"{data}: everything is there")
+
+
+@app.command("data", rich_help_panel=DATA)
 def data(
     data: Data = None,
     info: Annotated[bool, typer.Option("--info", help="Print a table of what is there.")] = False,
     limit: Limit = None,
     work: Work = WORK,
+    quiet: Quiet = False,
 ) -> None:
-    """Check the data and prepare it for quick loading."""
-    from kaggle_dsb.dataset.samples import describe
-    from kaggle_dsb.dataset.types import image_type
-    from kaggle_dsb.workspace.source import open_source
-
-    source = open_source(data, work=work, limit=limit)
-    _announce(source)
+    """Check the data and prepare them for quick loading."""
+    source = opened(data, work=work, limit=limit)
     for name, images in source.prepared.images.items():
         print(f"{name}: {images} images, {source.prepared.nuclei[name]} nuclei")
-    for summary in describe(source.cache, image_type) if info else ():
-        types = [(f"type {kind}", n) for kind, n in summary.types.items()]
-        shapes = [(f"size {height} x {width}", n) for (height, width), n in summary.sizes.items()]
-        counts = [("images", summary.images), ("nuclei", summary.nuclei)]
-        _print_table(summary.name, ["", "count"], [*counts, *types, *shapes])
+    if info:
+        from kaggle_dsb.dataset.samples import describe
+        from kaggle_dsb.dataset.types import image_type
+        from kaggle_dsb.tables import print_set
+
+        for summary in describe(source.cache, image_type):
+            print_set(summary)
 
 
-@app.command()
+@app.command("gallery", rich_help_panel=DATA)
+def gallery(
+    data: Data = None,
+    folds: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Table of folds, as runs/NAME/folds.csv. [default: split anew]"
+        ),
+    ] = None,
+    groups: Annotated[
+        bool, typer.Option("--groups", help="Neighbouring crops put together, by fold.")
+    ] = False,
+    output: Pictures = PICTURES,
+    work: Work = WORK,
+    quiet: Quiet = False,
+) -> None:
+    """Draw the training images by type and fold."""
+    source = opened(data, work=work)
+    from kaggle_dsb.commands.gallery import draw_gallery, draw_groups
+
+    if groups:
+        print(*draw_groups(source, output, folds=folds), sep="\n")
+    else:
+        print(draw_gallery(source, output, folds=folds))
+
+
+@app.command("train", rich_help_panel=TRAIN)
 def train(
     data: Data = None,
-    name: Annotated[str, typer.Option(help="Of the run, in runs/.")] = "mine",
-    fold: Annotated[list[int] | None, typer.Option(help="Only this fold, repeatable.")] = None,
+    name: Annotated[str, typer.Option(metavar="NAME", help="Run name; saved to runs/NAME.")] = (
+        "mine"
+    ),
+    fold: Fold = None,
     config: Config = None,
     set_: Set = None,
     limit: Limit = None,
     work: Work = WORK,
+    quiet: Quiet = False,
 ) -> None:
-    """Train a U-Net for each fold; an interrupted training goes on where it stopped."""
-    settings = _settings(config, set_)
-    from kaggle_dsb.commands.train import shrink, train
-    from kaggle_dsb.workspace.run import RUNS
-    from kaggle_dsb.workspace.source import open_source
+    """Train a U-Net for each fold, or go on where it stopped."""
+    from kaggle_dsb.config import load_settings
 
-    source = open_source(data, work=work, limit=limit)
-    _announce(source)
+    settings = load_settings(*_settings_files(config), overrides=set_ or [])
+    folder = RUNS / _plain(name)
+    source = opened(data, work=work, limit=limit)
+    from kaggle_dsb.commands.train import shrink, train_run
+
     settings = shrink(settings, limit) if limit else settings
-    for path in train(source, settings, folder=RUNS / _plain(name), folds=fold):
-        print(path)
-    print(f"next: kaggle-dsb validate --weights {RUNS / name}", file=sys.stderr)
+    print(*train_run(source, settings, folder=folder, folds=fold), sep="\n")
+    say(f"next: kaggle-dsb validate --weights {folder}")
 
 
-@app.command()
+@app.command("tune", rich_help_panel=TRAIN)
+def tune(
+    data: Data = None,
+    weights: Weights = None,
+    config: Config = None,
+    set_: Set = None,
+    trials: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Number of watershed parameters to try.")
+    ] = 24,
+    limit: Limit = None,
+    work: Work = WORK,
+    quiet: Quiet = False,
+) -> None:
+    """Tune how probabilities become nuclei; train candidate scorers."""
+    run, settings = opened_run(weights, config, set_)
+    source = opened(data, work=work, limit=limit)
+    from kaggle_dsb.commands.tune import tune_run
+    from kaggle_dsb.tables import print_frame, print_table
+
+    tuned = tune_run(source, run, settings, work=work, n_trials=trials)
+    print_frame("nested score, of the images that all were tried on", tuned.table())
+    chosen = tuned.settings.instances.model_dump()
+    print_table("chosen", ["instances", "value"], chosen.items())
+    print(f"{run.folder}: tuned; nested score {tuned.scores['scorer'].mean():.4f}")
+
+
+@app.command("experiment", rich_help_panel=TRAIN)
+def experiment(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Saved to runs/NAME.")],
+    set_: Annotated[
+        list[str], typer.Option("--set", metavar="KEY=VALUE", help="What differs, repeatable.")
+    ],
+    data: Data = None,
+    against: Weights = None,
+    both: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="What is set for both, repeatable."),
+    ] = None,
+    fold: Fold = None,
+    log: Annotated[Path, typer.Option(metavar="FILE", help="Markdown log to append to.")] = Path(
+        "docs/experiments.md"
+    ),
+    limit: Limit = None,
+    work: Work = WORK,
+    quiet: Quiet = False,
+) -> None:
+    """Try a variation against a baseline, and log what it gave."""
+    baseline, _ = opened_run(against, None, None)
+    folder = RUNS / _plain(name)
+    source = opened(data, work=work, limit=limit)
+    from kaggle_dsb.commands.experiment import Variation, append_trial, try_variation
+
+    folds = fold or list(baseline.networks)
+    variation = Variation(set_, both or ())
+    trial = try_variation(source, baseline, variation, folder=folder, folds=folds, work=work)
+    append_trial(log, trial)
+    print(trial.comparison.sentence(baseline.name, name))
+    print(f"{log}: one row more")
+
+
+@app.command("curves", rich_help_panel=TRAIN)
+def curves(
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="Folder of a training, as runs/mine.")
+    ] = RUNS / "mine",
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The picture. [default: in the run]")
+    ] = None,
+) -> None:
+    """Draw loss, score and learning rate of a training."""
+    from kaggle_dsb.commands.curves import draw_run
+
+    path, lines = draw_run(run, output)
+    print(*lines, path, sep="\n")
+
+
+@app.command("submit", rich_help_panel=PREDICT)
 def submit(
     data: Data = None,
-    name: Annotated[str | None, typer.Option(help="Of the submission. [default: date]")] = None,
-    set_name: Annotated[str | None, typer.Option(help="The set to predict.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Saved to submissions/NAME. [default: date and time, or demo]"
+        ),
+    ] = None,
+    set_name: Annotated[
+        str | None, typer.Option(metavar="SET", help="The set of images to predict.")
+    ] = None,
     keep_probabilities: Annotated[
         bool, typer.Option("--keep-probabilities", help="Keep them for the report to show.")
     ] = False,
@@ -173,205 +352,134 @@ def submit(
     set_: Set = None,
     limit: Limit = None,
     work: Work = WORK,
+    quiet: Quiet = False,
 ) -> None:
-    """Predict the test images and write submissions/NAME/submission.csv, checked."""
-    from kaggle_dsb.commands.submit import name_today, submit
-    from kaggle_dsb.workspace.source import open_source
+    """Predict the test images and write a checked submission."""
+    run, settings = opened_run(weights, config, [*FAST, *(set_ or [])] if fast else set_)
+    named = _plain(name) if name else None
+    source = opened(data, work=work, limit=limit)
+    from kaggle_dsb.commands.submit import make_submission, name_submission
 
-    ensemble, settings = _ensemble(weights, config, [*FAST, *(set_ or [])] if fast else set_)
-    ensemble = ensemble.fast() if fast else ensemble
-    source = open_source(data, work=work, limit=limit)
-    _announce(source)
-    print(f"weights: {ensemble.name}, {len(ensemble.networks)} networks", file=sys.stderr)
-    folder = SUBMISSIONS / ("demo" if source.is_demo else _plain(name or name_today()))
-    done = submit(
+    submission = make_submission(
         source,
-        ensemble,
+        run.fast() if fast else run,
         settings,
-        folder=folder,
+        folder=SUBMISSIONS / (named or name_submission(source)),
         set_name=set_name,
         keeps_probabilities=keep_probabilities,
     )
-    print(f"{folder / 'submission.csv'}: {done.n_images} images, {done.n_nuclei} nuclei, checked")
-    if done.score:
-        print(f"score: {done.score.score.mean:.4f} against {done.score.truth}")
-    print(f"next: {done.advice(is_demo=source.is_demo)}")
+    print(*submission.lines(), sep="\n")
 
 
-@app.command()
+@app.command("score", rich_help_panel=PREDICT)
+def score(
+    predicted: Annotated[
+        Path | None,
+        typer.Argument(metavar="PREDICTED", help="Submission CSV or folder of label images."),
+    ] = None,
+    truth: Truth = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH", help="Where image sizes, types and, without --truth, truth are."
+        ),
+    ] = None,
+    name: Annotated[
+        str, typer.Option(metavar="NAME", help="The submission, without PREDICTED.")
+    ] = "demo",
+    work: Work = WORK,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Score a submission or label images as the competition does."""
+    submission = _submission(name)
+    if data or not truth:
+        source = opened(data, work=work, made=None if predicted else submission)
+    else:
+        source = None
+    from kaggle_dsb.commands.score import score_files
+
+    report = score_files(predicted or submission.csv_file, truth, source=source)
+    if as_json:
+        _print_json(report.to_json())
+    else:
+        from kaggle_dsb.tables import print_score
+
+        print_score(report)
+
+
+@app.command("validate", rich_help_panel=VALIDATE)
 def validate(
     data: Data = None,
     weights: Weights = None,
+    errors: Annotated[
+        bool, typer.Option("--errors", help="Also tell where the score goes, and draw the worst.")
+    ] = False,
+    worst: Annotated[
+        int, typer.Option(min=0, metavar="N", help="With --errors: draw so many images.")
+    ] = 8,
+    output: Pictures = PICTURES,
+    disturbed: Annotated[
+        bool, typer.Option("--disturbed", help="Score rescaled, dark, blurred ... images instead.")
+    ] = False,
+    every: Annotated[
+        int, typer.Option(min=1, metavar="N", help="With --disturbed: use every Nth image.")
+    ] = 1,
     config: Config = None,
     set_: Set = None,
     limit: Limit = None,
     work: Work = WORK,
-    save: Annotated[Path | None, typer.Option(help="Write a row an image to this CSV.")] = None,
+    save: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a row an image to this CSV.")
+    ] = None,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Score every training image with the network that has not seen it."""
-    from kaggle_dsb.commands.validate import validate, write_scores, write_validation
-    from kaggle_dsb.workspace.source import open_source
+    """Score each training image by the network that has not seen it."""
+    run, settings = opened_run(weights, config, set_)
+    source = opened(data, work=work, limit=limit)
+    from kaggle_dsb.tables import print_frame
 
-    ensemble, settings = _ensemble(weights, config, set_)
-    source = open_source(data, work=work, limit=limit)
-    _announce(source)
-    result = validate(source, ensemble, settings, work=work)
+    if disturbed:
+        from kaggle_dsb.commands.robustness import score_disturbed
+
+        table = score_disturbed(source, run, settings, every=every)
+        _print_json(_records(table.reset_index())) if as_json else print_frame(
+            "out-of-fold score", table
+        )
+        return
+    from kaggle_dsb.commands.validate import record_validation, validate_run, write_scores
+
+    result = validate_run(source, run, settings, work=work)
     if save:
         write_scores(save, result)
-    if ensemble.name != "bundled" and not (limit or config or set_):
-        write_validation(ensemble, result)
-    if as_json:
-        print(json.dumps(result.to_json(), indent=2))
-    else:
+    say(record_validation(source, run, settings, result))
+    content = result.to_json()
+    if not as_json:
         from kaggle_dsb.report.scores import describe_score, tabulate
 
-        print(f"out-of-fold score of {ensemble.name}: {describe_score(result.scores)}")
-        _print_frame("by fold and image type", result.table())
+        print(f"out-of-fold score of {run.name}: {describe_score(result.scores)}")
+        print_frame("by fold and image type", result.table())
         for title, table in tabulate(result.scores).items():
-            _print_frame(title, table)
+            print_frame(title, table)
+    if errors:
+        from kaggle_dsb.commands.diagnose import diagnose_run
 
-
-@app.command()
-def tune(
-    data: Data = None,
-    weights: Weights = None,
-    config: Config = None,
-    set_: Set = None,
-    trials: Annotated[int, typer.Option(min=1, help="How many plain splits to try.")] = 24,
-    limit: Limit = None,
-    work: Work = WORK,
-) -> None:
-    """Tune how probabilities become nuclei, and grow the second level, both nested by fold."""
-    from kaggle_dsb.commands.tune import tune
-    from kaggle_dsb.workspace.source import open_source
-
-    ensemble, settings = _ensemble(weights, config, set_)
-    source = open_source(data, work=work, limit=limit)
-    _announce(source)
-    tuned = tune(source, ensemble, settings, work=work, n_trials=trials)
-    _print_frame("nested score, of the images that all were tried on", tuned.table())
-    chosen = tuned.settings.instances.model_dump()
-    _print_table("chosen", ["instances", "value"], list(chosen.items()))
-    print(f"{ensemble.folder}: tuned; nested score {tuned.scores['second level'].mean():.4f}")
-
-
-@app.command()
-def diagnose(
-    data: Data = None,
-    weights: Weights = None,
-    config: Config = None,
-    set_: Set = None,
-    worst: Annotated[int, typer.Option(min=0, help="Draw so many of the worst images.")] = 8,
-    output: Annotated[Path, typer.Option(help="Folder for the pictures.")] = PICTURES,
-    limit: Limit = None,
-    work: Work = WORK,
-) -> None:
-    """Say where the out-of-fold score goes: missed, invented, merged, split, or outlines."""
-    from kaggle_dsb.commands.diagnose import diagnose_run
-    from kaggle_dsb.workspace.source import open_source
-
-    ensemble, settings = _ensemble(weights, config, set_)
-    source = open_source(data, work=work, limit=limit)
-    _announce(source)
-    run = diagnose_run(source, ensemble, settings, work=work, output=output, n_worst=worst)
-    _print_frame("score, what was lost to what, and outlines (pixels)", run.table)
-    print(*run.pictures, sep="\n")
-
-
-@app.command()
-def robustness(
-    data: Data = None,
-    weights: Weights = None,
-    config: Config = None,
-    set_: Set = None,
-    every: Annotated[int, typer.Option(min=1, help="Only each so many-th image.")] = 1,
-    limit: Limit = None,
-    work: Work = WORK,
-) -> None:
-    """Score held-out images that are rescaled, inverted, darkened, blurred, noisy or recoloured."""
-    from kaggle_dsb.commands.robustness import score_disturbed
-    from kaggle_dsb.workspace.source import open_source
-
-    ensemble, settings = _ensemble(weights, config, set_)
-    source = open_source(data, work=work, limit=limit)
-    _announce(source)
-    _print_frame("out-of-fold score", score_disturbed(source, ensemble, settings, every=every))
-
-
-@app.command()
-def experiment(
-    name: Annotated[str, typer.Argument(help="Of the variation's run, in runs/.")],
-    set_: Annotated[
-        list[str], typer.Option("--set", help="What differs: section.key=value, repeatable.")
-    ],
-    data: Data = None,
-    against: Weights = None,
-    both: Annotated[
-        list[str] | None, typer.Option(help="What is set for both: section.key=value, repeatable.")
-    ] = None,
-    fold: Annotated[
-        list[int] | None, typer.Option(help="Only this fold, repeatable: a quick look.")
-    ] = None,
-    log: Annotated[Path, typer.Option(help="Gets the row.")] = Path("docs/experiments.md"),
-    limit: Limit = None,
-    work: Work = WORK,
-) -> None:
-    """Try a variation against a standing run, and add a row to the log of experiments."""
-    from kaggle_dsb.commands.experiment import Variation, append_trial, try_variation
-    from kaggle_dsb.workspace.run import RUNS, find_run
-    from kaggle_dsb.workspace.source import open_source
-
-    standing = find_run(against)
-    source = open_source(data, work=work, limit=limit)
-    _announce(source)
-    trial = try_variation(
-        source,
-        standing,
-        Variation(set_, both or ()),
-        folder=RUNS / _plain(name),
-        folds=fold or list(standing.members),
-        work=work,
-    )
-    append_trial(log, trial)
-    print(trial.comparison.sentence(standing.name, name))
-    print(f"{log}: one row more")
-
-
-@app.command()
-def score(
-    predicted: Annotated[
-        Path | None, typer.Argument(help="Submission CSV or folder of label images.")
-    ] = None,
-    truth: Annotated[
-        Path | None, typer.Option(help="Solution CSV or folder of label images.")
-    ] = None,
-    data: Annotated[
-        Path | None, typer.Option(help="Where image sizes, types and, without --truth, truth are.")
-    ] = None,
-    name: Annotated[str, typer.Option(help="The submission, without PREDICTED.")] = "demo",
-    work: Work = WORK,
-    as_json: Json = False,
-) -> None:
-    """Score a submission or label images as the competition does."""
-    from kaggle_dsb.commands.score import score_files
-    from kaggle_dsb.workspace.source import open_source
-
-    source = open_source(data, work=work) if data or not truth else None
-    if source and not truth:
-        _announce(source)
-    path = predicted or SUBMISSIONS / _plain(name) / "submission.csv"
-    report = score_files(path, truth, source=source)
+        diagnosed = diagnose_run(source, result, output=output, n_worst=worst)
+        content["errors"] = _records(diagnosed.table.reset_index())
+        if not as_json:
+            print_frame("score, what was lost to what, and outlines (pixels)", diagnosed.table)
+            print(*diagnosed.pictures, sep="\n")
     if as_json:
-        print(json.dumps(report.to_json(), indent=2))
-    else:
-        _print_score(report)
+        _print_json(content)
 
 
-@app.command()
+@app.command("compare", rich_help_panel=VALIDATE)
 def compare(
-    a: Annotated[Path, typer.Argument(help="CSV of validate --save, or score.json, of run A.")],
-    b: Annotated[Path, typer.Argument(help="The same of run B.")],
+    a: Annotated[
+        Path, typer.Argument(metavar="A", help="Of run A: a CSV of validate --save or score.json.")
+    ],
+    b: Annotated[Path, typer.Argument(metavar="B", help="The same of run B.")],
     common: Annotated[
         bool, typer.Option("--common", help="Leave out images that only one of them scored.")
     ] = False,
@@ -379,43 +487,43 @@ def compare(
 ) -> None:
     """Tell whether run B is better than run A, and how sure that is."""
     from kaggle_dsb.commands.compare import compare_runs
+    from kaggle_dsb.tables import print_comparison
 
     result = compare_runs(a, b, only_common=common)
     if as_json:
-        print(json.dumps(result.to_json(), indent=2))
-        return
-    print(result.sentence())
-    header = ["images", "n", "A", "B", "B - A", "95 %", "better", "worse"]
-    _print_table("by image type", header, [_compare_row(name, one) for name, one in result.rows()])
+        _print_json(result.to_json())
+    else:
+        print_comparison(result)
 
 
-@app.command()
+@app.command("leaderboard", rich_help_panel=VALIDATE)
 def leaderboard(
-    submissions: Annotated[Path, typer.Option(help="Folder of submissions.")] = SUBMISSIONS,
+    submissions: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Folder of submissions.")
+    ] = SUBMISSIONS,
     own: Annotated[bool, typer.Option("--own", help="Leave out the known marks.")] = False,
     as_json: Json = False,
 ) -> None:
     """Rank the local submissions among the known marks of 2018."""
     from kaggle_dsb.commands.leaderboard import make_leaderboard
+    from kaggle_dsb.tables import print_boards
 
     boards = make_leaderboard(submissions, only_own=own)
     if as_json:
-        print(
-            json.dumps(
-                {k: json.loads(v.to_json(orient="records")) for k, v in boards.items()}, indent=2
-            )
+        _print_json(
+            {name: json.loads(rows.to_json(orient="records")) for name, rows in boards.items()}
         )
-        return
-    for board, rows in boards.items():
-        header = ["   name", "rank", "score", "date", "source"]
-        _print_table(board, header, [_board_row(*row) for row in rows.itertuples(index=False)])
+    else:
+        print_boards(boards)
 
 
-@app.command()
+@app.command("report", rich_help_panel=LOOK)
 def report(
-    name: Annotated[str | None, typer.Argument(help="Of the submission.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="The submission. [default: demo]")
+    ] = None,
     data: Data = None,
-    truth: Annotated[Path | None, typer.Option(help="Solution CSV.")] = None,
+    truth: Truth = None,
     weights: Weights = None,
     config: Config = None,
     set_: Set = None,
@@ -423,168 +531,184 @@ def report(
         bool, typer.Option("--oof", help="Report on the training images, out of fold.")
     ] = False,
     work: Work = WORK,
+    quiet: Quiet = False,
 ) -> None:
-    """Write one HTML page on a submission, or with --oof on the networks' own validation."""
-    from kaggle_dsb.commands.report import report_submission, report_validation
-    from kaggle_dsb.workspace.source import open_source
-
-    source = open_source(data, work=work)
-    _announce(source)
+    """Write an HTML page on a submission or a validation (--oof)."""
     if out_of_fold:
-        ensemble, settings = _ensemble(weights, config, set_)
+        run, settings = opened_run(weights, config, set_)
+        source = opened(data, work=work)
+        from kaggle_dsb.commands.report import report_validation
+
         path = Path("reports") / f"{_plain(name or 'out-of-fold')}.html"
-        print(report_validation(source, ensemble, settings, work=work, path=path))
-    else:
-        print(report_submission(source, SUBMISSIONS / _plain(name or "demo"), truth=truth))
+        print(report_validation(source, run, settings, work=work, path=path))
+        return
+    submission = _submission(name or "demo")
+    source = opened(data, work=work, made=submission)
+    from kaggle_dsb.commands.report import report_submission
+
+    print(report_submission(source, submission.folder, truth=truth))
 
 
-@app.command()
+@app.command("show", rich_help_panel=LOOK)
 def show(
-    ids: Annotated[list[str], typer.Argument(help="Image ids, or how they begin.")],
+    ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Ids, or how they begin.")],
     data: Data = None,
     predicted: Annotated[
-        Path | None, typer.Option(help="submissions/NAME, a CSV or a folder of label images.")
+        Path | None,
+        typer.Option(metavar="PATH", help="submissions/NAME, a CSV or a folder of label images."),
     ] = None,
-    output: Annotated[Path, typer.Option(help="Folder for the pictures.")] = PICTURES,
+    output: Pictures = PICTURES,
     work: Work = WORK,
+    quiet: Quiet = False,
 ) -> None:
     """Draw images beside their truth and a prediction."""
+    source = opened(data, work=work)
     from kaggle_dsb.commands.show import show_images
-    from kaggle_dsb.workspace.source import open_source
 
-    source = open_source(data, work=work)
-    _announce(source)
-    for path in show_images(source, ids, predicted=predicted, output=output):
-        print(path)
+    print(*show_images(source, ids, predicted=predicted, output=output), sep="\n")
 
 
-@app.command()
-def gallery(
-    data: Data = None,
-    folds: Folds = None,
-    groups: Annotated[
-        bool, typer.Option("--groups", help="Neighbouring crops put together, by fold.")
-    ] = False,
-    output: Annotated[Path, typer.Option(help="Folder for the pictures.")] = PICTURES,
-    work: Work = WORK,
+@app.command("config", rich_help_panel=LOOK)
+def config(
+    weights: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Of this run. [default: the defaults]")
+    ] = None,
 ) -> None:
-    """Draw the training images by type and fold."""
-    from kaggle_dsb.commands.gallery import draw_gallery, draw_groups
-    from kaggle_dsb.workspace.source import open_source
-
-    source = open_source(data, work=work)
-    _announce(source)
-    drawn = (
-        draw_groups(source, output, folds=folds)
-        if groups
-        else [draw_gallery(source, output, folds=folds)]
-    )
-    for path in drawn:
-        print(path)
-
-
-@app.command()
-def curves(
-    run: Annotated[Path, typer.Argument(help="Folder of the training, as runs/mine.")] = Path(
-        "runs/mine"
-    ),
-    output: Annotated[Path | None, typer.Option(help="The picture. [default: in the run]")] = None,
-) -> None:
-    """Draw loss, score and learning rate of all folds of a training."""
-    from kaggle_dsb.commands.curves import draw_run
-
-    path, lines = draw_run(run, output)
-    print(*lines, path, sep="\n")
-
-
-@app.command()
-def download(
-    data: Annotated[Path, typer.Option(help="Where the files go.")] = Path("data"),
-    origin: Annotated[
-        Origin, typer.Option("--from", help="kaggle, broad, or auto: kaggle with credentials.")
-    ] = "auto",
-) -> None:
-    """Download what is missing of the competition's files, from Kaggle or the Broad."""
-    from kaggle_dsb.commands.download import download
-
-    fetched = download(data, origin=origin)
-    print(f"{data}: fetched {', '.join(fetched)}" if fetched else f"{data}: everything is there")
-
-
-@app.command()
-def bundle(
-    weights: Weights = None,
-    output: Annotated[Path, typer.Option(help="Of the data set.")] = Path("build/bundle"),
-) -> None:
-    """Build what a kernel without internet needs, as the folder of a Kaggle data set."""
-    from kaggle_dsb.commands.bundle import bundle
+    """Print every setting with its default and meaning, as TOML."""
+    from kaggle_dsb.config import Settings, annotate_settings
     from kaggle_dsb.workspace.run import find_run
 
-    ensemble = find_run(weights)
-    made = bundle(ensemble, output)
-    print(f"{made.folder}: {ensemble.name} networks, {sum(made.sizes.values()) / 1e6:.1f} MB")
+    print(annotate_settings(find_run(weights).load_settings() if weights else Settings()), end="")
+
+
+@app.command("bundle", rich_help_panel=KAGGLE)
+def bundle(
+    weights: Weights = None,
+    output: Annotated[Path, typer.Option(metavar="FOLDER", help="Of the data set.")] = BUNDLE,
+) -> None:
+    """Build what a kernel without internet needs."""
+    run, _ = opened_run(weights, None, None)
+    from kaggle_dsb.commands.bundle import bundle_run
+
+    made = bundle_run(run, output)
+    print(f"{made.folder}: {run.name} networks, {sum(made.sizes.values()) / 1e6:.1f} MB")
     for name, size in made.sizes.items():
         print(f"  {name}: {size} bytes")
 
 
-@app.command("bundle-push")
-def bundle_push(
-    folder: Annotated[Path, typer.Option(help="As `bundle` built it.")] = Path("build/bundle"),
-    notes: Annotated[str, typer.Option(help="Of the version.")] = __version__,
-) -> None:
-    """Put the bundle on Kaggle: create its data set, or a new version of it."""
-    from kaggle_dsb.commands.push import push_bundle
-    from kaggle_dsb.publish.client import connect
-
-    print(push_bundle(connect(), folder, notes=notes))
-
-
-@app.command()
+@app.command("push", rich_help_panel=KAGGLE)
 def push(
-    name: Annotated[str, typer.Argument(help="submit or train.")],
+    name: Kernel,
     hardware: Annotated[Hardware, typer.Option(help="gpu is two T4.")] = "gpu",
     trained: Annotated[
         bool, typer.Option("--trained", help="Attach the train kernel's output.")
     ] = False,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Let it run; `fetch` gets its output later.")
+    ] = False,
+    weights: Weights = None,
 ) -> None:
-    """Push a kernel to Kaggle, wait for its run, and fetch what it made."""
-    from kaggle_dsb.commands.push import push
+    """Push a kernel with its bundle, wait for its run, fetch its output."""
+    run, _ = opened_run(weights, None, None)
+    from kaggle_dsb.commands.bundle import bundle_run
+    from kaggle_dsb.commands.push import push_bundle, push_kernel
+    from kaggle_dsb.publish.client import connect
+    from kaggle_dsb.publish.kernel import prepare_kernel
+
+    kaggle = connect()
+    folder = prepare_kernel(name, owner=kaggle.username, hardware=hardware, trained=trained)
+    push_bundle(kaggle, bundle_run(run).folder, notes=__version__)
+    version = push_kernel(kaggle, name, folder)
+    if no_wait:
+        print(f"{version.page}: pushed; get its output with `kaggle-dsb fetch {name}`")
+    else:
+        _fetch(kaggle, name, version)
+
+
+@app.command("fetch", rich_help_panel=KAGGLE)
+def fetch(name: Kernel) -> None:
+    """Wait for the run of a pushed kernel, and fetch its output."""
+    from kaggle_dsb.commands.push import find_pushed
     from kaggle_dsb.publish.client import connect
 
-    pushed = push(connect(), name, hardware=hardware, trained=trained)
-    print(f"{pushed.page}: {pushed.run.status}, {len(pushed.files)} files in {pushed.folder}")
-    for fault in pushed.faults:
-        print(fault, file=sys.stderr)
-    raise typer.Exit(1 if pushed.faults else 0)
+    kaggle = connect()
+    _fetch(kaggle, name, find_pushed(kaggle, name))
 
 
-@app.command("kaggle-submit")
+@app.command("kaggle-submit", rich_help_panel=KAGGLE)
 def kaggle_submit(
-    name: Annotated[str, typer.Option(help="The submission, in submissions/.")],
-    message: Annotated[str, typer.Option(help="What it is called on Kaggle.")],
+    name: Annotated[str, typer.Option(metavar="NAME", help="The submission, in submissions/.")],
+    message: Annotated[str, typer.Option(metavar="TEXT", help="What it is called on Kaggle.")],
     data: Data = None,
     work: Work = WORK,
 ) -> None:
-    """Check a submission, hand it in on Kaggle, and write down its scores."""
+    """Check a submission, submit it to Kaggle, and record its scores."""
+    submission = _submission(name)
+    source = opened(data, work=work, made=submission)
     from kaggle_dsb.commands.kaggle_submit import check_locally, submit_to_kaggle
     from kaggle_dsb.publish.client import connect
-    from kaggle_dsb.workspace.source import open_source
 
-    folder = SUBMISSIONS / _plain(name)
-    path = check_locally(folder, open_source(data, work=work))
-    print(f"{path}: sound", file=sys.stderr)
-    verdict = submit_to_kaggle(connect(), folder, message)
+    say(f"{check_locally(submission.folder, source)}: sound")
+    verdict = submit_to_kaggle(connect(), submission.folder, message)
     print(f"public score {verdict.public_score}, private score {verdict.private_score}")
 
 
-def _announce(source: "Source") -> None:
+def _fetch(kaggle: "Kaggle", name: str, version: "PushedVersion") -> None:
+    from kaggle_dsb.commands.push import fetch_run
+
+    say(f"{version.page}: waiting; after Ctrl+C, `kaggle-dsb fetch {name}` goes on")
+    done = fetch_run(kaggle, name, version)
+    print(f"{version.page}: {done.run.status}, {len(done.files)} files in {done.folder}")
+    for fault in done.faults:
+        print(fault, file=sys.stderr)
+    raise typer.Exit(1 if done.faults else 0)
+
+
+def opened(
+    data: Path | None,
+    *,
+    work: Path,
+    limit: int | None = None,
+    made: "SubmissionFolder | None" = None,
+) -> "Source":
+    """Open the data that are named, else those that a submission was made from."""
+    say(f"reading {data or 'the data'}")  # before the imports, which take seconds
+    from kaggle_dsb.workspace.source import open_source
+
+    if made and data is None:
+        data = made.find_data()
+    demo = bool(made and made.is_of_demo)
+    with show_progress("preparing the data") as progress:
+        source = open_source(data, work=work, limit=limit, demo=demo, progress=progress)
     if source.is_demo:
-        print(
-            "demo: no data given, so this works on the package's own synthetic images",
-            file=sys.stderr,
-        )
+        say("demo: no data given, so this works on the package's own synthetic images")
     for warning in source.prepared.warnings if source.prepared.is_new else ():
         print(f"warning: {warning}", file=sys.stderr)
+    return source
+
+
+def opened_run(
+    weights: Path | None, config: Path | None, overrides: list[str] | None
+) -> "tuple[Run, Settings]":
+    """Find the networks, and load their settings with what is changed on top."""
+    from kaggle_dsb.workspace.run import find_run
+
+    run = find_run(weights)
+    settings = run.load_settings(*_settings_files(config), overrides=overrides or [])
+    say(f"weights: {run.describe(runs=None if weights else RUNS)}")
+    return run, settings
+
+
+def _settings_files(config: Path | None) -> list[Path]:
+    from kaggle_dsb.config import find_settings_file
+
+    return [find_settings_file(config)] if config else []
+
+
+def _submission(name: str) -> "SubmissionFolder":
+    from kaggle_dsb.workspace.submission import SubmissionFolder
+
+    return SubmissionFolder(SUBMISSIONS / _plain(name))
 
 
 def _plain(name: str) -> str:
@@ -593,80 +717,9 @@ def _plain(name: str) -> str:
     return name
 
 
-def _settings(config: Path | None, overrides: list[str] | None) -> Settings:
-    return load_settings(*([config] if config else []), overrides=overrides or [])
+def _records(table: Any) -> Any:
+    return json.loads(table.to_json(orient="records"))
 
 
-def _ensemble(
-    weights: Path | None, config: Path | None, overrides: list[str] | None
-) -> "tuple[Run, Settings]":
-    from kaggle_dsb.workspace.run import find_run
-
-    ensemble = find_run(weights)
-    return ensemble, ensemble.load_settings(
-        *([config] if config else []), overrides=overrides or []
-    )
-
-
-def _print_score(report: "ScoreReport") -> None:
-    print(f"score {report.score.mean:.4f} of {report.predicted} against {report.truth}")
-    thresholds = [(f"IoU > {t:.2f}", f"{v:.4f}") for t, v in _thresholds(report)]
-    _print_table("mean precision by threshold", ["", "precision"], thresholds)
-    types = [(kind, n, f"{mean:.4f}") for kind, (n, mean) in report.per_type().items()]
-    if types:
-        _print_table("by image type", ["type", "images", "score"], types)
-    worst_first = sorted(report.score.images.items(), key=lambda item: item[1].score)
-    images = [(id_, f"{i.score:.4f}", i.n_true, i.n_predicted) for id_, i in worst_first]
-    _print_table("by image, the worst first", ["image", "score", "true", "predicted"], images)
-
-
-def _compare_row(name: str, one: "Comparison") -> tuple[Any, ...]:
-    gain = one.difference
-    interval = f"{gain.low:+.4f} to {gain.high:+.4f}"
-    shares = f"{one.share_better:.0%}", f"{one.share_worse:.0%}"
-    return (
-        name,
-        one.n_images,
-        f"{one.mean_a:.4f}",
-        f"{one.mean_b:.4f}",
-        f"{gain.mean:+.4f}",
-        interval,
-        *shares,
-    )
-
-
-def _board_row(
-    board: str, rank: Any, name: str, score: float, date: str, is_own: bool, source: str
-) -> tuple[Any, ...]:
-    import pandas as pd
-
-    shown = f"{'→' if is_own else ' '}  {name}"
-    return shown, "" if pd.isna(rank) else rank, f"{score:.4f}", date, source
-
-
-def _thresholds(report: "ScoreReport") -> list[tuple[float, float]]:
-    return [(float(t), v) for t, v in report.to_json()["per_threshold"].items()]
-
-
-def _print_frame(title: str, frame: "pd.DataFrame") -> None:
-    names = list(map(str, frame.columns))
-    rows = [
-        (
-            index,
-            *(f"{v:.0f}" if n == "images" else f"{v:.4f}" for n, v in zip(names, row, strict=True)),
-        )
-        for index, *row in frame.itertuples()
-    ]
-    _print_table(title, [str(frame.index.name), *names], rows)
-
-
-def _print_table(title: str, header: list[str], rows: list[tuple[Any, ...]]) -> None:
-    print(f"\n{title}")
-    table = Table(box=None, pad_edge=False)
-    for number, name in enumerate(header):
-        table.add_column(name, justify="right" if number else "left", no_wrap=True)
-    for row in rows:
-        # Text, since rich takes square brackets in a plain string for markup.
-        table.add_row(*(Text(str(cell)) for cell in row))
-    # Ids of 64 characters must not be cut where the output is a file.
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+def _print_json(content: Any) -> None:
+    print(json.dumps(content, indent=2))

@@ -4,6 +4,7 @@ A TOML file names only what differs from these, ``--set section.key=value`` goes
 resolved settings are stored with every checkpoint and submission.
 """
 
+import json
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -256,12 +257,41 @@ def describe_settings(settings: Settings) -> list[Setting]:
 
 
 def _describe_section(prefix: str, section: BaseModel) -> Iterator[Setting]:
-    for key, field in type(section).model_fields.items():
-        value = getattr(section, key)
+    values = {key: getattr(section, key) for key in type(section).model_fields}
+    for key, value in values.items():
+        if not isinstance(value, BaseModel):
+            meaning = type(section).model_fields[key].description or ""
+            yield Setting(f"{prefix}{key}", value, meaning)
+    for key, value in values.items():
         if isinstance(value, BaseModel):
             yield from _describe_section(f"{prefix}{key}.", value)
-        else:
-            yield Setting(f"{prefix}{key}", value, field.description or "")
+
+
+def annotate_settings(settings: Settings) -> str:
+    """Return all settings as TOML text, each with what it means as a comment.
+
+    Examples
+    --------
+    >>> print(annotate_settings(Settings())[:40])
+    [folds]
+    n_folds = 4  # Number of folds.
+    """
+    rows = describe_settings(settings)
+    sections = dict.fromkeys(row.name.rpartition(".")[0] for row in rows)
+    return "\n".join(
+        f"[{section}]\n"
+        + "".join(
+            f"{row.name.rpartition('.')[2]} = {_write_value(row.value)}  # {row.meaning}\n"
+            for row in rows
+            if row.name.rpartition(".")[0] == section
+        )
+        for section in sections
+    )
+
+
+def _write_value(value: Any) -> str:
+    # Numbers, texts and lists of them are written alike in JSON and TOML.
+    return json.dumps("" if value is None else str(value) if isinstance(value, Path) else value)
 
 
 PROFILES = Path(__file__).resolve().parent / "profiles"

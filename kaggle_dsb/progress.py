@@ -1,53 +1,123 @@
-"""Progress of long work, on stderr: a bar with rate and time left, or plain lines in a log."""
+"""What long work says while it goes on, on stderr: a bar with rate and time left, or a log."""
 
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 Report = Callable[[int, int], None]
 """Called with the numbers of things done and of all things."""
 
 LOG_EVERY_S = 30.0
+WINDOW_S = 60.0
+
+_quiet = False
 
 
-class _RateColumn(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:.1f}/s" if task.speed else "")
+def be_quiet(quiet: bool) -> None:
+    """Choose whether progress and remarks are left out; warnings and errors stay."""
+    global _quiet  # noqa: PLW0603
+    _quiet = quiet
+
+
+def say(message: str) -> None:
+    """Print a remark on stderr at once."""
+    if not _quiet:
+        print(message, file=sys.stderr, flush=True)
 
 
 @contextmanager
 def show_progress(title: str) -> Iterator[Report]:
     """Show a bar while the block runs; where stderr is no terminal, a line every half minute."""
-    if not sys.stderr.isatty():
+    if _quiet:
+        yield lambda done, total: None
+    elif sys.stderr.isatty():
+        with _bar() as bar:
+            yield _report_to(bar, title)
+    else:
         yield _log(title)
-        return
-    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), _RateColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
-        task = progress.add_task(title, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+class Pace:
+    """The rate of the last minute, known from the first step on.
+
+    Parameters
+    ----------
+    started_s : float
+        When the work began, on the clock that `update` is given.
+
+    Examples
+    --------
+    >>> pace = Pace(0.0)
+    >>> pace.update(4.0, 2, 10)
+    >>> pace.text
+    '0.5/s, 16 s left'
+    """
+
+    def __init__(self, started_s: float) -> None:
+        self._steps = deque([(started_s, 0)])
+        self.text = ""
+
+    def update(self, now_s: float, done: int, total: int) -> None:
+        """Note that so many of all things are done now."""
+        while len(self._steps) > 1 and now_s - self._steps[1][0] > WINDOW_S:
+            self._steps.popleft()
+        self._steps.append((now_s, done))
+        first_s, first = self._steps[0]
+        if done <= first or now_s <= first_s:
+            return
+        rate = (done - first) / (now_s - first_s)
+        self.text = f"{_describe_rate(rate)}, {_describe_time((total - done) / rate)} left"
+
+
+def _describe_rate(rate: float) -> str:
+    return f"{rate:.1f}/s" if rate >= 0.1 else f"{rate * 60:.1f}/min"
+
+
+def _describe_time(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    if seconds < 3600:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:.0f} min"
+
+
+def _bar() -> "Progress":
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    text, pace = TextColumn("{task.description}"), TextColumn("{task.fields[pace]}")
+    return Progress(text, BarColumn(), MofNCompleteColumn(), pace, console=Console(stderr=True))
+
+
+def _report_to(bar: "Progress", title: str) -> Report:
+    task = bar.add_task(title, total=None, pace="")
+    pace = Pace(time.monotonic())
+
+    def report(done: int, total: int) -> None:
+        pace.update(time.monotonic(), done, total)
+        bar.update(task, completed=done, total=total, pace=pace.text)
+
+    return report
 
 
 def _log(title: str) -> Report:
-    said = time.monotonic()
+    said_s = time.monotonic()
+    pace = Pace(said_s)
 
     def report(done: int, total: int) -> None:
-        nonlocal said
-        now = time.monotonic()
-        if now - said >= LOG_EVERY_S or done == total:
-            said = now
-            print(f"{title}: {done} of {total}", file=sys.stderr, flush=True)
+        nonlocal said_s
+        now_s = time.monotonic()
+        pace.update(now_s, done, total)
+        if done == total:
+            say(f"{title}: {done} of {total}")
+        elif now_s - said_s >= LOG_EVERY_S:
+            said_s = now_s
+            say(f"{title}: {done} of {total}, {pace.text}")
 
     return report

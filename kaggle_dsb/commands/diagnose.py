@@ -6,13 +6,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from kaggle_dsb.commands.validate import validate
-from kaggle_dsb.config import Settings
+from kaggle_dsb.commands.validate import OutOfFold
 from kaggle_dsb.dataset.samples import load_samples, require_labels
 from kaggle_dsb.progress import show_progress
 from kaggle_dsb.report.diagnosis import Diagnosis, diagnose_image, draw_losses, tabulate_losses
 from kaggle_dsb.report.pictures import draw_picture
-from kaggle_dsb.workspace.run import Run
 from kaggle_dsb.workspace.source import Source, require_train_set
 
 
@@ -32,28 +30,21 @@ class DiagnosedRun:
     pictures: list[Path]
 
 
-def diagnose_run(
-    source: Source,
-    run: Run,
-    settings: Settings,
-    *,
-    work: Path,
-    output: Path,
-    n_worst: int,
-) -> DiagnosedRun:
+def diagnose_run(source: Source, result: OutOfFold, *, output: Path, n_worst: int) -> DiagnosedRun:
     """Diagnose the out-of-fold predictions of a run.
 
     Parameters
     ----------
-    source, run, settings, work
-        As `kaggle_dsb.commands.validate.validate` takes them.
+    source : Source
+        With the images that were validated on.
+    result : OutOfFold
+        As `kaggle_dsb.commands.validate.validate_run` returns it.
     output : Path
         Folder of the pictures: ``losses.png``, and ``worst-<N>-<ID>.png`` of the images with the
         lowest scores.
     n_worst : int
         How many of these.
     """
-    result = validate(source, run, settings, work=work)
     type_of = dict(zip(result.scores["ImageId"], result.scores["type"], strict=True))
     samples = {
         sample.id: sample

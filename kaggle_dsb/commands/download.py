@@ -25,7 +25,7 @@ Origin = Literal["auto", "kaggle", "broad"]
 _SCRATCH = ".download"
 
 
-def download(folder: Path, *, origin: Origin = "auto") -> list[str]:
+def download_competition(folder: Path, *, origin: Origin = "auto") -> list[str]:
     """Download what is missing of the competition's files.
 
     Parameters
@@ -61,7 +61,7 @@ def download(folder: Path, *, origin: Origin = "auto") -> list[str]:
 
 
 def download_kaggle(folder: Path) -> list[str]:
-    """Download the competition's files through Kaggle's client; see `download`."""
+    """Download the competition's files through Kaggle's client; see `download_competition`."""
     folder.mkdir(parents=True, exist_ok=True)
     if not find_missing(folder, KAGGLE_FILES):
         return []

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from kaggle_dsb.commands.train import train
-from kaggle_dsb.commands.validate import OutOfFold, validate
+from kaggle_dsb.commands.train import train_run
+from kaggle_dsb.commands.validate import OutOfFold, validate_run
 from kaggle_dsb.config import Settings, load_settings
 from kaggle_dsb.dataset.folds import read_folds, write_folds
 from kaggle_dsb.files import InputError, replacing
@@ -137,13 +137,13 @@ def try_variation(
         )
     started = time.monotonic()
     is_trained = _differ(before, after, TRAINED_SECTIONS)
-    # A second level belongs to the probabilities it was made for: without it both are cut alike.
+    # A scorer belongs to the probabilities it was trained on: without it both are cut alike.
     is_predicted = is_trained or _differ(before, after, ["prediction"])
 
     def score(run: Run, settings: Settings) -> OutOfFold:
         """Validate a run on the folds that are compared."""
         cut = _plain(settings) if is_predicted else settings
-        return validate(source, run.select(folds), cut, work=work)
+        return validate_run(source, run.select(folds), cut, work=work)
 
     # The standing run comes first: what cannot be compared with is not worth a training.
     score_before = score(standing, before)
@@ -168,7 +168,7 @@ def _train_variation(
     folds_file = open_run(folder).folds_file
     if not folds_file.exists():
         write_folds(folds_file, read_folds(standing.folds_file))
-    train(source, settings, folder=folder, folds=folds)
+    train_run(source, settings, folder=folder, folds=folds)
     return find_run(folder)
 
 

@@ -120,14 +120,14 @@ def report_validation(
     Parameters
     ----------
     source, run, settings, work
-        As `kaggle_dsb.commands.validate.validate` takes them.
+        As `kaggle_dsb.commands.validate.validate_run` takes them.
     path : Path
         Of the page.
     """
     from kaggle_dsb.commands.submit import find_commit
-    from kaggle_dsb.commands.validate import validate
+    from kaggle_dsb.commands.validate import validate_run
 
-    result = validate(source, run, settings, work=work)
+    result = validate_run(source, run, settings, work=work)
     facts = {
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": find_commit() or "no checkout",

@@ -23,7 +23,7 @@ def score_disturbed(
     Parameters
     ----------
     source, run, settings
-        As `kaggle_dsb.commands.validate.validate` takes them.
+        As `kaggle_dsb.commands.validate.validate_run` takes them.
     every : int
         Take only every so many-th image of each type and fold.
 

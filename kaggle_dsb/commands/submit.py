@@ -15,9 +15,13 @@ from numpy.typing import NDArray
 from kaggle_dsb import __version__
 from kaggle_dsb.commands.score import ScoreReport, score_files
 from kaggle_dsb.competition.labels import write_labels
-from kaggle_dsb.competition.submission import check_submission, write_submission
+from kaggle_dsb.competition.submission import (
+    check_submission,
+    require_writable_id,
+    write_submission,
+)
 from kaggle_dsb.config import Settings, write_settings
-from kaggle_dsb.dataset.samples import Sample, load_samples
+from kaggle_dsb.dataset.samples import Sample, load_samples, sizes
 from kaggle_dsb.files import InputError, replacing
 from kaggle_dsb.instances.probability import save_probability
 from kaggle_dsb.network.hardware import prepare_hardware
@@ -25,7 +29,7 @@ from kaggle_dsb.network.load import load_finder, load_predictor
 from kaggle_dsb.network.predict import Predictor
 from kaggle_dsb.progress import Report, show_progress
 from kaggle_dsb.workspace.run import Run
-from kaggle_dsb.workspace.source import Source, choose_test_set
+from kaggle_dsb.workspace.source import TEST_SETS, Source, choose_test_set
 from kaggle_dsb.workspace.submission import SubmissionFolder
 
 
@@ -35,38 +39,54 @@ class Submission:
 
     Attributes
     ----------
-    folder : Path
+    files : SubmissionFolder
         Holds ``submission.csv``, ``config.toml``, ``made.json``, ``labels/ID.png`` and, where the
         truth is known, ``score.json``.
+    source : Source
+        What was predicted.
     set_name : str
     n_images, n_nuclei : int
     score : ScoreReport or None
         None where the truth is not known.
     """
 
-    folder: Path
+    files: SubmissionFolder
+    source: Source
     set_name: str
     n_images: int
     n_nuclei: int
     score: ScoreReport | None
 
-    def advice(self, *, is_demo: bool) -> str:
-        """Say in one line what to do with it."""
-        if is_demo:
+    @property
+    def is_complete(self) -> bool:
+        """Whether it holds every image of its set."""
+        return self.source.limit is None
+
+    def lines(self) -> list[str]:
+        """Say what was written, what it is worth, and what to do with it."""
+        checked = "checked" if self.is_complete else "checked, not complete"
+        counts = f"{self.n_images} images, {self.n_nuclei} nuclei"
+        score = [f"score: {self.score.score.mean:.4f} against {self.score.truth}"] * bool(
+            self.score
+        )
+        return [f"{self.files.csv_file}: {counts}, {checked}", *score, f"next: {self._advice()}"]
+
+    def _advice(self) -> str:
+        if self.source.is_demo:
             return (
                 "put Kaggle's files in data/ (or give DATA=folder) and run `make submit NAME=first`"
             )
-        return (
-            f"open {self.folder / 'labels'}, then upload {self.folder / 'submission.csv'} to Kaggle"
-        )
+        if self.set_name in TEST_SETS and self.is_complete:
+            return f"open {self.files.labels_folder}, then upload {self.files.csv_file} to Kaggle"
+        return f"open {self.files.labels_folder}, or run `kaggle-dsb report {self.files.name}`"
 
 
-def name_today() -> str:
-    """Give a name for a submission that has none: the date and time."""
-    return datetime.now().astimezone().strftime("%Y-%m-%d-%H%M%S")
+def name_submission(source: Source) -> str:
+    """Return a name for a submission that has none: ``demo``, else the date and time."""
+    return "demo" if source.is_demo else datetime.now().astimezone().strftime("%Y-%m-%d-%H%M%S")
 
 
-def submit(
+def make_submission(
     source: Source,
     run: Run,
     settings: Settings,
@@ -100,6 +120,7 @@ def submit(
     started = time.monotonic()
     files = SubmissionFolder(folder)
     set_name = choose_test_set(source, set_name)
+    required = _required_sizes(source, set_name)
     samples = load_samples(source.cache, set_name)
     prepare_hardware(settings)
     predictor = load_predictor(run, settings, folds=list(run.networks))
@@ -112,44 +133,46 @@ def submit(
             write_labels(files.label_file(sample.id), predicted)
             if keeps_probabilities:
                 save_probability(files.probability_file(sample.id), probability)
-    sizes = {sample.id: sample.image.shape[:2] for sample in samples}
-    _write_checked(files.csv_file, labels, _required_sizes(source, set_name, sizes))
+    _write_checked(files.csv_file, labels, required)
     # A score that an earlier submission of this name left would speak of other nuclei.
     files.score_file.unlink(missing_ok=True)
     write_settings(files.settings_file, settings)
     n_nuclei = sum(int(one.max()) for one in labels.values())
     facts = {"images": len(labels), "nuclei": n_nuclei, "elapsed_s": time.monotonic() - started}
-    files.write_made(_describe(source, set_name, run) | facts)
+    files.write_made(_describe(source, set_name, run, settings) | facts)
     score = _score_if_known(source, files, set_name)
-    return Submission(folder, set_name, len(labels), n_nuclei, score)
+    return Submission(files, source, set_name, len(labels), n_nuclei, score)
 
 
 def predict_all(
     predictor: Predictor, samples: Sequence[Sample], progress: Report
 ) -> Iterator[tuple[Sample, NDArray[np.float32]]]:
-    """Give each sample with its probability (3, H, W) float32, in their order."""
+    """Yield each sample with its probability (3, H, W) float32, in their order."""
     probabilities = predictor.predict([sample.image for sample in samples])
     for done, pair in enumerate(zip(samples, probabilities, strict=True), 1):
         yield pair
         progress(done, len(samples))
 
 
-def _required_sizes(
-    source: Source, set_name: str, sizes: dict[str, tuple[int, int]]
-) -> dict[str, tuple[int, int]]:
-    """Give the sizes in the order of the sample submission, and see that it names these images."""
+def _required_sizes(source: Source, set_name: str) -> dict[str, tuple[int, int]]:
+    """Return (H, W) by id in the order of the sample submission, which must name these images."""
+    known = sizes(source.cache, set_name)
+    for id_ in known:
+        require_writable_id(id_)
     sample = source.sample_submission_file(set_name)
     if sample is None:
-        return sizes
+        return known
     wanted = list(pd.read_csv(sample, dtype=str, keep_default_na=False)["ImageId"].unique())
-    if set(wanted) != set(sizes):
-        odd = sorted(set(wanted) ^ set(sizes))
+    if source.limit:
+        return {id_: known[id_] for id_ in wanted if id_ in known}
+    if set(wanted) != set(known):
+        odd = sorted(set(wanted) ^ set(known))
         where = "only in the sample submission" if odd[0] in wanted else "only among the images"
         raise InputError(
             f"{sample.name} and {set_name} must name the same images: {odd[0]} is {where} "
             f"({len(odd)} such); get both files again"
         )
-    return {id_: sizes[id_] for id_ in wanted}
+    return {id_: known[id_] for id_ in wanted}
 
 
 def _write_checked(path: Path, labels: dict[str, Any], sizes: dict[str, tuple[int, int]]) -> None:
@@ -160,21 +183,25 @@ def _write_checked(path: Path, labels: dict[str, Any], sizes: dict[str, tuple[in
             raise InputError(f"{path}: not written, {len(faults)} faults, the first: {faults[0]}")
 
 
-def _describe(source: Source, set_name: str, run: Run) -> dict[str, Any]:
+def _describe(source: Source, set_name: str, run: Run, settings: Settings) -> dict[str, Any]:
+    score, reason = run.cross_validation(settings)
+    if source.is_demo or set_name not in TEST_SETS:
+        score, reason = None, "the images are not the competition's"
     return {
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "version": __version__,
         "commit": find_commit(),
-        "data": "demo" if source.is_demo else source.origin.name,
+        "data": source.name,
         "set": set_name,
         "weights": run.name,
         "weights_sha256": run.digests(),
-        "cross_validation": run.cross_validation(),
+        "cross_validation": score,
+        **({"no_cross_validation": reason} if reason else {}),
     }
 
 
 def find_commit() -> str | None:
-    """Give the commit of the checkout this package runs from; None where it is no checkout."""
+    """Return the commit of the checkout this package runs from; None where it is no checkout."""
     folder = Path(__file__).parents[2]
     if not (folder / ".git").exists():
         return None

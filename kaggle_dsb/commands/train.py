@@ -17,7 +17,7 @@ from kaggle_dsb.workspace.run import open_run
 from kaggle_dsb.workspace.source import Source, require_train_set
 
 
-def train(
+def train_run(
     source: Source, settings: Settings, *, folder: Path, folds: Sequence[int] | None = None
 ) -> list[Path]:
     """Train the folds of a run, or go on where an interrupted call stopped.

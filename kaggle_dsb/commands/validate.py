@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from kaggle_dsb.competition.metric import THRESHOLDS_PERCENT, ImageScore, score_image
 from kaggle_dsb.config import Settings
 from kaggle_dsb.dataset.samples import require_labels
-from kaggle_dsb.files import replacing, write_json
+from kaggle_dsb.files import replacing
 from kaggle_dsb.network.load import load_finder
 from kaggle_dsb.network.out_of_fold import predict_out_of_fold
 from kaggle_dsb.progress import show_progress
 from kaggle_dsb.workspace.run import Run
-from kaggle_dsb.workspace.source import Source
+from kaggle_dsb.workspace.source import Source, require_train_set
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,27 @@ class OutOfFold:
         }
 
 
-def write_validation(run: Run, result: OutOfFold) -> None:
-    """Write ``validation.json`` beside the networks, for submissions made with them to quote."""
-    write_json(run.validation_file, result.to_json())
+def record_validation(source: Source, run: Run, settings: Settings, result: OutOfFold) -> str:
+    """Record the score of a run beside its networks, for submissions made with them to quote.
+
+    Returns
+    -------
+    str
+        What was recorded, or why nothing was: only the whole run, on all training images and with
+        its own settings, earns a score.
+    """
+    n_images = source.prepared.images[require_train_set(source)]
+    if run.is_bundled or source.limit:
+        why = "of the bundled networks" if run.is_bundled else "over a part of the images"
+        return f"a score {why} is not recorded"
+    if len(result.scores) < n_images:
+        return f"not recorded: only {len(result.scores)} of {n_images} images were held out"
+    if settings.model_copy(update={"hardware": run.load_settings().hardware}) != (
+        run.load_settings()
+    ):
+        return "not recorded: the settings are not the run's own"
+    run.write_validation(result.to_json(), settings, data=source.name)
+    return f"recorded in {run.validation_file}"
 
 
 def write_scores(path: Path, result: OutOfFold) -> None:
@@ -65,7 +83,7 @@ def write_scores(path: Path, result: OutOfFold) -> None:
         result.scores.to_csv(temporary, index=False, float_format="%.6f")
 
 
-def validate(source: Source, run: Run, settings: Settings, *, work: Path) -> OutOfFold:
+def validate_run(source: Source, run: Run, settings: Settings, *, work: Path) -> OutOfFold:
     """Predict every training image out of fold, and score it.
 
     Parameters

@@ -60,12 +60,17 @@ def write_submission(path: Path, labels_by_id: Mapping[str, ArrayLike]) -> None:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
 
 
-def _write_rows(image_id: str, labels: ArrayLike) -> list[str]:
+def require_writable_id(image_id: str) -> None:
+    """Raise ``InputError`` for an id that cannot be written into a submission."""
     if not image_id or set(image_id) & set(',"\r\n'):
         raise InputError(
             f"image id {image_id!r}; an id has at least a character, "
             "and no comma, quote or line break"
         )
+
+
+def _write_rows(image_id: str, labels: ArrayLike) -> list[str]:
+    require_writable_id(image_id)
     try:
         return [f"{image_id},{runs}" for runs in encode_labels(labels) or [""]]
     except InputError as error:

@@ -1,13 +1,14 @@
 """The networks of one training, one a fold, as they lie in a folder."""
 
+import csv
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kaggle_dsb.config import Settings, load_settings
-from kaggle_dsb.files import InputError, read_json
+from kaggle_dsb.config import Settings, load_settings, parse_settings
+from kaggle_dsb.files import InputError, read_json, write_json
 
 BUNDLED = Path(__file__).resolve().parents[1] / "weights"
 RUNS = Path("runs")
@@ -21,6 +22,10 @@ FOLDS_FILE = "folds.csv"
 VALIDATION_FILE = "validation.json"
 SCORES_FILE = "oof.csv"
 METRICS_FILE = "metrics.csv"
+
+TRAINED = ("folds", "network", "augment", "training")
+USED = ("prediction", "instances", "hardware")
+VALIDATED = ("prediction", "instances")
 
 
 @dataclass(frozen=True)
@@ -101,18 +106,94 @@ class Run:
         return Run(self.folder, networks, scorers)
 
     def load_settings(self, *paths: Path, overrides: Sequence[str] = ()) -> Settings:
-        """Load the run's settings, with those of further files and overrides on top."""
-        own = [self.settings_file] if self.settings_file.exists() else []
-        return load_settings(*own, *paths, overrides=overrides)
+        """Load the run's settings, with those of further files and overrides on top.
 
-    def cross_validation(self) -> float | None:
-        """Return the out-of-fold score; None where the run has not been validated."""
-        validation = self.read_validation()
-        return float(validation["score"]) if validation else None
+        Raises
+        ------
+        InputError
+            When a setting is changed that the networks were trained with: it would be recorded
+            without having had an effect.
+        """
+        own = [self.settings_file] if self.settings_file.exists() else []
+        settings = load_settings(*own, *paths, overrides=overrides)
+        for key, trained, given in _differences(load_settings(*own), settings, TRAINED):
+            raise InputError(
+                f"{key} = {given!r}: the networks of {self.name} were trained with {trained!r}; "
+                f"only settings of {', '.join(USED)} count here"
+            )
+        return settings
+
+    def describe(self, *, runs: Path | None = None) -> str:
+        """Say in a line which networks these are.
+
+        Parameters
+        ----------
+        runs : Path, optional
+            Where they were chosen unasked: says of the newest run there why it was not taken.
+        """
+        networks = "1 network" if len(self.networks) == 1 else f"{len(self.networks)} networks"
+        newest = list_runs(runs)[0] if runs and list_runs(runs) else self
+        if newest.folder == self.folder:
+            return f"{self.name}, {networks}"
+        return (
+            f"{self.name}, {networks} ({newest.name} {newest.find_fault()}; name it with "
+            f"--weights {newest.name})"
+        )
 
     def read_validation(self) -> dict[str, Any]:
         """Return what was written about the run's validation; empty where there was none."""
         return read_json(self.validation_file) if self.validation_file.exists() else {}
+
+    def write_validation(self, summary: dict[str, Any], settings: Settings, *, data: str) -> None:
+        """Record an out-of-fold score, with the settings and the networks that earned it.
+
+        Parameters
+        ----------
+        summary : dict
+            ``score``, and whatever else is told about it.
+        settings : Settings
+        data : str
+            What was scored on; ``demo`` for the demo set.
+        """
+        earned = settings.model_dump(mode="json", include=set(VALIDATED))
+        facts = {"data": data, "settings": earned, "weights_sha256": self.digests()}
+        write_json(self.validation_file, summary | facts)
+
+    def cross_validation(self, settings: Settings) -> tuple[float | None, str]:
+        """Return the out-of-fold score that predictions with these settings have earned.
+
+        Returns
+        -------
+        score : float or None
+        reason : str
+            Why there is none; empty where there is one.
+        """
+        validation = self.read_validation()
+        if not validation:
+            return None, "the run has not been validated"
+        if self != open_run(self.folder):
+            return None, "not all networks of the run are used"
+        if validation.get("weights_sha256", self.digests()) != self.digests():
+            return None, "the networks have changed since they were validated"
+        recorded = validation.get("settings")
+        validated = parse_settings(recorded, source=str(self.validation_file)) if recorded else None
+        for key, old, new in _differences(validated or self.load_settings(), settings, VALIDATED):
+            return None, f"{key} is {new!r}, and was {old!r} when the run was validated"
+        return float(validation["score"]), ""
+
+    def find_fault(self) -> str | None:
+        """Return why the run is not taken unasked; None where it is whole and validated."""
+        if not self.folds_file.exists():
+            return "has no folds.csv"
+        with self.folds_file.open(newline="", encoding="utf-8") as file:
+            folds = {int(row["fold"]) for row in csv.DictReader(file)}
+        missing = sorted(folds - self.networks.keys())
+        if missing:
+            return f"has no network of fold {missing[0]}"
+        validation = self.read_validation()
+        if not validation:
+            return "has not been validated"
+        return "was trained on the demo set" if validation.get("data") == "demo" else None
 
     def digests(self) -> dict[str, str]:
         """Return the SHA-256 of each network and scorer by its file name."""
@@ -137,7 +218,8 @@ def find_run(folder: Path | None = None, *, runs: Path = RUNS) -> Run:
     Parameters
     ----------
     folder : Path, optional
-        Where they are. Without it, the newest run in ``runs`` that has any, else the bundled ones.
+        Where they are. Without it, the newest run in ``runs`` that is whole and validated, else
+        the bundled ones.
     runs : Path
 
     Raises
@@ -145,24 +227,33 @@ def find_run(folder: Path | None = None, *, runs: Path = RUNS) -> Run:
     InputError
         When a named folder holds no network, or no network can be found at all.
     """
-    if folder is not None:
-        run = open_run(folder)
-        if not run.networks:
-            raise InputError(
-                f"{folder}: holds no fold<N>.safetensors; name the folder of a finished training"
-            )
-        return run
-    trained = [run for run in map(open_run, runs.glob("*")) if run.networks]
-    newest = max(
-        trained,
-        key=lambda run: (run.folder.stat().st_mtime_ns, run.folder.name),
-        default=open_run(BUNDLED),
-    )
-    if not newest.networks:
+    if folder is None:
+        return next((run for run in list_runs(runs) if not run.find_fault()), open_run(BUNDLED))
+    run = open_run(folder)
+    if not run.networks:
         raise InputError(
-            f"{newest.folder}: no trained network found; train one with `kaggle-dsb train`"
+            f"{folder}: holds no fold<N>.safetensors; name the folder of a finished training"
         )
-    return newest
+    return run
+
+
+def list_runs(runs: Path = RUNS) -> list[Run]:
+    """Return the runs that have a network, the newest first."""
+    trained = [run for run in map(open_run, runs.glob("*")) if run.networks]
+    return sorted(
+        trained, key=lambda run: (run.folder.stat().st_mtime_ns, run.folder.name), reverse=True
+    )
+
+
+def _differences(
+    old: Settings, new: Settings, sections: Iterable[str]
+) -> Iterator[tuple[str, Any, Any]]:
+    """Yield each setting that differs: its name, the old and the new value."""
+    for section in sections:
+        before, after = getattr(old, section), getattr(new, section)
+        for key in type(before).model_fields:
+            if getattr(before, key) != getattr(after, key):
+                yield f"{section}.{key}", getattr(before, key), getattr(after, key)
 
 
 def _list_files(folder: Path, prefix: str) -> dict[int, Path]:

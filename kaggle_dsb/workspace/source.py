@@ -1,6 +1,7 @@
 """The data a command works on: the user's own, else the demo set."""
 
 import hashlib
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Collection
@@ -46,12 +47,20 @@ class Source:
         True for the synthetic images that the package draws itself.
     prepared : Prepared
         Counts and warnings.
+    limit : int or None
+        Of each set only this many images are used.
     """
 
     origin: Path
     cache: Path
     is_demo: bool
     prepared: Prepared
+    limit: int | None = None
+
+    @property
+    def name(self) -> str:
+        """What is recorded about where the data are: ``demo``, or the path from here."""
+        return "demo" if self.is_demo else os.path.relpath(self.origin)
 
     def solution_file(self, set_name: str) -> Path | None:
         """Return the solution of a test set; None where the data hold none."""
@@ -79,6 +88,7 @@ def open_source(
     *,
     work: Path,
     limit: int | None = None,
+    demo: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Source:
     """Prepare the data of a command.
@@ -92,6 +102,8 @@ def open_source(
         Where caches and the demo set are kept.
     limit : int, optional
         Use only this many images of each set.
+    demo : bool
+        Take the demo set where no data are named, even if there is a folder ``data``.
     progress : callable, optional
         Called with the numbers of images prepared and of all images.
 
@@ -100,12 +112,12 @@ def open_source(
     InputError
         When the data cannot be used.
     """
-    if data is None and DEFAULT_DATA.is_dir() and any(DEFAULT_DATA.iterdir()):
+    if data is None and not demo and DEFAULT_DATA.is_dir() and any(DEFAULT_DATA.iterdir()):
         data = DEFAULT_DATA
     origin = data or _draw_demo(work)
     cache = work / "cache" / _name_cache(origin, limit)
     prepared = prepare(origin, cache, progress=progress, limit=limit)
-    return Source(origin, prepared.cache, data is None, prepared)
+    return Source(origin, prepared.cache, data is None, prepared, limit)
 
 
 def _name_cache(origin: Path, limit: int | None) -> str:

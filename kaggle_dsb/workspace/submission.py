@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kaggle_dsb.files import read_json, write_json
+from kaggle_dsb.files import InputError, read_json, write_json
 
 SUBMISSIONS = Path("submissions")
 
@@ -76,6 +76,29 @@ class SubmissionFolder:
     def read_score(self) -> dict[str, Any]:
         """Return what the submission is worth; empty where that is not known."""
         return read_json(self.score_file) if self.score_file.exists() else {}
+
+    @property
+    def is_of_demo(self) -> bool:
+        """Whether it predicts the demo set."""
+        return bool(self.read_made().get("data") == "demo")
+
+    def find_data(self) -> Path | None:
+        """Return where the images that it predicts are; None where that was not recorded.
+
+        Raises
+        ------
+        InputError
+            When they are no longer there.
+        """
+        data = self.read_made().get("data")
+        if data is None or data == "demo":
+            return None
+        if not Path(data).exists():
+            raise InputError(
+                f"{self.made_file}: was made from {data}, which is not there; name the data with "
+                "--data"
+            )
+        return Path(data)
 
     def write_made(self, facts: dict[str, Any]) -> None:
         """Record what made the submission."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from kaggle_dsb.commands.download import download
+from kaggle_dsb.commands.download import download_competition
 from kaggle_dsb.dataset import download as module
 from kaggle_dsb.dataset.download import (
     BROAD_FILES,
@@ -197,24 +197,24 @@ def test_with_credentials_the_files_come_from_kaggle(
     files = {name: pack({"x": name.encode()}) for name in KAGGLE_FILES}
     server.files = {"data-science-bowl-2018.zip": pack(files)}
     data = tmp_path / "data"
-    assert download(data) == list(KAGGLE_FILES)
+    assert download_competition(data) == list(KAGGLE_FILES)
     assert "downloading from kaggle: credentials in KAGGLE_USERNAME" in capsys.readouterr().err
     assert sorted(path.name for path in data.iterdir()) == sorted([*KAGGLE_FILES, "downloads.json"])
     n_calls = len(server.calls)
-    assert download(data) == []
+    assert download_competition(data) == []
     assert len(server.calls) == n_calls
 
 
 def test_the_whole_competition_put_there_by_hand_is_enough(tmp_path: Path) -> None:
     (tmp_path / "data-science-bowl-2018.zip").write_bytes(pack({"stage1_test.zip": b"x"}))
-    assert download(tmp_path, origin="kaggle") == []
+    assert download_competition(tmp_path, origin="kaggle") == []
 
 
 def test_a_file_is_no_folder_to_download_to(tmp_path: Path) -> None:
     path = tmp_path / "data.zip"
     path.write_bytes(b"")
     with pytest.raises(InputError) as caught:
-        download(path)
+        download_competition(path)
     assert str(caught.value) == f"{path}: is a file; name the folder that the files go into"
 
 
@@ -226,6 +226,6 @@ def test_without_credentials_they_come_from_the_broad(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr("kaggle_dsb.commands.download.BROAD_URL", broad.url)
-    assert download(tmp_path / "data") == list(BROAD_FILES)
+    assert download_competition(tmp_path / "data") == list(BROAD_FILES)
     said = capsys.readouterr().err
     assert said.startswith("downloading from broad: no Kaggle credentials were found\n")
