@@ -25,15 +25,21 @@ def check_labels(labels: ArrayLike) -> NDArray[np.integer]:
     InputError
         When the array is not flat, not of integers, or holds a negative number.
     """
+    array = check_type(labels)
+    if array.size and array.min() < 0:
+        raise InputError(
+            f"labels hold {array.min()}; a label is 0 for background or a positive number"
+        )
+    return array
+
+
+def check_type(labels: ArrayLike) -> NDArray[np.integer]:
+    """Return ``labels`` as an array, or raise ``InputError`` unless it is (H, W) of integers."""
     array = np.asarray(labels)
     if array.ndim != 2 or not np.issubdtype(array.dtype, np.integer):
         raise InputError(
             f"labels of shape {array.shape} and type {array.dtype}; "
             "labels are whole numbers of shape (H, W)"
-        )
-    if array.size and array.min() < 0:
-        raise InputError(
-            f"labels hold {array.min()}; a label is 0 for background or a positive number"
         )
     return array
 
@@ -58,12 +64,18 @@ def find_stretches(*flat: NDArray[np.integer]) -> tuple[NDArray[np.intp], NDArra
     Nuclei are compact, so an image has some thirty times fewer stretches than pixels. Counting
     stretches rather than pixels is what makes the score and the run lengths quick.
     """
-    changes = np.ones(flat[0].size, dtype=bool)
-    changes[1:] = False
-    for values in flat:
-        changes[1:] |= values[1:] != values[:-1]
-    starts = np.flatnonzero(changes)
-    return starts, np.diff(starts, append=flat[0].size)
+    first, *others = flat
+    changes = np.empty(first.size, dtype=bool)
+    changes[:1] = True
+    inner = changes[1:]
+    np.not_equal(first[1:], first[:-1], out=inner)
+    for values in others:
+        inner |= values[1:] != values[:-1]
+    starts = changes.nonzero()[0]
+    lengths = np.empty_like(starts)
+    np.subtract(starts[1:], starts[:-1], out=lengths[:-1])
+    lengths[-1:] = first.size - starts[-1:]
+    return starts, lengths
 
 
 def relabel(labels: ArrayLike) -> NDArray[np.int32]:
@@ -124,7 +136,7 @@ def stack_masks(
 def number_pixels(pixels: Iterable[NDArray[np.intp]], size: tuple[int, int]) -> NDArray[np.int32]:
     """Join nuclei given as flat pixel numbers, by rows, into labels 1..N; see `stack_masks`.
 
-    Takes one nucleus at a time, so that a caller that reads masks from files holds one mask in memory.
+    Takes one nucleus at a time, so that a caller who reads masks from files holds one in memory.
     """
     flat = np.zeros(size[0] * size[1], dtype=np.int32)
     count = 0

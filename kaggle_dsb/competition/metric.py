@@ -13,13 +13,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kaggle_dsb.competition.labels import check_labels, find_stretches
+from kaggle_dsb.competition.labels import check_labels, check_type, find_stretches
 from kaggle_dsb.files import InputError
 
 THRESHOLDS_PERCENT = (50, 55, 60, 65, 70, 75, 80, 85, 90, 95)
 """Thresholds of the IoU in whole percent: their float forms lie a hair off, these do not."""
 
 _SHOWN_IDS = 5
+_THRESHOLDS = np.array(THRESHOLDS_PERCENT)[:, np.newaxis]
+_LARGEST_LABEL = np.iinfo(np.int32).max
+_LARGEST_TABLE = 2**20  # keys; beyond it, sorting takes less time and memory than a table
 
 
 @dataclass(frozen=True)
@@ -65,15 +68,19 @@ class Matches:
         """The largest IoU of each predicted nucleus, (n_predicted,) float64; 0 when none."""
         return _largest(self.iou, self.predicted_index, self.predicted_labels.size)
 
-    def hits_at(self, threshold_percent: int) -> NDArray[np.bool_]:
+    def hits_at(self, threshold_percent: ArrayLike) -> NDArray[np.bool_]:
         """Which pairs have an IoU greater than the threshold, (n_pairs,) bool.
+
+        For thresholds of shape (n, 1) the result is (n, n_pairs).
 
         Notes
         -----
         Compared as integers, so that an IoU of exactly 1/2 is no hit at 50. From 50 on a nucleus
         is in at most one such pair, so no assignment step is needed.
         """
-        return 100 * self.intersection_px > threshold_percent * self.union_px
+        threshold = np.asarray(threshold_percent)
+        hits: NDArray[np.bool_] = 100 * self.intersection_px > threshold * self.union_px
+        return hits
 
 
 def _largest(
@@ -105,14 +112,18 @@ def match(truth: ArrayLike, predicted: ArrayLike) -> Matches:
     """
     true_flat, predicted_flat = _flatten(truth, predicted)
     starts, lengths = find_stretches(true_flat, predicted_flat)
-    true_labels, true_of, true_areas = _count(true_flat[starts], lengths)
-    predicted_labels, predicted_of, predicted_areas = _count(predicted_flat[starts], lengths)
-    shared = (true_of >= 0) & (predicted_of >= 0)
-    # One number a pair, so that counting pairs is counting numbers.
-    keys, _, intersection = _count(
-        true_of[shared] * predicted_labels.size + predicted_of[shared] + 1, lengths[shared]
-    )
-    true_index, predicted_index = np.divmod(keys - 1, max(predicted_labels.size, 1))
+    true_values, n_true_values = _check_values(true_flat[starts])
+    predicted_values, n_predicted_values = _check_values(predicted_flat[starts])
+    # One integer per pair of labels, so that counting pairs is counting integers.
+    keys = true_values * n_predicted_values + predicted_values
+    pairs, areas_px = _sum_by_key(keys, lengths, n_true_values * n_predicted_values)
+    true_of, predicted_of = np.divmod(pairs, n_predicted_values)
+    true_labels, true_areas = _sum_labels(true_of, areas_px, n_true_values)
+    predicted_labels, predicted_areas = _sum_labels(predicted_of, areas_px, n_predicted_values)
+    overlaps = np.flatnonzero((true_of > 0) & (predicted_of > 0))
+    true_index = np.searchsorted(true_labels, true_of[overlaps])
+    predicted_index = np.searchsorted(predicted_labels, predicted_of[overlaps])
+    intersection = areas_px[overlaps]
     return Matches(
         true_labels=true_labels,
         predicted_labels=predicted_labels,
@@ -128,8 +139,8 @@ def match(truth: ArrayLike, predicted: ArrayLike) -> Matches:
 def _flatten(
     truth: ArrayLike, predicted: ArrayLike
 ) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
-    """Return both label images as flat arrays, or raise ``InputError`` when their sizes differ."""
-    arrays = check_labels(truth), check_labels(predicted)
+    """Return two arrays of labels of the same size as flat arrays."""
+    arrays = check_type(truth), check_type(predicted)
     if arrays[0].shape != arrays[1].shape:
         sizes = [f"{height} x {width}" for height, width in (array.shape for array in arrays)]
         raise InputError(
@@ -139,17 +150,40 @@ def _flatten(
     return arrays[0].ravel(), arrays[1].ravel()
 
 
-def _count(
-    values: NDArray[np.integer], lengths: NDArray[np.integer]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return the distinct values above 0, each stretch's index among them (-1 for 0), and areas."""
-    distinct, index = np.unique(values.astype(np.int64), return_inverse=True)
-    if distinct.size and distinct[0] == 0:
-        distinct, index = distinct[1:], index - 1
-    inside = index >= 0
+def _check_values(values: NDArray[np.integer]) -> tuple[NDArray[np.int64], int]:
+    """Return the labels of all stretches, and one more than the largest.
+
+    Every label of the image is among them, so checking these checks all pixels.
+    """
+    wide = values.astype(np.int64)
+    # Seen as unsigned, a negative number is a large one.
+    largest = int(wide.view(np.uint64).max(initial=0))
+    if largest > _LARGEST_LABEL:
+        check_labels(values[np.newaxis])
+        raise InputError(f"labels hold {largest}, above {_LARGEST_LABEL}; relabel first")
+    return wide, largest + 1
+
+
+def _sum_by_key(
+    keys: NDArray[np.int64], areas_px: NDArray[np.int64], n_keys: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the distinct keys, rising, and the total area of each."""
+    if n_keys > _LARGEST_TABLE:
+        distinct, keys = np.unique(keys, return_inverse=True)
+        return distinct, np.bincount(keys, weights=areas_px).astype(np.int64)
     # The weighted counts are float64, exact for images of up to 2**53 pixels.
-    areas = np.bincount(index[inside], weights=lengths[inside], minlength=distinct.size)
-    return distinct, index.astype(np.int64), areas.astype(np.int64)
+    sums = np.bincount(keys, weights=areas_px)
+    distinct = np.flatnonzero(sums > 0)
+    return distinct, sums[distinct].astype(np.int64)
+
+
+def _sum_labels(
+    labels: NDArray[np.int64], areas_px: NDArray[np.int64], n_labels: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the distinct labels without background, and the area of each."""
+    distinct, sums = _sum_by_key(labels, areas_px, n_labels)
+    first = int(distinct.size > 0 and distinct[0] == 0)
+    return distinct[first:], sums[first:]
 
 
 @dataclass(frozen=True)
@@ -178,10 +212,8 @@ class ImageScore:
         not define this case, and its first stage has no such image.
         """
         hits = np.array(self.hits)
-        total = self.n_true + self.n_predicted - hits
-        precision = np.ones(hits.size)
-        np.divide(hits, total, out=precision, where=total > 0)
-        return precision
+        n_nuclei = self.n_true + self.n_predicted
+        return hits / (n_nuclei - hits) if n_nuclei else np.ones(hits.size)
 
     @property
     def score(self) -> float:
@@ -216,9 +248,7 @@ def score_image(truth: ArrayLike, predicted: ArrayLike) -> ImageScore:
     return ImageScore(
         n_true=matches.true_labels.size,
         n_predicted=matches.predicted_labels.size,
-        hits=tuple(
-            int(np.count_nonzero(matches.hits_at(percent))) for percent in THRESHOLDS_PERCENT
-        ),
+        hits=tuple(np.count_nonzero(matches.hits_at(_THRESHOLDS), axis=1).tolist()),
     )
 
 

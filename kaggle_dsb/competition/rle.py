@@ -18,6 +18,7 @@ Runs = NDArray[np.int64]
 
 # Eighteen digits fit int64, and so does the sum of a start and a length.
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
+_PAIRS = re.compile(r"(?:[0-9]{1,18} [0-9]{1,18}(?: |$))*")
 _SHOWN_CHARACTERS = 40
 
 
@@ -71,8 +72,16 @@ def find_pixels(runs: Runs, shape: tuple[int, int]) -> NDArray[np.int64]:
     InputError
         When a run leaves the image of ``shape`` (H, W).
     """
+    starts, lengths = check_fit(runs, shape).T
+    before = np.cumsum(lengths) - lengths
+    return np.repeat(starts - 1 - before, lengths) + np.arange(lengths.sum())
+
+
+def check_fit(runs: Runs, shape: tuple[int, int]) -> Runs:
+    """Return ``runs`` as (n, 2) int64, or raise ``InputError`` when a run leaves the image."""
     height, width = check_size(shape)
-    starts, lengths = np.asarray(runs, dtype=np.int64).reshape(-1, 2).T
+    array = np.asarray(runs, dtype=np.int64).reshape(-1, 2)
+    starts, lengths = array.T
     outside = (starts < 1) | (lengths < 1) | (starts + lengths - 1 > height * width)
     if outside.any():
         first = np.argmax(outside)
@@ -80,8 +89,7 @@ def find_pixels(runs: Runs, shape: tuple[int, int]) -> NDArray[np.int64]:
             f"run ({starts[first]}, {lengths[first]}) does not fit "
             f"an image of {height} x {width} pixels"
         )
-    before = np.cumsum(lengths) - lengths
-    return np.repeat(starts - 1 - before, lengths) + np.arange(lengths.sum())
+    return array
 
 
 def format_runs(runs: Runs) -> str:
@@ -109,9 +117,11 @@ def parse_runs(text: str) -> Runs:
     array([[2, 2],
            [5, 1]])
     """
-    entries = text.split()
-    _check_entries(text, entries)
-    runs = np.array(entries, dtype=np.int64).reshape(-1, 2)
+    if not _PAIRS.fullmatch(text):
+        entries = text.split()
+        _check_entries(text, entries)
+        text = " ".join(entries)
+    runs = np.fromstring(text, dtype=np.int64, sep=" ").reshape(-1, 2)
     _check_order(runs)
     return runs
 
@@ -209,7 +219,41 @@ def decode_labels(
            [0, 1, 2]], dtype=int32)
     """
     height, width = check_size(shape)
-    flat = np.zeros(height * width, dtype=np.int32)
+    runs = check_fit(np.concatenate([np.empty((0, 2), np.int64), *runs_of_nuclei]), shape)
+    if have_shared_pixels(runs):
+        flat = _paint_in_order(runs_of_nuclei, shape, first_wins=first_wins)
+    else:
+        counts = np.array([len(nucleus) for nucleus in runs_of_nuclei], dtype=np.int64)
+        labels = np.repeat(np.cumsum(counts > 0, dtype=np.int32), counts)
+        flat = _paint_disjoint(runs, labels, height * width)
+    return np.ascontiguousarray(flat.reshape(width, height).T)
+
+
+def have_shared_pixels(runs: Runs) -> bool:
+    """Return whether any two of some runs, (n, 2) in any order, share a pixel."""
+    starts, lengths = runs[np.argsort(runs[:, 0])].T
+    return bool(np.any(starts[1:] < starts[:-1] + lengths[:-1]))
+
+
+def _paint_disjoint(runs: Runs, labels: NDArray[np.int32], size: int) -> NDArray[np.int32]:
+    """Draw runs that share no pixel as a flat image, each with its label."""
+    order = np.argsort(runs[:, 0])
+    starts, lengths = runs[order].T
+    # Background and runs take turns: b0 r0 b1 r1 ... bn.
+    bounds = np.zeros(2 * len(runs) + 2, dtype=np.int64)
+    bounds[1:-1:2] = starts - 1
+    bounds[2:-1:2] = starts - 1 + lengths
+    bounds[-1] = size
+    values = np.zeros(2 * len(runs) + 1, dtype=np.int32)
+    values[1::2] = labels[order]
+    return np.repeat(values, np.diff(bounds))
+
+
+def _paint_in_order(
+    runs_of_nuclei: Sequence[Runs], shape: tuple[int, int], *, first_wins: bool
+) -> NDArray[np.int32]:
+    """Draw one nucleus after the other as a flat image; see `decode_labels`."""
+    flat = np.zeros(shape[0] * shape[1], dtype=np.int32)
     for number, runs in enumerate(runs_of_nuclei, start=1):
         pixels = find_pixels(runs, shape)
         taken = flat[pixels] > 0
@@ -219,4 +263,4 @@ def decode_labels(
                 f"nucleus {flat[pixels[taken][0]]}; a pixel belongs to at most one"
             )
         flat[pixels[~taken]] = number
-    return np.ascontiguousarray(relabel(flat.reshape(width, height)).T)
+    return relabel(flat[np.newaxis]).ravel()

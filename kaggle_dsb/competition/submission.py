@@ -8,7 +8,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from kaggle_dsb.competition.rle import Runs, decode_labels, encode_labels, find_pixels, parse_runs
+from kaggle_dsb.competition.rle import (
+    Runs,
+    check_fit,
+    decode_labels,
+    encode_labels,
+    find_pixels,
+    have_shared_pixels,
+    parse_runs,
+)
 from kaggle_dsb.competition.table import (
     Line,
     describe_fields,
@@ -123,6 +131,11 @@ class _Row:
     image_id: str
     runs: Runs
 
+    @property
+    def place(self) -> str:
+        """How a fault names the row."""
+        return f"line {self.number} (image {self.image_id}):"
+
 
 def _inspect(path: Path, sizes: Sizes) -> tuple[dict[str, list[_Row]], list[str]]:
     """Return the readable rows of each image, and a line for every fault."""
@@ -181,7 +194,7 @@ def _read_row(line: Line, header: Line, columns: tuple[int, int], sizes: Sizes) 
         if not text and '""' in line.text:
             raise InputError('"" stands for no runs; leave the field empty')
         runs = parse_runs(text)
-        find_pixels(runs, sizes[image_id])
+        check_fit(runs, sizes[image_id])
     except InputError as error:
         raise InputError(f"(image {image_id}): {error}") from None
     return _Row(line.number, image_id, runs)
@@ -195,16 +208,22 @@ def _find_missing(present: set[str], sizes: Sizes) -> Iterator[str]:
 
 def _find_conflicts(rows: list[_Row], size: tuple[int, int]) -> Iterator[str]:
     """Say which rows of one image cannot stand beside each other."""
+    for row in rows:
+        if not row.runs.size and len(rows) > 1:
+            yield f"{row.place} no runs, but the image has other rows; leave this one out"
+    if rows and have_shared_pixels(np.concatenate([row.runs for row in rows])):
+        yield from _find_overlaps(rows, size)
+
+
+def _find_overlaps(rows: list[_Row], size: tuple[int, int]) -> Iterator[str]:
     line_of_pixel = np.zeros(size[0] * size[1], dtype=np.int32)
     for row in rows:
-        where = f"line {row.number} (image {row.image_id}):"
-        if not row.runs.size and len(rows) > 1:
-            yield f"{where} no runs, but the image has other rows; leave this one out"
         pixels = find_pixels(row.runs, size)
         others = line_of_pixel[pixels]
         if others.any():
+            count, line = np.count_nonzero(others), others[others > 0][0]
             yield (
-                f"{where} shares {np.count_nonzero(others)} px with line {others[others > 0][0]}; "
+                f"{row.place} shares {count} px with line {line}; "
                 "the masks of an image do not overlap"
             )
         line_of_pixel[pixels] = row.number
@@ -279,7 +298,7 @@ def _read_runs(path: Path, table: pd.DataFrame, sizes: Sizes) -> dict[str, list[
             if image_id not in sizes:
                 raise InputError("its size is not known; the sizes of all images are needed")
             runs = parse_runs(text)
-            find_pixels(runs, sizes[image_id])
+            check_fit(runs, sizes[image_id])
         except InputError as error:
             raise InputError(f"{path}: line {number} (image {image_id}): {error}") from None
         runs_by_id.setdefault(image_id, []).append(runs)

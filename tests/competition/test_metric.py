@@ -60,6 +60,12 @@ def test_labels_as_large_as_int32_cost_no_memory():
     assert score_image(truth, truth).score == 1
 
 
+def test_many_nuclei_are_counted_without_a_table_of_all_pairs():
+    truth = np.arange(1, 4097, dtype=np.int32).reshape(64, 64)
+    result = score_image(truth, np.where(truth % 4 == 0, 0, truth))
+    assert result == ImageScore(n_true=4096, n_predicted=3072, hits=(3072,) * 10)
+
+
 def test_labels_of_different_types_are_compared():
     assert score_image(draw("12").astype(np.uint16), draw("12").astype(np.int64)).score == 1
 
@@ -156,6 +162,14 @@ def test_matching_leaves_its_input_as_it_was():
         (
             draw("1..", "...") > 0,
             "labels of shape (2, 3) and type bool; labels are whole numbers of shape (H, W)",
+        ),
+        (
+            draw("1..", "...") * np.int64(2**31),
+            "labels hold 2147483648, above 2147483647; relabel first",
+        ),
+        (
+            draw("1..", "...").astype(np.uint64) << np.uint64(63),
+            "labels hold 9223372036854775808, above 2147483647; relabel first",
         ),
     ],
 )

@@ -176,8 +176,9 @@ def test_runs_that_touch_are_accepted():
     np.testing.assert_array_equal(rle.parse_runs("1 2 3 1"), [[1, 2], [3, 1]])
 
 
-def test_blanks_at_the_ends_are_accepted():
-    np.testing.assert_array_equal(rle.parse_runs(" 1 2 "), [[1, 2]])
+@pytest.mark.parametrize("text", [" 1 2 7 3 ", "1  2 7\t3", "1 2\u00a07 3", "01 2 7 03"])
+def test_other_blanks_and_leading_zeros_are_accepted(text):
+    np.testing.assert_array_equal(rle.parse_runs(text), [[1, 2], [7, 3]])
 
 
 @pytest.mark.parametrize("draw_runs", [rle.decode, lambda runs, s: rle.decode_labels([runs], s)])
