@@ -6,7 +6,7 @@ from kaggle_dsb.publish.bundle import BUNDLE_FOLDER, Bundle, build_bundle
 from kaggle_dsb.workspace.run import Run
 
 
-def bundle(run: Run, folder: Path = BUNDLE_FOLDER) -> Bundle:
+def bundle_run(run: Run, folder: Path = BUNDLE_FOLDER) -> Bundle:
     """Build the bundle with these networks; the bundled ones come with the package's own wheel."""
     if run.is_bundled:
         return build_bundle(folder, networks=[], about=[])

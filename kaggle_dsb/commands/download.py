@@ -18,7 +18,8 @@ from kaggle_dsb.dataset.download import (
 )
 from kaggle_dsb.files import InputError
 from kaggle_dsb.progress import show_progress
-from kaggle_dsb.publish.client import COMPETITION, connect
+from kaggle_dsb.publish import COMPETITION
+from kaggle_dsb.publish.client import connect
 from kaggle_dsb.publish.credentials import find_credentials
 
 Origin = Literal["auto", "kaggle", "broad"]

@@ -1,19 +1,22 @@
-"""Check a submission, hand it in on Kaggle, and write down the scores."""
+"""Check a submission, submit it to Kaggle, and record its scores."""
 
 import hashlib
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 from kaggle_dsb.competition.submission import check_submission
 from kaggle_dsb.dataset.samples import sizes
 from kaggle_dsb.files import InputError
-from kaggle_dsb.publish.client import Kaggle, KaggleError, Verdict, wait_until
-from kaggle_dsb.workspace.source import Source, choose_test_set
+from kaggle_dsb.publish.client import Kaggle, Verdict
+from kaggle_dsb.publish.errors import KaggleError
+from kaggle_dsb.publish.session import wait_until
+from kaggle_dsb.workspace.source import TEST_SETS, Source, choose_test_set
 from kaggle_dsb.workspace.submission import SubmissionFolder
 
 
 def check_locally(folder: Path, source: Source) -> Path:
-    """See that a submission has every image of its set and is sound.
+    """Check that a submission has every image of its set and is sound.
 
     Parameters
     ----------
@@ -30,16 +33,32 @@ def check_locally(folder: Path, source: Source) -> Path:
     Raises
     ------
     InputError
-        With the first fault.
+        With the first fault, or when it is of other images than the competition's.
+
+    Notes
+    -----
+    Since the deadline Kaggle scores with the solution of stage 2, and refuses a CSV that lacks its
+    images; for one of stage 1 a warning is printed.
     """
     submission = SubmissionFolder(folder)
     path = submission.csv_file
     if not path.exists():
         raise InputError(f"{path}: no such file; make it with `kaggle-dsb submit --name …`")
+    if source.is_demo:
+        raise InputError(f"{path}: is of the demo set; name the competition's files with --data")
     set_name = choose_test_set(source, submission.read_made().get("set"))
+    if set_name not in TEST_SETS:
+        sets = " or ".join(TEST_SETS)
+        raise InputError(f"{path}: is of {set_name}; Kaggle scores only {sets}")
     faults = check_submission(path, sizes(source.cache, set_name))
     if faults:
         raise InputError(f"not submitted, {len(faults)} faults, the first: {faults[0]}")
+    if set_name == TEST_SETS[0]:
+        print(
+            f"warning: {path}: is of {set_name}, but since the deadline Kaggle scores only "
+            f"{TEST_SETS[1]}; predict that with --set-name {TEST_SETS[1]}",
+            file=sys.stderr,
+        )
     return path
 
 

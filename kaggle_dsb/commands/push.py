@@ -2,34 +2,34 @@
 
 import json
 import shutil
+import sys
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from kaggle_dsb.competition.submission import HEADER
-from kaggle_dsb.publish.bundle import BUNDLE_FOLDER, BUNDLE_SLUG, check_bundle, write_metadata
-from kaggle_dsb.publish.client import Kaggle, KaggleError, Run, wait_until
-from kaggle_dsb.publish.kernel import (
-    KERNELS_FOLDER,
-    Hardware,
-    find_kernel,
-    prepare_kernel,
-)
+from kaggle_dsb.files import read_json, write_json
+from kaggle_dsb.publish.bundle import BUNDLE_FOLDER, BUNDLE_SLUG, open_bundle, write_metadata
+from kaggle_dsb.publish.client import Kaggle, KernelRun, PushedVersion
+from kaggle_dsb.publish.errors import KaggleError
+from kaggle_dsb.publish.kernel import find_kernel
+from kaggle_dsb.publish.session import wait_until
 
 BUILD = Path("build")
+RECORD_FILE = BUILD / "pushed.json"
 _LONGEST_RUN_S = 14 * 3600  # 12 hours is what Kaggle allows, and a queue goes before
 _LOG_LINES = 20
 
 
 @dataclass(frozen=True)
-class Pushed:
-    """A kernel that was pushed and has run.
+class FinishedRun:
+    """A run of a kernel that is over, and what was fetched of it.
 
     Attributes
     ----------
-    page : str
-        Where it is on Kaggle.
-    run : Run
+    version : PushedVersion
+    run : KernelRun
     folder : Path
         Holds its output and its log.
     files : list of Path
@@ -37,8 +37,8 @@ class Pushed:
         Why the run is no success, a line each; none when it is one.
     """
 
-    page: str
-    run: Run
+    version: PushedVersion
+    run: KernelRun
     folder: Path
     files: list[Path]
     faults: list[str]
@@ -52,13 +52,13 @@ def push_bundle(
     every_s: float = 5,
     limit_s: float = 1800,
 ) -> str:
-    """Create the bundle's data set, or a new version of it, and wait until kernels can use it.
+    """Upload the bundle as a data set, or as its next version, and wait until kernels can use it.
 
     Parameters
     ----------
     kaggle : Kaggle
     folder : Path
-        As `kaggle_dsb.commands.bundle.bundle` built it.
+        As `kaggle_dsb.commands.bundle.bundle_run` built it.
     notes : str
         What the version is called.
     every_s, limit_s : float
@@ -73,11 +73,20 @@ def push_bundle(
     ------
     InputError
         When the folder is no whole bundle, or Kaggle refuses it.
+
+    Notes
+    -----
+    ``build/pushed.json`` records what was uploaded; the same bundle is not uploaded twice.
     """
-    check_bundle(folder)
     write_metadata(folder, kaggle.username)
+    bundle = open_bundle(folder)
     ref = f"{kaggle.username}/{BUNDLE_SLUG}"
-    kaggle.upload_dataset(folder, is_new=kaggle.dataset_status(ref) is None, notes=notes)
+    entry = {"ref": ref, "sha256": bundle.digest}
+    status = kaggle.dataset_status(ref)
+    if status == "ready" and _read_record().get("bundle") == entry:
+        print(f"{ref}: unchanged since it was pushed, not sent again", file=sys.stderr)
+        return ref
+    kaggle.upload_dataset(folder, is_new=status is None, notes=notes)
 
     def ask() -> str | None:
         status = kaggle.dataset_status(ref)
@@ -86,64 +95,80 @@ def push_bundle(
     status = wait_until(ask, doing=f"{ref}: getting ready", every_s=every_s, limit_s=limit_s)
     if status != "ready":
         raise KaggleError(f"{ref}: Kaggle could not prepare the data set (status {status})")
+    _record("bundle", entry)
     return ref
 
 
-def push(
-    kaggle: Kaggle,
-    name: str,
-    *,
-    hardware: Hardware = "gpu",
-    trained: bool = False,
-    kernels: Path = KERNELS_FOLDER,
-    every_s: float = 15,
-) -> Pushed:
-    """Push a kernel, wait until its run is over, and fetch its output and log.
+def push_kernel(kaggle: Kaggle, name: str, folder: Path) -> PushedVersion:
+    """Push a kernel, which starts its run.
 
     Parameters
     ----------
     kaggle : Kaggle
     name : str
         ``submit`` or ``train``.
-    hardware : {"gpu", "cpu"}
-    trained : bool
-        Whether to attach the output of the train kernel.
-    kernels : Path
-        The folder of the scripts.
-    every_s : float
-        How often to ask how the run stands.
+    folder : Path
+        As `kaggle_dsb.publish.kernel.prepare_kernel` wrote it.
 
     Raises
     ------
-    InputError
-        When the kernel has a fault or Kaggle refuses it or one of its sources.
+    KaggleError
+        When Kaggle refuses it or one of its sources.
     """
-    kernel = find_kernel(name)
-    owner = kaggle.username
-    folder = prepare_kernel(
-        name,
-        BUILD / "kernels",
-        owner=owner,
-        hardware=hardware,
-        trained=trained,
-        kernels=kernels,
-    )
-    page = kaggle.push_kernel(folder)
-    ref = f"{owner}/{kernel.slug}"
+    version = kaggle.push_kernel(folder)
+    _record(name, asdict(version))
+    return version
 
-    def ask() -> Run | None:
-        run = kaggle.kernel_run(ref)
+
+def find_pushed(kaggle: Kaggle, name: str) -> PushedVersion:
+    """Return the version of a kernel that was pushed last from here, else Kaggle's latest."""
+    ref = f"{kaggle.username}/{find_kernel(name).slug}"
+    entry = _read_record().get(name, {})
+    if entry.get("ref") == ref:
+        return PushedVersion(**entry)
+    return PushedVersion(ref, None, f"https://www.kaggle.com/code/{ref}")
+
+
+def fetch_run(
+    kaggle: Kaggle, name: str, version: PushedVersion, *, every_s: float = 15
+) -> FinishedRun:
+    """Wait until the run of a kernel is over, and fetch its output and log.
+
+    Parameters
+    ----------
+    kaggle : Kaggle
+    name : str
+        ``submit`` or ``train``.
+    version : PushedVersion
+        As `push_kernel` or `find_pushed` returned it.
+    every_s : float
+        How often to ask how the run stands. While there is no connection, that goes on.
+    """
+
+    def ask() -> KernelRun | None:
+        run = kaggle.kernel_run(version)
         return run if run.is_over else None
 
-    run = wait_until(ask, doing=f"{ref}: running", every_s=every_s, limit_s=_LONGEST_RUN_S)
+    doing = f"{version.ref}: running"
+    run = wait_until(ask, doing=doing, every_s=every_s, limit_s=_LONGEST_RUN_S)
     target = BUILD / "output" / name
     shutil.rmtree(target, ignore_errors=True)
-    files = kaggle.fetch_output(ref, target)
-    faults = [*_find_faults(run, files[-1]), *_find_output_faults(target / kernel.output)]
-    return Pushed(page, run, target, files, faults)
+    files = kaggle.fetch_output(version, target)
+    output = target / find_kernel(name).output
+    faults = [*_find_faults(run, files[-1]), *_find_output_faults(output)]
+    return FinishedRun(version, run, target, files, faults)
 
 
-def _find_faults(run: Run, log: Path) -> list[str]:
+def tail_log(path: Path, n_lines: int = _LOG_LINES) -> list[str]:
+    """Return the last lines of a kernel's log, which Kaggle writes as a JSON list of pieces."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    # A log that was cut short is no JSON, and still worth reading.
+    with suppress(ValueError, TypeError, KeyError):
+        text = "".join(str(piece["data"]) for piece in json.loads(text))
+    return text.splitlines()[-n_lines:]
+
+
+def _find_faults(run: KernelRun, log: Path) -> list[str]:
     if run.status == "complete":
         return []
     reason = f": {run.failure}" if run.failure else ""
@@ -160,10 +185,9 @@ def _find_output_faults(path: Path) -> list[str]:
     return []
 
 
-def tail_log(path: Path, n_lines: int = _LOG_LINES) -> list[str]:
-    """Give the last lines of a kernel's log, which Kaggle writes as a JSON list of pieces."""
-    text = path.read_text(encoding="utf-8", errors="replace")
-    # A log that was cut short is no JSON, and still worth reading.
-    with suppress(ValueError, TypeError, KeyError):
-        text = "".join(str(piece["data"]) for piece in json.loads(text))
-    return text.splitlines()[-n_lines:]
+def _read_record() -> dict[str, Any]:
+    return read_json(RECORD_FILE) if RECORD_FILE.exists() else {}
+
+
+def _record(key: str, entry: dict[str, Any]) -> None:
+    write_json(RECORD_FILE, _read_record() | {key: entry})

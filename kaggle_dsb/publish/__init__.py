@@ -1,1 +1,3 @@
 """Everything that talks to Kaggle."""
+
+COMPETITION = "data-science-bowl-2018"

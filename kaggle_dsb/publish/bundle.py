@@ -10,17 +10,18 @@ import csv
 import hashlib
 import importlib.metadata
 import io
-import json
 import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import kaggle_dsb
-from kaggle_dsb.files import InputError, replacing
+from kaggle_dsb.files import InputError, read_json, write_json
 
 BUNDLE_SLUG = "kaggle-dsb-bundle"
 BUNDLE_TITLE = "kaggle-dsb bundle"
@@ -46,24 +47,34 @@ _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle as it lies in its folder: the size in bytes of each file by name."""
+    """A bundle as it lies in its folder.
+
+    Attributes
+    ----------
+    folder : Path
+    sizes : dict of str to int
+        Bytes of each file by name.
+    digest : str
+        SHA-256 of all of it.
+    """
 
     folder: Path
     sizes: dict[str, int]
+    digest: str
 
 
 def build_bundle(
     folder: Path, *, networks: Iterable[Path], about: Iterable[Path], owner: str = NO_OWNER
 ) -> Bundle:
-    """Build the bundle anew.
+    """Build the bundle, unless it is there already and nothing it is made of has changed.
 
     Parameters
     ----------
     folder : Path
         What an earlier bundle left in it is replaced; other folders with files are refused.
     networks : iterable of Path
-        ``fold<N>.safetensors`` and ``second_level<N>.safetensors``; none where the package's own
-        wheel brings them.
+        ``fold<N>.safetensors`` and ``scorer<N>.safetensors``, which take the place of those in the
+        package's own wheel; none for the latter.
     about : iterable of Path
         The files that belong to the networks: folds and settings.
     owner : str
@@ -80,22 +91,43 @@ def build_bundle(
     The wheels of the dependencies are packed from the versions that are installed here, so that a
     kernel runs what was tested, and a bundle is built without a network.
     """
-    _empty(folder)
-    build_own_wheel(folder)
-    for name in LACKING:
-        pack_wheel(name, folder)
-    for path in (*networks, *about):
-        shutil.copyfile(path, folder / path.name)
-    write_metadata(folder, owner)
-    files = [path for path in sorted(folder.iterdir()) if path.name != METADATA_FILE]
-    listing = {
-        "version": kaggle_dsb.__version__,
-        "lacking_on_kaggle": LACKING,
-        "sha256": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
-    }
-    _write_json(folder / LIST_FILE, listing)
+    networks, about = list(networks), list(about)
+    inputs = digest_inputs([*networks, *about])
+    if not _is_current(folder, inputs):
+        with _rebuilding(folder) as scratch:
+            build_own_wheel(scratch, with_networks=not networks)
+            for name in LACKING:
+                pack_wheel(name, scratch)
+            for path in (*networks, *about):
+                shutil.copyfile(path, scratch / path.name)
+            write_metadata(scratch, owner)
+            _write_list(scratch, inputs)
+    return open_bundle(folder)
+
+
+def open_bundle(folder: Path) -> Bundle:
+    """Return the bundle in a folder, checked.
+
+    Raises
+    ------
+    InputError
+        When there is none, or a file is missing, changed or foreign.
+    """
     check_bundle(folder)
-    return Bundle(folder, {path.name: path.stat().st_size for path in sorted(folder.iterdir())})
+    sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
+    return Bundle(folder, sizes, _digest(folder / LIST_FILE))
+
+
+def digest_inputs(files: Iterable[Path]) -> str:
+    """Return a SHA-256 that changes with anything a bundle with these files is made of."""
+    package = Path(kaggle_dsb.__file__).parent
+    sources = (path for path in package.rglob("*") if path.is_file() and path.suffix != ".pyc")
+    lines = [
+        *(f"{path.relative_to(package)} {_digest(path)}" for path in sorted(sources)),
+        *(f"{name} {_find_distribution(name).version}" for name in LACKING),
+        *(f"{path.name} {_digest(path)}" for path in files),
+    ]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def write_metadata(folder: Path, owner: str) -> None:
@@ -106,7 +138,7 @@ def write_metadata(folder: Path, owner: str) -> None:
         "licenses": [{"name": "other"}],
         "subtitle": "kaggle_dsb and its networks, without internet",
     }
-    _write_json(folder / METADATA_FILE, metadata)
+    write_json(folder / METADATA_FILE, metadata)
 
 
 def check_bundle(folder: Path) -> None:
@@ -120,29 +152,56 @@ def check_bundle(folder: Path) -> None:
     path = folder / LIST_FILE
     if not path.exists():
         raise InputError(f"{folder}: is no bundle (it has no {LIST_FILE}); build one first")
-    listed = json.loads(path.read_text())["sha256"]
-    found = {one.name for one in folder.iterdir()} - {LIST_FILE, METADATA_FILE}
-    for name in sorted(found - listed.keys()) + sorted(set(_SECRET_NAMES) & found):
+    listed = read_json(path)["sha256"]
+    present = {path.name for path in folder.iterdir()} - {LIST_FILE, METADATA_FILE}
+    for name in sorted(present - listed.keys()) + sorted(set(_SECRET_NAMES) & present):
         raise InputError(f"{folder / name}: does not belong into the bundle; build it anew")
     for name, digest in listed.items():
-        one = folder / name
-        if not one.exists() or hashlib.sha256(one.read_bytes()).hexdigest() != digest:
-            raise InputError(f"{one}: is missing or was changed; build the bundle anew")
+        if name not in present or _digest(folder / name) != digest:
+            raise InputError(f"{folder / name}: is missing or was changed; build the bundle anew")
 
 
-def build_own_wheel(folder: Path) -> Path:
-    """Build this package's wheel: from its checkout, else from its installed files."""
+def build_own_wheel(folder: Path, *, with_networks: bool = True) -> Path:
+    """Build this package's wheel: from its checkout, else from its installed files.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the wheel goes.
+    with_networks : bool
+        Whether the wheel brings the bundled networks along.
+    """
     checkout = Path(kaggle_dsb.__file__).parents[1]
-    if not (checkout / "pyproject.toml").exists():
-        return pack_wheel("kaggle_dsb", folder)
+    if (checkout / "pyproject.toml").exists():
+        wheel = _build_wheel(checkout, folder)
+    else:
+        wheel = pack_wheel("kaggle_dsb", folder)
+    if not with_networks:
+        _drop_networks(wheel)
+    return wheel
+
+
+def _build_wheel(checkout: Path, folder: Path) -> Path:
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d"]
     done = subprocess.run(
         [*command, str(folder.resolve())], cwd=checkout, capture_output=True, text=True, check=False
     )
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise InputError(f"{checkout}: the wheel cannot be built ({last}); run `make setup` first")
+        raise InputError(
+            f"{checkout}: the wheel cannot be built ({last}); run `make setup-dev` first"
+        )
     return next(folder.glob("kaggle_dsb-*.whl"))
+
+
+def _drop_networks(path: Path) -> None:
+    with zipfile.ZipFile(path) as wheel:
+        contents = {
+            name: wheel.read(name)
+            for name in wheel.namelist()
+            if not name.endswith((".safetensors", ".dist-info/RECORD"))
+        }
+    _write_wheel(path, contents)
 
 
 def pack_wheel(name: str, folder: Path) -> Path:
@@ -159,26 +218,37 @@ def pack_wheel(name: str, folder: Path) -> Path:
     InputError
         When it is not installed, or has compiled parts, which would not run elsewhere.
     """
+    installed = _find_distribution(name)
+    if "Root-Is-Purelib: true" not in (installed.read_text("WHEEL") or "") or not installed.files:
+        raise InputError(f"{name}: is no pure-Python wheel, so it cannot be packed for Kaggle")
+    contents = {
+        file.as_posix(): Path(str(installed.locate_file(file))).read_bytes()
+        for file in sorted(installed.files, key=str)
+        if ".." not in file.parts and file.suffix != ".pyc" and file.name not in _LEFT_OUT
+    }
+    path = folder / f"{_find_stem(contents)}-py3-none-any.whl"
+    _write_wheel(path, contents)
+    return path
+
+
+def _find_distribution(name: str) -> importlib.metadata.Distribution:
     try:
-        found = importlib.metadata.distribution(name)
+        return importlib.metadata.distribution(name)
     except importlib.metadata.PackageNotFoundError:
         raise InputError(f"{name}: is not installed; run `make setup` first") from None
-    if "Root-Is-Purelib: true" not in (found.read_text("WHEEL") or "") or not found.files:
-        raise InputError(f"{name}: is no pure-Python wheel, so it cannot be packed for Kaggle")
-    inside = [file for file in found.files if ".." not in file.parts]
-    contents = {
-        file.as_posix(): Path(str(found.locate_file(file))).read_bytes()
-        for file in sorted(inside, key=str)
-        if file.suffix != ".pyc" and file.name not in _LEFT_OUT
-    }
-    folders = {file.parts[0] for file in inside}
-    stem = next(one for one in folders if one.endswith(".dist-info")).removesuffix(".dist-info")
-    contents[f"{stem}.dist-info/RECORD"] = _list_contents(contents, stem)
-    path = folder / f"{stem}-py3-none-any.whl"
+
+
+def _find_stem(contents: Iterable[str]) -> str:
+    folders = {name.partition("/")[0] for name in contents}
+    return next(name for name in folders if name.endswith(".dist-info")).removesuffix(".dist-info")
+
+
+def _write_wheel(path: Path, contents: dict[str, bytes]) -> None:
+    stem = _find_stem(contents)
+    contents = contents | {f"{stem}.dist-info/RECORD": _list_contents(contents, stem)}
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as wheel:
-        for inner, content in contents.items():
-            wheel.writestr(zipfile.ZipInfo(inner, _ZIP_TIME), content)
-    return path
+        for name, content in contents.items():
+            wheel.writestr(zipfile.ZipInfo(name, _ZIP_TIME), content)
 
 
 def _list_contents(contents: dict[str, bytes], stem: str) -> bytes:
@@ -191,14 +261,39 @@ def _list_contents(contents: dict[str, bytes], stem: str) -> bytes:
     return text.getvalue().encode()
 
 
-def _empty(folder: Path) -> None:
-    if folder.is_dir() and any(folder.iterdir()):
-        if not (folder / LIST_FILE).exists():
-            raise InputError(f"{folder}: holds files that are no bundle; name a new folder")
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+@contextmanager
+def _rebuilding(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder that takes the place of a bundle once the block has succeeded."""
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / LIST_FILE).exists():
+        raise InputError(f"{folder}: holds files that are no bundle; name a new folder")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".bundle-") as scratch:
+        built = Path(scratch, "bundle")
+        built.mkdir()
+        yield built
+        shutil.rmtree(folder, ignore_errors=True)
+        built.rename(folder)
 
 
-def _write_json(path: Path, value: object) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2) + "\n")
+def _is_current(folder: Path, inputs: str) -> bool:
+    try:
+        check_bundle(folder)
+        return bool(read_json(folder / LIST_FILE).get("inputs") == inputs)
+    except InputError:
+        return False
+
+
+def _write_list(folder: Path, inputs: str) -> None:
+    files = [path for path in sorted(folder.iterdir()) if path.name != METADATA_FILE]
+    listing = {
+        "version": kaggle_dsb.__version__,
+        "lacking_on_kaggle": LACKING,
+        "inputs": inputs,
+        "sha256": {path.name: _digest(path) for path in files},
+    }
+    write_json(folder / LIST_FILE, listing)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

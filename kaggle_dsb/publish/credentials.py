@@ -54,7 +54,7 @@ def find_credentials() -> Credentials | None:
 
 
 def find_config_folder() -> Path:
-    """Give the folder in which the client looks for ``kaggle.json``."""
+    """Return the folder in which the client looks for ``kaggle.json``."""
     named = os.environ.get("KAGGLE_CONFIG_DIR")
     old = Path.home() / ".kaggle"
     if named or old.exists() or not sys.platform.startswith("linux"):

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from kaggle_dsb.files import InputError, replacing
+from kaggle_dsb.files import InputError
+from kaggle_dsb.publish import COMPETITION
 from kaggle_dsb.publish.bundle import BUNDLE_SLUG, NO_OWNER
-from kaggle_dsb.publish.client import COMPETITION
 
 METADATA_FILE = "kernel-metadata.json"
 KERNELS_FOLDER = Path("kernels")
+PREPARED_FOLDER = Path("build/kernels")
 # Kaggle's default GPU, the P100, is too old for the PyTorch of its image.
 GPU = "NvidiaTeslaT4"
 
@@ -52,7 +53,7 @@ KERNELS = {
 
 
 def to_slug(title: str) -> str:
-    """Make of a title what Kaggle makes of it.
+    """Return the slug that Kaggle makes of a title.
 
     Examples
     --------
@@ -63,7 +64,7 @@ def to_slug(title: str) -> str:
 
 
 def find_kernel(name: str) -> Kernel:
-    """Give the kernel of this name, or raise ``InputError`` with the names there are."""
+    """Return the kernel of this name, or raise ``InputError`` with the names there are."""
     if name not in KERNELS:
         raise InputError(f"{name!r} is no kernel; there are {', '.join(KERNELS)}")
     return KERNELS[name]
@@ -72,7 +73,7 @@ def find_kernel(name: str) -> Kernel:
 def describe_kernel(
     name: str, *, owner: str, hardware: Hardware = "gpu", trained: bool = False
 ) -> dict[str, Any]:
-    """Make the metadata of a kernel.
+    """Return the metadata of a kernel.
 
     Parameters
     ----------
@@ -106,7 +107,7 @@ def describe_kernel(
 
 def prepare_kernel(
     name: str,
-    target: Path,
+    target: Path = PREPARED_FOLDER,
     *,
     owner: str,
     hardware: Hardware = "gpu",
@@ -128,8 +129,7 @@ def prepare_kernel(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     shutil.copyfile(script, folder / script.name)
-    with replacing(folder / METADATA_FILE) as temporary:
-        temporary.write_text(write_metadata(metadata))
+    (folder / METADATA_FILE).write_text(format_metadata(metadata))
     faults = check_kernel(folder)
     if faults:
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
@@ -137,8 +137,8 @@ def prepare_kernel(
     return folder
 
 
-def write_metadata(metadata: dict[str, Any]) -> str:
-    """Write metadata as the text of ``kernel-metadata.json``."""
+def format_metadata(metadata: dict[str, Any]) -> str:
+    """Return metadata as the text of ``kernel-metadata.json``."""
     return json.dumps(metadata, indent=2) + "\n"
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from kagglesdk import kaggle_http_client
 
 from kaggle_dsb.publish import client
 
@@ -28,7 +29,15 @@ fake_kaggle = load_fake()
 
 
 @pytest.fixture
-def no_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def endpoint(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The address that the client takes for Kaggle's; nobody answers there unless a test does."""
+    address = ["http://localhost:9"]
+    monkeypatch.setattr(kaggle_http_client, "get_endpoint", lambda environment: address[0])
+    return address
+
+
+@pytest.fixture
+def no_credentials(tmp_path: Path, endpoint: list[str], monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home without credentials, in which the client talks to this computer only."""
     for name in ("KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY"):
         monkeypatch.delenv(name, raising=False)
@@ -62,12 +71,10 @@ def sleeps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 @pytest.fixture
-def server(sleeps: list[float]) -> Iterator[object]:
+def server(endpoint: list[str], sleeps: list[float]) -> Iterator[object]:
     fake = fake_kaggle.FakeKaggle()
-    try:
-        running = fake_kaggle.start_server(fake)
-    except OSError as error:
-        pytest.skip(f"port 80 of this computer cannot be bound ({error.strerror})")
+    running = fake_kaggle.start_server(fake)
+    endpoint[0] = fake.address
     yield fake
     fake_kaggle.stop_server(running)
 

@@ -40,6 +40,7 @@ class FakeKaggle:
     """What the server holds; a test reads and changes it."""
 
     def __init__(self) -> None:
+        self.address = ""
         self.files: dict[str, bytes] = {}
         self.break_after: list[int] = []
         self.ranges: list[str] = []
@@ -49,6 +50,7 @@ class FakeKaggle:
         self.run_kernel: Callable[[dict[str, Any]], tuple[str, dict[str, bytes], str]] = (
             lambda request: ("COMPLETE", {}, "")
         )
+        self.versions: dict[str, int] = defaultdict(int)
         self.statuses: list[str] = []
         self.outcome: tuple[str, dict[str, bytes], str] = ("COMPLETE", {}, "")
         self.running = threading.Thread()
@@ -95,14 +97,19 @@ class FakeKaggle:
 
     def SaveKernel(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         self.kernels[request["slug"]] = request
+        self.versions[request["slug"]] += 1
         invalid = [ref for ref in request.get("datasetDataSources", []) if ref not in self.datasets]
         self.statuses = ["QUEUED", "RUNNING"]
         self.running = threading.Thread(target=self._run, args=[request])
         self.running.start()
         url = f"http://localhost/code/{request['slug']}"
-        return {"url": url, "versionNumber": 1, "invalidDatasetSources": invalid}
+        number = self.versions[request["slug"]]
+        return {"url": url, "versionNumber": number, "invalidDatasetSources": invalid}
 
     def GetKernelSessionStatus(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        """Answer for the latest version; earlier ones ended well."""
+        if not self._is_latest(request):
+            return {"status": "COMPLETE"}
         if self.statuses:
             return {"status": self.statuses.pop(0)}
         if self.running.is_alive():
@@ -113,11 +120,11 @@ class FakeKaggle:
         return {"status": self.outcome[0], "failureMessage": failure}
 
     def ListKernelSessionOutput(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
-        """Give one file a page."""
-        _, files, log = self.outcome
+        """Return one file a page; earlier versions left nothing."""
+        _, files, log = self.outcome if self._is_latest(request) else ("COMPLETE", {}, "")
         names = sorted(files)
         page = int(request.get("pageToken") or 0)
-        found = [{"fileName": n, "url": f"http://localhost/output/{n}"} for n in names[page:][:1]]
+        found = [{"fileName": n, "url": f"{self.address}/output/{n}"} for n in names[page:][:1]]
         token = str(page + 1) if page + 1 < len(names) else ""
         return {"files": found, "log": log, "nextPageToken": token}
 
@@ -139,6 +146,13 @@ class FakeKaggle:
             listed.append({"ref": one["ref"], "fileName": one["name"]} | verdict)
         return {"submissions": listed}
 
+    def _is_latest(self, request: dict[str, Any]) -> bool:
+        ref = f"{request['userName']}/{request['kernelSlug']}"
+        label = request.get("versionLabel") or ""
+        if label and not re.fullmatch(r"v[1-9]\d*", label):
+            raise LookupError(label)
+        return not label or not self.versions[ref] or label == f"v{self.versions[ref]}"
+
     def _run(self, request: dict[str, Any]) -> None:
         self.outcome = ("ERROR", {}, "the machine broke down")
         self.outcome = self.run_kernel(request)
@@ -146,7 +160,7 @@ class FakeKaggle:
     def _begin_upload(self, name: str) -> dict[str, Any]:
         token = f"blob-{len(self.blobs)}"
         self.blobs[token] = (name, b"")
-        return {"token": token, "createUrl": f"http://localhost/upload/{token}"}
+        return {"token": token, "createUrl": f"{self.address}/upload/{token}"}
 
     def _collect(self, files: list[dict[str, Any]]) -> dict[str, bytes]:
         return dict(self.blobs[file["token"]] for file in files)
@@ -173,7 +187,9 @@ class Handler(BaseHTTPRequestHandler):
         elif method != "IntrospectToken" and self.headers.get("Authorization") not in ACCEPTED:
             self._answer_fault(refusal(401, "Unauthorized"))
         elif method == "DownloadDataFiles":
-            self._answer(302, b"", Location="http://localhost/storage/data-science-bowl-2018.zip")
+            self._answer(
+                302, b"", Location=f"{self.fake.address}/storage/data-science-bowl-2018.zip"
+            )
         else:
             self._answer_json(getattr(self.fake, method), request)
 
@@ -262,9 +278,10 @@ class Server(ThreadingHTTPServer):
         """Say nothing of connections that a client closed."""
 
 
-def start_server(fake: FakeKaggle, port: int = 80) -> Server:
-    """Serve in a thread of its own; `stop_server` ends it."""
+def start_server(fake: FakeKaggle, port: int = 0) -> Server:
+    """Serve in a thread of its own, by default at any free port; `stop_server` ends it."""
     server = Server(fake, port)
+    fake.address = f"http://localhost:{server.server_port}"
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}).start()
     return server
 

@@ -1,5 +1,6 @@
 """The folder that becomes a data set on Kaggle."""
 
+import csv
 import json
 import sys
 import zipfile
@@ -10,7 +11,13 @@ import pytest
 
 from kaggle_dsb.files import InputError
 from kaggle_dsb.publish import bundle
-from kaggle_dsb.publish.bundle import LACKING, build_bundle, check_bundle, pack_wheel
+from kaggle_dsb.publish.bundle import (
+    LACKING,
+    build_bundle,
+    check_bundle,
+    open_bundle,
+    pack_wheel,
+)
 
 fake_kaggle = sys.modules["fake_kaggle"]
 
@@ -22,7 +29,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(
         bundle,
         "build_own_wheel",
-        lambda folder: (folder / "kaggle_dsb-1-py3-none-any.whl").write_bytes(b"x"),
+        lambda folder, **_: (folder / "kaggle_dsb-1-py3-none-any.whl").write_bytes(b"x"),
     )
     (tmp_path / "run").mkdir()
     for name in ("fold0.safetensors", "fold1.safetensors", "folds.csv", "config.toml"):
@@ -67,6 +74,36 @@ def test_the_second_bundle_is_the_first_byte_for_byte(small: Path) -> None:
     first = {path.name: path.read_bytes() for path in made.folder.iterdir()}
     build(small)
     assert {path.name: path.read_bytes() for path in made.folder.iterdir()} == first
+
+
+def test_an_unchanged_bundle_is_not_built_again(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = build(small)
+    monkeypatch.setattr(bundle, "build_own_wheel", lambda *_, **__: pytest.fail("built again"))
+    assert build(small) == made
+
+
+@pytest.mark.parametrize("name", ["bundle/folds.csv", "run/fold1.safetensors"])
+def test_a_bundle_is_built_again_when_it_or_a_network_has_changed(small: Path, name: str) -> None:
+    first = build(small)
+    (small / name).write_text("other")
+    second = build(small)
+    assert (second.digest == first.digest) == (name == "bundle/folds.csv")
+    assert open_bundle(small / "bundle") == second
+
+
+def test_a_build_that_fails_leaves_the_earlier_bundle(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = build(small)
+    (small / "run" / "fold1.safetensors").write_text("other")
+    monkeypatch.setattr(bundle, "LACKING", {"no-such-package": "x"})
+    with pytest.raises(InputError) as caught:
+        build(small)
+    assert str(caught.value) == "no-such-package: is not installed; run `make setup` first"
+    assert open_bundle(small / "bundle") == made
+    assert sorted(path.name for path in small.iterdir()) == ["bundle", "run"]
 
 
 def test_a_folder_of_other_things_is_not_emptied(small: Path) -> None:
@@ -137,7 +174,15 @@ def test_what_kaggle_lacks_can_be_packed(name: str) -> None:
 
 
 @pytest.mark.slow
-def test_our_own_wheel_holds_the_package(tmp_path: Path) -> None:
-    path = bundle.build_own_wheel(tmp_path)
+@pytest.mark.parametrize("with_networks", [True, False])
+def test_our_own_wheel_holds_the_package_and_networks_where_wanted(
+    tmp_path: Path, with_networks: bool
+) -> None:
+    path = bundle.build_own_wheel(tmp_path, with_networks=with_networks)
     with zipfile.ZipFile(path) as wheel:
-        assert "kaggle_dsb/cli.py" in wheel.namelist()
+        names = wheel.namelist()
+        record = next(name for name in names if name.endswith(".dist-info/RECORD"))
+        listed = {row[0] for row in csv.reader(wheel.read(record).decode().splitlines())}
+    assert "kaggle_dsb/cli.py" in names
+    assert ("kaggle_dsb/weights/fold0.safetensors" in names) == with_networks
+    assert listed == set(names)

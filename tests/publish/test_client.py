@@ -9,12 +9,16 @@ from typing import Any
 
 import pytest
 
-from kaggle_dsb.publish import client
-from kaggle_dsb.publish.client import Kaggle, KaggleError, Run, Verdict, connect, wait_until
+from kaggle_dsb.publish import session
+from kaggle_dsb.publish.client import Kaggle, KernelRun, PushedVersion, Verdict, connect
+from kaggle_dsb.publish.errors import KaggleError
+from kaggle_dsb.publish.session import wait_until
 
 fake_kaggle = sys.modules["fake_kaggle"]
 refusal = fake_kaggle.refusal
 REF = "ada/kaggle-dsb-bundle"
+PAGE = "http://localhost/code/ada/kaggle-dsb-submit"
+VERSION = PushedVersion("ada/kaggle-dsb-submit", 1, PAGE)
 MIB = 1 << 20  # the client keeps what has arrived in whole pieces of this size
 
 
@@ -125,7 +129,7 @@ def test_too_many_requests_wait_as_long_as_kaggle_asks(
 
 
 def test_too_many_requests_for_too_long_are_an_error(server: Any, kaggle: Kaggle) -> None:
-    fail(server, "ListDataFiles", *[refusal(429, "Slow down", Retry_After="7")] * client.TRIES)
+    fail(server, "ListDataFiles", *[refusal(429, "Slow down", Retry_After="7")] * session.TRIES)
     with pytest.raises(KaggleError) as caught:
         kaggle.measure_competition()
     assert str(caught.value) == (
@@ -156,13 +160,13 @@ def test_a_submission_is_not_repeated_after_a_failure(
 def test_no_answer_is_a_timeout(
     server: Any, kaggle: Kaggle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "TIMEOUT_S", 0.2)
-    monkeypatch.setattr(client, "TRIES", 1)
+    monkeypatch.setattr(session, "TIMEOUT_S", 0.2)
+    monkeypatch.setattr(session, "TRIES", 1)
     fail(server, "ListDataFiles", fake_kaggle.Fault(is_silent=True))
     with pytest.raises(KaggleError) as caught:
         kaggle.measure_competition()
     assert str(caught.value) == (
-        "listing the competition's files: Kaggle did not answer in 0 s; try again later"
+        "listing the competition's files: Kaggle did not answer in time; try again later"
     )
 
 
@@ -181,8 +185,8 @@ def test_without_a_network_the_host_is_named(credentials: Path, sleeps: list[flo
     with pytest.raises(KaggleError) as caught:
         connect().measure_competition()
     assert str(caught.value) == (
-        "listing the competition's files: no network connection to localhost; check that it can "
-        "be reached from here (in a Kaggle notebook: switch the internet on)"
+        "listing the competition's files: no network connection to localhost:9; check that it "
+        "can be reached from here (in a Kaggle notebook: switch the internet on)"
     )
 
 
@@ -260,13 +264,13 @@ def test_a_pushed_kernel_runs_and_its_output_is_fetched(
 ) -> None:
     files = {"submission.csv": b"ImageId,EncodedPixels\n", "stage1_test/made.json": b"{}"}
     server.run_kernel = lambda request: ("COMPLETE", files, "a log")
-    page = kaggle.push_kernel(write_kernel(tmp_path / "kernel"))
-    assert page == "http://localhost/code/ada/kaggle-dsb-submit"
+    version = kaggle.push_kernel(write_kernel(tmp_path / "kernel"))
+    assert version == VERSION
     pushed = server.kernels["ada/kaggle-dsb-submit"]
     assert (pushed["text"], pushed["enableInternet"]) == ("print(1)\n", False)
-    states = [kaggle.kernel_run("ada/kaggle-dsb-submit") for _ in range(3)]
-    assert states == [Run("queued", ""), Run("running", ""), Run("complete", "")]
-    fetched = kaggle.fetch_output("ada/kaggle-dsb-submit", tmp_path / "out")
+    states = [kaggle.kernel_run(version) for _ in range(3)]
+    assert states == [KernelRun(status, "") for status in ("queued", "running", "complete")]
+    fetched = kaggle.fetch_output(version, tmp_path / "out")
     assert [path.relative_to(tmp_path / "out").as_posix() for path in fetched] == [
         "stage1_test/made.json",
         "submission.csv",
@@ -294,7 +298,7 @@ def test_a_source_that_kaggle_does_not_know_is_an_error(
 def test_output_outside_its_folder_is_refused(server: Any, kaggle: Kaggle, tmp_path: Path) -> None:
     server.outcome = ("COMPLETE", {"../evil.txt": b"x"}, "")
     with pytest.raises(KaggleError) as caught:
-        kaggle.fetch_output("ada/kaggle-dsb-submit", tmp_path / "out")
+        kaggle.fetch_output(VERSION, tmp_path / "out")
     assert str(caught.value) == (
         "'../evil.txt': an output file must lie inside the kernel's folder"
     )
@@ -306,7 +310,7 @@ def test_output_that_cannot_be_fetched_is_not_kept_as_a_file(
     server.outcome = ("COMPLETE", {"submission.csv": b"x"}, "")
     fail(server, "GET output", fake_kaggle.Fault(404, b"<Error>"))
     with pytest.raises(KaggleError) as caught:
-        kaggle.fetch_output("ada/kaggle-dsb-submit", tmp_path / "out")
+        kaggle.fetch_output(VERSION, tmp_path / "out")
     assert str(caught.value) == (
         "fetching submission.csv: HTTP 404: not found; check the name and that you may see it"
     )
@@ -335,7 +339,7 @@ def test_an_upload_that_fails_is_no_submission(server: Any, kaggle: Kaggle, tmp_
 
 def test_waiting_ends(sleeps: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter([0.0, 1.0, 6.0])
-    monkeypatch.setattr(client.time, "monotonic", lambda: next(times))
+    monkeypatch.setattr(session.time, "monotonic", lambda: next(times))
     with pytest.raises(KaggleError) as caught:
         wait_until(lambda: None, doing="the run", every_s=3, limit_s=5)
     assert str(caught.value) == "the run: no answer in 5 s; look at Kaggle's page of it"

@@ -35,8 +35,8 @@ def broad(sleeps: list[float], monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]
     monkeypatch.setenv("NO_PROXY", "localhost,127.0.0.1")
     fake = fake_kaggle.FakeKaggle()
     fake.files = {name: name.encode() + CONTENT for name in BROAD_FILES}
-    running = fake_kaggle.start_server(fake, port=0)
-    fake.url = f"http://127.0.0.1:{running.server_port}/storage"
+    running = fake_kaggle.start_server(fake)
+    fake.url = f"{fake.address}/storage"
     yield fake
     fake_kaggle.stop_server(running)
 

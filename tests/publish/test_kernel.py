@@ -12,9 +12,9 @@ from kaggle_dsb.publish.kernel import (
     KERNELS,
     check_kernel,
     describe_kernel,
+    format_metadata,
     prepare_kernel,
     to_slug,
-    write_metadata,
 )
 
 KERNELS_FOLDER = Path(__file__).parents[2] / "kernels"
@@ -65,7 +65,7 @@ def test_a_trained_kernel_has_the_train_kernels_output(name: str) -> None:
 
 @pytest.mark.parametrize("name", KERNELS)
 def test_the_file_beside_each_script_is_what_would_be_made(name: str) -> None:
-    made = write_metadata(describe_kernel(name, owner=NO_OWNER))
+    made = format_metadata(describe_kernel(name, owner=NO_OWNER))
     assert (KERNELS_FOLDER / name / "kernel-metadata.json").read_text() == made
 
 

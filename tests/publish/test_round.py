@@ -2,20 +2,32 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from skimage.io import imsave
 
-from kaggle_dsb.workspace.source import Source, open_source
 from kaggle_dsb.commands.kaggle_submit import check_locally, submit_to_kaggle
-from kaggle_dsb.commands.push import Pushed, push, push_bundle, tail_log
+from kaggle_dsb.commands.push import (
+    FinishedRun,
+    fetch_run,
+    find_pushed,
+    push_bundle,
+    push_kernel,
+    tail_log,
+)
 from kaggle_dsb.competition.submission import write_submission
 from kaggle_dsb.dataset.demo import write_demo
 from kaggle_dsb.dataset.samples import load_samples
 from kaggle_dsb.files import InputError
-from kaggle_dsb.publish import bundle
-from kaggle_dsb.publish.client import Kaggle, KaggleError, Verdict
+from kaggle_dsb.publish import bundle, session
+from kaggle_dsb.publish.client import Kaggle, PushedVersion, Verdict
+from kaggle_dsb.publish.errors import KaggleError
+from kaggle_dsb.publish.kernel import prepare_kernel
+from kaggle_dsb.workspace.source import Source, open_source
 
 fake_kaggle = sys.modules["fake_kaggle"]
 KERNELS_FOLDER = Path(__file__).parents[2] / "kernels"
@@ -32,7 +44,7 @@ def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def built(monkeypatch: pytest.MonkeyPatch) -> Path:
     """A bundle without wheels."""
     monkeypatch.setattr(bundle, "LACKING", {})
-    monkeypatch.setattr(bundle, "build_own_wheel", lambda folder: None)
+    monkeypatch.setattr(bundle, "build_own_wheel", lambda folder, **_: None)
     Path("fold0.safetensors").write_bytes(b"weights")
     bundle.build_bundle(bundle.BUNDLE_FOLDER, networks=[Path("fold0.safetensors")], about=[])
     return bundle.BUNDLE_FOLDER
@@ -57,21 +69,49 @@ def submission(source: Source, tmp_path: Path) -> Path:
     return folder
 
 
-def push_submit(kaggle: Kaggle, server: Any, status: str, files: dict[str, bytes]) -> Pushed:
+def start(kaggle: Kaggle) -> PushedVersion:
+    folder = prepare_kernel("submit", owner=kaggle.username, kernels=KERNELS_FOLDER)
+    return push_kernel(kaggle, "submit", folder)
+
+
+def push_submit(kaggle: Kaggle, server: Any, status: str, files: dict[str, bytes]) -> FinishedRun:
     log = json.dumps([{"stream_name": "stderr", "time": 1, "data": "one\ntwo\n"}])
     server.datasets[REF] = [{}]
     server.run_kernel = lambda request: (status, files, log)
-    return push(kaggle, "submit", kernels=KERNELS_FOLDER, every_s=0)
+    return fetch_run(kaggle, "submit", start(kaggle), every_s=0)
 
 
-def test_the_bundle_is_created_then_versioned(server: Any, kaggle: Kaggle, built: Path) -> None:
+def test_the_bundle_is_created_then_versioned_when_it_has_changed(
+    server: Any, kaggle: Kaggle, built: Path
+) -> None:
     assert push_bundle(kaggle, built, notes="one") == REF
+    Path("fold0.safetensors").write_bytes(b"other")
+    bundle.build_bundle(built, networks=[Path("fold0.safetensors")], about=[])
     assert push_bundle(kaggle, built, notes="two") == REF
     first, second = server.datasets[REF]
-    assert first == second
-    assert set(first) == {"bundle.json", "fold0.safetensors"}
+    assert set(first) == set(second) == {"bundle.json", "fold0.safetensors"}
+    assert (first["fold0.safetensors"], second["fold0.safetensors"]) == (b"weights", b"other")
     metadata = json.loads((built / "dataset-metadata.json").read_text())
     assert metadata["id"] == REF
+
+
+def test_an_unchanged_bundle_is_not_sent_again(
+    server: Any, kaggle: Kaggle, built: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    push_bundle(kaggle, built, notes="one")
+    capsys.readouterr()
+    push_bundle(kaggle, built, notes="two")
+    assert len(server.datasets[REF]) == 1
+    assert capsys.readouterr().err == f"{REF}: unchanged since it was pushed, not sent again\n"
+
+
+def test_a_bundle_that_is_gone_from_kaggle_is_sent_again(
+    server: Any, kaggle: Kaggle, built: Path
+) -> None:
+    push_bundle(kaggle, built, notes="one")
+    server.datasets.clear()
+    push_bundle(kaggle, built, notes="one")
+    assert len(server.datasets[REF]) == 1
 
 
 def test_a_data_set_that_kaggle_cannot_prepare_is_an_error(
@@ -87,7 +127,7 @@ def test_a_data_set_that_kaggle_cannot_prepare_is_an_error(
 def test_a_kernel_is_pushed_run_and_fetched(server: Any, kaggle: Kaggle) -> None:
     pushed = push_submit(kaggle, server, "COMPLETE", {"submission.csv": CSV})
     assert pushed.faults == []
-    assert pushed.page == "http://localhost/code/ada/kaggle-dsb-submit"
+    assert pushed.version.page == "http://localhost/code/ada/kaggle-dsb-submit"
     assert (pushed.folder / "submission.csv").read_bytes() == CSV
     assert tail_log(pushed.files[-1]) == ["one", "two"]
     request = server.kernels["ada/kaggle-dsb-submit"]
@@ -120,9 +160,56 @@ def test_an_earlier_runs_output_is_not_taken_for_this_ones(server: Any, kaggle: 
     assert pushed.faults == ["build/output/submit/submission.csv: the run did not make it"]
 
 
+def test_an_earlier_run_that_is_over_is_not_taken_for_the_one_pushed(
+    server: Any, kaggle: Kaggle
+) -> None:
+    push_submit(kaggle, server, "ERROR", {})
+    pushed = push_submit(kaggle, server, "COMPLETE", {"submission.csv": CSV})
+    assert (pushed.version.number, pushed.faults) == (2, [])
+    # A third version that is pushed elsewhere meanwhile is not asked about either.
+    server.versions[pushed.version.ref] = 3
+    assert kaggle.kernel_run(pushed.version).status == "complete"
+
+
+def test_waiting_holds_out_while_there_is_no_network(
+    server: Any, kaggle: Kaggle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refusals = [fake_kaggle.refusal(503, "Busy")] * 3 * session.TRIES
+    server.faults["GetKernelSessionStatus"] += refusals
+    pushed = push_submit(kaggle, server, "COMPLETE", {"submission.csv": CSV})
+    assert pushed.faults == []
+    assert capsys.readouterr().err.count("failed, next try in") == 3 * (session.TRIES - 1)
+
+
+def test_waiting_ends_when_kaggle_refuses(server: Any, kaggle: Kaggle) -> None:
+    server.faults["GetKernelSessionStatus"].append(fake_kaggle.refusal(401, "Expired"))
+    with pytest.raises(KaggleError) as caught:
+        push_submit(kaggle, server, "COMPLETE", {})
+    assert str(caught.value) == (
+        "asking for the state of ada/kaggle-dsb-submit: HTTP 401 (Expired): wrong or expired "
+        "credentials; make new ones at https://www.kaggle.com/settings/api"
+    )
+
+
+def test_a_run_is_fetched_later_without_pushing_again(server: Any, kaggle: Kaggle) -> None:
+    server.datasets[REF] = [{}]
+    server.run_kernel = lambda request: ("COMPLETE", {"submission.csv": CSV}, "")
+    version = start(kaggle)
+    assert find_pushed(kaggle, "submit") == version
+    fetched = fetch_run(kaggle, "submit", find_pushed(kaggle, "submit"), every_s=0)
+    assert (fetched.folder / "submission.csv").read_bytes() == CSV
+    assert server.calls.count("SaveKernel") == 1
+
+
+def test_a_kernel_that_was_pushed_elsewhere_is_fetched_at_its_latest(kaggle: Kaggle) -> None:
+    assert find_pushed(kaggle, "train") == PushedVersion(
+        "ada/kaggle-dsb-train", None, "https://www.kaggle.com/code/ada/kaggle-dsb-train"
+    )
+
+
 def test_without_its_bundle_a_kernel_is_no_success(server: Any, kaggle: Kaggle) -> None:
     with pytest.raises(KaggleError) as caught:
-        push(kaggle, "submit", kernels=KERNELS_FOLDER, every_s=0)
+        start(kaggle)
     assert str(caught.value) == (
         f"pushing build/kernels/submit: Kaggle knows no dataset {REF}, or you may not use it; the "
         "kernel was pushed without it and will fail"
@@ -181,6 +268,38 @@ def test_a_submission_that_is_not_there_is_told(source: Source, tmp_path: Path) 
     assert str(caught.value) == (
         f"{tmp_path / 'none' / 'submission.csv'}: no such file; make it with `kaggle-dsb submit "
         "--name …`"
+    )
+
+
+def test_the_demo_is_not_submitted(submission: Path, source: Source) -> None:
+    with pytest.raises(InputError) as caught:
+        check_locally(submission, replace(source, is_demo=True))
+    assert str(caught.value) == (
+        f"{submission / 'submission.csv'}: is of the demo set; name the competition's files with "
+        "--data"
+    )
+
+
+def test_images_of_ones_own_are_not_submitted(submission: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    imsave(tmp_path / "mine" / "a.png", np.zeros((8, 8, 3), np.uint8), check_contrast=False)
+    source = open_source(tmp_path / "mine", work=tmp_path / "work")
+    (submission / "made.json").unlink()
+    with pytest.raises(InputError) as caught:
+        check_locally(submission, source)
+    assert str(caught.value) == (
+        f"{submission / 'submission.csv'}: is of images; Kaggle scores only stage1_test "
+        "or stage2_test_final"
+    )
+
+
+def test_a_submission_of_stage_1_is_warned_of(
+    submission: Path, source: Source, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = check_locally(submission, source)
+    assert capsys.readouterr().err == (
+        f"warning: {path}: is of stage1_test, but since the deadline Kaggle scores only "
+        "stage2_test_final; predict that with --set-name stage2_test_final\n"
     )
 
 

@@ -17,15 +17,19 @@ def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.fixture
-def kernels() -> None:
-    """The project's kernels, beside the user's files."""
+def kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The project's kernels, beside the user's files, and a bundle that is quick to build."""
     Path("kernels").symlink_to(Path(__file__).parents[2] / "kernels")
+    monkeypatch.setattr(bundle, "LACKING", {})
+    monkeypatch.setattr(bundle, "build_own_wheel", lambda folder, **_: None)
+    monkeypatch.setattr(bundle, "digest_inputs", lambda files: "inputs")
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["push"], "Missing argument 'name'."),
+        (["fetch"], "Missing argument 'KERNEL'. Choose from: \tsubmit, \ttrain"),
+        (["push"], "Missing argument 'KERNEL'. Choose from: \tsubmit, \ttrain"),
         (["kaggle-submit", "--message", "first"], "Missing option '--name'."),
         (["kaggle-submit", "--name", "first"], "Missing option '--message'."),
     ],
@@ -42,50 +46,40 @@ def test_what_is_not_named_is_not_sent(
     assert server.calls == []
 
 
-def test_without_credentials_nothing_is_pushed(
-    no_credentials: Path, capsys: pytest.CaptureFixture[str]
+def test_without_credentials_nothing_is_built_or_pushed(
+    no_credentials: Path, kernels: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["push", "submit"]) == 2
-    assert capsys.readouterr().err.startswith("error: no Kaggle credentials; looked for ")
+    remark, error = capsys.readouterr().err.splitlines()
+    assert remark == "weights: bundled, 4 networks"
+    assert error.startswith("error: no Kaggle credentials; looked for ")
+    assert not Path("build").exists()
 
 
-def test_a_bundle_that_was_not_built_is_not_pushed(
+def test_without_the_kernels_nothing_is_built(
     server: Any, credentials: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["bundle-push"]) == 2
-    said = capsys.readouterr().err
-    assert said == "error: build/bundle: is no bundle (it has no bundle.json); build one first\n"
-    assert server.datasets == {}
-
-
-def test_a_bundle_is_pushed_by_its_name(
-    server: Any,
-    credentials: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setattr(bundle, "LACKING", {})
-    monkeypatch.setattr(bundle, "build_own_wheel", lambda folder: None)
-    bundle.build_bundle(Path("build/bundle"), networks=[], about=[])
-    assert run(["bundle-push"]) == 0
-    assert capsys.readouterr().out == "ada/kaggle-dsb-bundle\n"
+    assert run(["push", "submit"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "error: kernels/submit/submit.py: no such file; run this in the project's folder"
+    )
+    assert not Path("build").exists()
 
 
 def test_a_kernel_that_ran_exits_0(
     server: Any, credentials: Path, kernels: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    server.datasets["ada/kaggle-dsb-bundle"] = [{}]
     server.run_kernel = lambda request: ("COMPLETE", {"submission.csv": CSV}, "")
     assert run(["push", "submit"]) == 0
     assert capsys.readouterr().out == (
         "http://localhost/code/ada/kaggle-dsb-submit: complete, 2 files in build/output/submit\n"
     )
+    assert set(server.datasets) == {"ada/kaggle-dsb-bundle"}
 
 
 def test_a_kernel_that_failed_exits_1(
     server: Any, credentials: Path, kernels: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    server.datasets["ada/kaggle-dsb-bundle"] = [{}]
     server.run_kernel = lambda request: ("ERROR", {}, "Traceback")
     assert run(["push", "submit"]) == 1
     assert capsys.readouterr().err.splitlines()[-3:] == [
@@ -95,11 +89,25 @@ def test_a_kernel_that_failed_exits_1(
     ]
 
 
-def test_a_kernel_without_its_bundle_exits_2(
+def test_a_kernel_is_left_to_run_and_fetched_later(
     server: Any, credentials: Path, kernels: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["push", "submit"]) == 2
-    assert capsys.readouterr().err == (
-        "error: pushing build/kernels/submit: Kaggle knows no dataset ada/kaggle-dsb-bundle, or "
-        "you may not use it; the kernel was pushed without it and will fail\n"
+    server.run_kernel = lambda request: ("COMPLETE", {"submission.csv": CSV}, "")
+    assert run(["push", "submit", "--no-wait"]) == 0
+    page = "http://localhost/code/ada/kaggle-dsb-submit"
+    assert capsys.readouterr().out == (
+        f"{page}: pushed; get its output with `kaggle-dsb fetch submit`\n"
     )
+    assert not Path("build/output").exists()
+    assert run(["fetch", "submit"]) == 0
+    assert capsys.readouterr().out == f"{page}: complete, 2 files in build/output/submit\n"
+    assert server.calls.count("SaveKernel") == 1
+
+
+def test_a_second_push_sends_the_kernel_and_not_the_bundle(
+    server: Any, credentials: Path, kernels: None
+) -> None:
+    server.run_kernel = lambda request: ("COMPLETE", {"submission.csv": CSV}, "")
+    assert [run(["push", "submit"]) for _ in range(2)] == [0, 0]
+    assert server.calls.count("SaveKernel") == 2
+    assert len(server.datasets["ada/kaggle-dsb-bundle"]) == 1
