@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kaggle_dsb.competition.labels import read_labels
+from kaggle_dsb.competition.label_files import find_label_files, read_label_folder
 from kaggle_dsb.competition.metric import THRESHOLDS_PERCENT, Score, score_images
 from kaggle_dsb.competition.submission import read_solution, read_submission
 from kaggle_dsb.competition.table import read_table
@@ -126,20 +126,6 @@ def _read_truth(path: Path, known: dict[str, tuple[int, int]]) -> LabelsById:
     return read_label_folder(path) if path.is_dir() else read_solution(path, known or None)
 
 
-def read_label_folder(folder: Path) -> LabelsById:
-    """Read a folder of label images named by image id.
-
-    Raises
-    ------
-    InputError
-        When it holds none, or one cannot be read.
-    """
-    labels = {path.stem: read_labels(path) for path in sorted(folder.glob("*.png"))}
-    if not labels:
-        raise InputError(f"{folder}: holds no label image; it must hold ID.png for each image")
-    return labels
-
-
 def _read_predicted(path: Path, true_sizes: dict[str, tuple[int, int]]) -> LabelsById:
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; give a submission or label images")
@@ -160,6 +146,6 @@ def _require_truth(predicted: Path, source: Source | None) -> tuple[str, LabelsB
 
 def _names_in(predicted: Path) -> set[str]:
     if predicted.is_dir():
-        return {path.stem for path in predicted.glob("*.png")}
+        return set(find_label_files(predicted))
     table = read_table(predicted)
     return set(table["ImageId"]) if "ImageId" in table.columns else set()

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kaggle_dsb.commands.score import read_label_folder
+from kaggle_dsb.competition.label_files import read_label_folder
 from kaggle_dsb.competition.submission import read_submission
 from kaggle_dsb.dataset.samples import list_sets, load_samples, sizes
 from kaggle_dsb.files import InputError

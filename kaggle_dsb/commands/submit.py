@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from kaggle_dsb import __version__
 from kaggle_dsb.commands.score import ScoreReport, score_files
-from kaggle_dsb.competition.labels import write_labels
+from kaggle_dsb.competition.label_files import write_labels
 from kaggle_dsb.competition.submission import (
     check_submission,
     require_writable_id,

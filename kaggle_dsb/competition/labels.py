@@ -1,15 +1,14 @@
 """Label images: an integer array in which each nucleus has its own number and background is 0."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image, UnidentifiedImageError
 
-from kaggle_dsb.files import InputError, replacing
+from kaggle_dsb.files import InputError
 
-LARGEST_LABEL_ON_DISK = np.iinfo(np.uint16).max
+LARGEST_IMAGE_PX = 400_000_000
+"""Pixels of the largest image that is read, 20,000 x 20,000: its labels take 1.6 GB."""
 
 
 def check_labels(labels: ArrayLike) -> NDArray[np.integer]:
@@ -145,41 +144,3 @@ def number_pixels(pixels: Iterable[NDArray[np.intp]], size: tuple[int, int]) -> 
         count += free.size > 0
         flat[free] = count
     return flat.reshape(size)
-
-
-def read_labels(path: Path) -> NDArray[np.int32]:
-    """Read a label image, a PNG with one channel of 8 or 16 bits.
-
-    Returns
-    -------
-    labels : (H, W) int32
-        As they stand in the file; gaps between them are kept.
-    """
-    try:
-        with Image.open(path) as image:
-            mode, array = image.mode, np.array(image)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; a PNG is needed") from None
-    except (UnidentifiedImageError, OSError, SyntaxError):
-        raise InputError(f"{path}: not an image that can be read; a PNG is needed") from None
-    if mode not in ("L", "I", "I;16"):
-        raise InputError(f"{path}: an image of mode {mode}; labels are one channel of 8 or 16 bits")
-    return array.astype(np.int32)
-
-
-def write_labels(path: Path, labels: ArrayLike) -> None:
-    """Write a label image as a 16-bit PNG.
-
-    Raises
-    ------
-    InputError
-        When a label is above 65535, which 16 bits cannot hold.
-    """
-    array = check_labels(labels)
-    if array.size and array.max() > LARGEST_LABEL_ON_DISK:
-        raise InputError(
-            f"{path}: label {array.max()} is above {LARGEST_LABEL_ON_DISK}, the most a 16-bit PNG "
-            "holds; relabel first"
-        )
-    with replacing(path) as temporary:
-        Image.fromarray(array.astype(np.uint16)).save(temporary, format="PNG")

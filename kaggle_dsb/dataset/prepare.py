@@ -18,7 +18,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from kaggle_dsb.competition.labels import LARGEST_LABEL_ON_DISK, number_pixels, write_labels
+from kaggle_dsb.competition.label_files import LARGEST_LABEL_ON_DISK, write_labels
+from kaggle_dsb.competition.labels import number_pixels
 from kaggle_dsb.dataset.archive import ACCEPTED_FORMS, Archive, DataFaults, Picture, list_files
 from kaggle_dsb.dataset.pixels import IMAGE_SUFFIXES, decode_mask, decode_rgb
 from kaggle_dsb.files import InputError

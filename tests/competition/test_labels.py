@@ -5,9 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from PIL import Image
 
-from kaggle_dsb.competition.labels import read_labels, relabel, stack_masks, write_labels
+from kaggle_dsb.competition.labels import relabel, stack_masks
 from kaggle_dsb.files import InputError
 from tests import reference
 from tests.cases import draw
@@ -116,62 +115,3 @@ def test_relabelling_twice_changes_nothing_more(labels):
 def test_what_is_no_label_image_is_refused(labels, message):
     with pytest.raises(InputError, match=exactly(message)):
         relabel(labels)
-
-
-def test_reading_undoes_writing(tmp_path):
-    labels = np.array([[0, 300], [65535, 1]], dtype=np.int32)
-    write_labels(tmp_path / "a.png", labels)
-    read = read_labels(tmp_path / "a.png")
-
-    assert read.dtype == np.int32
-    np.testing.assert_array_equal(read, labels)
-
-
-def test_labels_are_written_with_16_bits(tmp_path):
-    write_labels(tmp_path / "a.png", draw("12"))
-    with Image.open(tmp_path / "a.png") as image:
-        assert (image.format, image.mode, image.size) == ("PNG", "I;16", (2, 1))
-
-
-def test_labels_of_8_bits_are_read(tmp_path):
-    Image.fromarray(np.array([[0, 7]], dtype=np.uint8)).save(tmp_path / "a.png")
-    np.testing.assert_array_equal(read_labels(tmp_path / "a.png"), [[0, 7]])
-
-
-def test_a_label_beyond_16_bits_is_refused_and_nothing_is_written(tmp_path):
-    path = tmp_path / "a.png"
-    message = f"{path}: label 65536 is above 65535, the most a 16-bit PNG holds; relabel first"
-    with pytest.raises(InputError, match=exactly(message)):
-        write_labels(path, np.array([[0, 65536]]))
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_missing_file_is_named(tmp_path):
-    path = tmp_path / "a.png"
-    with pytest.raises(InputError, match=exactly(f"{path}: no such file; a PNG is needed")):
-        read_labels(path)
-
-
-def test_a_file_that_is_no_image_is_named(tmp_path):
-    path = tmp_path / "a.png"
-    path.write_text("no image")
-    message = f"{path}: not an image that can be read; a PNG is needed"
-    with pytest.raises(InputError, match=exactly(message)):
-        read_labels(path)
-
-
-def test_a_truncated_image_is_named(tmp_path):
-    path = tmp_path / "a.png"
-    write_labels(path, np.arange(10000).reshape(100, 100))
-    path.write_bytes(path.read_bytes()[:200])
-    message = f"{path}: not an image that can be read; a PNG is needed"
-    with pytest.raises(InputError, match=exactly(message)):
-        read_labels(path)
-
-
-def test_a_colour_image_is_no_labels(tmp_path):
-    path = tmp_path / "a.png"
-    Image.fromarray(np.zeros((2, 2, 3), dtype=np.uint8)).save(path)
-    message = f"{path}: an image of mode RGB; labels are one channel of 8 or 16 bits"
-    with pytest.raises(InputError, match=exactly(message)):
-        read_labels(path)

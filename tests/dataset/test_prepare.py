@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from kaggle_dsb.competition.labels import read_labels
+from kaggle_dsb.competition.label_files import read_labels
 from kaggle_dsb.dataset.archive import ACCEPTED_FORMS, DataFaults
 from kaggle_dsb.dataset.prepare import prepare
 from kaggle_dsb.dataset.samples import load_samples

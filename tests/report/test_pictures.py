@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from kaggle_dsb.commands.show import show_images
-from kaggle_dsb.competition.labels import write_labels
+from kaggle_dsb.competition.label_files import write_labels
 from kaggle_dsb.dataset.demo import write_demo
 from kaggle_dsb.dataset.prepare import prepare
 from kaggle_dsb.dataset.samples import load_samples

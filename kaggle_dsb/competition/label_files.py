@@ -1,0 +1,239 @@
+"""Files of label images: written as 16-bit PNG, read in the forms that other tools write."""
+
+import io
+import pickle
+import re
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
+
+from kaggle_dsb.competition.labels import LARGEST_IMAGE_PX, check_labels
+from kaggle_dsb.files import InputError, replacing
+
+LARGEST_LABEL_ON_DISK = np.iinfo(np.uint16).max
+LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".npy")
+FORMS = "a PNG, a TIFF or an array (.npy) of whole numbers"
+
+# Cellpose writes X_cp_masks.png or X_seg.npy beside the image X.png.
+_MARK = re.compile(r"(?<=.)[_-](?:cp_)?(?:masks?|labels?|seg)$", re.IGNORECASE)
+# What numpy itself stores in a pickle of arrays and plain values; nothing here runs code.
+_PICKLED_NAMES = {
+    ("numpy", "ndarray"),
+    ("numpy", "dtype"),
+    ("numpy.core.multiarray", "_reconstruct"),
+    ("numpy.core.multiarray", "scalar"),
+    ("numpy._core.multiarray", "_reconstruct"),
+    ("numpy._core.multiarray", "scalar"),
+    ("numpy._core.numeric", "_frombuffer"),
+    ("_codecs", "encode"),
+}
+
+
+def write_labels(path: Path, labels: ArrayLike) -> None:
+    """Write a label image as a 16-bit PNG.
+
+    Raises
+    ------
+    InputError
+        When a label is above 65535, which 16 bits cannot hold.
+    """
+    array = check_labels(labels)
+    if array.size and array.max() > LARGEST_LABEL_ON_DISK:
+        raise InputError(
+            f"{path}: label {array.max()} is above {LARGEST_LABEL_ON_DISK}, the most a 16-bit PNG "
+            "holds; relabel first"
+        )
+    with replacing(path) as temporary:
+        Image.fromarray(array.astype(np.uint16)).save(temporary, format="PNG")
+
+
+def read_labels(path: Path) -> NDArray[np.int32]:
+    """Read a label image.
+
+    Parameters
+    ----------
+    path
+        A PNG or TIFF of 1 to 32 bits, grey or with a palette, a ``.npy`` of an array, or the
+        ``_seg.npy`` that Cellpose writes.
+
+    Returns
+    -------
+    labels : (H, W) int32
+        As they stand in the file; gaps between them are kept.
+
+    Raises
+    ------
+    InputError
+        When the file is missing, damaged, larger than `LARGEST_IMAGE_PX`, or no label image.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; labels are {FORMS}")
+    try:
+        return parse_labels(path.read_bytes(), suffix=path.suffix)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def parse_labels(data: bytes, *, suffix: str) -> NDArray[np.int32]:
+    """Read the bytes of a label image; see `read_labels`.
+
+    Raises
+    ------
+    InputError
+        With a message that leaves it to the caller to name the file.
+    """
+    array = _parse_array(data) if suffix.lower() == ".npy" else _parse_image(data)
+    array = np.squeeze(array, axis=0) if array.ndim == 3 and array.shape[0] == 1 else array
+    if array.dtype == bool:
+        array = array.astype(np.uint8)
+    if np.issubdtype(array.dtype, np.floating):
+        array = _round(array)
+    labels = check_labels(array)
+    if labels.size and labels.max() > np.iinfo(np.int32).max:
+        raise InputError(f"holds label {labels.max()}, above {np.iinfo(np.int32).max}")
+    return labels.astype(np.int32)
+
+
+def _parse_image(data: bytes) -> NDArray[Any]:
+    with _unlimited_pixels(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with Image.open(io.BytesIO(data)) as image:
+                _check_image(image)
+                array = np.array(image)
+        except InputError:
+            raise
+        except Exception:  # Pillow's readers raise errors of every kind on damaged files.
+            raise InputError(f"not an image that can be read; labels are {FORMS}") from None
+    if array.ndim == 2:
+        return array
+    colours = array[..., :1] if array.shape[2] == 2 else array[..., :3]
+    if np.any(colours != colours[..., :1]):
+        raise InputError("a colour image; labels are one channel of whole numbers")
+    return array[..., 0]
+
+
+def _check_image(image: Image.Image) -> None:
+    """Raise ``InputError`` for an image that is too large or has several pages."""
+    width, height = image.size
+    _check_pixels(height, width)
+    pages = getattr(image, "n_frames", 1)
+    if pages > 1:
+        raise InputError(f"holds {pages} pages; labels are a single image")
+
+
+def _check_pixels(height: int, width: int) -> None:
+    if height * width > LARGEST_IMAGE_PX:
+        raise InputError(
+            f"an image of {height} x {width} pixels; the most is {LARGEST_IMAGE_PX:,} pixels"
+        )
+
+
+@contextmanager
+def _unlimited_pixels() -> Iterator[None]:
+    """Lift Pillow's own limit, which is below the size of images that this package writes."""
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+
+
+def _parse_array(data: bytes) -> NDArray[Any]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return _parse_npy(data)
+        except InputError:
+            raise
+        except Exception:  # A damaged header or pickle raises errors of every kind.
+            raise InputError("not an array that can be read; save it with numpy.save") from None
+
+
+def _parse_npy(data: bytes) -> NDArray[Any]:
+    stream = io.BytesIO(data)
+    read_header = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }[np.lib.format.read_magic(stream)]
+    shape, is_fortran, dtype = read_header(stream)
+    if dtype.hasobject:
+        return _parse_cellpose(stream)
+    values = np.frombuffer(data, dtype, offset=stream.tell())
+    return values.reshape(shape, order="F" if is_fortran else "C")
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """Loads arrays and plain values, and refuses everything else that a pickle can name."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _PICKLED_NAMES:
+            raise InputError(f"holds a pickled {module}.{name}, which could run code; not loaded")
+        return super().find_class(module, name)
+
+
+def _parse_cellpose(stream: io.BytesIO) -> NDArray[Any]:
+    """Read the masks of the dictionary that Cellpose stores as ``_seg.npy``."""
+    content = _ArrayUnpickler(stream).load()
+    content = content.item() if isinstance(content, np.ndarray) and content.size == 1 else content
+    masks = content.get("masks") if isinstance(content, dict) else None
+    if not isinstance(masks, np.ndarray):
+        raise InputError("holds no array and no 'masks' as Cellpose writes them")
+    return masks
+
+
+def _round(array: NDArray[Any]) -> NDArray[np.int64]:
+    if not np.isfinite(array).all() or np.any(array != np.rint(array)):
+        raise InputError("holds fractions; labels are whole numbers")
+    if array.size and np.abs(array).max() > np.iinfo(np.int32).max:
+        raise InputError(f"holds label {np.abs(array).max():.0f}, above {np.iinfo(np.int32).max}")
+    return array.astype(np.int64)
+
+
+def find_label_files(folder: Path) -> dict[str, Path]:
+    """Find the label images of a folder by image id.
+
+    Returns
+    -------
+    dict of str to Path
+        The id is the name without suffix and without an ending such as ``_masks``, ``_cp_masks``,
+        ``_labels`` or ``_seg``. Where some names have such an ending, files without are taken for
+        the pictures that they belong to. Empty where the folder holds no label image.
+
+    Raises
+    ------
+    InputError
+        When two files are of one image.
+    """
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in LABEL_SUFFIXES)
+    marked = [path for path in paths if _MARK.search(path.stem)]
+    return _index_by_id(marked or paths)
+
+
+def _index_by_id(paths: Iterable[Path]) -> dict[str, Path]:
+    by_id: dict[str, Path] = {}
+    for path in paths:
+        first = by_id.setdefault(_MARK.sub("", path.stem), path)
+        if first != path:
+            raise InputError(f"{path}: {first.name} is of the same image; leave one of them out")
+    return by_id
+
+
+def read_label_folder(folder: Path) -> dict[str, NDArray[np.int32]]:
+    """Read a folder of label images by image id; see `find_label_files`.
+
+    Raises
+    ------
+    InputError
+        When it holds none, or one cannot be read.
+    """
+    paths = find_label_files(folder)
+    if not paths:
+        raise InputError(f"{folder}: holds no label image; it must hold ID.png for each image")
+    return {image_id: read_labels(path) for image_id, path in paths.items()}
