@@ -54,8 +54,8 @@ def test_a_scorer_is_used_and_recorded_where_there_is_one(data, weights, capsys)
     (weights / "scorer1.safetensors").unlink()
     assert run(call) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "error: weights: fold 1 has no candidate scorer, others have; train it with `kaggle-dsb tune`, "
-        "or do without: --set instances.candidate_scorer=false"
+        "error: weights: fold 1 has no candidate scorer, others have; train it with "
+        "`kaggle-dsb tune`, or do without: --set instances.candidate_scorer=false"
     )
 
 

@@ -1,0 +1,50 @@
+"""Small data, networks and calls that the tests of the verbs share."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from kaggle_dsb.config import NetworkSettings
+from kaggle_dsb.instances.features import FEATURES
+from kaggle_dsb.instances.forest_training import ForestParameters, train_forest
+from kaggle_dsb.instances.scorer import CandidateScorer
+
+TINY = NetworkSettings(decoder_channels=(16, 8, 8, 8, 8))
+QUICK = ["--set", "prediction.tta=none"]
+TWO_FOLDS = ["--set", "folds.n_folds=2"]
+
+
+def write_png(path: Path, array) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), array)
+
+
+def crop_on_a_nucleus(image, labels, size):
+    """Cut a window around the first nucleus, so that there is something in it."""
+    middle = np.argwhere(labels == 1).mean(axis=0).astype(int)
+    top, left = (
+        max(0, min(m - s // 2, n - s)) for m, s, n in zip(middle, size, labels.shape, strict=True)
+    )
+    window = np.s_[top : top + size[0], left : left + size[1]]
+    return image[window], labels[window]
+
+
+def save_scorer(folder, *, fold):
+    """Write a scorer that promises a half of every candidate."""
+    forest = train_forest(
+        np.zeros((9, len(FEATURES)), np.float32),
+        np.full(9, 0.5),
+        weights=np.ones(9),
+        parameters=ForestParameters(n_trees=2, learning_rate=0.1, max_leaves=2, feature_share=1.0),
+        seed=0,
+    )
+    CandidateScorer(forest).save(folder / f"scorer{fold}.safetensors")
+
+
+def call_in_a_process(*arguments: str, **options) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "kaggle_dsb", *arguments]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, **options)

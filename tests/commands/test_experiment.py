@@ -1,0 +1,44 @@
+from pathlib import Path
+
+import pytest
+
+from kaggle_dsb.cli import run
+from kaggle_dsb.config import load_settings
+from tests.commands.examples import QUICK
+
+
+def test_an_experiment_that_trains_nothing_new_compares_and_logs(data, weights, capsys):
+    call = ["experiment", "try", "--against", "weights", "--log", "log.md"]
+    assert run([*call, "--set", "instances.body_threshold=0.7"]) == 0
+    assert "log.md: one row more" in capsys.readouterr().out
+    quick = ["--both", "prediction.tta=none", "--fold", "1"]
+    assert run([*call, "--set", "instances.min_area_px=5", *quick]) == 0
+    rows = [line for line in Path("log.md").read_text().splitlines() if line.startswith("| 20")]
+    assert [row.split(" | ")[1] for row in rows] == [
+        "instances.body_threshold=0.7",
+        "instances.min_area_px=5 (both prediction.tta=none)",
+    ]
+    assert [row.split(" | ")[2] for row in rows] == ["2", "1"]
+    assert not Path("runs/try").exists()
+
+
+def test_an_experiment_trains_nothing_where_what_stands_cannot_be_read(data, weights, capsys):
+    (weights / "fold1.safetensors").write_bytes(b"damaged")
+    call = ["experiment", "try", "--against", "weights", "--fold", "1", "--log", "log.md"]
+    assert run([*call, "--set", "training.seed=9", *QUICK]) == 2
+    assert "weights/fold1.safetensors" in capsys.readouterr().err.splitlines()[-1]
+    assert not Path("runs/try").exists()
+
+
+@pytest.mark.slow
+def test_an_experiment_trains_the_variation_on_the_folds_of_what_it_is_tried_against(data, capsys):
+    tiny = ["network.decoder_channels=[16,8,8,8,8]", "augment.crop_px=64", "folds.n_folds=2"]
+    sets = [part for one in (*tiny, "prediction.tta=none") for part in ("--set", one)]
+    assert run(["train", "--name", "base", "--limit", "2", *sets]) == 0
+    call = ["experiment", "try", "--against", "runs/base", "--fold", "1", "--log", "log.md"]
+    assert run([*call, "--set", "training.weight_decay=0.02"]) == 0
+    assert Path("runs/try/fold1.safetensors").exists()
+    assert not Path("runs/try/fold0.safetensors").exists()
+    assert Path("runs/try/folds.csv").read_text() == Path("runs/base/folds.csv").read_text()
+    assert load_settings(Path("runs/try/config.toml")).training.weight_decay == 0.02
+    assert "| training.weight_decay=0.02 | 1 |" in Path("log.md").read_text()

@@ -1,0 +1,87 @@
+"""Each mistake in a call: its exit code and its whole message."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from kaggle_dsb.cli import run
+
+MISTAKES = {
+    "missing folder": (
+        ["submit", "--data", "absent", "--weights", "weights"],
+        "absent: no such file or folder; accepted are data-science-bowl-2018.zip, a folder with "
+        "Kaggle's zips, one of these zips, folders of ID/images/ID.png and ID/masks/*.png, or a "
+        "folder of PNG, TIFF or JPEG images",
+    ),
+    "no weights": (
+        ["submit", "--weights", "empty"],
+        "empty: holds no fold<N>.safetensors; name the folder of a finished training",
+    ),
+    "unknown set": (
+        ["submit", "--weights", "weights", "--set-name", "stage3"],
+        "data: has no set 'stage3'; it has stage1_test, stage1_train",
+    ),
+    "name with a slash": (
+        ["submit", "--weights", "weights", "--name", "a/b"],
+        "--name 'a/b': must be a plain folder name, as first-try",
+    ),
+    "unknown setting": (
+        ["submit", "--weights", "weights", "--set", "prediction.tt=none"],
+        "--set: unknown key prediction.tt; allowed here: tta, scales, tile_px, overlap_px",
+    ),
+    "unknown fold": (["train", "--fold", "7"], "fold 7 does not exist; there are [0, 1]"),
+    "tuning one fold": (
+        ["tune", "--weights", "one"],
+        "one: has networks for the images of one fold; a nested choice needs those of two folds or "
+        "more",
+    ),
+    "an experiment that changes nothing": (
+        ["experiment", "try", "--against", "weights", "--set", "instances.min_area_px=12"],
+        "weights: nothing differs from its settings in network, augment, training, prediction, "
+        "instances; name it with --set",
+    ),
+    "an experiment that would train what stands": (
+        [
+            "experiment",
+            "try",
+            "--against",
+            "weights",
+            "--set",
+            "folds.seed=9",
+            "--both",
+            "training.epochs=2",
+        ],
+        "--both training.epochs=2: the networks of weights are trained already; name what the "
+        "variation is to be trained with by --set",
+    ),
+    "an experiment on a fold that is not there": (
+        ["experiment", "try", "--against", "weights", "--set", "training.seed=9", "--fold", "5"],
+        "weights: has no network of fold 5; it has 0, 1",
+    ),
+    "unknown profile": (
+        ["train", "--config", "kaggle_dsb/profiles/tpu.toml"],
+        "kaggle_dsb/profiles/tpu.toml: cannot be read as a TOML file of settings (",
+    ),
+    "unknown verb": (["sumbit"], "No such command 'sumbit'. Did you mean 'submit'?"),
+    "nothing to score": (
+        ["score", "absent.csv", "--truth", "data/stage1_solution.csv"],
+        "absent.csv: no such file or folder; give a submission or label images",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_in_the_call_gets_one_line_and_exit_code_2(data, weights, mistake, capsys):
+    call, message = MISTAKES[mistake]
+    Path("empty").mkdir()
+    shutil.copytree("weights", "one")
+    Path("one/fold1.safetensors").unlink()
+    Path("runs/mine").mkdir(parents=True)
+    shutil.copy("weights/folds.csv", "runs/mine/folds.csv")
+    assert run(call) == 2
+    said = capsys.readouterr()
+    assert said.err.splitlines()[-1].startswith(f"error: {message}")
+    assert "Traceback" not in said.err
+    assert said.out == ""
+    assert not Path("submissions").exists()

@@ -1,0 +1,71 @@
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kaggle_dsb.cli import run
+from tests.commands.examples import QUICK
+
+
+def test_a_submission_is_scored_as_a_table_and_as_json(data, weights, capsys):
+    run(["submit", "--weights", "weights", "--name", "first", *QUICK])
+    capsys.readouterr()
+    assert run(["score", "--name", "first"]) == 0
+    assert "mean precision by threshold" in capsys.readouterr().out
+    call = ["score", "submissions/first/submission.csv", "--truth", "data/stage1_solution.csv"]
+    assert run([*call, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert set(report["images"]) == {"n2", "n3"}
+    assert len(report["per_threshold"]) == 10
+    assert report["score"] == pytest.approx(
+        np.mean([i["score"] for i in report["images"].values()])
+    )
+
+
+def test_the_truth_scores_one_against_itself_in_every_form(data, capsys):
+    solution = pd.read_csv(data / "stage1_solution.csv", keep_default_na=False)
+    solution[["ImageId", "EncodedPixels"]].to_csv("perfect.csv", index=False)
+    for extra in (["--data", "data"], ["--truth", "data/stage1_solution.csv"]):
+        assert run(["score", "perfect.csv", *extra, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["score"] == 1
+    cache = next(Path("work/cache").iterdir())
+    shutil.copytree(cache / "stage1_train" / "labels", "labels")
+    assert run(["score", "labels", "--data", "data", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["score"], set(report["images"])) == (1, {"n0", "n1"})
+    assert sum(kind["images"] for kind in report["per_type"].values()) == 2
+    assert {kind["score"] for kind in report["per_type"].values()} == {1}
+
+
+def test_training_labels_without_sizes_are_a_truth_too(data, capsys):
+    solution = pd.read_csv(data / "stage1_solution.csv", keep_default_na=False)
+    solution[["ImageId", "EncodedPixels"]].to_csv("plain.csv", index=False)
+    assert run(["score", "plain.csv", "--truth", "plain.csv", "--data", "data", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["score"] == 1
+
+
+BAD_TABLES = {
+    "ImageID,EncodedPixels\nn2,1 1\nn3,1 1\n": "line 1",
+    ",ImageId,EncodedPixels\n0,n2,1 1\n1,n3,1 1\n": "line 1",
+    'ImageId,EncodedPixels\nn2,"[1, 2]"\nn3,1 1\n': "line 2",
+    "ImageId,EncodedPixels\nn2,1 1 5\nn3,1 1\n": "line 2",
+    "ImageId,EncodedPixels\nn2,9 2 1 2\nn3,1 1\n": "line 2",
+    "ImageId,EncodedPixels\nn2,1 5 3 2\nn3,1 1\n": "line 2",
+    "ImageId,EncodedPixels\nn2,4096 2\nn3,1 1\n": "line 2",
+    "ImageId,EncodedPixels\nn2,1 1\nn3,1 1\nn9,1 1\n": "n9",
+    "ImageId,EncodedPixels\nn2,1 1\n": "n3",
+    "": "empty",
+}
+
+
+@pytest.mark.parametrize("text", BAD_TABLES)
+def test_a_wrong_submission_is_refused_by_file_and_place(data, text, capsys):
+    Path("bad.csv").write_text(text)
+    assert run(["score", "bad.csv", "--truth", "data/stage1_solution.csv"]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1
+    assert said[0].startswith("error: bad.csv: ")
+    assert BAD_TABLES[text] in said[0]

@@ -1,0 +1,73 @@
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from kaggle_dsb.cli import run
+from kaggle_dsb.config import Settings, write_settings
+from tests.commands.examples import TWO_FOLDS, call_in_a_process
+
+
+def test_training_goes_on_only_with_the_settings_it_was_begun_with(data, capsys):
+    Path("runs/mine").mkdir(parents=True)
+    write_settings(Path("runs/mine/config.toml"), Settings())
+    assert run(["train", "--set", "training.epochs=9"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "error: runs/mine/config.toml: this run was begun with training.epochs = 15, not 9; go "
+        "on with the same settings or choose another --name"
+    )
+
+
+def test_a_training_goes_on_only_from_networks_that_have_not_seen_what_is_held_out(
+    data, weights, capsys
+):
+    call = ["train", "--set", "training.start_from=weights", "--fold", "7"]
+    assert run(call) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith("error: fold 7 does not exist")
+    assert not Path("runs").exists()
+    Path("runs/mine").mkdir(parents=True)
+    Path("runs/mine/folds.csv").write_text(
+        "ImageId,type,group,fold\nn0,fluorescence,0,1\nn1,fluorescence,1,0\n"
+    )
+    assert run(call) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "error: runs/mine/folds.csv: other folds than weights/folds.csv; a network of "
+        "training.start_from would have seen what is held out here"
+    )
+
+
+def test_a_network_that_cannot_be_built_claims_no_folder(data, capsys):
+    assert run(["train", *TWO_FOLDS, "--set", "network.encoder_name=resnet9000"]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("error: network.encoder_name = 'resnet9000' with encoder_weights = ")
+    assert not Path("runs").exists()
+
+
+@pytest.mark.slow
+def test_an_interrupted_training_says_so_and_goes_on(data):
+    # So many epochs that it cannot end before it is interrupted.
+    tiny = ["training.epochs=9999", "training.patience=9999", "training.crops_per_epoch=8"]
+    tiny += ["augment.crop_px=64", "folds.n_folds=2"]
+    overrides = [x for setting in tiny for x in ("--set", setting)]
+    # A shell starts what runs in the background with Ctrl+C ignored, the test run included.
+    process = call_in_a_process(
+        "train",
+        "--fold",
+        "0",
+        *overrides,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    checkpoint = Path("runs/mine/fold0/last.ckpt")
+    deadline = time.monotonic() + 240
+    while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130, said
+    assert said.splitlines()[-1] == (
+        "error: interrupted; nothing half-written is left, the same command goes on"
+    )
+    assert "Traceback" not in said
+    assert checkpoint.exists()
+    assert not list(Path("runs").rglob("*.safetensors"))
