@@ -1,15 +1,23 @@
 """Describe candidate nuclei by numbers: shape, probability, and how they stand in their image."""
 
-from collections.abc import Sequence
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from kaggle_dsb.instances.candidates import LEVELS, CandidateTree, Floats, Labels
-from kaggle_dsb.instances.outline import grey_range
+from kaggle_dsb.instances.candidates import (
+    CandidateTree,
+    Floats,
+    Integers,
+    Labels,
+    find_candidates,
+)
+from kaggle_dsb.instances.outline import grey_range, relative_grey
+from kaggle_dsb.instances.size import median_diameter
 
-OF_A_VERSION = (
+Plane = NDArray[np.float32]
+
+FEATURES = (
+    # Of the pixels inside.
     "area_px",
     "relative_area",
     "roundness",
@@ -25,9 +33,7 @@ OF_A_VERSION = (
     "filled_share",
     "body_share",
     "level",
-)
-# The rim is a version's outermost pixels, the ring the two around them; grey levels are smoothed.
-OF_AN_OUTLINE = (
+    # Along the outline: the rim is the outermost pixels, the ring the two around them.
     "rim_grey",
     "rim_gradient",
     "rim_body_gradient",
@@ -41,9 +47,14 @@ OF_AN_OUTLINE = (
     "relative_rim_gradient",
     "relative_rim_grey",
     "outline_level",
-)
-OF_A_CANDIDATE = ("saddle", "saddle_outside", "peak", "n_basins", "sharpness", "grey_contrast")
-OF_AN_IMAGE = (
+    # Of the tree.
+    "saddle",
+    "saddle_outside",
+    "peak",
+    "n_basins",
+    "sharpness",
+    "grey_contrast",
+    # Of the image, the same for all its candidates.
     "median_diameter_px",
     "image_body",
     "image_grey",
@@ -55,12 +66,47 @@ OF_AN_IMAGE = (
     "image_rim_gradient",
     "image_rim_body_gradient",
 )
-FEATURES = OF_A_VERSION + OF_AN_OUTLINE + OF_A_CANDIDATE + OF_AN_IMAGE
+"""The columns of what `describe_candidates` returns."""
 
-FAINT_BODY, USUAL_BODY, CLEAR_BODY = 0.35, 0.5, 0.65
+MIN_SEED_PX = 5
+FAINT_BODY, HALF_BODY, CLEAR_BODY = 0.35, 0.5, 0.65
+RIM, RING = np.ones((3, 3), np.uint8), np.ones((5, 5), np.uint8)
 
-MEAN_GREY = OF_A_VERSION.index("mean_grey")
-SQUARE = np.ones((3, 3), np.uint8)
+
+def describe_image(
+    probability: NDArray[np.float32],
+    image: NDArray[np.uint8],
+    nuclei: NDArray[np.int32],
+    *,
+    outline_threshold: float,
+) -> tuple[CandidateTree, NDArray[np.float32]]:
+    """Return an image's candidates and their features.
+
+    Parameters
+    ----------
+    probability : (3, H, W) float32, in [0, 1]
+        Body, touching border, depth.
+    image : (H, W, 3) uint8
+    nuclei : (H, W) int32
+        Those that a watershed finds: they tell the typical size.
+    outline_threshold : float
+        A nucleus ends where its membership falls to this.
+
+    Returns
+    -------
+    tree : CandidateTree
+    features : (n_candidates, n_features) float32
+    """
+    tree = find_candidates(
+        probability,
+        relative_grey(image),
+        min_seed_px=MIN_SEED_PX,
+        outline_threshold=outline_threshold,
+    )
+    diameter_px = median_diameter(nuclei)
+    return tree, describe_candidates(
+        tree, probability, image, diameter_px=diameter_px, outline_threshold=outline_threshold
+    )
 
 
 def describe_candidates(
@@ -68,10 +114,10 @@ def describe_candidates(
     probability: NDArray[np.float32],
     image: NDArray[np.uint8],
     *,
-    grey: NDArray[np.float32],
     diameter_px: float,
+    outline_threshold: float,
 ) -> NDArray[np.float32]:
-    """Describe each version of each candidate.
+    """Describe each candidate.
 
     Parameters
     ----------
@@ -79,231 +125,262 @@ def describe_candidates(
     probability : (3, H, W) float32
         That the tree was built from.
     image : (H, W, 3) uint8
-    grey : (H, W) float32
-        Its grey levels, as `kaggle_dsb.instances.outline.relative_grey` gives them.
+        Likewise.
     diameter_px : float
-        That of the image's nuclei, as `kaggle_dsb.instances.size.median_diameter` measures them in
-        a plain split; 0 where it found none.
+        That of the image's nuclei, as `kaggle_dsb.instances.size.median_diameter` measures it; 0
+        where there are none.
+    outline_threshold : float
+        That the tree was built with.
 
     Returns
     -------
-    (n_versions, n_candidates, n_features) float32
-        The features in the order of `FEATURES`, the versions in that of `LEVELS`.
+    (n_candidates, n_features) float32
+        In the order of `FEATURES`.
     """
-    planes = _planes(probability, grey)
-    versions = np.stack([_of_version(tree, level, planes, diameter_px) for level in LEVELS])
-    outlines = _of_outlines(tree, probability, grey, versions[..., MEAN_GREY])
-    of_image = _of_image(tree, image, probability, diameter_px) + _usual_gradients(outlines)
-    shared = np.column_stack(
-        [
-            _of_candidate(tree, versions, probability, grey),
-            np.tile(of_image, (tree.n_candidates, 1)),
-        ]
-    )
-    everywhere = np.broadcast_to(shared, (len(LEVELS), *shared.shape))
-    return np.concatenate([versions, outlines, everywhere], axis=2).astype(np.float32)
+    grey = relative_grey(image)
+    inside = _inside(tree, probability, grey)
+    outline = _outline(tree, probability, grey, inside["mean_grey"])
+    table = {
+        **inside,
+        **_relative_size(tree, probability[0], inside["area_px"], diameter_px),
+        "level": np.full(tree.n_candidates, outline_threshold),
+        **outline,
+        **_branch(tree, probability, grey, inside["mean_grey"]),
+    }
+    of_image = _image(image, probability[0]) | {
+        "median_diameter_px": diameter_px,
+        "image_basins": tree.n_basins,
+        "image_rim_gradient": _median(outline["rim_gradient"]),
+        "image_rim_body_gradient": _median(outline["rim_body_gradient"]),
+    }
+    table |= {name: np.full(tree.n_candidates, value) for name, value in of_image.items()}
+    return np.column_stack([table[name] for name in FEATURES]).astype(np.float32)
 
 
-def _planes(
-    probability: NDArray[np.float32], grey: NDArray[np.float32]
-) -> dict[str, NDArray[np.float32]]:
+class _Region:
+    """Pixels of candidates, for sums over each."""
+
+    def __init__(self, tree: CandidateTree, labels: Labels) -> None:
+        self._tree = tree
+        self.index: Integers = np.flatnonzero(labels)
+        self._basin = labels.ravel()[self.index]
+        self.count = self.sum(None)
+
+    def sum(self, values: NDArray[np.floating] | None) -> Floats:
+        """Return the sum of values at the pixels of each candidate; without values, count them."""
+        n = self._tree.n_basins + 1
+        return self._tree.add_up(np.bincount(self._basin, weights=values, minlength=n))
+
+    def means(self, *planes: Plane) -> list[Floats]:
+        """Return the mean of each plane over the pixels of each candidate; 0 where it has none."""
+        area = np.maximum(self.count, 1)
+        return [self.sum(plane.ravel()[self.index]) / area for plane in planes]
+
+    def mean_and_deviation(self, plane: Plane) -> tuple[Floats, Floats]:
+        """Return the mean and the standard deviation of a plane over each candidate."""
+        mean, mean_square = self.means(plane, plane**2)
+        return mean, np.sqrt(np.maximum(mean_square - mean**2, 0))
+
+
+def _inside(
+    tree: CandidateTree, probability: NDArray[np.float32], grey: Plane
+) -> dict[str, Floats]:
+    """Describe the pixels inside each candidate."""
+    region = _Region(tree, tree.labels)
     body, border, depth = probability
-    rows, columns = np.indices(grey.shape, dtype=np.float32)
+    perimeter = np.maximum(_perimeter(tree), 1)
+    mean_body, mean_border = region.means(body, border)
+    mean_depth, sd_depth = region.mean_and_deviation(depth)
+    mean_grey, sd_grey = region.mean_and_deviation(grey)
     on_edge = np.zeros_like(grey)
     on_edge[[0, -1]] = on_edge[:, [0, -1]] = 1
+    area = np.maximum(region.count, 1)
+    (edge_share,) = region.means(on_edge)
     return {
-        "body": body,
-        "border": border,
-        "depth": depth,
-        "depth2": depth**2,
-        "grey": grey,
-        "grey2": grey**2,
-        "on_edge": on_edge,
-        "r": rows,
-        "c": columns,
-        "rr": rows**2,
-        "cc": columns**2,
-        "rc": rows * columns,
+        "area_px": region.count,
+        "roundness": 4 * np.pi * area / perimeter**2,
+        **_ellipse(region, grey.shape[1]),
+        "edge_share": edge_share * area / perimeter,
+        "mean_body": mean_body,
+        "mean_border": mean_border,
+        "mean_depth": mean_depth,
+        "sd_depth": sd_depth,
+        "mean_grey": mean_grey,
+        "sd_grey": sd_grey,
     }
 
 
-def sum_over_candidates(
-    tree: CandidateTree, labels: Labels, plane: NDArray[np.float32] | None = None
-) -> Floats:
-    """Sum a plane over the pixels of each candidate, (n_candidates,); without one count them."""
-    weights = None if plane is None else plane.ravel()
-    sums = np.bincount(labels.ravel(), weights=weights, minlength=tree.n_basins + 1)[1:]
-    total: Floats = tree.members @ sums.astype(np.float64)
-    return total
-
-
-def _of_version(
-    tree: CandidateTree,
-    level: float,
-    planes: dict[str, NDArray[np.float32]],
-    diameter_px: float,
-) -> Floats:
-    labels = tree.version(level)
-    count = sum_over_candidates(tree, labels)
-    area = np.maximum(count, 1)
-    mean = {k: sum_over_candidates(tree, labels, v) / area for k, v in planes.items()}
+def _ellipse(region: _Region, width: int) -> dict[str, Floats]:
+    """Compare each candidate with the ellipse of its second moments."""
+    rows, columns = (x.astype(np.float64) for x in np.divmod(region.index, width))
+    area = np.maximum(region.count, 1)
+    r, c = region.sum(rows) / area, region.sum(columns) / area
     # A pixel is a unit square, which has a variance of its own.
-    row, column = (mean[k + k] - mean[k] ** 2 + 1 / 12 for k in "rc")
-    both = mean["rc"] - mean["r"] * mean["c"]
+    row = region.sum(rows * rows) / area - r * r + 1 / 12
+    column = region.sum(columns * columns) / area - c * c + 1 / 12
+    both = region.sum(rows * columns) / area - r * c
     determinant = np.maximum(row * column - both**2, 1 / 144)
     spread = np.sqrt(np.maximum((row - column) ** 2 / 4 + both**2, 0))
-    perimeter = np.maximum(_perimeter(tree, labels), 1)
-    largest = (row + column) / 2 + spread
-    return np.column_stack(
-        [
-            count,
-            count / (np.pi / 4 * diameter_px**2) if diameter_px else np.ones_like(count),
-            4 * np.pi * area / perimeter**2,
-            area / (4 * np.pi * np.sqrt(determinant)),
-            np.sqrt(determinant) / largest,
-            mean["on_edge"] * area / perimeter,
-            mean["body"],
-            mean["border"],
-            mean["depth"],
-            np.sqrt(np.maximum(mean["depth2"] - mean["depth"] ** 2, 0)),
-            mean["grey"],
-            np.sqrt(np.maximum(mean["grey2"] - mean["grey"] ** 2, 0)),
-            count / np.maximum(sum_over_candidates(tree, tree.basins), 1),
-            count / np.maximum(_area_of_body(tree, planes["body"], USUAL_BODY), 1),
-            np.full(count.size, level),
-        ]
-    )
+    return {
+        "ellipse_fit": area / (4 * np.pi * np.sqrt(determinant)),
+        "elongation": np.sqrt(determinant) / ((row + column) / 2 + spread),
+    }
 
 
-def _area_of_body(tree: CandidateTree, body: NDArray[np.float32], threshold: float) -> Floats:
-    return sum_over_candidates(tree, np.where(body > threshold, tree.basins, 0))
+def _relative_size(
+    tree: CandidateTree, body: Plane, area_px: Floats, diameter_px: float
+) -> dict[str, Floats]:
+    typical_px = np.pi / 4 * diameter_px**2
+    whole = _Region(tree, tree.basins).count
+    half = _area_of_body(tree, body, HALF_BODY)
+    return {
+        "relative_area": area_px / typical_px if diameter_px else np.ones_like(area_px),
+        "filled_share": area_px / np.maximum(whole, 1),
+        "body_share": area_px / np.maximum(half, 1),
+    }
 
 
-def _of_outlines(
-    tree: CandidateTree,
-    probability: NDArray[np.float32],
-    grey: NDArray[np.float32],
-    inside: Floats,
-) -> Floats:
-    """Describe what lies along the outlines, (n_versions, n_candidates, n_features)."""
+def _area_of_body(tree: CandidateTree, body: Plane, threshold: float) -> Floats:
+    return _Region(tree, np.where(body > threshold, tree.basins, 0)).count
+
+
+def _outline(
+    tree: CandidateTree, probability: NDArray[np.float32], grey: Plane, mean_grey: Floats
+) -> dict[str, Floats]:
+    """Describe what lies along the outlines, with smoothed grey levels."""
     smooth = cv2.GaussianBlur(grey, (0, 0), 1).astype(np.float32, copy=False)
     body, border, _ = probability
-    of_rim, of_ring = [smooth, _gradient(smooth), _gradient(body)], [smooth, body, border]
-    described = []
-    for level, mean_grey in zip(LEVELS, inside, strict=True):
-        labels = tree.version(level)
-        core = cv2.erode((labels > 0).astype(np.uint8), SQUARE)
-        rim = np.where(core > 0, 0, labels)
-        # OpenCV's morphology knows no 32-bit integers; these are exact as floats.
-        grown = cv2.dilate(labels.astype(np.float32), SQUARE, iterations=2)
-        ring = np.where(labels > 0, 0, grown.astype(np.int32))
-        on_rim = _means(tree, rim, of_rim)
-        for plane in (body, tree.membership):
-            mean, mean_square = _means(tree, rim, [plane, plane**2])
-            on_rim += [mean, np.sqrt(np.maximum(mean_square - mean**2, 0))]
-        on_ring = _means(tree, ring, of_ring)
-        step = np.maximum(np.abs(mean_grey - on_ring[0]), 0.01)
-        outline_level = np.clip((on_rim[0] - on_ring[0]) / step, -5, 5)
-        relative = on_rim[0] / np.maximum(mean_grey, 1e-3)
-        described.append([*on_rim, *on_ring, relative, outline_level])
-    numbers = np.array(described).transpose(0, 2, 1)
-    gradient = numbers[..., 1]
-    share = gradient / np.maximum(gradient.max(axis=0), 1e-4)
-    return np.insert(numbers, OF_AN_OUTLINE.index("relative_rim_gradient"), share, axis=2)
+    labels = tree.labels
+    rim = _Region(tree, np.where(cv2.erode((labels > 0).astype(np.uint8), RIM) > 0, 0, labels))
+    # OpenCV's morphology knows no 32-bit integers; these are exact as floats.
+    around = cv2.dilate(labels.astype(np.float32), RING)
+    ring = _Region(tree, np.where(labels > 0, 0, around.astype(np.int32)))
+    rim_grey, gradient, body_gradient = rim.means(smooth, _gradient(smooth), _gradient(body))
+    rim_body, rim_sd_body = rim.mean_and_deviation(body)
+    rim_membership, rim_sd_membership = rim.mean_and_deviation(tree.membership)
+    ring_grey, ring_body, ring_border = ring.means(smooth, body, border)
+    step = np.maximum(np.abs(mean_grey - ring_grey), 0.01)
+    return {
+        "rim_grey": rim_grey,
+        "rim_gradient": gradient,
+        "rim_body_gradient": body_gradient,
+        "rim_body": rim_body,
+        "rim_sd_body": rim_sd_body,
+        "rim_membership": rim_membership,
+        "rim_sd_membership": rim_sd_membership,
+        "ring_grey": ring_grey,
+        "ring_body": ring_body,
+        "ring_border": ring_border,
+        "relative_rim_gradient": gradient / np.maximum(gradient, 1e-4),
+        "relative_rim_grey": rim_grey / np.maximum(mean_grey, 1e-3),
+        "outline_level": np.clip((rim_grey - ring_grey) / step, -5, 5),
+    }
 
 
-def _usual_gradients(outlines: Floats) -> list[float]:
-    """Give an image's median gradients of grey and of body along its candidates' outlines."""
-    if not outlines.size:
-        return [0.0, 0.0]
-    return [float(value) for value in np.median(outlines[-1, :, 1:3], axis=0)]
+def _median(values: Floats) -> float:
+    return float(np.median(values)) if values.size else 0.0
 
 
-def _gradient(plane: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Give the steepness of a plane, per pixel."""
+def _gradient(plane: Plane) -> Plane:
+    """Return the steepness of a plane, per pixel."""
     down, right = (cv2.Sobel(plane, cv2.CV_32F, *axis, scale=1 / 8) for axis in ((0, 1), (1, 0)))
     return np.hypot(down, right)
 
 
-def _means(
-    tree: CandidateTree, labels: Labels, planes: Sequence[NDArray[np.float32]]
-) -> list[Floats]:
-    """Give the mean of each plane over the pixels of each candidate; 0 where it has none."""
-    count = np.maximum(sum_over_candidates(tree, labels), 1)
-    return [sum_over_candidates(tree, labels, plane) / count for plane in planes]
-
-
-def _perimeter(tree: CandidateTree, labels: Labels) -> Floats:
+def _perimeter(tree: CandidateTree) -> Floats:
     """Count the pixel edges around each candidate, (n_candidates,), but not the image's own."""
-    n = tree.n_basins + 1
+    n, labels = tree.n_basins + 1, tree.labels
     pairs = [(labels[:-1], labels[1:]), (labels[:, :-1], labels[:, 1:])]
-    one, other = (np.concatenate([p[side].ravel() for p in pairs]) for side in (0, 1))
-    differ = one != other
-    one, other = one[differ].astype(np.int64), other[differ].astype(np.int64)
-    around = (np.bincount(one, minlength=n) + np.bincount(other, minlength=n))[1:]
-    total: Floats = tree.members @ around.astype(np.float64)
+    here, there = (np.concatenate([p[side].ravel() for p in pairs]) for side in (0, 1))
+    differ = np.flatnonzero(here != there)
+    here, there = here[differ].astype(np.int64), there[differ].astype(np.int64)
+    around = tree.add_up(np.bincount(here, minlength=n) + np.bincount(there, minlength=n))
     # An edge between two basins of one candidate was counted from both sides.
-    inner = (one > 0) & (other > 0)
-    keys, shared = np.unique(one[inner] * n + other[inner], return_counts=True)
-    by_basin = tree.members.tocsc()
-    for a, b, length in zip(keys // n - 1, keys % n - 1, shared, strict=True):
-        within = np.intersect1d(
-            by_basin.indices[by_basin.indptr[a] : by_basin.indptr[a + 1]],
-            by_basin.indices[by_basin.indptr[b] : by_basin.indptr[b + 1]],
-            assume_unique=True,
-        )
-        total[within] -= 2 * length
-    return total
+    inner = (here > 0) & (there > 0)
+    low, high = np.minimum(here, there)[inner], np.maximum(here, there)[inner]
+    return around - 2 * _within(tree, low, high)
 
 
-def _of_candidate(
-    tree: CandidateTree,
-    versions: Floats,
-    probability: NDArray[np.float32],
-    grey: NDArray[np.float32],
-) -> Floats:
+def _within(tree: CandidateTree, low: Integers, high: Integers) -> Floats:
+    """Count the pairs of basins that lie in each candidate together.
+
+    Notes
+    -----
+    Two basins first meet in the union that the latest join between them made. So a pair is counted
+    where that join split the numbers of the basins, and a candidate holds what lies in its range.
+    """
+    joins = np.arange(tree.n_basins, tree.n_candidates)
+    join_at = np.full(tree.n_basins + 1, tree.n_candidates)  # between a basin and the one before
+    split = tree.first[tree.children[joins, 1]]
+    join_at[split] = joins
+    union = _greatest_between(join_at, low + 1, high)
+    met = np.bincount(union, minlength=tree.n_candidates)
+    count = np.zeros(tree.n_basins + 1)
+    count[split] = met[joins]
+    before = np.cumsum(count)
+    within: Floats = before[tree.last] - before[tree.first]
+    return within
+
+
+def _greatest_between(values: Integers, start: Integers, last: Integers) -> Integers:
+    """Return the greatest of ``values[start : last + 1]`` for arrays of starts and lasts.
+
+    Notes
+    -----
+    A sparse table: row k holds the greatest of each 2**k consecutive values, and two overlapping
+    stretches of a row make up any range.
+    """
+    table = [values]
+    while len(table[-1]) > 2 ** (len(table) - 1):
+        step = 2 ** (len(table) - 1)
+        table.append(np.maximum(table[-1][:-step], table[-1][step:]))
+    row = np.floor(np.log2(last - start + 1)).astype(np.int64)
+    greatest = np.empty(start.size, np.int64)
+    for k in np.unique(row):
+        of_row = row == k
+        a, b = start[of_row], last[of_row] - 2**k + 1
+        greatest[of_row] = np.maximum(table[k][a], table[k][b])
+    return greatest
+
+
+def _branch(
+    tree: CandidateTree, probability: NDArray[np.float32], grey: Plane, mean_grey: Floats
+) -> dict[str, Floats]:
+    """Describe how each candidate stands in the tree."""
+    body, _, depth = probability
     parent = tree.parent()
-    outside = np.where(parent >= 0, tree.saddle[parent], 0)
-    peak = np.zeros(tree.n_basins + 1)
-    np.maximum.at(peak, tree.basins.ravel(), probability[2].ravel())
-    highest = np.zeros(tree.n_candidates)
-    highest[: tree.n_basins] = peak[1:]
-    for candidate in range(tree.n_basins, tree.n_candidates):
-        highest[candidate] = highest[tree.children[candidate]].max()
-    body = probability[0]
     clear, faint = (_area_of_body(tree, body, t) for t in (CLEAR_BODY, FAINT_BODY))
-    inside = versions[-1][:, MEAN_GREY]
-    margin = np.where(body > CLEAR_BODY, 0, tree.basins)
-    (margin_grey,) = _means(tree, margin, [grey])
-    return np.column_stack(
-        [
-            tree.saddle,
-            outside,
-            highest,
-            np.diff(tree.members.indptr),
-            clear / np.maximum(faint, 1),
-            inside - margin_grey,
-        ]
-    )
+    (margin_grey,) = _Region(tree, np.where(body > CLEAR_BODY, 0, tree.basins)).means(grey)
+    return {
+        "saddle": tree.saddle,
+        "saddle_outside": np.where(parent >= 0, tree.saddle[parent], 0),
+        "peak": _peak(tree, depth),
+        "n_basins": (tree.last - tree.first + 1).astype(np.float64),
+        "sharpness": clear / np.maximum(faint, 1),
+        "grey_contrast": mean_grey - margin_grey,
+    }
 
 
-def _of_image(
-    tree: CandidateTree,
-    image: NDArray[np.uint8],
-    probability: NDArray[np.float32],
-    diameter_px: float,
-) -> list[float]:
+def _peak(tree: CandidateTree, plane: Plane) -> Floats:
+    """Return the greatest value of a plane within each candidate's basins."""
+    of_basin = np.zeros(tree.n_basins + 1)
+    np.maximum.at(of_basin, tree.basins.ravel(), plane.ravel())
+    peak = of_basin[1:].tolist()
+    for a, b in tree.children[tree.n_basins :].tolist():
+        peak.append(max(peak[a], peak[b]))
+    return np.array(peak)
+
+
+def _image(image: NDArray[np.uint8], body: Plane) -> dict[str, float]:
+    """Describe a whole image."""
     chroma = image.max(axis=2).astype(np.float32) - image.min(axis=2)
-    dark, bright = (
-        float(level) / 255 for level in grey_range(image.mean(axis=2, dtype=np.float32))
-    )
-    return [
-        diameter_px,
-        float(probability[0].mean()),
-        float(np.median(image)) / 255,
-        float(chroma.mean()) / 255,
-        tree.n_basins,
-        dark,
-        bright,
-        bright - dark,
-    ]
+    levels = grey_range(image.mean(axis=2, dtype=np.float32))
+    dark, bright = (level / 255 for level in levels)
+    return {
+        "image_body": float(body.mean()),
+        "image_grey": float(np.median(image)) / 255,
+        "image_chroma": float(chroma.mean()) / 255,
+        "image_dark": dark,
+        "image_bright": bright,
+        "image_contrast": bright - dark,
+    }

@@ -1,16 +1,17 @@
-"""From a probability map to nuclei, with a second level where there is one."""
+"""From a probability map to nuclei, with candidate scorers where there are some."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kaggle_dsb.instances.outline_choice import choose_level, describe_levels
-from kaggle_dsb.instances.second_level import SecondLevel, describe, predict_quality
+from kaggle_dsb.instances.features import describe_image
+from kaggle_dsb.instances.scorer import CandidateScorer, predict_quality
 from kaggle_dsb.instances.selection import select_nuclei
-from kaggle_dsb.instances.watershed import split_nuclei
+from kaggle_dsb.instances.watershed import WatershedParameters, watershed_nuclei
+
+OUTLINE_THRESHOLD = 0.3
 
 
 @dataclass(frozen=True)
@@ -19,17 +20,19 @@ class NucleusFinder:
 
     Attributes
     ----------
-    split : mapping
-        The parameters of the plain split, `kaggle_dsb.instances.watershed.split_nuclei`.
-    second_levels : sequence of SecondLevel
-        Their mean predicts the quality of candidates and the level of outlines. Without any the
-        plain split is the result.
+    watershed : WatershedParameters
+    scorers : sequence of CandidateScorer
+        Their mean predicts the quality of candidates. Without any, the nuclei are those of the
+        watershed.
+    outline_threshold : float
+        Candidates end where their membership falls to this.
     nucleus_cost : float, in [0, 1]
         A candidate of lower quality is never kept.
     """
 
-    split: Mapping[str, Any]
-    second_levels: Sequence[SecondLevel] = ()
+    watershed: WatershedParameters
+    scorers: Sequence[CandidateScorer] = ()
+    outline_threshold: float = OUTLINE_THRESHOLD
     nucleus_cost: float = 0.25
 
     def find(self, probability: NDArray[np.float32], image: NDArray[np.uint8]) -> NDArray[np.int32]:
@@ -45,18 +48,17 @@ class NucleusFinder:
         -------
         labels : (H, W) int32
         """
-        plain = split_nuclei(probability, **self.split)
-        if not self.second_levels:
-            return plain
-        tree, features = describe(probability, image, plain)
+        watershed = watershed_nuclei(probability, self.watershed)
+        if not self.scorers:
+            return watershed
+        tree, features = describe_image(
+            probability, image, watershed, outline_threshold=self.outline_threshold
+        )
         if not tree.n_candidates:
-            return plain
-        quality = predict_quality([one.quality for one in self.second_levels], features)
-        described = describe_levels(features, quality, cost=self.nucleus_cost)
+            return watershed
         return select_nuclei(
             tree,
-            quality,
-            version=choose_level([one.outline for one in self.second_levels], described),
+            predict_quality(self.scorers, features),
             cost=self.nucleus_cost,
-            min_area_px=self.split["min_area_px"],
+            min_area_px=self.watershed.min_area_px,
         )

@@ -20,7 +20,7 @@ LEAST_CONTRAST = 0.02
 
 
 def relative_grey(image: NDArray[np.uint8]) -> Plane:
-    """Give the grey levels of (H, W, 3) uint8 on a scale where nearly all lie from 0 to 1."""
+    """Return the grey levels of (H, W, 3) uint8 on a scale where nearly all lie from 0 to 1."""
     grey = image.mean(axis=2, dtype=np.float32)
     low, high = grey_range(grey)
     relative: Plane = ((grey - low) / max(high - low, 1)).astype(np.float32)
@@ -28,7 +28,7 @@ def relative_grey(image: NDArray[np.uint8]) -> Plane:
 
 
 def grey_range(grey: Plane) -> tuple[float, float]:
-    """Give the levels between which nearly all of (H, W) grey levels lie."""
+    """Return the levels between which nearly all of (H, W) grey levels lie."""
     low, high = np.percentile(grey, (0.5, 99.8))
     return float(low), float(high)
 
@@ -42,7 +42,7 @@ def find_membership(body: Plane, basins: NDArray[np.int32], grey: Plane) -> Plan
     basins : (H, W) int32
         1..n, one for each nucleus or part of one; 0 outside.
     grey : (H, W) float32
-        As `relative_grey` gives it; nuclei may be brighter than the ground or darker.
+        as `relative_grey` returns them; nuclei may be brighter than the ground or darker.
 
     Returns
     -------
@@ -63,7 +63,7 @@ def find_membership(body: Plane, basins: NDArray[np.int32], grey: Plane) -> Plan
 def _light_inside(
     body: Plane, basins: NDArray[np.int32], grey: Plane
 ) -> tuple[Plane, NDArray[np.bool_]]:
-    """Give the mean grey level of each basin's sure inside, and which basins have one."""
+    """Return the mean grey level of each basin's sure inside, and which basins have one."""
     n = int(basins.max()) + 1
     core = np.where(body > INSIDE, basins, 0).ravel()
     count = np.bincount(core, minlength=n)
@@ -73,7 +73,7 @@ def _light_inside(
 
 
 def _light_of_ground(body: Plane, grey: Plane) -> Plane:
-    """Give the grey level of the ground near each pixel, of all ground where none is near."""
+    """Return the grey level of the ground near each pixel, of all ground where none is near."""
     is_ground = (body < OUTSIDE).astype(np.float32)
     if not is_ground.any():
         return np.zeros_like(grey)

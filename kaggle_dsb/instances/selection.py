@@ -4,21 +4,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kaggle_dsb.competition.labels import relabel
-from kaggle_dsb.instances.candidates import LEVELS, CandidateTree, Floats
+from kaggle_dsb.instances.candidates import CandidateTree, Floats
 
 
 def select_nuclei(
-    tree: CandidateTree, quality: Floats, *, version: int, cost: float, min_area_px: int
+    tree: CandidateTree, quality: Floats, *, cost: float, min_area_px: int
 ) -> NDArray[np.int32]:
     """Choose the best set of candidates that do not overlap.
 
     Parameters
     ----------
     tree : CandidateTree
-    quality : (n_versions, n_candidates) float64, in [0, 1]
-        The share of the competition's thresholds at which each version is expected to hit.
-    version : int
-        Which of `LEVELS` all nuclei end at.
+    quality : (n_candidates,) float64, in [0, 1]
+        The share of the competition's thresholds at which each is expected to hit.
     cost : float, in [0, 1]
         What one more predicted nucleus costs: a candidate of lower quality is never chosen.
     min_area_px : int
@@ -30,29 +28,26 @@ def select_nuclei(
 
     Notes
     -----
-    A candidate is worth the quality of its best version less the cost. The tree is solved from its
-    leaves up: a union is taken whole where it is worth more than the best that can be made of its
-    two children. For an image of score s a nucleus raises the score where its quality is above
-    s / (1 + s), the derivative of TP / (TP + FP + FN).
+    A candidate is worth its quality less the cost. The tree is solved from its leaves up: a union
+    is taken whole where it is worth more than the best that can be made of its two children. For an
+    image of score s a nucleus raises the score where its quality is above s / (1 + s), the
+    derivative of TP / (TP + FP + FN).
     """
-    if not tree.n_candidates:
-        return np.zeros(tree.basins.shape, np.int32)
-    worth = quality.max(axis=0) - cost
-    best = np.maximum(worth, 0)
-    for candidate in range(tree.n_basins, tree.n_candidates):
-        best[candidate] = max(worth[candidate], best[tree.children[candidate]].sum())
-    chosen = _walk_down(tree, worth, best)
     number = np.zeros(tree.n_basins + 1, np.int32)
-    for label, candidate in enumerate(chosen, 1):
-        inside = tree.members.indices[slice(*tree.members.indptr[candidate : candidate + 2])]
-        number[1 + inside] = label
-    labels = number[tree.version(LEVELS[version])]
+    for label, candidate in enumerate(_choose(tree, (quality - cost).tolist()), 1):
+        number[tree.first[candidate] : tree.last[candidate] + 1] = label
+    labels = number[tree.labels]
     area = np.bincount(labels.ravel())
     return relabel(np.where(area[labels] >= min_area_px, labels, 0).astype(np.int32))
 
 
-def _walk_down(tree: CandidateTree, worth: Floats, best: Floats) -> list[int]:
+def _choose(tree: CandidateTree, worth: list[float]) -> list[int]:
     """List the candidates whose own worth is the best of their branch, from the roots down."""
+    children = tree.children.tolist()
+    best = [max(own, 0) for own in worth]
+    for candidate in range(tree.n_basins, tree.n_candidates):
+        a, b = children[candidate]
+        best[candidate] = max(worth[candidate], best[a] + best[b])
     waiting = np.flatnonzero(tree.parent() < 0).tolist()
     chosen = []
     while waiting:
@@ -62,5 +57,5 @@ def _walk_down(tree: CandidateTree, worth: Floats, best: Floats) -> list[int]:
         if worth[candidate] >= best[candidate]:
             chosen.append(candidate)
         else:
-            waiting += tree.children[candidate].tolist()
+            waiting += children[candidate]
     return chosen

@@ -7,7 +7,7 @@ ZOOM_RANGE = (0.4, 2.5)
 
 
 def median_diameter(labels: NDArray[np.int32]) -> float:
-    """Give the median diameter of the nuclei, weighted by itself, in pixels; 0 without nuclei.
+    """Return the median diameter of the nuclei, weighted by itself, in pixels; 0 without nuclei.
 
     The diameter of a nucleus is that of the disc of its area. Each counts as much as it is wide, so
     that a few nuclei outweigh the many specks that a noisy image is taken to hold.
@@ -30,7 +30,7 @@ def median_diameter(labels: NDArray[np.int32]) -> float:
 
 
 def choose_zoom(diameter_px: float, wanted_px: float) -> float:
-    """Give the factor that brings nuclei of one diameter to another, within `ZOOM_RANGE`.
+    """Return the factor that brings nuclei of one diameter to another, within `ZOOM_RANGE`.
 
     An image without nuclei, of diameter 0, is left as it is.
 

@@ -1,43 +1,47 @@
 """Tune how probabilities become nuclei, and tell without self-deception what that gained.
 
-Parameters that are chosen on some images look better on those than on others. So the choice is
-nested: each fold is scored with what was best on the other folds, and that is the score to report.
+Parameters that are chosen on some images look better on those than on others, and most of all on
+images of the same source: the same microscope, stain and annotators. So every choice is nested by
+source: a source is scored with what was best on all others, and the mean over sources, the
+generalisation, is the score to report.
 """
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from itertools import compress
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import optuna
 from numpy.typing import NDArray
 
 from kaggle_dsb.competition.metric import score_image
-from kaggle_dsb.files import InputError
-from kaggle_dsb.instances.candidates import LEVELS, CandidateTree, Floats
-from kaggle_dsb.instances.forest import Forest, Growth, grow_forest
-from kaggle_dsb.instances.outline_choice import USUAL, choose_level, describe_levels
+from kaggle_dsb.instances.candidates import Floats
+from kaggle_dsb.instances.features import describe_image
 from kaggle_dsb.instances.probability import load_probability
-from kaggle_dsb.instances.second_level import SecondLevel, describe, predict_quality, quality_of
+from kaggle_dsb.instances.scorer import CandidateScorer, predict_quality
+from kaggle_dsb.instances.scorer_training import candidate_quality, train_scorer
 from kaggle_dsb.instances.selection import select_nuclei
-from kaggle_dsb.instances.watershed import split_nuclei
+from kaggle_dsb.instances.watershed import WatershedParameters, watershed_nuclei
 
+OUTLINE_THRESHOLDS = (0.2, 0.3, 0.42)
 COSTS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4)
-USUAL_COST = 0.25
-QUALITY_GROWTH = Growth(trees=600, rate=0.04, leaves=31, feature_share=0.5)
-OUTLINE_GROWTH = Growth(trees=200, rate=0.04, leaves=8, feature_share=0.3)
+
+Report = Callable[[int, int], None]
+Label = TypeVar("Label", str, int)
 
 
 @dataclass(frozen=True)
 class Case:
-    """An image whose out-of-fold probability and truth are known.
+    """An image whose truth is known, and its probability by networks that have not seen it.
 
     Attributes
     ----------
+    id, source : str
     fold : int
     probability : Path
         Of a file that `kaggle_dsb.instances.probability.load_probability` reads.
@@ -45,6 +49,8 @@ class Case:
     truth : (H, W) int32
     """
 
+    id: str
+    source: str
     fold: int
     probability: Path
     image: NDArray[np.uint8]
@@ -58,42 +64,64 @@ class Nested:
     Attributes
     ----------
     best : int
-        The option that is best over all images: the one to use from now on.
+        The option of the best mean over all sources: the one to use.
     scores : (n_images,) float64
-        Each image's score with the option that was best on the other folds.
+        Each image's score with the option that was best on the other sources.
     """
 
     best: int
     scores: Floats
 
 
-def choose_nested(scores: Floats, folds: NDArray[np.int64]) -> Nested:
-    """Choose among options fold by fold.
+def mean_over_sources(scores: Floats, sources: Sequence[str]) -> Floats:
+    """Return the mean over sources of the mean over each source's images.
+
+    Parameters
+    ----------
+    scores : (..., n_images) float64
+    sources : sequence of str
+        Of each image.
+
+    Examples
+    --------
+    >>> float(mean_over_sources(np.array([0.1, 0.3, 0.8]), ["a", "a", "b"]))
+    0.5
+    """
+    of_image = np.array(sources)
+    means = [scores[..., of_image == source].mean(axis=-1) for source in np.unique(of_image)]
+    mean: Floats = np.mean(means, axis=0)
+    return mean
+
+
+def choose_nested(scores: Floats, sources: Sequence[str]) -> Nested:
+    """Choose among options, and score each source with what is best without it.
 
     Parameters
     ----------
     scores : (n_options, n_images) float64
-    folds : (n_images,) int64
+    sources : sequence of str
+        Of each image; at least two differ.
 
     Examples
     --------
-    >>> choose_nested(np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([0, 1])).scores
+    >>> choose_nested(np.array([[0.9, 0.1], [0.2, 0.8]]), ["a", "b"]).scores
     array([0.2, 0.1])
     """
-    nested = np.zeros(folds.size)
-    for fold in np.unique(folds):
-        held_out = folds == fold
-        best = scores[:, ~held_out].mean(axis=1).argmax()
-        nested[held_out] = scores[best, held_out]
-    return Nested(int(scores.mean(axis=1).argmax()), nested)
+    of_image = np.array(sources)
+    nested = np.zeros(of_image.size)
+    for source in np.unique(of_image):
+        own = of_image == source
+        best = mean_over_sources(scores[:, ~own], of_image[~own].tolist()).argmax()
+        nested[own] = scores[best, own]
+    return Nested(int(mean_over_sources(scores, sources).argmax()), nested)
 
 
-def propose_splits(n: int, *, seed: int) -> list[dict[str, Any]]:
-    """Propose parameters of the plain split, spread evenly over what makes sense.
+def propose_watersheds(n: int, *, seed: int) -> list[WatershedParameters]:
+    """Propose parameters of the watershed, spread evenly over what makes sense.
 
     Notes
     -----
-    Optuna's quasi-random sampler looks at no score, so all folds can be tried with the same
+    Optuna's quasi-random sampler looks at no score, so all sources can be tried with the same
     proposals and the choice among them still be nested.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -107,34 +135,31 @@ def propose_splits(n: int, *, seed: int) -> list[dict[str, Any]]:
     for _ in range(n):
         trial = study.ask()
         proposals.append(
-            {
-                "body_threshold": round(trial.suggest_float("body_threshold", 0.4, 0.8), 3),
-                "seed_threshold": round(trial.suggest_float("seed_threshold", 0.4, 0.8), 3),
-                "min_seed_px": trial.suggest_int("min_seed_px", 3, 24),
-                "min_area_px": trial.suggest_int("min_area_px", 8, 30),
-            }
+            WatershedParameters(
+                body_threshold=round(trial.suggest_float("body_threshold", 0.2, 0.8), 3),
+                seed_threshold=round(trial.suggest_float("seed_threshold", 0.4, 0.8), 3),
+                min_seed_px=trial.suggest_int("min_seed_px", 3, 24),
+                min_area_px=trial.suggest_int("min_area_px", 8, 30),
+            )
         )
         study.tell(trial, 0)
     return proposals
 
 
-def score_splits(
+def score_watersheds(
     cases: Sequence[Case],
-    splits: Sequence[dict[str, Any]],
+    proposals: Sequence[WatershedParameters],
     *,
     processes: int,
-    progress: Callable[[int, int], None],
+    progress: Report,
 ) -> Floats:
-    """Score each image with each plain split, (n_splits, n_cases) float64."""
-    jobs = [(case, splits) for case in cases]
-    return np.array(list(_run(_score_splits_of, jobs, processes, progress))).T
+    """Score each image with each watershed, (n_proposals, n_cases) float64."""
+    jobs = [(case, proposals) for case in cases]
+    return np.array(list(_run(_score_watersheds_of, jobs, processes, progress))).T
 
 
 def _run(
-    job: Callable[..., Any],
-    arguments: Sequence[Any],
-    processes: int,
-    progress: Callable[[int, int], None],
+    job: Callable[..., Any], arguments: Sequence[Any], processes: int, progress: Report
 ) -> Iterator[Any]:
     with ProcessPoolExecutor(processes) as pool:
         for done, result in enumerate(pool.map(job, arguments, chunksize=2), 1):
@@ -142,134 +167,148 @@ def _run(
             progress(done, len(arguments))
 
 
-def _score_splits_of(job: tuple[Case, Sequence[dict[str, Any]]]) -> list[float]:
-    case, splits = job
+def _score_watersheds_of(job: tuple[Case, Sequence[WatershedParameters]]) -> list[float]:
+    case, proposals = job
     probability = load_probability(case.probability)
-    return [score_image(case.truth, split_nuclei(probability, **one)).score for one in splits]
+    return [
+        score_image(case.truth, watershed_nuclei(probability, proposal)).score
+        for proposal in proposals
+    ]
 
 
-@dataclass(frozen=True)
-class Described:
-    """A case's candidates, their features, and their true quality."""
+class Described(NamedTuple):
+    """The candidates of an image: their features, (n_candidates, n), and their true quality."""
 
-    tree: CandidateTree
     features: NDArray[np.float32]
     quality: Floats
 
 
 def describe_cases(
     cases: Sequence[Case],
-    split: dict[str, Any],
+    watershed: WatershedParameters,
     *,
+    outline_threshold: float,
     processes: int,
-    progress: Callable[[int, int], None],
+    progress: Report,
 ) -> list[Described]:
-    """Describe the candidates of all images; ``split`` is the plain split that tells their size."""
-    return list(_run(_describe_case, [(case, split) for case in cases], processes, progress))
+    """Describe the candidates of all images; the watershed tells their typical size."""
+    jobs = [(case, watershed, outline_threshold) for case in cases]
+    return list(_run(_describe_case, jobs, processes, progress))
 
 
-def _describe_case(job: tuple[Case, dict[str, Any]]) -> Described:
-    case, split = job
+def _describe_case(job: tuple[Case, WatershedParameters, float]) -> Described:
+    case, watershed, outline_threshold = job
     probability = load_probability(case.probability)
-    tree, features = describe(probability, case.image, split_nuclei(probability, **split))
-    return Described(tree, features, quality_of(tree, case.truth))
+    nuclei = watershed_nuclei(probability, watershed)
+    tree, features = describe_image(
+        probability, case.image, nuclei, outline_threshold=outline_threshold
+    )
+    return Described(features, candidate_quality(tree, case.truth))
 
 
-def grow_second_levels(
-    cases: Sequence[Case],
+def train_without_each(
+    labels: Sequence[Label],
     described: Sequence[Described],
     *,
-    min_area_px: int,
+    weights: Sequence[float],
     seed: int,
-    processes: int,
-    progress: Callable[[int, int], None],
-) -> dict[int, SecondLevel]:
-    """Grow the second level of each fold, from the images of all other folds.
+    progress: Report,
+) -> dict[Label, CandidateScorer]:
+    """Train a scorer for each label, on the images of all other labels.
 
-    All images count alike, as they do in the competition's score, however many candidates they
-    hold. What an image's levels score is measured on nuclei chosen by the forest of its own fold.
+    Parameters
+    ----------
+    labels : sequence of str or int
+        Of each image: its source, or its fold.
+    described : sequence of Described
+    weights : sequence of float
+        How much each image counts.
+    seed : int
+    progress : callable
+        Called with the numbers of scorers trained and of all scorers.
     """
-    folds = np.array([case.fold for case in cases])
-    quality = {
-        fold: _grow_quality(described, folds != fold, fold, seed) for fold in set(folds.tolist())
-    }
-    jobs = [
-        (case, one, quality[case.fold], min_area_px)
-        for case, one in zip(cases, described, strict=True)
-    ]
-    judged = list(_run(_judge_levels_of, jobs, processes, progress))
-    return {
-        fold: SecondLevel(forest, _grow_outline(judged, folds != fold, seed))
-        for fold, forest in quality.items()
-    }
-
-
-def _grow_quality(
-    described: Sequence[Described], others: NDArray[np.bool_], fold: int, seed: int
-) -> Forest:
-    seen = list(compress(described, others))
-    rows = np.concatenate([one.features.reshape(-1, one.features.shape[-1]) for one in seen])
-    quality = np.concatenate([one.quality.ravel() for one in seen])
-    if not quality.size:
-        raise InputError(
-            f"the networks find no candidate nucleus outside fold {fold}: train them longer"
+    scorers: dict[Label, CandidateScorer] = {}
+    distinct = sorted(set(labels))
+    for label in distinct:
+        others = [n for n, own in enumerate(labels) if own != label]
+        scorers[label] = train_scorer(
+            [described[n].features for n in others],
+            [described[n].quality for n in others],
+            weights=[weights[n] for n in others],
+            seed=seed,
         )
-    sizes = [one.quality.size for one in seen]
-    weights = np.repeat(np.mean(sizes) / np.maximum(sizes, 1), sizes)
-    return grow_forest(rows, quality, weights=weights, growth=QUALITY_GROWTH, seed=seed)
+        progress(len(scorers), len(distinct))
+    return scorers
 
 
-def _judge_levels_of(
-    job: tuple[Case, Described, Forest, int],
-) -> tuple[NDArray[np.float32], Floats]:
-    """Describe each level of an image, and tell what it scores against the usual one."""
-    case, one, forest, min_area_px = job
-    quality = predict_quality([forest], one.features)
-    scores = []
-    for version in range(len(LEVELS)):
-        found = select_nuclei(
-            one.tree, quality, version=version, cost=USUAL_COST, min_area_px=min_area_px
-        )
-        scores.append(score_image(case.truth, found).score)
-    rows = describe_levels(one.features, quality, cost=USUAL_COST)
-    return rows, np.array(scores) - scores[USUAL]
+def source_weights(sources: Sequence[str]) -> list[float]:
+    """Return weights by which all sources count alike, whose mean is 1.
+
+    Examples
+    --------
+    >>> source_weights(["a", "b", "b", "b"])
+    [2.0, 0.6666666666666666, 0.6666666666666666, 0.6666666666666666]
+    """
+    count = Counter(sources)
+    return [len(sources) / len(count) / count[source] for source in sources]
 
 
-def _grow_outline(
-    judged: Sequence[tuple[NDArray[np.float32], Floats]], others: NDArray[np.bool_], seed: int
-) -> Forest:
-    seen = list(compress(judged, others))
-    # The usual level itself gains nothing by definition.
-    rows = np.concatenate([np.delete(rows, USUAL, axis=0) for rows, _ in seen])
-    gains = np.concatenate([np.delete(gains, USUAL) for _, gains in seen])
-    return grow_forest(rows, gains, weights=np.ones(gains.size), growth=OUTLINE_GROWTH, seed=seed)
+class Choice(NamedTuple):
+    """How nuclei are chosen among candidates, and where they end."""
+
+    outline_threshold: float
+    cost: float
 
 
-def score_costs(
+CHOICES = tuple(Choice(*pair) for pair in product(OUTLINE_THRESHOLDS, COSTS))
+
+
+def score_choices(
     cases: Sequence[Case],
-    described: Sequence[Described],
-    second_levels: dict[int, SecondLevel],
+    scorers: Mapping[str, CandidateScorer],
+    watershed: WatershedParameters,
     *,
-    min_area_px: int,
+    outline_threshold: float,
     processes: int,
-    progress: Callable[[int, int], None],
+    progress: Report,
 ) -> Floats:
-    """Score each image with each of `COSTS` by its own fold's second level, (n_costs, n_cases)."""
-    jobs = [
-        (case, one, second_levels[case.fold], min_area_px)
-        for case, one in zip(cases, described, strict=True)
+    """Score each image with each of `CHOICES`, (n_choices, n_cases).
+
+    Parameters
+    ----------
+    cases : sequence of Case
+    scorers : mapping of str to CandidateScorer
+        That of each source is used on its images.
+    watershed : WatershedParameters
+    outline_threshold : float
+        At which candidates are described, whichever they then end at.
+    processes : int
+    progress : callable
+    """
+    jobs = [(case, scorers[case.source], watershed, outline_threshold) for case in cases]
+    return np.array(list(_run(_score_choices_of, jobs, processes, progress))).T
+
+
+def _score_choices_of(
+    job: tuple[Case, CandidateScorer, WatershedParameters, float],
+) -> list[float]:
+    case, scorer, watershed, outline_threshold = job
+    probability = load_probability(case.probability)
+    nuclei = watershed_nuclei(probability, watershed)
+    tree, features = describe_image(
+        probability, case.image, nuclei, outline_threshold=outline_threshold
+    )
+    quality = predict_quality([scorer], features)
+    trees = {threshold: tree.end_at(threshold) for threshold in OUTLINE_THRESHOLDS}
+    return [
+        score_image(
+            case.truth,
+            select_nuclei(
+                trees[choice.outline_threshold],
+                quality,
+                cost=choice.cost,
+                min_area_px=watershed.min_area_px,
+            ),
+        ).score
+        for choice in CHOICES
     ]
-    return np.array(list(_run(_score_costs_of, jobs, processes, progress))).T
-
-
-def _score_costs_of(job: tuple[Case, Described, SecondLevel, int]) -> list[float]:
-    case, one, second, min_area_px = job
-    quality = predict_quality([second.quality], one.features)
-    scores = []
-    for cost in COSTS:
-        version = choose_level([second.outline], describe_levels(one.features, quality, cost=cost))
-        found = select_nuclei(
-            one.tree, quality, version=version, cost=cost, min_area_px=min_area_px
-        )
-        scores.append(score_image(case.truth, found).score)
-    return scores

@@ -1,5 +1,7 @@
 """Cut probabilities into nuclei: seeds where body, border and depth agree, flooded back."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -8,13 +10,28 @@ from skimage.segmentation import watershed
 from kaggle_dsb.competition.labels import relabel
 
 
-def split_nuclei(
-    probability: NDArray[np.float32],
-    *,
-    body_threshold: float,
-    seed_threshold: float,
-    min_seed_px: int,
-    min_area_px: int,
+@dataclass(frozen=True)
+class WatershedParameters:
+    """How `watershed_nuclei` cuts a probability map.
+
+    Attributes
+    ----------
+    body_threshold : float
+        A pixel belongs to some nucleus where its body probability is above this.
+    seed_threshold : float
+        A seed is a connected region where the `seed_height` is above this.
+    min_seed_px, min_area_px : int
+        Smaller seeds, and nuclei that end up smaller, are dropped.
+    """
+
+    body_threshold: float = 0.6
+    seed_threshold: float = 0.6
+    min_seed_px: int = 15
+    min_area_px: int = 12
+
+
+def watershed_nuclei(
+    probability: NDArray[np.float32], parameters: WatershedParameters
 ) -> NDArray[np.int32]:
     """Cut a probability map into nuclei.
 
@@ -22,12 +39,7 @@ def split_nuclei(
     ----------
     probability : (3, H, W) float32, in [0, 1]
         Body, touching border, depth.
-    body_threshold : float
-        A pixel belongs to some nucleus where its body probability is above this.
-    seed_threshold : float
-        A seed is a connected region where the `seed_height` is above this.
-    min_seed_px, min_area_px : int
-        Smaller seeds, and nuclei that end up smaller, are dropped.
+    parameters : WatershedParameters
 
     Returns
     -------
@@ -40,14 +52,15 @@ def split_nuclei(
     A part of the mask that holds no seed is dropped with it.
     """
     height = seed_height(probability)
-    seeds = _drop_small(ndimage.label(height > seed_threshold)[0], min_seed_px)
-    mask = (probability[0] > body_threshold) | (seeds > 0)
+    seeds, _ = ndimage.label(height > parameters.seed_threshold)
+    seeds = _drop_small(seeds, parameters.min_seed_px)
+    mask = (probability[0] > parameters.body_threshold) | (seeds > 0)
     labels = watershed(-height, seeds, mask=mask)
-    return relabel(_drop_small(labels, min_area_px))
+    return relabel(_drop_small(labels, parameters.min_area_px))
 
 
 def seed_height(probability: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Give the map whose hills are the nuclei, (H, W) float32 in [0, 1].
+    """Return the map whose hills are the nuclei, (H, W) float32 in [0, 1].
 
     The mean of the depth and of the body less its border, so that either can tell two nuclei apart.
     """

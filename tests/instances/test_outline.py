@@ -16,7 +16,7 @@ BASIN = disc(25).astype(np.int32)
 
 
 def soft_body(radius):
-    """Give the probability of a body whose edge is as uncertain as a network leaves it."""
+    """Return the probability of a body whose edge is as uncertain as a network leaves it."""
     return ndimage.gaussian_filter(disc(radius).astype(np.float32), 2)
 
 

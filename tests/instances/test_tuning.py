@@ -4,26 +4,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kaggle_dsb.competition.metric import score_image
-from kaggle_dsb.instances.candidates import LEVELS
 from kaggle_dsb.instances.finder import NucleusFinder
-from kaggle_dsb.instances.outline_choice import choose_level, describe_levels
 from kaggle_dsb.instances.probability import load_probability, save_probability
-from kaggle_dsb.instances.second_level import predict_quality
 from kaggle_dsb.instances.tuning import (
-    COSTS,
-    USUAL_COST,
+    CHOICES,
     Case,
+    Described,
     choose_nested,
     describe_cases,
-    grow_second_levels,
-    propose_splits,
-    score_costs,
-    score_splits,
+    mean_over_sources,
+    propose_watersheds,
+    score_choices,
+    score_watersheds,
+    train_without_each,
 )
-from kaggle_dsb.instances.watershed import split_nuclei
-from tests.instances.test_second_level import draw_discs, soften
-
-SPLIT = {"body_threshold": 0.5, "seed_threshold": 0.6, "min_seed_px": 3, "min_area_px": 3}
+from kaggle_dsb.instances.watershed import WatershedParameters, watershed_nuclei
+from tests.instances.drawn import WATERSHED, draw_discs, soften
 
 
 def ignore(done, total):
@@ -41,108 +37,93 @@ def cases(tmp_path_factory):
         path = folder / f"{number}.npy"
         save_probability(path, soften(truth, sigma=1 + number / 3))
         image = np.repeat((truth > 0)[..., None] * np.uint8(150), 3, 2)
-        made.append(Case(number % 2, path, image, truth))
+        made.append(Case(str(number), "ab"[number % 2], number % 3, path, image, truth))
     return made
 
 
+def test_sources_count_alike_however_many_images_they_have():
+    scores = np.array([[0.0, 0.0, 0.0, 1.0], [0.3, 0.3, 0.3, 0.3]])
+    assert mean_over_sources(scores, ["a", "a", "a", "b"]) == pytest.approx([0.5, 0.3])
+    assert choose_nested(scores, ["a", "a", "a", "b"]).best == 0
+
+
 @given(st.integers(0, 10**6))
-def test_a_nested_choice_never_looks_at_the_fold_it_is_scored_on(seed):
+def test_a_nested_choice_never_looks_at_the_source_it_is_scored_on(seed):
     rng = np.random.default_rng(seed)
-    scores, folds = rng.random((5, 12)), np.arange(12) % 3
-    nested = choose_nested(scores, folds)
+    sources = np.array(list("abcabcaabcca"))
+    scores = rng.random((5, 12))
+    nested = choose_nested(scores, sources.tolist())
+    for own, others in (("a", "bc"), ("b", "ac"), ("c", "ab")):
+        means = np.mean([scores[:, sources == other].mean(axis=1) for other in others], axis=0)
+        expected = scores[means.argmax(), sources == own]
+        assert (nested.scores[sources == own] == expected).all()
     changed = scores.copy()
-    changed[:, folds == 0] = rng.random((5, 4))
-    for fold in range(3):
-        held_out = folds == fold
-        best = scores[:, ~held_out].mean(axis=1).argmax()
-        assert (nested.scores[held_out] == scores[best, held_out]).all()
-    # What is chosen for fold 0 does not depend on the scores of fold 0.
-    again = choose_nested(changed, folds)
-    best = scores[:, folds != 0].mean(axis=1).argmax()
-    assert (again.scores[folds == 0] == changed[best, folds == 0]).all()
-    assert nested.best == scores.mean(axis=1).argmax()
+    changed[:, sources == "a"] = rng.random((5, 5))
+    again = choose_nested(changed, sources.tolist())
+    best = mean_over_sources(scores[:, sources != "a"], sources[sources != "a"].tolist()).argmax()
+    assert (again.scores[sources == "a"] == changed[best, sources == "a"]).all()
 
 
 def test_proposals_are_spread_and_repeatable():
-    splits = propose_splits(16, seed=3)
-    assert splits == propose_splits(16, seed=3)
-    assert splits != propose_splits(16, seed=4)
-    thresholds = [split["body_threshold"] for split in splits]
-    assert min(thresholds) < 0.47
-    assert max(thresholds) > 0.73
-    assert len({tuple(split.values()) for split in splits}) == 16
+    proposals = propose_watersheds(16, seed=3)
+    assert proposals == propose_watersheds(16, seed=3)
+    assert proposals != propose_watersheds(16, seed=4)
+    thresholds = [proposal.body_threshold for proposal in proposals]
+    assert min(thresholds) < 0.3
+    assert max(thresholds) > 0.7
+    assert len(set(proposals)) == 16
 
 
-def test_splits_are_scored_as_they_would_be_one_by_one(cases):
-    splits = [SPLIT, SPLIT | {"body_threshold": 0.8}]
-    scores = score_splits(cases, splits, processes=2, progress=ignore)
+def test_watersheds_are_scored_as_they_would_be_one_by_one(cases):
+    proposals = [WATERSHED, WatershedParameters(body_threshold=0.8)]
+    scores = score_watersheds(cases, proposals, processes=2, progress=ignore)
     assert scores.shape == (2, 6)
-    for row, split in enumerate(splits):
+    for row, proposal in enumerate(proposals):
         for column, case in enumerate(cases):
-            predicted = split_nuclei(load_probability(case.probability), **split)
+            predicted = watershed_nuclei(load_probability(case.probability), proposal)
             assert scores[row, column] == score_image(case.truth, predicted).score
+
+
+OPTIONS = {"outline_threshold": 0.3, "processes": 1, "progress": ignore}
 
 
 @pytest.fixture(scope="module")
 def described(cases):
-    return describe_cases(cases, SPLIT, processes=1, progress=ignore)
+    return describe_cases(cases, WATERSHED, **OPTIONS)
 
 
-def grow(cases, described):
-    return grow_second_levels(cases, described, min_area_px=3, seed=0, processes=1, progress=ignore)
+def train(cases, described):
+    sources = [case.source for case in cases]
+    return train_without_each(sources, described, weights=[1.0] * 6, seed=0, progress=ignore)
 
 
 @pytest.fixture(scope="module")
-def second_levels(cases, described):
-    return grow(cases, described)
+def scorers(cases, described):
+    return train(cases, described)
 
 
-def test_a_second_level_is_grown_for_each_fold_without_the_fold(cases, described, second_levels):
-    assert set(second_levels) == {0, 1}
-    # Other qualities in fold 0 change the forest of fold 1 alone.
+def test_a_scorer_is_trained_for_each_source_without_the_source(cases, described, scorers):
+    assert set(scorers) == {"a", "b"}
+    # Other qualities in source a change the scorer of source b alone.
     spoilt = [
-        type(one)(one.tree, one.features, 1 - one.quality) if case.fold == 0 else one
-        for case, one in zip(cases, described, strict=True)
+        Described(of.features, 1 - of.quality) if case.source == "a" else of
+        for case, of in zip(cases, described, strict=True)
     ]
-    others = grow(cases, spoilt)
-    rows = described[0].features.reshape(-1, described[0].features.shape[-1])
-    assert (others[0].quality.predict(rows) == second_levels[0].quality.predict(rows)).all()
-    assert (others[1].quality.predict(rows) != second_levels[1].quality.predict(rows)).any()
+    others = train(cases, spoilt)
+    rows = described[0].features
+    assert (others["a"].forest.predict(rows) == scorers["a"].forest.predict(rows)).all()
+    assert (others["b"].forest.predict(rows) != scorers["b"].forest.predict(rows)).any()
 
 
-def test_the_outlines_are_learned_from_what_levels_score_outside_the_fold(tmp_path):
-    """In one kind of image the truth lies further out than the probability says, in others not."""
-    made = []
-    for number in range(96):
-        rng = np.random.default_rng(number)
-        row, column = rng.integers(25, 55, 2)
-        loose = number % 4 < 2
-        body = draw_discs((row, column, 12))
-        truth = draw_discs((row, column, 15)) if loose else body
-        path = tmp_path / f"{number}.npy"
-        save_probability(path, soften(body, sigma=4))
-        # Without contrast the body alone tells; how bright the image is tells the kind.
-        image = np.full((80, 100, 3), 90 if loose else 20, np.uint8)
-        made.append(Case(number % 2, path, image, truth))
-    seen = describe_cases(made, SPLIT, processes=1, progress=ignore)
-    second_levels = grow(made, seen)
-    chosen = {True: set(), False: set()}
-    for case, one in zip(made, seen, strict=True):
-        own = second_levels[case.fold]
-        quality = predict_quality([own.quality], one.features)
-        rows = describe_levels(one.features, quality, cost=USUAL_COST)
-        loose = bool(case.image.max() == 90)
-        chosen[loose].add(LEVELS[choose_level([own.outline], rows)])
-    assert max(chosen[True]) < min(chosen[False])
-
-
-def test_the_second_level_is_scored_with_each_cost(cases, described, second_levels):
-    options = {"min_area_px": 3, "processes": 2, "progress": ignore}
-    scores = score_costs(cases, described, second_levels, **options)
-    assert scores.shape == (len(COSTS), len(cases))
+def test_choices_are_scored_as_the_finder_would_make_them(cases, scorers):
+    scores = score_choices(cases, scorers, WATERSHED, **OPTIONS | {"processes": 2})
+    assert scores.shape == (len(CHOICES), len(cases))
+    assert len(np.unique(scores)) > len(cases)
     for column, case in enumerate(cases):
         probability = load_probability(case.probability)
-        for row, cost in enumerate(COSTS):
-            finder = NucleusFinder(SPLIT, [second_levels[case.fold]], cost)
+        for row, choice in enumerate(CHOICES):
+            if choice.outline_threshold != OPTIONS["outline_threshold"]:
+                continue
+            finder = NucleusFinder(WATERSHED, [scorers[case.source]], *choice)
             found = finder.find(probability, case.image)
             assert scores[row, column] == score_image(case.truth, found).score

@@ -1,0 +1,78 @@
+"""Train candidate scorers on images whose truth is known."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kaggle_dsb.competition.metric import THRESHOLDS_PERCENT
+from kaggle_dsb.files import InputError
+from kaggle_dsb.instances.candidates import CandidateTree, Floats
+from kaggle_dsb.instances.forest_training import ForestParameters, train_forest
+from kaggle_dsb.instances.scorer import CandidateScorer
+
+PARAMETERS = ForestParameters(n_trees=600, learning_rate=0.04, max_leaves=31, feature_share=0.5)
+
+
+def candidate_quality(tree: CandidateTree, truth: NDArray[np.int32]) -> Floats:
+    """Return the share of thresholds at which each candidate hits a true nucleus.
+
+    Parameters
+    ----------
+    tree : CandidateTree
+    truth : (H, W) int32
+
+    Returns
+    -------
+    (n_candidates,) float64, in [0, 1]
+    """
+    n_true = int(truth.max()) + 1
+    true_area = np.bincount(truth.ravel(), minlength=n_true)[1:]
+    pairs = np.bincount(
+        tree.labels.ravel().astype(np.int64) * n_true + truth.ravel(),
+        minlength=(tree.n_basins + 1) * n_true,
+    ).reshape(-1, n_true)
+    before = np.cumsum(pairs, axis=0)
+    shared = before[tree.last] - before[tree.first - 1]
+    union = shared.sum(axis=1, keepdims=True) + true_area - shared[:, 1:]
+    hits = [100 * shared[:, 1:] > percent * union for percent in THRESHOLDS_PERCENT]
+    quality: Floats = np.mean(hits, axis=0).max(axis=1, initial=0)
+    return quality
+
+
+def train_scorer(
+    features: Sequence[NDArray[np.float32]],
+    quality: Sequence[Floats],
+    *,
+    weights: Sequence[float],
+    seed: int,
+) -> CandidateScorer:
+    """Train a scorer on the candidates of some images.
+
+    Parameters
+    ----------
+    features : sequence of (n_candidates, n_features) float32
+        Of each image.
+    quality : sequence of (n_candidates,) float64
+        Likewise, as `candidate_quality` returns it.
+    weights : sequence of float
+        How much each image counts, however many candidates it holds.
+    seed : int
+
+    Raises
+    ------
+    InputError
+        When no image has a candidate.
+    """
+    sizes = np.array([of_image.size for of_image in quality])
+    if not sizes.sum():
+        raise InputError("the networks find no candidate nucleus: train them longer")
+    of_candidates = np.repeat(np.array(weights) * sizes.mean() / np.maximum(sizes, 1), sizes)
+    forest = train_forest(
+        np.concatenate(features),
+        np.concatenate(quality),
+        weights=of_candidates,
+        parameters=PARAMETERS,
+        seed=seed,
+    )
+    return CandidateScorer(forest)

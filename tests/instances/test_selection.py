@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from kaggle_dsb.competition.labels import relabel
+from kaggle_dsb.competition.metric import score_image
+from kaggle_dsb.instances.scorer_training import candidate_quality
+from kaggle_dsb.instances.selection import select_nuclei
+from tests.instances.drawn import TOUCHING, basins_of, find_candidates, noise, region, soften
+
+
+@pytest.fixture
+def tree():
+    return find_candidates(soften(TOUCHING), min_seed_px=3)
+
+
+def test_the_best_choice_by_the_true_quality_is_no_worse_than_any_single_cut():
+    tree = find_candidates(soften(TOUCHING, sigma=2), min_seed_px=3)
+    chosen = select_nuclei(tree, candidate_quality(tree, TOUCHING), cost=0.3, min_area_px=3)
+    assert chosen.max() == 3
+    single = relabel(tree.labels)
+    assert score_image(TOUCHING, chosen).score >= score_image(TOUCHING, single).score
+
+
+def test_a_union_is_taken_where_it_is_worth_more_than_its_parts(tree):
+    both = basins_of(tree, 3)
+    quality = np.array([0.5 if basin in both else 0.9 for basin in (1, 2, 3)] + [0.95])
+    assert select_nuclei(tree, quality, cost=0.0, min_area_px=3).max() == 3
+    merged = select_nuclei(tree, quality, cost=0.3, min_area_px=3)
+    assert merged.max() == 2
+    assert ((merged > 0) == (tree.labels > 0)).all()
+    assert merged[30, 25] == merged[30, 51] != merged[60, 80]
+
+
+def test_what_is_worth_less_than_its_cost_is_dropped(tree):
+    quality = np.full(tree.n_candidates, 0.3)
+    assert select_nuclei(tree, quality, cost=0.29, min_area_px=3).max() == 3
+    assert not select_nuclei(tree, quality, cost=0.31, min_area_px=3).any()
+    assert not select_nuclei(tree, quality, cost=0.0, min_area_px=5000).any()
+
+
+def test_from_nothing_nothing_is_chosen():
+    tree = find_candidates(np.zeros((3, 9, 7), np.float32), min_seed_px=3)
+    chosen = select_nuclei(tree, np.zeros(0), cost=0.1, min_area_px=3)
+    assert chosen.shape == (9, 7)
+    assert not chosen.any()
+
+
+def exhaustive(tree, worth, candidate):
+    """Return the best sum of worths below a candidate, written naively."""
+    a, b = tree.children[candidate]
+    own = max(worth[candidate], 0)
+    if a < 0:
+        return own
+    return max(own, exhaustive(tree, worth, a) + exhaustive(tree, worth, b))
+
+
+@given(st.integers(0, 10**6))
+@settings(max_examples=30)
+def test_the_choice_is_the_best_there_is(seed):
+    tree = find_candidates(noise(seed), min_seed_px=2)
+    quality = np.random.default_rng(seed).random(tree.n_candidates)
+    regions = [region(tree, c).tobytes() for c in range(tree.n_candidates)]
+    quality[[not any(of) for of in regions]] = 0  # what has no pixel hits nothing
+    assume(len(set(regions)) == len(regions))  # else a region does not tell its candidate
+    worth = quality - 0.4
+    chosen = select_nuclei(tree, quality, cost=0.4, min_area_px=0)
+    picked = [
+        regions.index((chosen == label).astype(np.int32).tobytes())
+        for label in range(1, chosen.max() + 1)
+    ]
+    best = sum(exhaustive(tree, worth, root) for root in np.flatnonzero(tree.parent() < 0))
+    assert sum(worth[picked]) == pytest.approx(best)
