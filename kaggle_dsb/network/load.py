@@ -1,40 +1,58 @@
 """The networks and the candidate scorers of a run, ready to predict."""
 
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+
 from kaggle_dsb.config import Settings
 from kaggle_dsb.files import InputError
-from kaggle_dsb.instances.candidate_scorer import load_second_level
 from kaggle_dsb.instances.finder import NucleusFinder
-from kaggle_dsb.network.hardware import choose_device, choose_precision
-from kaggle_dsb.network.model import load_network
-from kaggle_dsb.network.predict import Predictor
-from kaggle_dsb.workspace.run import Run
+from kaggle_dsb.instances.scorer import load_scorer
+from kaggle_dsb.instances.watershed import WatershedParameters
+from kaggle_dsb.network.engines import choose_engine, load_engine
+from kaggle_dsb.network.predict import Predictor, prediction_facts
+from kaggle_dsb.workspace.run import Run, digest_of
 
 
-def load_predictor(run: Run, settings: Settings, *, folds: list[int]) -> Predictor:
+def load_predictor(run: Run, settings: Settings, *, folds: Sequence[int]) -> Predictor:
     """Load the networks of some folds as one predictor; their mean is taken."""
-    networks = [load_network(run.networks[fold])[0] for fold in folds]
-    device = choose_device(settings.hardware.accelerator)
-    return Predictor(
-        networks,
-        settings.prediction,
-        nucleus_px=settings.network.nucleus_px,
-        device=device,
-        precision=choose_precision(settings.hardware.precision, device),
+    engine = load_engine(
+        choose_engine(settings.hardware),
+        [run.networks[fold] for fold in folds],
+        tta=settings.prediction.tta,
+        threads=settings.hardware.threads,
     )
+    return Predictor(engine, settings.prediction, nucleus_px=settings.network.nucleus_px)
 
 
-def load_finder(run: Run, settings: Settings, *, folds: list[int]) -> NucleusFinder:
+def prediction_key(run: Run, settings: Settings, *, folds: Sequence[int]) -> str:
+    """Return a short key of all that determines the probabilities `load_predictor` leads to.
+
+    That is the networks by their hash, the settings and constants of prediction, the engine, its
+    version, its precision, and the device.
+    """
+    facts = {
+        "networks": [digest_of(run.networks[fold]) for fold in folds],
+        "engine": asdict(choose_engine(settings.hardware)),
+        **prediction_facts(settings.prediction, settings.network.nucleus_px),
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def load_finder(run: Run, settings: Settings, *, folds: Sequence[int]) -> NucleusFinder:
     """Load the candidate scorers of some folds, where there are any; their mean is taken."""
     instances = settings.instances
     wanted = folds if instances.candidate_scorer and run.scorers else []
     missing = [fold for fold in wanted if fold not in run.scorers]
     if missing:
         raise InputError(
-            f"{run.folder}: fold {missing[0]} has no second level, others have; make it with "
+            f"{run.folder}: fold {missing[0]} has no candidate scorer, others have; train it with "
             "`kaggle-dsb tune`, or do without: --set instances.candidate_scorer=false"
         )
     return NucleusFinder(
-        instances.split(),
-        [load_second_level(run.scorers[fold]) for fold in wanted],
-        instances.nucleus_cost,
+        WatershedParameters(**instances.watershed()),
+        [load_scorer(run.scorers[fold]) for fold in wanted],
+        outline_threshold=instances.outline_threshold,
+        nucleus_cost=instances.nucleus_cost,
     )

@@ -11,22 +11,19 @@ from typing import Any
 import segmentation_models_pytorch as smp
 import timm
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from kaggle_dsb import __version__
-from kaggle_dsb.config import NetworkSettings, Settings, parse_settings
+from kaggle_dsb.config import NetworkSettings, Settings
 from kaggle_dsb.files import InputError, replacing
 from kaggle_dsb.instances.probability import CHANNELS
-
-FORMAT = "kaggle-dsb network 2"
-METADATA_KEY = "kaggle_dsb"
-STRIDE_PX = 32  # an encoder of five stages halves its input five times
+from kaggle_dsb.network.weights import FORMAT, METADATA_KEY, read_network
 
 
 class NucleusNet(nn.Module):
-    """A U-Net of segmentation-models-pytorch that takes 8-bit RGB and gives logits.
+    """A U-Net of segmentation-models-pytorch that takes 8-bit RGB and returns logits.
 
     Parameters
     ----------
@@ -60,7 +57,7 @@ class NucleusNet(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Give logits (B, 3, H, W) float32 for images (B, 3, H, W), 0 to 255, sides of n x 32."""
+        """Return logits (B, 3, H, W) float32 for images (B, 3, H, W), 0 to 255, sides of n x 32."""
         scaled = (image.to(torch.get_default_dtype()) - 127) / 128
         logits: Tensor = self.unet(scaled.contiguous(memory_format=torch.channels_last))
         return logits.float()
@@ -162,25 +159,16 @@ def load_network(path: Path) -> tuple[NucleusNet, Settings, dict[str, Any]]:
     Raises
     ------
     InputError
-        When the file is missing, damaged, or of another format.
+        When the file is missing, damaged, of another format, or lacks a tensor of its network.
     """
+    file = read_network(path)
+    network = NucleusNet(file.settings.network, pretrained=False)
+    tensors = {name: torch.from_numpy(tensor) for name, tensor in file.tensors.items()}
     try:
-        with safe_open(path, "pt") as file:
-            description = json.loads((file.metadata() or {}).get(METADATA_KEY, "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise InputError(
-            f"{path}: is no readable network ({error}); give a .safetensors file that "
-            "`kaggle-dsb train` wrote"
-        ) from None
-    if description.get("format") != FORMAT:
-        raise InputError(
-            f"{path}: is a network of format {description.get('format')!r}, this version of "
-            f"kaggle_dsb reads {FORMAT!r}: train it again or use the version that wrote it"
+        network.load_state_dict(
+            {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
         )
-    settings = parse_settings(description["settings"], source=str(path))
-    network = NucleusNet(settings.network, pretrained=False)
-    network.load_state_dict(
-        {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
-    )
-    return network.eval(), settings, description["facts"]
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise InputError(f"{path}: does not fit its own settings ({reason[:120]})") from None
+    return network.eval(), file.settings, file.facts

@@ -1,7 +1,5 @@
-"""The probabilities of the training images, each by the networks that have not seen it."""
+"""The probabilities of labelled images, each by the networks that have not seen it."""
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,35 +8,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kaggle_dsb.config import Settings
-from kaggle_dsb.dataset.folds import read_folds
+from kaggle_dsb.dataset.folds import COMPETITION, read_folds, select_source
 from kaggle_dsb.dataset.samples import Sample, load_samples
+from kaggle_dsb.dataset.types import image_type
 from kaggle_dsb.files import InputError
 from kaggle_dsb.instances.probability import load_probability, save_probability
 from kaggle_dsb.network.hardware import prepare_hardware
-from kaggle_dsb.network.load import load_predictor
-from kaggle_dsb.network.predict import SPLIT_TO_MEASURE
-from kaggle_dsb.workspace.run import Run, digest_of
+from kaggle_dsb.network.load import load_predictor, prediction_key
+from kaggle_dsb.workspace.run import Run
 from kaggle_dsb.workspace.source import Source, require_train_set
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Training images, and which fold's network has not seen each.
+    """Labelled images, and which fold's network has not seen each.
 
     Attributes
     ----------
     samples : list of Sample
-    fold_of, type_of : dict of str to int, str
+    fold_of : dict of str to int or None
+        None for images that no network of the run has seen.
+    type_of : dict of str to str
     """
 
     samples: list[Sample]
-    fold_of: dict[str, int]
+    fold_of: dict[str, int | None]
     type_of: dict[str, str]
 
 
 @dataclass(frozen=True)
 class OutOfFoldProbabilities(HeldOut):
-    """The probabilities of training images by the networks that have not seen them.
+    """The probabilities of labelled images by the networks that have not seen them.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ def held_out_samples(source: Source, run: Run) -> HeldOut:
     InputError
         When the images are not those of the run's folds.
     """
-    fold_of, type_of = _read_fold_of(run)
+    fold_of, type_of = _read_fold_of(run, source.dataset_name)
     samples = [
         sample
         for sample in load_samples(source.cache, require_train_set(source))
@@ -73,6 +73,21 @@ def held_out_samples(source: Source, run: Run) -> HeldOut:
     return HeldOut(samples, {id_: fold_of[id_] for id_ in ids}, {i: type_of[i] for i in ids})
 
 
+def unseen_samples(source: Source, run: Run) -> HeldOut:
+    """Return the labelled images of a source, which the run may or may not have been trained with.
+
+    Raises
+    ------
+    InputError
+        When there are no labels.
+    """
+    if source.dataset_name in set(read_folds(run.folds_file)["source"]):
+        return held_out_samples(source, run)
+    samples = load_samples(source.cache, require_train_set(source))
+    types = {sample.id: str(image_type(sample.image)) for sample in samples}
+    return HeldOut(samples, dict.fromkeys(types), types)
+
+
 def predict_out_of_fold(
     source: Source,
     run: Run,
@@ -80,33 +95,38 @@ def predict_out_of_fold(
     *,
     work: Path,
     progress: Callable[[int, int], None] | None = None,
+    is_foreign: bool = False,
 ) -> OutOfFoldProbabilities:
-    """Predict every training image with the network that has not seen it.
+    """Predict every labelled image with the networks that have not seen it.
 
     Parameters
     ----------
     source : Source
-        With the images that the run was trained on.
+        With the images that the run was trained on, if it is not foreign.
     run : Run
         A fold whose network is missing is left out.
     settings : Settings
         ``prediction`` and ``hardware`` count.
     work : Path
-        What ``work/oof`` holds already of a network, in a folder named by its hash, is not
-        computed again.
+        What ``work/oof`` holds already of a network, in a folder named by
+        `kaggle_dsb.network.load.prediction_key`, is not computed again.
     progress : callable, optional
         Called with the numbers of images predicted and of all images.
+    is_foreign : bool
+        The run need not have been trained on the images: what no network has seen is predicted by
+        the mean of all.
 
     Raises
     ------
     InputError
-        When the images are not those of the run's folds.
+        When the images are not those of the run's folds, and not foreign.
     """
     prepare_hardware(settings)
-    held_out = held_out_samples(source, run)
+    held_out = (unseen_samples if is_foreign else held_out_samples)(source, run)
+    name = "" if source.dataset_name == COMPETITION else source.dataset_name
     folders = {
-        fold: work / "oof" / _name_predictions(network, settings)
-        for fold, network in run.networks.items()
+        fold: work / "oof" / prediction_key(run, settings, folds=_folds(run, fold)) / name
+        for fold in set(held_out.fold_of.values())
     }
     files = {id_: folders[fold] / f"{id_}.npy" for id_, fold in held_out.fold_of.items()}
     for done, _ in enumerate(_predict_missing(held_out, files, run, settings), 1):
@@ -115,34 +135,27 @@ def predict_out_of_fold(
     return OutOfFoldProbabilities(**vars(held_out), files=files)
 
 
-def _read_fold_of(run: Run) -> tuple[dict[str, int], dict[str, str]]:
-    folds = read_folds(run.folds_file).set_index("ImageId")
+def _folds(run: Run, fold: int | None) -> list[int]:
+    return list(run.networks) if fold is None else [fold]
+
+
+def _read_fold_of(run: Run, source: str) -> tuple[dict[str, int], dict[str, str]]:
+    folds = select_source(read_folds(run.folds_file), source).set_index("ImageId")
     ids = folds.index.astype(str)
     return dict(zip(ids, folds["fold"], strict=True)), dict(zip(ids, folds["type"], strict=True))
-
-
-def _name_predictions(network: Path, settings: Settings) -> str:
-    facts = [
-        digest_of(network),
-        settings.network.nucleus_px,
-        settings.prediction.model_dump(),
-        SPLIT_TO_MEASURE,
-    ]
-    made_by = json.dumps(facts, sort_keys=True)
-    return hashlib.sha256(made_by.encode()).hexdigest()[:12]
 
 
 def _predict_missing(
     held_out: HeldOut, files: dict[str, Path], run: Run, settings: Settings
 ) -> Iterator[str]:
     """Predict what has no file yet, yielding each id once its file is there."""
-    for fold in run.networks:
+    for fold in sorted(set(held_out.fold_of.values()), key=lambda fold: fold or 0):
         of_fold = [s for s in held_out.samples if held_out.fold_of[s.id] == fold]
         missing = [s for s in of_fold if not files[s.id].exists()]
         yield from (sample.id for sample in of_fold if sample not in missing)
         if not missing:
             continue
-        predictor = load_predictor(run, settings, folds=[fold])
+        predictor = load_predictor(run, settings, folds=_folds(run, fold))
         probabilities = predictor.predict([sample.image for sample in missing])
         for sample, probability in zip(missing, probabilities, strict=True):
             save_probability(files[sample.id], probability)

@@ -1,81 +1,71 @@
-"""Make probabilities from images of any size with one or more trained networks."""
+"""Make probabilities from images of any size with an engine that computes trained networks."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
 from typing import Any
 
 import cv2
 import numpy as np
-import torch
-import ttach
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from kaggle_dsb.config import PredictionSettings
 from kaggle_dsb.instances.probability import CHANNELS
-from kaggle_dsb.instances.size import choose_zoom, median_diameter
-from kaggle_dsb.instances.watershed import split_nuclei
-from kaggle_dsb.network.contrast import stretch_contrast
-from kaggle_dsb.network.model import STRIDE_PX
+from kaggle_dsb.instances.size import ZOOM_RANGE, choose_zoom, median_diameter
+from kaggle_dsb.instances.watershed import WatershedParameters, watershed_nuclei
+from kaggle_dsb.network.contrast import LEAST_RANGE, QUANTILES_PERCENT, stretch_contrast
+from kaggle_dsb.network.engines import STRIDE_PX, Engine
 
 Image = NDArray[np.uint8]
 Probability = NDArray[np.float32]
 
+FORMAT = 2
+"""Counted up whenever the same settings and networks give other probabilities than before."""
+
 # The size is measured on what is surest: a pale cell around its nucleus is not taken for it.
-SPLIT_TO_MEASURE: dict[str, Any] = {
-    "body_threshold": 0.8,
-    "seed_threshold": 0.6,
-    "min_seed_px": 5,
-    "min_area_px": 15,
-}
-MEASUREMENTS = 2
+WATERSHED_TO_MEASURE = WatershedParameters(
+    body_threshold=0.8, seed_threshold=0.6, min_seed_px=5, min_area_px=15
+)
+LOOK_PX = 512  # the longer side of what is looked at to measure nuclei
+LEAST_LOOK_ZOOM = 0.5  # a larger image is looked at in its middle only
+LOOKS = 3
+TRUSTED_RATIO = 2.0  # nuclei this much larger or smaller than trained for are looked at again
+PLAUSIBLE_RATIO = 1.6  # between the size assumed and the size predicted
+HALF_PRECISION_PX = 2**25  # an image larger than this is kept in half precision
 
 
-def tta_transforms(name: str) -> ttach.Compose:
-    """Give ttach's transforms by name: ``none``, ``flips``, ``rotations`` or ``d4``."""
-    flips = [ttach.HorizontalFlip(), ttach.VerticalFlip()]
-    rotations = [ttach.Rotate90([0, 90, 180, 270])]
-    d4 = [ttach.HorizontalFlip(), *rotations]
-    return ttach.Compose({"none": [], "flips": flips, "rotations": rotations, "d4": d4}[name])
+@dataclass(frozen=True)
+class Tile:
+    """A part of an image of a sequence, and the size it is scaled to.
 
-
-class MeanProbability(nn.Module):
-    """The mean probability of several networks, for images of any size.
-
-    Parameters
+    Attributes
     ----------
-    networks : sequence of nn.Module
-        Each gives logits (B, 3, H, W).
-    precision : torch.dtype
-        What the networks compute in.
+    image : int
+        Its number.
+    rows, columns : slice
+    row_weights, column_weights : (H,), (W,) float32
+        Whose products weigh its pixels in the image's mean; over overlapping tiles they add up
+        to 1.
+    size : (int, int)
+        Scaled, in pixels.
     """
 
-    def __init__(self, networks: Sequence[nn.Module], precision: torch.dtype) -> None:
-        super().__init__()
-        self.networks = nn.ModuleList(networks)
-        self.precision = precision
+    image: int
+    rows: slice
+    columns: slice
+    row_weights: NDArray[np.float32]
+    column_weights: NDArray[np.float32]
+    size: tuple[int, int]
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Give probabilities (B, 3, H, W) float32 for images (B, 3, H, W), 0 to 255."""
-        height, width = images.shape[-2:]
-        padded = pad_to_stride(images)
-        half = self.precision != torch.float32
-        with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=half):
-            logits = [network(padded) for network in self.networks]
-        mean = torch.stack([torch.sigmoid(one.float()) for one in logits]).mean(0)
-        return mean[..., :height, :width]
+    def weight(self) -> NDArray[np.float32]:
+        """Return the weights of its pixels, (H, W) float32."""
+        return np.outer(self.row_weights, self.column_weights)
 
-
-def pad_to_stride(images: Tensor) -> Tensor:
-    """Mirror (B, C, H, W) at the bottom and right until the sides are multiples of 32."""
-    height, width = images.shape[-2:]
-    rows = _mirrored_indices(height, images.device)
-    columns = _mirrored_indices(width, images.device)
-    return images[..., rows, :][..., columns]
-
-
-def _mirrored_indices(n: int, device: torch.device) -> Tensor:
-    # F.pad's reflection stops at one image length, which a narrow strip exceeds; numpy's does not.
-    return torch.from_numpy(np.pad(np.arange(n), (0, -n % STRIDE_PX), mode="reflect")).to(device)
+    @property
+    def padded_size(self) -> tuple[int, int]:
+        """The size with sides that are multiples of 32."""
+        height, width = self.size
+        return height + -height % STRIDE_PX, width + -width % STRIDE_PX
 
 
 class Predictor:
@@ -83,20 +73,19 @@ class Predictor:
 
     Parameters
     ----------
-    networks : sequence of nn.Module
-        Their mean is taken.
+    engine : Engine
     settings : PredictionSettings
     nucleus_px : float or None
         The diameter of nuclei that the networks were trained for: an image is scaled to it. None
         leaves images as they are.
-    device : torch.device
-    precision : torch.dtype
 
     Notes
     -----
-    How large the nuclei of an image are is measured on what the networks find in it: first at the
-    image's own scale, then at the scale which that suggests. Cellpose [1]_ too brings objects to
-    one diameter, with a second model to estimate it.
+    How large the nuclei of an image are is measured on what one network finds in it, at a reduced
+    size first. Cellpose [1]_ too brings objects to one diameter, with a second model to estimate
+    it. Where the nuclei of the finished probability are of another size than was assumed, the image
+    is predicted again at the scale that they suggest, and the prediction that agrees better with
+    its own scale is kept.
 
     References
     ----------
@@ -105,83 +94,201 @@ class Predictor:
     """
 
     def __init__(
-        self,
-        networks: Sequence[nn.Module],
-        settings: PredictionSettings,
-        *,
-        nucleus_px: float | None,
-        device: torch.device,
-        precision: torch.dtype,
+        self, engine: Engine, settings: PredictionSettings, *, nucleus_px: float | None
     ) -> None:
-        self._plain = MeanProbability(networks, precision).to(device).eval()
-        self._model = ttach.SegmentationTTAWrapper(
-            self._plain, tta_transforms(settings.tta), "mean"
-        )
+        self._engine = engine
+        self._first = engine.first()
         self._settings = settings
         self._nucleus_px = nucleus_px
-        self._device = device
 
-    def predict(self, images: Sequence[Image]) -> Iterator[Probability]:
-        """Give the probability (3, H, W) float32 of each image (H, W, 3) uint8, in their order."""
-        for image in images:
-            stretched = stretch_contrast(image)
-            zoom = self.find_zoom(stretched)
-            scaled = [
-                self._predict_zoomed(stretched, zoom * scale, self._model)
-                for scale in self._settings.scales
-            ]
-            yield np.mean(scaled, axis=0)
+    def predict(self, images: Iterable[Image]) -> Iterator[Probability]:
+        """Return the probability (3, H, W) float32 of each image (H, W, 3) uint8, in their order.
+
+        Images are taken as they are needed, so that any number of them can be predicted. That of an
+        image of more than `HALF_PRECISION_PX` pixels is float16.
+        """
+        for batch in batches_of(images, self._engine.batch_px):
+            stretched = [stretch_contrast(image) for image in batch]
+            zooms = [self.find_zoom(image) for image in stretched]
+            probabilities = self._predict_at(stretched, zooms)
+            for image, zoom, probability in zip(stretched, zooms, probabilities, strict=True):
+                yield self._check_size(image, zoom, probability)
 
     def find_zoom(self, image: Image) -> float:
-        """Measure the nuclei of an image (H, W, 3) uint8, and say by how much to scale it."""
-        zoom = 1.0
+        """Measure the nuclei of an image (H, W, 3) uint8, and return by how much to scale it."""
         if self._nucleus_px is None:
-            return zoom
-        for _ in range(MEASUREMENTS):
-            probability = self._predict_zoomed(image, zoom, self._plain)
-            diameter = median_diameter(split_nuclei(probability, **SPLIT_TO_MEASURE))
-            zoom = choose_zoom(diameter, self._nucleus_px)
-        return zoom
+            return 1.0
+        look_zoom = float(np.clip(LOOK_PX / max(image.shape[:2]), LEAST_LOOK_ZOOM, 1))
+        diameter_px = 0.0
+        for _ in range(LOOKS):
+            diameter_px = self._measure(image, look_zoom) or diameter_px
+            if not diameter_px:
+                # Nothing is found: the nuclei may be too small for the reduced size.
+                look_zoom *= 2
+            elif ratio_of(diameter_px * look_zoom, self._nucleus_px) <= TRUSTED_RATIO:
+                break
+            else:
+                look_zoom = choose_zoom(diameter_px, self._nucleus_px)
+        return choose_zoom(diameter_px, self._nucleus_px)
 
-    def _predict_zoomed(self, image: Image, zoom: float, model: nn.Module) -> Probability:
-        """Scale an image, predict it (in tiles where it is large), scale the probability back."""
-        height, width = image.shape[:2]
-        scaled = resize(image, (round(height * zoom), round(width * zoom)))
-        is_large = max(scaled.shape[:2]) > self._settings.tile_px
-        predict = self._predict_tiled if is_large else self._predict_whole
-        planes = predict(scaled, model)
-        return np.stack([resize(plane, (height, width)) for plane in planes])
+    def _measure(self, image: Image, zoom: float) -> float:
+        """Return the diameter of nuclei in an image's middle, looked at through one network."""
+        part = crop_middle(image, int(2 * LOOK_PX / zoom))
+        height, width = part.shape[:2]
+        scaled = resize(part, (round(height * zoom), round(width * zoom)))
+        probability = self._first(to_batch([pad_to_stride(scaled)]))[0]
+        return measure_diameter(probability[:, : scaled.shape[0], : scaled.shape[1]]) / zoom
 
-    @torch.inference_mode()
-    def _predict_whole(self, image: Image, model: nn.Module) -> Probability:
-        tensor = torch.from_numpy(image).to(self._device).permute(2, 0, 1)[None].float()
-        probability: Probability = model(tensor)[0].cpu().numpy()
-        return probability
+    def _check_size(self, image: Image, zoom: float, probability: Probability) -> Probability:
+        """Return the probability of an image, predicted again where its size was mistaken."""
+        if self._nucleus_px is None:
+            return probability
+        diameter_px = self._measure_predicted(probability, zoom)
+        misfit = ratio_of(diameter_px * zoom, self._nucleus_px) if diameter_px else 1.0
+        other = choose_zoom(diameter_px, self._nucleus_px)
+        if misfit <= PLAUSIBLE_RATIO or ratio_of(zoom, other) <= PLAUSIBLE_RATIO:
+            return probability
+        (again,) = self._predict_at([image], [other])
+        diameter_px = self._measure_predicted(again, other)
+        is_better = diameter_px and ratio_of(diameter_px * other, self._nucleus_px) < misfit
+        return again if is_better else probability
 
-    def _predict_tiled(self, image: Image, model: nn.Module) -> Probability:
-        tile, overlap = self._settings.tile_px, self._settings.overlap_px
-        height, width = image.shape[:2]
-        total = np.zeros((len(CHANNELS), height, width), np.float32)
-        weight = np.zeros((height, width), np.float32)
-        for rows in tile_slices(height, tile, overlap):
-            for columns in tile_slices(width, tile, overlap):
-                window = blending_window(
-                    rows.stop - rows.start, columns.stop - columns.start, overlap
-                )
-                total[:, rows, columns] += window * self._predict_whole(image[rows, columns], model)
-                weight[rows, columns] += window
-        return total / weight
+    def _measure_predicted(self, probability: Probability, zoom: float) -> float:
+        """Return the diameter of nuclei in a probability's middle, at half the networks' scale."""
+        part = crop_middle(probability.transpose(1, 2, 0), int(2 * LOOK_PX / zoom))
+        height, width = part.shape[:2]
+        size = round(height * zoom / 2), round(width * zoom / 2)
+        scaled = resize(part.astype(np.float32), size).transpose(2, 0, 1)
+        return measure_diameter(scaled) / (zoom / 2)
+
+    def _predict_at(self, images: Sequence[Image], zooms: Sequence[float]) -> list[Probability]:
+        """Return the mean probability over the scales of each image, scaled by its zoom."""
+        means = [np.zeros((len(CHANNELS), *image.shape[:2]), _dtype(image)) for image in images]
+        tiles = [
+            tile
+            for number, (image, zoom) in enumerate(zip(images, zooms, strict=True))
+            for scale in self._settings.scales
+            for tile in self._tiles(number, image.shape[:2], zoom * scale)
+        ]
+        for batch in self._same_sized(tiles):
+            for tile, planes in zip(batch, self._predict_tiles(images, batch), strict=True):
+                weight = tile.weight() / len(self._settings.scales)
+                for mean, plane in zip(means[tile.image], planes, strict=True):
+                    mean[tile.rows, tile.columns] += weight * resize(plane, weight.shape)
+        return means
+
+    def _tiles(self, number: int, size: tuple[int, int], zoom: float) -> list[Tile]:
+        """Divide an image into tiles that fit the networks when they are scaled."""
+        tile_px, overlap_px = self._settings.tile_px, self._settings.overlap_px
+        is_small = max(round(side * zoom) for side in size) <= tile_px
+        tile = max(size) if is_small else max(int(tile_px / zoom), 1)
+        overlap = min(round(overlap_px / zoom), tile - 1)
+        slices = [tile_slices(side, tile, overlap) for side in size]
+        weights = [blending_weights(parts, overlap) for parts in slices]
+        return [
+            Tile(
+                number,
+                rows,
+                columns,
+                of_rows,
+                of_columns,
+                (max(round(of_rows.size * zoom), 1), max(round(of_columns.size * zoom), 1)),
+            )
+            for rows, of_rows in zip(slices[0], weights[0], strict=True)
+            for columns, of_columns in zip(slices[1], weights[1], strict=True)
+        ]
+
+    def _same_sized(self, tiles: Sequence[Tile]) -> Iterator[list[Tile]]:
+        """Group tiles by their padded size, as many together as are worth computing at once."""
+
+        def padded_size(tile: Tile) -> tuple[int, int]:
+            return tile.padded_size
+
+        for (height, width), group in groupby(sorted(tiles, key=padded_size), padded_size):
+            alike = list(group)
+            n = max(self._engine.batch_px // (height * width), 1)
+            yield from (alike[start : start + n] for start in range(0, len(alike), n))
+
+    def _predict_tiles(self, images: Sequence[Image], tiles: Sequence[Tile]) -> list[Probability]:
+        """Return the probabilities of tiles of one padded size, scaled as the tiles are."""
+        scaled = [resize(images[tile.image][tile.rows, tile.columns], tile.size) for tile in tiles]
+        probabilities = self._engine(to_batch([pad_to_stride(image) for image in scaled]))
+        return [
+            probability[:, : tile.size[0], : tile.size[1]]
+            for tile, probability in zip(tiles, probabilities, strict=True)
+        ]
 
 
-def resize(array: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+def prediction_facts(settings: PredictionSettings, nucleus_px: float | None) -> dict[str, Any]:
+    """Return all that a `Predictor` depends on beside its engine and its networks, for a key."""
+    return {
+        "format": FORMAT,
+        "prediction": settings.model_dump(mode="json"),
+        "nucleus_px": nucleus_px,
+        "contrast": [QUANTILES_PERCENT, LEAST_RANGE],
+        "zoom_range": ZOOM_RANGE,
+        "look": [LOOK_PX, LEAST_LOOK_ZOOM, LOOKS, TRUSTED_RATIO, PLAUSIBLE_RATIO],
+        "measure": asdict(WATERSHED_TO_MEASURE),
+        "half_precision_px": HALF_PRECISION_PX,
+    }
+
+
+def batches_of(images: Iterable[Image], batch_px: int) -> Iterator[list[Image]]:
+    """Divide images into lists of together at most ``batch_px`` pixels, or of one image.
+
+    Examples
+    --------
+    >>> images = [np.zeros((10, 10, 3), np.uint8)] * 5
+    >>> [len(batch) for batch in batches_of(images, 200)]
+    [2, 2, 1]
+    """
+    batch: list[Image] = []
+    for image in images:
+        n_px = sum(each.shape[0] * each.shape[1] for each in (*batch, image))
+        if batch and n_px > batch_px:
+            yield batch
+            batch = []
+        batch.append(image)
+    if batch:
+        yield batch
+
+
+def measure_diameter(probability: Probability) -> float:
+    """Return the diameter of the nuclei in a probability (3, H, W), in pixels; 0 without any."""
+    return median_diameter(watershed_nuclei(probability, WATERSHED_TO_MEASURE))
+
+
+def ratio_of(a: float, b: float) -> float:
+    """Return the ratio of two positive numbers, the larger to the smaller."""
+    return max(a / b, b / a)
+
+
+def crop_middle(array: NDArray[Any], side: int) -> NDArray[Any]:
+    """Return the middle of an array (H, W, ...), at most ``side`` pixels high and wide."""
+    top, left = (max(n - side, 0) // 2 for n in array.shape[:2])
+    return array[top : top + side, left : left + side]
+
+
+def to_batch(images: Sequence[Image]) -> NDArray[np.uint8]:
+    """Return images (H, W, 3) of one size as (B, 3, H, W)."""
+    return np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2))
+
+
+def pad_to_stride(image: Image) -> Image:
+    """Mirror an image (H, W, 3) at the bottom and right until its sides are multiples of 32."""
+    height, width = image.shape[:2]
+    padding = ((0, -height % STRIDE_PX), (0, -width % STRIDE_PX), (0, 0))
+    return np.pad(image, padding, mode="reflect") if padding != ((0, 0),) * 3 else image
+
+
+def resize(array: NDArray[Any], size: tuple[int, ...]) -> NDArray[Any]:
     """Scale an image or a plane to (height, width), averaging over areas where it shrinks."""
-    size = max(size[0], 1), max(size[1], 1)
-    if array.shape[:2] == size:
+    height, width = max(size[0], 1), max(size[1], 1)
+    if array.shape[:2] == (height, width):
         return array
-    method = (
-        cv2.INTER_AREA if size[0] * size[1] < array.shape[0] * array.shape[1] else cv2.INTER_LINEAR
-    )
-    return cv2.resize(np.ascontiguousarray(array), size[::-1], interpolation=method)
+    shrinks = height * width < array.shape[0] * array.shape[1]
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cv2.resize(np.ascontiguousarray(array), (width, height), interpolation=method)
 
 
 def tile_slices(length: int, tile: int, overlap: int) -> list[slice]:
@@ -193,11 +300,19 @@ def tile_slices(length: int, tile: int, overlap: int) -> list[slice]:
     return [slice(int(start), int(start) + tile) for start in starts]
 
 
-def blending_window(height: int, width: int, overlap: int) -> NDArray[np.float32]:
-    """Give weights (height, width) that fall linearly to the edges over ``overlap`` pixels."""
+def blending_weights(slices: Sequence[slice], overlap: int) -> list[NDArray[np.float32]]:
+    """Return weights for each slice, falling to its ends over ``overlap``, that add up to 1."""
+    total = np.zeros(max(part.stop for part in slices))
+    ramps = []
+    for part in slices:
+        at = np.arange(part.stop - part.start)
+        ramps.append(np.minimum((np.minimum(at, at[::-1]) + 1) / (overlap + 1), 1))
+        total[part] += ramps[-1]
+    return [
+        (ramp / total[part]).astype(np.float32) for part, ramp in zip(slices, ramps, strict=True)
+    ]
 
-    def ramp(n: int) -> NDArray[np.float32]:
-        from_edge = np.minimum(np.arange(n), np.arange(n)[::-1]) + 1
-        return np.minimum(from_edge / (overlap + 1), 1).astype(np.float32)
 
-    return np.outer(ramp(height), ramp(width))
+def _dtype(image: Image) -> Any:
+    is_large = image.shape[0] * image.shape[1] > HALF_PRECISION_PX
+    return np.float16 if is_large else np.float32

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
+from torchmetrics import MeanMetric
 
 from kaggle_dsb.competition.metric import score_image
 from kaggle_dsb.config import PredictionSettings, Settings
@@ -14,24 +14,33 @@ from kaggle_dsb.instances.watershed import WatershedParameters, watershed_nuclei
 from kaggle_dsb.network.hardware import choose_precision
 from kaggle_dsb.network.model import NucleusNet
 from kaggle_dsb.network.predict import Predictor
+from kaggle_dsb.network.torch_engine import TorchEngine
 from kaggle_dsb.training.crops import Batch
 from kaggle_dsb.training.losses import segmentation_loss
 
 
 class SegmentationModule(pl.LightningModule):
-    """The network, its loss and its optimiser, and the competition's score of what is held out."""
+    """The network, its loss and optimiser, and the competition's score on the held-out images."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
         self.settings = settings
         self.network = NucleusNet(settings.network, pretrained=True)
-        self._scores: list[float] = []
+        self._score = MeanMetric()
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
-        """Give the loss of a batch of crops."""
+        """Return the loss of a batch of crops."""
         images, targets = batch
         loss = segmentation_loss(self.network(images), targets)
-        self.log("loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(images))
+        self.log(
+            "loss",
+            loss,
+            on_step=False,
+            on_epoch=True,
+            prog_bar=True,
+            batch_size=len(images),
+            sync_dist=self.trainer.world_size > 1,
+        )
         return loss
 
     def configure_optimizers(self) -> Any:
@@ -57,28 +66,24 @@ class SegmentationModule(pl.LightningModule):
         return super().transfer_batch_to_device(batch, device, dataloader_idx)
 
     def on_validation_epoch_start(self) -> None:
-        """Begin to collect scores, with a predictor that uses the weights of now."""
-        self._scores = []
-        plain = PredictionSettings(tta="none", scales=(1,))
+        """Build a predictor that uses the current (EMA) weights."""
         precision = choose_precision(self.settings.hardware.precision, self.device.type)
+        engine = TorchEngine([self.network], device=self.device, precision=precision)
         self._predictor = Predictor(
-            [self.network],
-            plain,
+            engine,
+            PredictionSettings(tta="none", scales=(1,)),
             nucleus_px=self.settings.network.nucleus_px,
-            device=self.device,
-            precision=getattr(torch, precision),
         )
 
     def validation_step(self, batch: list[Sample], _: int) -> None:
         """Score held-out images as the competition does."""
         parameters = WatershedParameters(**self.settings.instances.watershed())
-        for sample, probability in zip(
-            batch, self._predictor.predict([sample.image for sample in batch]), strict=True
-        ):
+        probabilities = self._predictor.predict([sample.image for sample in batch])
+        for sample, probability in zip(batch, probabilities, strict=True):
             predicted = watershed_nuclei(probability, parameters)
-            self._scores.append(score_image(require_labels(sample), predicted).score)
+            self._score.update(score_image(require_labels(sample), predicted).score)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the mean score."""
+        """Log the mean score over the images of all devices."""
         del self._predictor
-        self.log("score", float(np.mean(self._scores)), prog_bar=True)
+        self.log("score", self._score, prog_bar=True)

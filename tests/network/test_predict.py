@@ -7,16 +7,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kaggle_dsb.config import PredictionSettings
-from kaggle_dsb.network.contrast import stretch_contrast
+from kaggle_dsb.instances.watershed import WatershedParameters
+from kaggle_dsb.network import predict as predict_module
+from kaggle_dsb.network.contrast import grey_quantile, stretch_contrast
 from kaggle_dsb.network.predict import (
     Predictor,
-    blending_window,
+    blending_weights,
     pad_to_stride,
+    prediction_facts,
     resize,
     tile_slices,
 )
-
-CPU = torch.device("cpu")
+from kaggle_dsb.network.torch_engine import TorchEngine
 
 
 class Grey(torch.nn.Module):
@@ -27,9 +29,10 @@ class Grey(torch.nn.Module):
         return torch.logit(torch.cat([share, torch.zeros_like(share), share], 1), eps=1e-6)
 
 
-def make_predictor(networks, *, nucleus_px=None, precision=torch.float32, **options):
-    prediction = PredictionSettings(**options)
-    return Predictor(networks, prediction, nucleus_px=nucleus_px, device=CPU, precision=precision)
+def make_predictor(networks, *, nucleus_px=None, precision="float32", **options):
+    settings = PredictionSettings(**options)
+    engine = TorchEngine(networks, tta=settings.tta, precision=precision)
+    return Predictor(engine, settings, nucleus_px=nucleus_px)
 
 
 def predict(images, network=None, **options):
@@ -161,19 +164,126 @@ def test_tiles_cover_every_pixel_and_overlap_enough(length, tile, overlap):
 @given(st.integers(1, 100), st.integers(1, 100))
 @settings(deadline=None, max_examples=30)
 def test_padding_mirrors_to_the_next_multiple_of_32(height, width):
-    image = torch.arange(height * width, dtype=torch.float32).reshape(1, 1, height, width)
+    image = np.arange(height * width * 3, dtype=np.uint16).reshape(height, width, 3)
     padded = pad_to_stride(image)
-    assert padded.shape[-2] % 32 == padded.shape[-1] % 32 == 0
-    assert padded.shape[-2] - height < 32
-    assert (padded[..., :height, :width] == image).all()
-    assert set(padded.unique().tolist()) <= set(image.unique().tolist())
+    assert padded.shape[0] % 32 == padded.shape[1] % 32 == 0
+    assert padded.shape[0] - height < 32
+    assert (padded[:height, :width] == image).all()
+    assert set(padded.ravel().tolist()) <= set(image.ravel().tolist())
 
 
-def test_a_window_falls_to_its_edges_and_is_nowhere_zero():
-    window = blending_window(20, 30, 8)
-    assert window.min() > 0
-    assert window[10, 15] == 1
-    assert (np.diff(window[10, :8]) > 0).all()
+@given(st.integers(1, 3000), st.sampled_from([64, 256]), st.sampled_from([0, 31, 63]))
+@settings(deadline=None, max_examples=50)
+def test_the_weights_of_tiles_add_up_to_one_and_are_nowhere_zero(length, tile, overlap):
+    slices = tile_slices(length, tile, overlap)
+    total = np.zeros(length)
+    for part, weight in zip(slices, blending_weights(slices, overlap), strict=True):
+        assert weight.min() > 0
+        total[part] += weight
+    assert np.allclose(total, 1, atol=1e-6)
+
+
+@given(st.integers(0, 1000), st.floats(0, 100))
+@settings(deadline=None, max_examples=50)
+def test_the_quantile_of_a_histogram_is_that_of_the_values(seed, percent):
+    rng = np.random.default_rng(seed)
+    image = rng.integers(0, 256, (*rng.integers(1, 12, 2), 3)).astype(np.uint8)
+    assert grey_quantile(image, percent) == pytest.approx(np.percentile(image, percent), abs=1e-9)
+
+
+class Counting(Grey):
+    """Remembers the shapes of what it was asked."""
+
+    def __init__(self):
+        super().__init__()
+        self.shapes = []
+
+    def forward(self, image):
+        self.shapes.append(tuple(image.shape))
+        return super().forward(image)
+
+
+def test_images_of_like_size_are_computed_together_where_the_device_gains_by_it():
+    network = Counting()
+    predictor = make_predictor([network], tta="none", scales=[1])
+    predictor._engine.batch_px = 3 * 64 * 64
+    images = [noise(60, 60, 1), noise(64, 64, 2), noise(60, 50, 3), noise(90, 40, 4)]
+    probabilities = list(predictor.predict(images))
+    assert sorted(network.shapes) == [(1, 3, 96, 64), (3, 3, 64, 64)]
+    for image, probability in zip(images, probabilities, strict=True):
+        (alone,) = predict([image], tta="none", scales=[1])
+        assert (probability == alone).all()
+
+
+def test_images_are_taken_as_they_are_needed():
+    taken = []
+
+    def images():
+        for number in range(3):
+            taken.append(number)
+            yield noise(32, 32, number)
+
+    probabilities = make_predictor([Grey()]).predict(images())
+    next(probabilities)
+    assert taken == [0, 1]
+
+
+def test_a_large_image_is_looked_at_in_its_middle_and_kept_in_half_precision(monkeypatch):
+    monkeypatch.setattr(predict_module, "LOOK_PX", 64)
+    monkeypatch.setattr(predict_module, "HALF_PRECISION_PX", 2**16)
+    network = Counting()
+    image = np.tile(discs(14), (2, 2, 1))
+    (probability,) = make_predictor(
+        [network], nucleus_px=28, tta="none", scales=[1], tile_px=128, overlap_px=32
+    ).predict([image])
+    assert probability.dtype == np.float16
+    assert max(max(shape) for shape in network.shapes) <= 128
+    assert np.abs(probability[0] - stretch_contrast(image)[..., 0] / 255).max() < 2e-3
+
+
+class MistakenAtFirst(Grey):
+    """Sees the wrong size in the first look only."""
+
+    def __init__(self, wrong):
+        super().__init__()
+        self._wrong = [wrong]
+
+    def forward(self, image):
+        if self._wrong:
+            height, width = image.shape[-2:]
+            image = torch.from_numpy(self._wrong.pop()).permute(2, 0, 1)[None].float()
+            image = image[..., :height, :width]
+        return super().forward(image)
+
+
+def test_an_image_whose_size_was_mistaken_is_predicted_again():
+    image = discs(8)  # 96 x 96 pixels, as wide as one disc of radius 24
+    predictor = make_predictor(
+        [MistakenAtFirst(discs(24)[:96, :96])], nucleus_px=28, tta="none", scales=[1]
+    )
+    zooms = []
+    predict_at = predictor._predict_at
+    predictor._predict_at = lambda images, at: zooms.extend(at) or predict_at(images, at)
+    list(predictor.predict([image]))
+    assert zooms == [pytest.approx(28 / 48, rel=0.1), pytest.approx(28 / 16, rel=0.1)]
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "value"),
+    [
+        ("kaggle_dsb.network.predict", "FORMAT", 99),
+        ("kaggle_dsb.network.predict", "QUANTILES_PERCENT", (1, 99)),
+        ("kaggle_dsb.network.predict", "LEAST_RANGE", 12.0),
+        ("kaggle_dsb.network.predict", "ZOOM_RANGE", (0.5, 2)),
+        ("kaggle_dsb.network.predict", "LOOKS", 1),
+        ("kaggle_dsb.network.predict", "LOOK_PX", 256),
+        ("kaggle_dsb.network.predict", "WATERSHED_TO_MEASURE", WatershedParameters(0.5)),
+    ],
+)
+def test_whatever_determines_a_probability_is_among_its_facts(place, name, value, monkeypatch):
+    before = prediction_facts(PredictionSettings(), 28)
+    monkeypatch.setattr(f"{place}.{name}", value)
+    assert prediction_facts(PredictionSettings(), 28) != before
 
 
 def test_bfloat16_on_the_cpu_is_close_to_float32():
@@ -181,6 +291,6 @@ def test_bfloat16_on_the_cpu_is_close_to_float32():
     network = torch.nn.Conv2d(3, 3, 3, padding=1)
     results = [
         next(make_predictor([network], precision=p).predict([noise(64, 64)]))
-        for p in (torch.float32, torch.bfloat16)
+        for p in ("float32", "bfloat16")
     ]
     assert np.abs(results[0] - results[1]).max() < 0.1

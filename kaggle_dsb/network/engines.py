@@ -1,0 +1,212 @@
+"""What computes the networks: torch on any device, or OpenVINO on a CPU, without torch."""
+
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kaggle_dsb.config import HardwareSettings
+from kaggle_dsb.files import InputError
+from kaggle_dsb.network.hardware import (
+    Device,
+    Precision,
+    choose_device,
+    choose_precision,
+    count_cores,
+)
+
+if TYPE_CHECKING:
+    from openvino import CompiledModel
+
+STRIDE_PX = 32  # an encoder of five stages halves its input five times
+BATCH_PX = {"cpu": 1, "cuda": 2**22}
+
+Images = NDArray[np.uint8]
+Probabilities = NDArray[np.float32]
+
+
+class Engine(Protocol):
+    """The mean probability of some networks over some views of the images."""
+
+    @property
+    def batch_px(self) -> int:
+        """How many pixels are worth computing at once; an image at least is."""
+
+    def __call__(self, images: Images) -> Probabilities:
+        """Return probabilities (B, 3, H, W) float32.
+
+        Parameters
+        ----------
+        images : (B, 3, H, W) uint8
+            With sides that are multiples of 32.
+        """
+
+    def first(self) -> "Engine":
+        """Return the first network alone, in one view."""
+
+
+@dataclass(frozen=True)
+class EngineChoice:
+    """Which engine computes, where and how precisely.
+
+    Attributes
+    ----------
+    name : {"torch", "openvino"}
+    version : str
+        Of its package.
+    device : {"cpu", "cuda"}
+    precision : {"float32", "bfloat16", "float16"}
+    """
+
+    name: Literal["torch", "openvino"]
+    version: str
+    device: Device
+    precision: Precision
+
+
+def choose_engine(hardware: HardwareSettings) -> EngineChoice:
+    """Choose what predicts on this machine; ``auto`` is OpenVINO on a CPU where it is installed.
+
+    Raises
+    ------
+    InputError
+        When an engine is asked for that is not installed, or cannot use the device.
+    """
+    has_openvino = importlib.util.find_spec("openvino") is not None
+    device = "cpu" if hardware.engine == "openvino" else choose_device(hardware.accelerator)
+    if hardware.engine == "openvino" and hardware.accelerator == "gpu":
+        raise InputError(
+            "hardware.engine = 'openvino': computes on the CPU only; set hardware.engine=torch to "
+            "use a GPU"
+        )
+    if hardware.engine == "openvino" or (
+        hardware.engine == "auto" and has_openvino and device == "cpu"
+    ):
+        _require("openvino", hardware.engine)
+        precision = _openvino_precision(hardware.precision)
+        return EngineChoice("openvino", version("openvino"), device, precision)
+    _require("torch", hardware.engine)
+    precision = choose_precision(hardware.precision, device)
+    return EngineChoice("torch", version("torch"), device, precision)
+
+
+def _require(package: str, engine: str) -> None:
+    if importlib.util.find_spec(package) is None:
+        raise InputError(
+            f"hardware.engine = {engine!r}: {package} is not installed; install it, or kaggle_dsb "
+            "with what it needs to predict: pip install 'kaggle_dsb[predict]'"
+        )
+
+
+def _openvino_precision(name: Literal["auto"] | Precision) -> Precision:
+    if name != "auto":
+        return name
+    import openvino
+
+    capabilities = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "bfloat16" if "BF16" in capabilities else "float32"
+
+
+def load_engine(
+    choice: EngineChoice, networks: Sequence[Path], *, tta: str, threads: int = 0
+) -> Engine:
+    """Load networks into an engine.
+
+    Parameters
+    ----------
+    choice : EngineChoice
+    networks : sequence of Path
+        Their mean is taken.
+    tta : str
+        The views whose mean is taken: ``none``, ``flips``, ``rotations`` or ``d4``.
+    threads : int
+        0 is one a core.
+
+    Raises
+    ------
+    InputError
+        When a network cannot be read.
+    """
+    if choice.name == "openvino":
+        return OpenVinoEngine.load(
+            networks, tta=tta, precision=choice.precision, threads=threads or count_cores()
+        )
+    from kaggle_dsb.network.model import load_network
+    from kaggle_dsb.network.torch_engine import TorchEngine
+
+    return TorchEngine(
+        [load_network(path)[0] for path in networks],
+        tta=tta,
+        device=choice.device,
+        precision=choice.precision,
+    )
+
+
+@dataclass(frozen=True)
+class View:
+    """A symmetry of the square: mirrored left to right or not, then turned by quarters."""
+
+    is_mirrored: bool
+    quarter_turns: int
+
+    def show(self, images: NDArray[Any]) -> NDArray[Any]:
+        """Return images (B, C, H, W) as they look in this view."""
+        mirrored = images[..., ::-1] if self.is_mirrored else images
+        return np.rot90(mirrored, self.quarter_turns, axes=(-2, -1))
+
+    def undo(self, images: NDArray[Any]) -> NDArray[Any]:
+        """Return images (B, C, H, W) in this view as they were."""
+        turned = np.rot90(images, -self.quarter_turns, axes=(-2, -1))
+        return turned[..., ::-1] if self.is_mirrored else turned
+
+
+VIEWS = {
+    "none": (View(False, 0),),
+    "flips": (View(False, 0), View(True, 0), View(False, 2), View(True, 2)),
+    "rotations": tuple(View(False, turns) for turns in range(4)),
+    "d4": tuple(View(mirrored, turns) for mirrored in (False, True) for turns in range(4)),
+}
+
+
+@dataclass(frozen=True)
+class OpenVinoEngine:
+    """Networks compiled by OpenVINO for the CPU; see `Engine`.
+
+    Attributes
+    ----------
+    models : sequence of CompiledModel
+    views : sequence of View
+    """
+
+    models: "Sequence[CompiledModel]"
+    views: Sequence[View]
+    batch_px: int = BATCH_PX["cpu"]
+
+    @classmethod
+    def load(
+        cls, networks: Sequence[Path], *, tta: str, precision: Precision, threads: int
+    ) -> "OpenVinoEngine":
+        """Compile networks, as `load_engine` describes it."""
+        from kaggle_dsb.network.graph import compile_network
+
+        models = [compile_network(path, precision=precision, threads=threads) for path in networks]
+        return cls(models, VIEWS[tta])
+
+    def first(self) -> "OpenVinoEngine":
+        """Return the first network alone, in one view."""
+        return replace(self, models=self.models[:1], views=VIEWS["none"])
+
+    def __call__(self, images: Images) -> Probabilities:
+        """Return probabilities (B, 3, H, W) float32 for images (B, 3, H, W) uint8."""
+        total = np.zeros(images.shape, np.float32)
+        for view in self.views:
+            shown = np.ascontiguousarray(view.show(images))
+            for model in self.models:
+                total += view.undo(model([shown])[0])
+        total /= len(self.views) * len(self.models)
+        return total

@@ -1,0 +1,81 @@
+"""Make OpenVINO's graph of a network of torch."""
+
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import openvino
+import torch
+from openvino import PartialShape
+from torch import Tensor, nn
+
+from kaggle_dsb.config import NetworkSettings
+from kaggle_dsb.network.graph import IMAGE, PACKAGED, name_graph
+from kaggle_dsb.network.model import NucleusNet
+
+EXAMPLE_SHAPE = (1, 3, 64, 96)
+
+
+class _Stateless(nn.Module):
+    """A network as a function of the image and of its state, (image, *tensors) -> probability."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.state = {k: v for k, v in network.state_dict().items() if v.is_floating_point()}
+        self._network = [network]  # in a list, so that its tensors are not those of this module
+        self._places: list[tuple[nn.Module, str]] = []
+        for name in self.state:
+            parent, _, leaf = name.rpartition(".")
+            module = network.get_submodule(parent)
+            module._parameters.pop(leaf, None)
+            module._buffers.pop(leaf, None)
+            self._places.append((module, leaf))
+
+    def forward(self, image: Tensor, *tensors: Tensor) -> Tensor:
+        for (module, leaf), tensor in zip(self._places, tensors, strict=True):
+            setattr(module, leaf, tensor)
+        return torch.sigmoid(self._network[0](image))
+
+
+def export_graph(settings: NetworkSettings, path: Path) -> None:
+    """Write the graph of an architecture, ``path`` and a ``.bin`` of small constants beside it.
+
+    Parameters
+    ----------
+    settings : NetworkSettings
+    path : Path
+        Ends in ``.xml``.
+
+    Notes
+    -----
+    ``torch.func.functional_call`` would do what `_Stateless` does, but refuses to be traced.
+    """
+    function = _Stateless(NucleusNet(settings, pretrained=False).eval()).eval()
+    tensors = [tensor.clone() for tensor in function.state.values()]
+    image = torch.zeros(EXAMPLE_SHAPE, dtype=torch.uint8)
+    with torch.inference_mode(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tracing warns of each size that it takes for granted
+        traced: Any = torch.jit.trace(function, (image, *tensors), check_trace=False)
+        shapes = [PartialShape(list(tensor.shape)) for tensor in tensors]
+        model = openvino.convert_model(traced, input=[PartialShape([-1, 3, -1, -1]), *shapes])
+    for name, parameter in zip([IMAGE, *function.state], model.get_parameters(), strict=True):
+        parameter.set_friendly_name(name)
+    _save(model, path)
+
+
+def _save(model: openvino.Model, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".graph-") as scratch:
+        temporary = Path(scratch) / path.name
+        openvino.save_model(model, temporary, compress_to_fp16=False)
+        # The graph is moved last: where it is, it is whole.
+        for part in (temporary.with_suffix(".bin"), temporary):
+            part.replace(path.parent / part.name)
+
+
+def package_graph(settings: NetworkSettings) -> Path:
+    """Write the graph that comes with the package for networks of an architecture."""
+    path = PACKAGED / name_graph(settings)
+    export_graph(settings, path)
+    return path

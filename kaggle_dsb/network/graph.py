@@ -1,0 +1,125 @@
+"""The network as a graph of OpenVINO: its operations in one small file, its weights in another.
+
+The graph of an architecture takes the image and every tensor of the network's state as inputs. Once
+the tensors of a `.safetensors` file have taken the place of those inputs, it computes what the
+network of torch would. So one graph serves all networks of an architecture, and their weights are
+kept once.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import openvino
+from openvino import opset13
+
+from kaggle_dsb import __version__
+from kaggle_dsb.config import NetworkSettings
+from kaggle_dsb.files import InputError
+from kaggle_dsb.network.hardware import Precision
+from kaggle_dsb.network.weights import NetworkFile, read_network
+
+if TYPE_CHECKING:
+    from openvino import CompiledModel, Model
+
+PACKAGED = Path(__file__).parent / "graphs"
+IMAGE = "image"
+PRECISION_HINT = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
+
+
+def compile_network(path: Path, *, precision: Precision, threads: int) -> "CompiledModel":
+    """Compile a trained network for the CPU.
+
+    Parameters
+    ----------
+    path : Path
+        ``fold<N>.safetensors``.
+    precision : {"float32", "bfloat16", "float16"}
+    threads : int
+
+    Returns
+    -------
+    CompiledModel
+        Takes images (B, 3, H, W) uint8 and returns probabilities (B, 3, H, W) float32.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read, or its tensors do not fit the graph of its architecture.
+    """
+    file = read_network(path)
+    core = openvino.Core()
+    model = core.read_model(find_graph(file.settings.network))
+    insert_weights(model, file, source=path)
+    config = {
+        "INFERENCE_PRECISION_HINT": PRECISION_HINT[precision],
+        "INFERENCE_NUM_THREADS": threads,
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    return core.compile_model(model, "CPU", config)
+
+
+def insert_weights(model: "Model", file: NetworkFile, *, source: Path) -> None:
+    """Put the tensors of a network in the place of a graph's inputs, all but the image."""
+    weights = file.weights()
+    for parameter in model.get_parameters():
+        name = parameter.get_friendly_name()
+        if name == IMAGE:
+            continue
+        shape = list(parameter.get_output_shape(0))
+        if name not in weights or list(weights[name].shape) != shape:
+            has = f"has {list(weights[name].shape)}" if name in weights else "is missing"
+            raise InputError(f"{source}: tensor {name} must have shape {shape}, {has}")
+        parameter.output(0).replace(opset13.constant(weights[name]).output(0))
+        model.remove_parameter(parameter)
+
+
+def name_graph(settings: NetworkSettings) -> str:
+    """Return the name of the file of an architecture's graph.
+
+    Examples
+    --------
+    >>> name_graph(NetworkSettings(encoder_name="resnet18", decoder_channels=(64, 32, 16)))
+    'resnet18-64-32-16.xml'
+    """
+    return "-".join([settings.encoder_name, *map(str, settings.decoder_channels)]) + ".xml"
+
+
+def find_graph(settings: NetworkSettings) -> Path:
+    """Return the graph of an architecture: as it came with the package, else made and cached.
+
+    Raises
+    ------
+    InputError
+        When it has to be made and torch is not installed.
+    """
+    packaged = PACKAGED / name_graph(settings)
+    if packaged.exists():
+        return packaged
+    cached = cache_folder() / name_graph(settings)
+    if not cached.exists():
+        try:
+            from kaggle_dsb.network.export import export_graph
+        except ImportError:
+            raise InputError(
+                f"network.encoder_name = {settings.encoder_name!r}: OpenVINO's graph of it does "
+                "not come with the package, and making it needs torch: pip install "
+                "'kaggle_dsb[train]'"
+            ) from None
+        export_graph(settings, cached)
+    return cached
+
+
+def cache_folder() -> Path:
+    """Return where graphs are kept that do not come with the package; a temporary one if need be.
+
+    It is named by the version of the package, whose graphs they are.
+    """
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(home) / "kaggle_dsb" / f"graphs-{__version__}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return Path(tempfile.mkdtemp(prefix="kaggle_dsb-graphs-"))
+    return folder

@@ -1,0 +1,85 @@
+"""The networks computed by torch: the reference, and the way on a GPU."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import ttach
+from torch import Tensor, nn
+
+from kaggle_dsb.network.engines import BATCH_PX, Images, Probabilities
+from kaggle_dsb.network.hardware import Precision
+
+
+def tta_transforms(name: str) -> ttach.Compose:
+    """Return ttach's transforms by name: ``none``, ``flips``, ``rotations`` or ``d4``."""
+    flips = [ttach.HorizontalFlip(), ttach.VerticalFlip()]
+    rotations = [ttach.Rotate90([0, 90, 180, 270])]
+    d4 = [ttach.HorizontalFlip(), *rotations]
+    return ttach.Compose({"none": [], "flips": flips, "rotations": rotations, "d4": d4}[name])
+
+
+class MeanProbability(nn.Module):
+    """The mean probability of several networks.
+
+    Parameters
+    ----------
+    networks : sequence of nn.Module
+        Each returns logits (B, 3, H, W).
+    precision : torch.dtype
+        What the networks compute in.
+    """
+
+    def __init__(self, networks: Sequence[nn.Module], precision: torch.dtype) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+        self.precision = precision
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return probabilities (B, 3, H, W) float32 for images (B, 3, H, W), 0 to 255."""
+        half = self.precision != torch.float32
+        with torch.autocast(images.device.type, dtype=self.precision, enabled=half):
+            logits = [network(images) for network in self.networks]
+        return torch.stack([torch.sigmoid(each.float()) for each in logits]).mean(0)
+
+
+class TorchEngine:
+    """Networks of torch; see `kaggle_dsb.network.engines.Engine`.
+
+    Parameters
+    ----------
+    networks : sequence of nn.Module
+        Each returns logits (B, 3, H, W) for images (B, 3, H, W), 0 to 255.
+    tta : str
+        The views whose mean is taken: ``none``, ``flips``, ``rotations`` or ``d4``.
+    device : str or torch.device
+    precision : {"float32", "bfloat16", "float16"}
+    """
+
+    def __init__(
+        self,
+        networks: Sequence[nn.Module],
+        *,
+        tta: str = "none",
+        device: str | torch.device = "cpu",
+        precision: Precision = "float32",
+    ) -> None:
+        self._networks = networks
+        self._device = torch.device(device)
+        self._precision = precision
+        mean = MeanProbability(networks, getattr(torch, precision)).to(self._device).eval()
+        self._model = ttach.SegmentationTTAWrapper(mean, tta_transforms(tta), "mean")
+        self.batch_px = BATCH_PX[self._device.type]
+
+    def first(self) -> "TorchEngine":
+        """Return the first network alone, in one view."""
+        return TorchEngine(self._networks[:1], device=self._device, precision=self._precision)
+
+    @torch.inference_mode()
+    def __call__(self, images: Images) -> Probabilities:
+        """Return probabilities (B, 3, H, W) float32 for images (B, 3, H, W) uint8."""
+        tensor = torch.from_numpy(np.ascontiguousarray(images))
+        if self._device.type == "cuda":
+            tensor = tensor.pin_memory().to(self._device, non_blocking=True)
+        probabilities: Probabilities = self._model(tensor.float()).cpu().numpy()
+        return probabilities

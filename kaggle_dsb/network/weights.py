@@ -1,0 +1,67 @@
+"""The file of a trained network: its tensors, its settings, and facts about it."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from kaggle_dsb.config import Settings, parse_settings
+from kaggle_dsb.files import InputError
+
+FORMAT = "kaggle-dsb network 2"
+METADATA_KEY = "kaggle_dsb"
+
+
+@dataclass(frozen=True)
+class NetworkFile:
+    """What a network's file holds.
+
+    Attributes
+    ----------
+    tensors : dict of str to array
+        In half precision; whole numbers as int64.
+    settings : Settings
+        That it was trained with.
+    facts : dict
+        What was recorded about its training.
+    """
+
+    tensors: dict[str, NDArray[Any]]
+    settings: Settings
+    facts: dict[str, Any]
+
+    def weights(self) -> dict[str, NDArray[np.float32]]:
+        """Return the tensors that the network computes with, by their names."""
+        floating = {k: v for k, v in self.tensors.items() if np.issubdtype(v.dtype, np.floating)}
+        return {name: tensor.astype(np.float32) for name, tensor in floating.items()}
+
+
+def read_network(path: Path) -> NetworkFile:
+    """Read the file of a trained network.
+
+    Raises
+    ------
+    InputError
+        When the file is missing, damaged, or of another format.
+    """
+    try:
+        with safe_open(path, "numpy") as file:
+            description = json.loads((file.metadata() or {}).get(METADATA_KEY, "{}"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError, ValueError) as error:
+        raise InputError(
+            f"{path}: is no readable network ({error}); give a .safetensors file that "
+            "`kaggle-dsb train` wrote"
+        ) from None
+    found = description.get("format") if isinstance(description, dict) else None
+    if found != FORMAT:
+        raise InputError(
+            f"{path}: is a network of format {found!r}, this version of kaggle_dsb reads "
+            f"{FORMAT!r}: train it again or use the version that wrote it"
+        )
+    settings = parse_settings(description.get("settings", {}), source=str(path))
+    return NetworkFile(tensors, settings, description.get("facts", {}))

@@ -1,0 +1,184 @@
+import importlib.util
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file
+
+from kaggle_dsb.config import HardwareSettings, NetworkSettings, Settings
+from kaggle_dsb.dataset.demo import make_image
+from kaggle_dsb.files import InputError
+from kaggle_dsb.network import engines, graph
+from kaggle_dsb.network.engines import (
+    VIEWS,
+    OpenVinoEngine,
+    choose_engine,
+    load_engine,
+)
+from kaggle_dsb.network.export import export_graph
+from kaggle_dsb.network.graph import compile_network, find_graph, name_graph
+from kaggle_dsb.network.model import NucleusNet, load_network, save_network
+from kaggle_dsb.network.torch_engine import TorchEngine
+from kaggle_dsb.network.weights import read_network
+from kaggle_dsb.workspace.run import BUNDLED
+
+TINY = NetworkSettings(encoder_name="resnet18", encoder_weights=None, decoder_channels=(16, 8))
+
+
+def network_file(folder, settings=TINY, **facts):
+    torch.manual_seed(0)
+    path = folder / "fold0.safetensors"
+    save_network(path, NucleusNet(settings, pretrained=False), Settings(network=settings), **facts)
+    return path
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """A small network with random weights, its graph in a cache of its own."""
+    folder = tmp_path_factory.mktemp("tiny")
+    export_graph(TINY, folder / "kaggle_dsb" / graph.cache_folder().name / name_graph(TINY))
+    return network_file(folder)
+
+
+@pytest.fixture
+def cache(tiny, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tiny.parent))
+
+
+@pytest.fixture(scope="module")
+def images():
+    """Two views of a drawn image, (2, 3, 128, 160)."""
+    image, _ = make_image(1, look=0)
+    return np.stack([image[:128, :160], image[64:192, 32:192]]).transpose(0, 3, 1, 2)
+
+
+@pytest.mark.parametrize("tta", sorted(VIEWS))
+def test_the_views_are_those_of_ttach(tta):
+    torch.manual_seed(0)
+    network = torch.nn.Conv2d(3, 3, 3, padding=1)  # no symmetry of its own
+
+    def model(inputs):
+        with torch.inference_mode():
+            return [torch.sigmoid(network(torch.from_numpy(inputs[0]).float())).numpy()]
+
+    square = np.random.default_rng(0).integers(0, 256, (2, 3, 32, 64)).astype(np.uint8)
+    by_ttach = TorchEngine([network], tta=tta)(square)
+    assert np.abs(OpenVinoEngine([model], VIEWS[tta])(square) - by_ttach).max() < 1e-5
+
+
+def test_the_mean_of_networks_is_the_same_with_every_engine(tiny, cache, images):
+    paths = [tiny, tiny]
+    loaded = [
+        load_engine(choose_engine(HardwareSettings(engine=name, precision="float32")), paths, tta=t)
+        for name, t in [("torch", "flips"), ("openvino", "flips")]
+    ]
+    reference, other = (engine(images) for engine in loaded)
+    assert reference.shape == images.shape
+    assert reference.dtype == other.dtype == np.float32
+    assert np.abs(reference - other).max() < 0.001
+    assert np.abs(loaded[0].first()(images) - loaded[1].first()(images)).max() < 0.001
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("precision", "largest", "mean"), [("float32", 0.01, 1e-4), ("bfloat16", 0.5, 0.005)]
+)
+def test_the_bundled_networks_give_the_same_with_openvino(images, precision, largest, mean):
+    path = BUNDLED / "fold0.safetensors"
+    reference = TorchEngine([load_network(path)[0]])(images)
+    engine = OpenVinoEngine.load([path], tta="none", precision=precision, threads=1)
+    difference = np.abs(engine(images) - reference)
+    assert difference.max() < largest
+    assert difference.mean() < mean
+
+
+def test_the_graph_of_the_default_network_comes_with_the_package():
+    assert find_graph(NetworkSettings()).parent == graph.PACKAGED
+
+
+def test_predicting_on_a_cpu_needs_no_torch(tiny):
+    code = f"""
+import os, sys
+os.environ["XDG_CACHE_HOME"] = {str(tiny.parent)!r}
+sys.modules["torch"] = None
+import numpy as np
+from pathlib import Path
+from kaggle_dsb.config import HardwareSettings
+from kaggle_dsb.network.engines import choose_engine, load_engine
+choice = choose_engine(HardwareSettings(accelerator="cpu", engine="openvino"))
+engine = load_engine(choice, [Path({str(tiny)!r})], tta="none", threads=1)
+print(engine(np.zeros((1, 3, 32, 64), np.uint8)).shape)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("(1, 3, 32, 64)\n", 0), done.stderr
+
+
+def test_openvino_is_taken_on_a_cpu_and_torch_on_a_gpu(monkeypatch):
+    assert choose_engine(HardwareSettings(accelerator="cpu")).name == "openvino"
+    monkeypatch.setattr(engines, "choose_device", lambda _: "cuda")
+    monkeypatch.setattr(engines, "choose_precision", lambda *_: "float16")
+    choice = choose_engine(HardwareSettings())
+    assert (choice.name, choice.device, choice.precision) == ("torch", "cuda", "float16")
+
+
+def test_torch_is_taken_where_openvino_is_not_installed(monkeypatch):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "openvino" else find_spec(name)
+    )
+    assert choose_engine(HardwareSettings(accelerator="cpu")).name == "torch"
+    with pytest.raises(InputError) as error:
+        choose_engine(HardwareSettings(engine="openvino"))
+    assert str(error.value) == (
+        "hardware.engine = 'openvino': openvino is not installed; install it, or kaggle_dsb with "
+        "what it needs to predict: pip install 'kaggle_dsb[predict]'"
+    )
+
+
+def test_openvino_does_not_pretend_to_use_a_gpu():
+    with pytest.raises(InputError) as error:
+        choose_engine(HardwareSettings(engine="openvino", accelerator="gpu"))
+    assert str(error.value) == (
+        "hardware.engine = 'openvino': computes on the CPU only; set hardware.engine=torch to use "
+        "a GPU"
+    )
+
+
+def test_a_tensor_that_does_not_fit_its_network_is_named(tiny, cache, tmp_path):
+    file = read_network(tiny)
+    path = network_file(tmp_path)
+    with path.open("rb") as stream:
+        size = int.from_bytes(stream.read(8), "little")
+        header = stream.read(size)
+    assert header
+    import json
+
+    metadata = json.loads(header)["__metadata__"]
+    tensors = dict(file.tensors)
+    tensors["unet.segmentation_head.0.bias"] = np.zeros(2, np.float16)
+    save_file(tensors, path, metadata=metadata)
+    with pytest.raises(InputError) as error:
+        compile_network(path, precision="float32", threads=1)
+    assert str(error.value) == (
+        f"{path}: tensor unet.segmentation_head.0.bias must have shape [3], has [2]"
+    )
+    del tensors["unet.segmentation_head.0.bias"]
+    save_file(tensors, path, metadata=metadata)
+    with pytest.raises(InputError) as error:
+        compile_network(path, precision="float32", threads=1)
+    assert str(error.value) == (
+        f"{path}: tensor unet.segmentation_head.0.bias must have shape [3], is missing"
+    )
+
+
+def test_a_graph_that_has_to_be_made_needs_torch(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "kaggle_dsb.network.export", None)
+    with pytest.raises(InputError) as error:
+        find_graph(NetworkSettings(encoder_name="resnet34"))
+    assert str(error.value) == (
+        "network.encoder_name = 'resnet34': OpenVINO's graph of it does not come with the package, "
+        "and making it needs torch: pip install 'kaggle_dsb[train]'"
+    )
