@@ -148,4 +148,6 @@ def _names_in(predicted: Path) -> set[str]:
     if predicted.is_dir():
         return set(find_label_files(predicted))
     table = read_table(predicted)
-    return set(table["ImageId"]) if "ImageId" in table.columns else set()
+    if "ImageId" not in table.header.fields:
+        return set()
+    return {image_id for _, (image_id,) in table.select("ImageId")}

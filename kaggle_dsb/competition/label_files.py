@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-from kaggle_dsb.competition.labels import LARGEST_IMAGE_PX, check_labels
+from kaggle_dsb.competition.labels import check_labels, check_pixels
 from kaggle_dsb.files import InputError, replacing
 
 LARGEST_LABEL_ON_DISK = np.iinfo(np.uint16).max
@@ -70,7 +70,7 @@ def read_labels(path: Path) -> NDArray[np.int32]:
     Raises
     ------
     InputError
-        When the file is missing, damaged, larger than `LARGEST_IMAGE_PX`, or no label image.
+        When the file is missing, damaged, above `LARGEST_IMAGE_PX`, or no label image.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file; labels are {FORMS}")
@@ -122,17 +122,10 @@ def _parse_image(data: bytes) -> NDArray[Any]:
 def _check_image(image: Image.Image) -> None:
     """Raise ``InputError`` for an image that is too large or has several pages."""
     width, height = image.size
-    _check_pixels(height, width)
+    check_pixels((height, width))
     pages = getattr(image, "n_frames", 1)
     if pages > 1:
         raise InputError(f"holds {pages} pages; labels are a single image")
-
-
-def _check_pixels(height: int, width: int) -> None:
-    if height * width > LARGEST_IMAGE_PX:
-        raise InputError(
-            f"an image of {height} x {width} pixels; the most is {LARGEST_IMAGE_PX:,} pixels"
-        )
 
 
 @contextmanager

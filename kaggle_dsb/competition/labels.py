@@ -50,6 +50,16 @@ def check_size(shape: tuple[int, ...]) -> tuple[int, int]:
     return int(shape[0]), int(shape[1])
 
 
+def check_pixels(size: tuple[int, int]) -> tuple[int, int]:
+    """Return ``size`` (H, W), or raise ``InputError`` when it is above `LARGEST_IMAGE_PX`."""
+    height, width = size
+    if height * width > LARGEST_IMAGE_PX:
+        raise InputError(
+            f"an image of {height} x {width} pixels; the most is {LARGEST_IMAGE_PX:,} pixels"
+        )
+    return size
+
+
 def find_stretches(*flat: NDArray[np.integer]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Find the stretches in which none of some flat arrays of equal size changes its value.
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kaggle_dsb.competition.labels import check_labels, check_size, find_stretches, relabel
+from kaggle_dsb.competition.table import shorten
 from kaggle_dsb.files import InputError
 
 Runs = NDArray[np.int64]
@@ -130,17 +131,18 @@ def _check_entries(text: str, entries: list[str]) -> None:
     """Raise ``InputError`` unless the entries are whole numbers and come in pairs."""
     if text.lstrip().startswith(("[", "(")):
         raise InputError(
-            f"{_shorten(text)} is a printed Python list; write numbers with blanks between: 1 2 7 3"
+            f"{shorten(text, _SHOWN_CHARACTERS)} is a printed Python list; "
+            "write numbers with blanks between: 1 2 7 3"
         )
     for entry in entries:
         if not _INTEGER.fullmatch(entry):
             raise InputError(
-                f"{_shorten(entry)} is not a whole number; "
+                f"{shorten(entry, _SHOWN_CHARACTERS)} is not a whole number; "
                 "write starts and lengths with blanks between: 1 2 7 3"
             )
     if len(entries) % 2:
         raise InputError(
-            f"{_shorten(text)} has {len(entries)} entries, an odd number; "
+            f"{shorten(text, _SHOWN_CHARACTERS)} has {len(entries)} entries, an odd number; "
             "every start needs its length: 1 2 7 3"
         )
 
@@ -163,10 +165,6 @@ def _check_order(runs: Runs) -> None:
             f"run ({next_start}, {next_length}) after ({start}, {length}) {fault}; "
             "runs are sorted and disjoint"
         )
-
-
-def _shorten(text: str) -> str:
-    return repr(text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "...")
 
 
 def encode_labels(labels: ArrayLike) -> list[str]:

@@ -1,13 +1,14 @@
 """Submissions and solutions: tables with a row for every nucleus."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from kaggle_dsb.competition.labels import check_pixels
 from kaggle_dsb.competition.rle import (
     Runs,
     check_fit,
@@ -17,13 +18,7 @@ from kaggle_dsb.competition.rle import (
     have_shared_pixels,
     parse_runs,
 )
-from kaggle_dsb.competition.table import (
-    Line,
-    describe_fields,
-    find_stray_files,
-    read_lines,
-    read_table,
-)
+from kaggle_dsb.competition.table import Line, Table, read_table, shorten
 from kaggle_dsb.files import InputError, replacing
 
 __all__ = [
@@ -31,11 +26,14 @@ __all__ = [
     "check_submission",
     "read_solution",
     "read_submission",
-    "read_table",
     "write_submission",
 ]
 
 HEADER = ["ImageId", "EncodedPixels"]
+
+_LONGEST_SHOWN_ID = 80
+_SIZE = ("Height", "Width")
+_SIDE = re.compile(r"[0-9]{1,9}")
 
 Sizes = Mapping[str, tuple[int, int]]
 """The height and width of images, in pixels, by id."""
@@ -72,7 +70,7 @@ def require_writable_id(image_id: str) -> None:
     """Raise ``InputError`` for an id that cannot be written into a submission."""
     if not image_id or set(image_id) & set(',"\r\n'):
         raise InputError(
-            f"image id {image_id!r}; an id has at least a character, "
+            f"image id {shorten(image_id)}; an id has at least a character, "
             "and no comma, quote or line break"
         )
 
@@ -101,8 +99,8 @@ def check_submission(path: Path, sizes: Sizes) -> list[str]:
         A line each, with the file, the line, the value and what would be right; none when the
         submission is sound.
     """
-    _, faults = _inspect(path, sizes)
-    return faults
+    _, deviations, faults = _inspect(path, sizes)
+    return deviations + faults
 
 
 def read_submission(path: Path, sizes: Sizes) -> dict[str, NDArray[np.int32]]:
@@ -111,9 +109,11 @@ def read_submission(path: Path, sizes: Sizes) -> dict[str, NDArray[np.int32]]:
     Raises
     ------
     InputError
-        With the first fault that `check_submission` lists, and how many more there are.
+        With the first fault that `check_submission` lists, and how many more there are. What
+        Kaggle may refuse but is clear, such as a byte-order mark, semicolons or a blank line, is
+        read.
     """
-    rows_by_id, faults = _inspect(path, sizes)
+    rows_by_id, _, faults = _inspect(path, sizes)
     if faults:
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         raise InputError(f"{faults[0]}{more}")
@@ -134,48 +134,53 @@ class _Row:
     @property
     def place(self) -> str:
         """How a fault names the row."""
-        return f"line {self.number} (image {self.image_id}):"
+        return f"line {self.number} {name_image(self.image_id)}:"
 
 
-def _inspect(path: Path, sizes: Sizes) -> tuple[dict[str, list[_Row]], list[str]]:
-    """Return the readable rows of each image, and a line for every fault."""
+def name_image(image_id: str) -> str:
+    """Name an image in a message, ``(image ID)``, quoted unless it is short and printable."""
+    is_plain = image_id.isprintable() and len(image_id) <= _LONGEST_SHOWN_ID
+    return f"(image {image_id if is_plain else shorten(image_id)})"
+
+
+def _inspect(path: Path, sizes: Sizes) -> tuple[dict[str, list[_Row]], list[str], list[str]]:
+    """Return the readable rows of each image, and a line for every deviation and every fault."""
     try:
-        header, *lines = read_lines(path)
+        table = read_table(path)
     except InputError as error:
-        return {}, [str(error)]
-    faults = [*_find_archive_faults(path), *_find_header_faults(header)]
-    columns = _find_columns(header)
+        return {}, [], [str(error)]
+    faults = list(_find_header_faults(table.header))
+    columns = _find_columns(table.header)
     rows_by_id: dict[str, list[_Row]] = {image_id: [] for image_id in sizes}
     if columns:
-        for line in lines:
+        for line in table.rows:
             try:
-                row = _read_row(line, header, columns, sizes)
+                row = _read_row(line, table, columns, sizes)
                 rows_by_id[row.image_id].append(row)
             except InputError as error:
                 faults.append(f"line {line.number} {error}")
-        present = {field for line in lines for field in line.fields[: len(header.fields)]}
+        present = {
+            field for line in table.rows for field in line.fields[: len(table.header.fields)]
+        }
         faults += _find_missing(present, sizes)
     for image_id, rows in rows_by_id.items():
         faults += _find_conflicts(rows, sizes[image_id])
-    return rows_by_id, [f"{path}: {fault}" for fault in faults]
-
-
-def _find_archive_faults(path: Path) -> Iterator[str]:
-    stray = find_stray_files(path)
-    if stray:
-        yield f"holds {', '.join(stray)} beside the CSV; the zip must hold nothing else"
+    deviations, faults = (
+        [f"{path}: {line}" for line in lines] for lines in (table.deviations, faults)
+    )
+    return rows_by_id, deviations, faults
 
 
 def _find_header_faults(header: Line) -> Iterator[str]:
     if header.fields != HEADER:
         has_index = header.fields[0] in ("", "Unnamed: 0")
         hint = "; leave the index column out" if has_index else ""
-        yield f"line 1 is {header.text[:80]!r}; it must be {','.join(HEADER)!r}{hint}"
+        yield f"line 1 is {shorten(header.text)}; it must be {','.join(HEADER)!r}{hint}"
 
 
 def _find_columns(header: Line) -> tuple[int, int] | None:
     """Return the indices of the two columns, however they are spelled, so that rows can be read."""
-    names = [name.strip(" \ufeff").casefold() for name in header.fields]
+    names = [name.strip().casefold() for name in header.fields]
     try:
         image_id, runs = (names.index(name.casefold()) for name in HEADER)
     except ValueError:
@@ -183,10 +188,10 @@ def _find_columns(header: Line) -> tuple[int, int] | None:
     return image_id, runs
 
 
-def _read_row(line: Line, header: Line, columns: tuple[int, int], sizes: Sizes) -> _Row:
+def _read_row(line: Line, table: Table, columns: tuple[int, int], sizes: Sizes) -> _Row:
     """Read a row, or raise ``InputError`` with what stands behind its line number."""
-    if len(line.fields) != len(header.fields):
-        raise InputError(describe_fields(line, header))
+    if len(line.fields) != len(table.header.fields):
+        raise InputError(table.describe_width(line))
     image_id, text = (line.fields[column] for column in columns)
     try:
         if image_id not in sizes:
@@ -196,7 +201,7 @@ def _read_row(line: Line, header: Line, columns: tuple[int, int], sizes: Sizes) 
         runs = parse_runs(text)
         check_fit(runs, sizes[image_id])
     except InputError as error:
-        raise InputError(f"(image {image_id}): {error}") from None
+        raise InputError(f"{name_image(image_id)}: {error}") from None
     return _Row(line.number, image_id, runs)
 
 
@@ -252,54 +257,51 @@ def read_solution(path: Path, sizes: Sizes | None = None) -> dict[str, NDArray[n
         When a column, a size or every row is missing, or a row cannot be read.
     """
     table = read_table(path)
-    for name in HEADER:
-        if name not in table.columns:
-            raise InputError(f"{path}: line 1 is {','.join(table.columns)!r}; it must have {name}")
-    if "Usage" in table.columns:
-        table = table[table["Usage"] != "Ignored"]
-    if table.empty:
+    optional = [name for name in ("Usage", *_SIZE) if name in table.header.fields]
+    names = [*HEADER, *optional]
+    rows = [
+        (number, dict(zip(names, values, strict=True))) for number, values in table.select(*names)
+    ]
+    rows = [(number, row) for number, row in rows if row.get("Usage") != "Ignored"]
+    if not rows:
         raise InputError(f"{path}: no row that counts; a solution has a row for every image")
-    sizes = _find_sizes(path, table, sizes)
+    has_sizes = set(_SIZE) <= set(optional)
+    if not has_sizes and sizes is None:
+        raise InputError(f"{path}: no columns Height and Width; the sizes of its images are needed")
+    size_by_id = {} if has_sizes else dict(sizes or {})
+    runs_by_id: dict[str, list[Runs]] = {}
+    for number, row in rows:
+        try:
+            runs = _read_nucleus(row, size_by_id)
+        except InputError as error:
+            place = f"line {number} {name_image(row['ImageId'])}:"
+            raise InputError(f"{path}: {place} {error}") from None
+        runs_by_id.setdefault(row["ImageId"], []).append(runs)
     return {
-        image_id: decode_labels(runs, sizes[image_id], first_wins=True)
-        for image_id, runs in _read_runs(path, table, sizes).items()
+        image_id: decode_labels(runs, size_by_id[image_id], first_wins=True)
+        for image_id, runs in runs_by_id.items()
     }
 
 
-def _find_sizes(path: Path, table: pd.DataFrame, sizes: Sizes | None) -> Sizes:
-    """Return the sizes in the columns Height and Width, or ``sizes`` for a table without them."""
-    if not {"Height", "Width"} <= set(table.columns):
-        if sizes is None:
+def _read_nucleus(row: Mapping[str, str], size_by_id: dict[str, tuple[int, int]]) -> Runs:
+    """Return the runs of a row, and note the size of its image where the row has it."""
+    image_id = row["ImageId"]
+    if set(_SIZE) <= row.keys():
+        size = _parse_size(row["Height"], row["Width"])
+        known = size_by_id.setdefault(image_id, size)
+        if known != size:
             raise InputError(
-                f"{path}: no columns Height and Width; the sizes of its images are needed"
-            )
-        return sizes
-    size_by_id: dict[str, tuple[int, int]] = {}
-    columns = (table.index + 2, table["ImageId"], table["Height"], table["Width"])
-    for number, image_id, height, width in zip(*columns, strict=True):
-        where = f"{path}: line {number} (image {image_id}):"
-        if not (height.isdecimal() and width.isdecimal()):
-            raise InputError(f"{where} Height {height!r}, Width {width!r}; both are whole numbers")
-        first = size_by_id.setdefault(image_id, (int(height), int(width)))
-        if first != (int(height), int(width)):
-            raise InputError(
-                f"{where} {height} x {width} pixels, but {first[0]} x {first[1]} above; "
+                f"{size[0]} x {size[1]} pixels, but {known[0]} x {known[1]} above; "
                 "an image has one size"
             )
-    return size_by_id
+    elif image_id not in size_by_id:
+        raise InputError("its size is not known; the sizes of all images are needed")
+    return check_fit(parse_runs(row["EncodedPixels"]), size_by_id[image_id])
 
 
-def _read_runs(path: Path, table: pd.DataFrame, sizes: Sizes) -> dict[str, list[Runs]]:
-    """Return the runs of each image's nuclei, in the order of the rows."""
-    runs_by_id: dict[str, list[Runs]] = {}
-    columns = (table.index + 2, table["ImageId"], table["EncodedPixels"])
-    for number, image_id, text in zip(*columns, strict=True):
-        try:
-            if image_id not in sizes:
-                raise InputError("its size is not known; the sizes of all images are needed")
-            runs = parse_runs(text)
-            check_fit(runs, sizes[image_id])
-        except InputError as error:
-            raise InputError(f"{path}: line {number} (image {image_id}): {error}") from None
-        runs_by_id.setdefault(image_id, []).append(runs)
-    return runs_by_id
+def _parse_size(height: str, width: str) -> tuple[int, int]:
+    if not (_SIDE.fullmatch(height) and _SIDE.fullmatch(width)):
+        raise InputError(
+            f"Height {shorten(height, 20)}, Width {shorten(width, 20)}; both are whole numbers"
+        )
+    return check_pixels((int(height), int(width)))

@@ -1,13 +1,33 @@
-"""Tables as Kaggle exchanges them: a CSV, or a zip that holds one."""
+"""Tables as Kaggle exchanges them: a CSV, by itself or compressed."""
 
+import codecs
 import csv
+import gzip
+import lzma
+import struct
 import zipfile
+import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
 from kaggle_dsb.files import InputError
+
+LARGEST_TABLE_MIB = 256
+LARGEST_TABLE_LINES = 1_000_000
+
+_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+# What Python's readers of zip and gzip raise on damaged, encrypted or unknown contents.
+_DAMAGES = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    OSError,
+    RuntimeError,
+    ValueError,
+)
 
 
 @dataclass(frozen=True)
@@ -19,100 +39,177 @@ class Line:
     fields: list[str]
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """Read a CSV, or a zip that holds exactly one, with every value as text.
+@dataclass(frozen=True)
+class Table:
+    """A table as it was read.
 
-    Returns
-    -------
-    table : DataFrame of str
-        A column for each name in the header; an empty field is ``""``. Row k of the index is
-        line k + 2 of the file.
-
-    Raises
-    ------
-    InputError
-        When the file is missing, empty, not UTF-8, or a line has more or fewer fields than the
-        header.
+    Attributes
+    ----------
+    path : Path
+    header : Line
+    rows : list of Line
+        Without blank lines. A row may have more or fewer fields than the header.
+    deviations : list of str
+        What differs from a plain CSV and does not keep it from being read here, a line each; Kaggle
+        may refuse it.
     """
-    header, *lines = read_lines(path)
-    for line in lines:
-        if len(line.fields) != len(header.fields):
-            raise InputError(f"{path}: line {line.number} {describe_fields(line, header)}")
-    return pd.DataFrame([line.fields for line in lines], columns=header.fields, dtype="str")
+
+    path: Path
+    header: Line
+    rows: list[Line]
+    deviations: list[str]
+
+    def select(self, *names: str) -> Iterator[tuple[int, list[str]]]:
+        """Yield the number of each row, and its values in the columns of these names.
+
+        Raises
+        ------
+        InputError
+            When a column is missing, or a row has more or fewer fields than the header.
+        """
+        for name in names:
+            if name not in self.header.fields:
+                raise InputError(
+                    f"{self.path}: line 1 is {shorten(self.header.text)}; it must have {name}"
+                )
+        columns = [self.header.fields.index(name) for name in names]
+        for row in self.rows:
+            if len(row.fields) != len(self.header.fields):
+                raise InputError(f"{self.path}: line {row.number} {self.describe_width(row)}")
+            yield row.number, [row.fields[column] for column in columns]
+
+    def describe_width(self, row: Line) -> str:
+        """Say what is wrong with a row that has more or fewer fields than the header."""
+        return (
+            f"has {len(row.fields)} fields, but the header has {len(self.header.fields)}; "
+            "fields are parted by commas, and the numbers of a run by blanks"
+        )
 
 
-def read_lines(path: Path) -> list[Line]:
-    """Read the lines of a CSV, or of a zip that holds exactly one, the header first.
+def read_table(path: Path) -> Table:
+    """Read a CSV, or a zip or gzip of one, with every value as text.
+
+    Parameters
+    ----------
+    path
+        ``.csv``, ``.zip`` with exactly one CSV, or ``.gz``. Of UTF-8 or UTF-16, with fields parted
+        by commas, semicolons or tabs, and any line endings.
 
     Raises
     ------
     InputError
-        When the file is missing, empty or not UTF-8.
+        When the file is missing, damaged, empty, too large or not text.
 
     Notes
     -----
     Every line is parsed by itself: tables of runs have no line break inside a field, and so a
     broken line is named by its number and does not swallow those below it.
     """
+    content, deviations = _read_bytes(path)
+    text = _decode(path, content, deviations).replace("\r\n", "\n").replace("\r", "\n")
+    if text.count("\n") > LARGEST_TABLE_LINES:
+        raise InputError(f"{path}: has more than {LARGEST_TABLE_LINES:,} lines; that is the most")
+    lines = []
+    separator = ","
+    for number, line in enumerate(text.rstrip("\n").split("\n"), start=1):
+        if not line.strip():
+            deviations.append(f"line {number} is blank; leave it out")
+            continue
+        separator = separator if lines else _find_separator(line, deviations)
+        lines.append(Line(number, line, _split_fields(line, separator)))
+    if not lines:
+        raise InputError(f"{path}: the file is empty; its first line must be a header")
+    return Table(path, lines[0], lines[1:], deviations)
+
+
+def shorten(text: str, length: int = 80) -> str:
+    """Quote a text, with control characters escaped and its end cut off where it is long."""
+    return repr(text if len(text) <= length else text[:length] + "...")
+
+
+def _find_separator(header: str, deviations: list[str]) -> str:
+    separator = next((sign for sign in _SEPARATORS if sign in header), ",")
+    if separator != ",":
+        deviations.append(f"parts fields by {_SEPARATORS[separator]}; part them by commas")
+    return separator
+
+
+def _split_fields(line: str, separator: str) -> list[str]:
+    # An open quote is left in its field, where it cannot be read as a number.
+    if line.count('"') % 2 or '"' not in line:
+        return line.split(separator)
+    csv.field_size_limit(max(csv.field_size_limit(), len(line)))
+    return next(csv.reader([line], delimiter=separator))
+
+
+def _decode(path: Path, content: bytes, deviations: list[str]) -> str:
+    encoding = "utf-8"
+    if content.startswith(codecs.BOM_UTF8):
+        encoding = "utf-8-sig"
+        deviations.append("begins with a byte-order mark; save it as UTF-8 without one")
+    elif content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encoding = "utf-16"
+        deviations.append("is UTF-16 text; save it as UTF-8 text")
     try:
-        text = _read_bytes(path).decode("utf-8")
+        return content.decode(encoding)
     except UnicodeDecodeError as error:
+        wrong = "not UTF-16" if encoding == "utf-16" else "not UTF-8"
         raise InputError(
-            f"{path}: byte {error.start} is 0x{error.object[error.start]:02x}, which is not UTF-8; "
+            f"{path}: byte {error.start} is 0x{error.object[error.start]:02x}, which is {wrong}; "
             "save it as UTF-8 text"
         ) from None
-    rows = text.replace("\r\n", "\n").rstrip("\n").split("\n")
-    if rows == [""]:
-        raise InputError(f"{path}: the file is empty; its first line must be a header")
-    return [Line(number, row, _split_fields(row)) for number, row in enumerate(rows, start=1)]
 
 
-def describe_fields(line: Line, header: Line) -> str:
-    """Say what is wrong with a line that has more or fewer fields than the header."""
-    if not line.text:
-        return "is blank; leave it out"
-    return (
-        f"has {len(line.fields)} fields, but the header has {len(header.fields)}; "
-        "fields are parted by commas, and the numbers of a run by blanks"
-    )
-
-
-def find_stray_files(path: Path) -> list[str]:
-    """List the files of a zip beside its CSV; a CSV by itself has none."""
-    if path.suffix != ".zip":
-        return []
-    with zipfile.ZipFile(path) as archive:
-        return [name for name in _list_files(archive) if not _is_table(name)]
-
-
-def _split_fields(row: str) -> list[str]:
-    # The csv module holds at most 131,072 characters a field, so only quotes send a line there.
-    return next(csv.reader([row])) if '"' in row else row.split(",")
-
-
-def _read_bytes(path: Path) -> bytes:
-    """Read a file, or the one CSV in it when it is a zip."""
+def _read_bytes(path: Path) -> tuple[bytes, list[str]]:
+    """Read a file, or the CSV compressed in it, and say what a zip holds beside that."""
     if not path.is_file():
         raise InputError(f"{path}: no such file; a CSV or a zip of one is needed")
-    if path.suffix != ".zip":
-        return path.read_bytes()
-    try:
-        with zipfile.ZipFile(path) as archive:
-            tables = [name for name in _list_files(archive) if _is_table(name)]
-            if len(tables) != 1:
-                raise InputError(
-                    f"{path}: holds {len(tables)} CSV files ({', '.join(tables) or 'none'}); "
-                    "a zip must hold exactly one"
-                )
-            return archive.read(tables[0])
-    except zipfile.BadZipFile as error:
-        raise InputError(f"{path}: not a sound zip ({error}); zip the CSV again") from None
+    most = LARGEST_TABLE_MIB * 2**20
+    suffix = path.suffix.lower()
+    stray: list[str] = []
+    if suffix not in (".zip", ".gz"):
+        with path.open("rb") as file:
+            content = file.read(most + 1)
+    else:
+        try:
+            content, stray = (_unzip if suffix == ".zip" else _gunzip)(path, most + 1)
+        except InputError:
+            raise
+        except _DAMAGES as error:
+            reason = shorten(str(error))[1:-1]
+            raise InputError(
+                f"{path}: not a sound {suffix[1:]} ({reason}); {suffix[1:]} the CSV again"
+            ) from None
+    if len(content) > most:
+        raise InputError(
+            f"{path}: the table takes more than {LARGEST_TABLE_MIB} MiB; that is the most"
+        )
+    return content, stray
 
 
-def _list_files(archive: zipfile.ZipFile) -> list[str]:
-    return [entry.filename for entry in archive.infolist() if not entry.is_dir()]
+def _unzip(path: Path, most: int) -> tuple[bytes, list[str]]:
+    with zipfile.ZipFile(path) as archive:
+        names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
+        tables = [name for name in names if _is_table(name)]
+        if len(tables) != 1:
+            raise InputError(
+                f"{path}: holds {len(tables)} CSV files ({', '.join(tables[:5]) or 'none'}); "
+                "a zip must hold exactly one"
+            )
+        stray = [name for name in names if not _is_table(name)]
+        with archive.open(tables[0]) as file:
+            content = file.read(most)
+    if stray:
+        listed = ", ".join(stray[:5]) + (", ..." if len(stray) > 5 else "")
+        return content, [f"holds {listed} beside the CSV; the zip must hold nothing else"]
+    return content, []
+
+
+def _gunzip(path: Path, most: int) -> tuple[bytes, list[str]]:
+    with gzip.open(path) as file:
+        return file.read(most), []
 
 
 def _is_table(name: str) -> bool:
     # macOS puts a ._submission.csv of its own into a folder __MACOSX beside the real one.
-    return name.endswith(".csv") and "__MACOSX" not in name.split("/")
+    return name.lower().endswith(".csv") and "__MACOSX" not in name.split("/")
