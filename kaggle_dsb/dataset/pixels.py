@@ -1,39 +1,65 @@
 """Bytes of an image file, in any form users have, to the one form the toolkit works with."""
 
+import io
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
 
+from kaggle_dsb.dataset.planes import (
+    DEFAULT_OPTIONS,
+    ReadOptions,
+    choose_picture,
+    cmyk_to_rgb,
+    decode_tiff,
+    require_size,
+)
 from kaggle_dsb.files import InputError
 
-IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
+PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+IMAGE_SUFFIXES = (
+    *(".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp"),
+    *(".gif", ".webp", ".jp2", ".j2k", ".jpx"),
+)
+FORMATS = "PNG, TIFF, JPEG, BMP, GIF, WebP or JPEG 2000"
 
 _CLIPPED_PERCENT = 0.01
+_FEWEST_LEVELS = 8
 _SILENT = 0
 # OpenCV 4.13 moved it from one place to the other.
 _set_log_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
-_LAST_MARKS = {b"\x89PNG": b"IEND", b"\xff\xd8\xff": b"\xff\xd9"}
+_LAST_MARKS = {PNG: b"IEND", JPEG: b"\xff\xd9"}
+_PILLOW = threading.Lock()
 
 
-def decode_rgb(data: bytes) -> NDArray[np.uint8]:
+def decode_rgb(data: bytes, options: ReadOptions = DEFAULT_OPTIONS) -> NDArray[np.uint8]:
     """Decode an image file to RGB of 8 bits.
 
     Parameters
     ----------
     data : bytes
-        A PNG, TIFF (first page) or JPEG: grey, RGB, either with alpha, or a palette; any depth.
+        An image of one of the `FORMATS`: grey, RGB, either with alpha, CMYK, or a palette; of any
+        depth.
+    options : ReadOptions
+        Which picture to take of a file that holds several.
 
     Returns
     -------
-    (H, W, 3) uint8, RGB; alpha is dropped, grey is repeated.
+    (H, W, 3) uint8, RGB; grey is repeated, and wholly transparent pixels take the median colour of
+    the others. Turned as the file's orientation asks for.
 
     Raises
     ------
     InputError
-        The bytes are no image, or were cut short. The message says what is wrong, and leaves it to
-        the caller to name the file.
+        The bytes are no image, were cut short, or hold several pictures of which none was chosen.
+        The message says what is wrong, and leaves it to the caller to name the file.
 
     Examples
     --------
@@ -41,27 +67,40 @@ def decode_rgb(data: bytes) -> NDArray[np.uint8]:
     >>> decode_rgb(encoded.tobytes()).shape
     (2, 3, 3)
     """
-    colour = _without_alpha(_decode(data))
-    return np.ascontiguousarray(to_8_bit(colour)[..., ::-1])
+    return np.ascontiguousarray(to_8_bit(_drop_alpha(decode(data, options))))
 
 
 def decode_mask(data: bytes) -> NDArray[np.bool_]:
-    """Decode a mask file: any pixel that is not black belongs to the nucleus.
+    """Decode the mask of one nucleus: any pixel that is not black belongs to it.
 
     Returns
     -------
     (H, W) bool
+        The alpha channel of a file that tells the nucleus by nothing else.
 
     Raises
     ------
     InputError
         As `decode_rgb`.
     """
-    decoded = _decode(data)
+    decoded = decode(data)
     if decoded.ndim == 3:
-        decoded = _without_alpha(decoded).max(axis=2)
+        decoded = take_values(decoded)
+    if decoded.ndim == 3:
+        decoded = decoded.max(axis=2)
     mask: NDArray[np.bool_] = np.greater(decoded, 0)
     return mask
+
+
+def take_values(decoded: NDArray[Any]) -> NDArray[Any]:
+    """Return what tells nuclei apart: the colours (H, W, 3), the grey values or alpha (H, W)."""
+    colour = decoded[..., : 3 if decoded.shape[2] >= 3 else 1]
+    if decoded.shape[2] in (2, 4):
+        alpha = decoded[..., -1]
+        if alpha.min() < alpha.max() and (colour == colour[0, 0]).all():
+            return alpha
+    is_grey = colour.shape[2] == 1 or (colour == colour[..., :1]).all()
+    return colour[..., 0] if is_grey else colour
 
 
 def to_8_bit(image: NDArray[Any]) -> NDArray[np.uint8]:
@@ -87,6 +126,11 @@ def to_8_bit(image: NDArray[Any]) -> NDArray[np.uint8]:
     that colours stay. The darkest and the brightest 0.01 % of the values are clipped: 100 pixels of
     a megapixel, more than a camera has hot pixels, and fewer than one nucleus covers there.
 
+    A speck of debris is larger and can be a hundred times as bright as the nuclei. So what is
+    brighter than five times the median of all that stands out of the ground is clipped too, where
+    it covers less than 1 % of the image. What stands out is brighter than the median pixel by six
+    standard deviations, as estimated by the quantiles below the median.
+
     Examples
     --------
     >>> to_8_bit(np.array([[[500], [600], [700]]], np.uint16)).ravel().tolist()
@@ -97,28 +141,87 @@ def to_8_bit(image: NDArray[Any]) -> NDArray[np.uint8]:
     if not np.isfinite(image).all():
         raise InputError("holds values that are not finite; an image holds numbers only")
     values = image.astype(np.float32)
-    low, high = np.percentile(values, [_CLIPPED_PERCENT, 100 - _CLIPPED_PERCENT])
+    low, deviation, middle, top = np.percentile(
+        values, [_CLIPPED_PERCENT, 15.87, 50, 100 - _CLIPPED_PERCENT]
+    )
+    high = _clip_specks(values, middle, middle - deviation, top)
     scale = 255 / (high - low) if high > low else 0.0
     stretched: NDArray[np.uint8] = np.clip(np.rint((values - low) * scale), 0, 255).astype(np.uint8)
     return stretched
 
 
-def _decode(data: bytes) -> NDArray[Any]:
+def _clip_specks(values: NDArray[np.float32], middle: float, deviation: float, top: float) -> float:
+    """Return the value that is to be white: ``top``, or less where specks reach beyond nuclei."""
+    outstanding = middle + 6 * max(deviation, 0.002 * (top - middle))
+    bright = values[values > outstanding]
+    if not bright.size:
+        return top
+    high = middle + 5 * (float(np.median(bright)) - middle)
+    is_speck = np.count_nonzero(values > high) < 0.01 * values.size
+    return min(high, top) if is_speck else top
+
+
+def count_levels(image: NDArray[np.uint8]) -> int:
+    """Count the grey levels that all but the outermost 1 % of the pixels lie within."""
+    low, high = np.percentile(image, [0.5, 99.5])
+    return int(high - low) + 1
+
+
+def warn_of_few_levels(data: bytes, image: NDArray[np.uint8]) -> str | None:
+    """Say that an image of more than 8 bits lost nearly all detail in its few brightest pixels."""
+    levels = count_levels(image)
+    if levels >= _FEWEST_LEVELS or image.max() - image.min() < 128 or _has_8_bits(data):
+        return None
+    return (
+        f"99 % of the pixels fall within {levels} of 256 grey levels, since a few are far "
+        "brighter; dim nuclei may be lost"
+    )
+
+
+def _has_8_bits(data: bytes) -> bool:
+    if data.startswith(PNG):
+        return data[24] <= 8
+    return not data.startswith(TIFF)
+
+
+def decode(
+    data: bytes, options: ReadOptions = DEFAULT_OPTIONS, *, keeps_indices: bool = False
+) -> NDArray[Any]:
+    """Decode an image file as it is stored.
+
+    Parameters
+    ----------
+    data : bytes
+    options : ReadOptions
+    keeps_indices : bool
+        Return the indices into a palette, not its colours.
+
+    Returns
+    -------
+    (H, W) or (H, W, C)
+        In the file's own depth; C is 3 for RGB, or 2 or 4 with alpha.
+
+    Raises
+    ------
+    InputError
+        As `decode_rgb`.
+    """
     if not data:
-        raise InputError("is empty (0 bytes); it should be a PNG, TIFF or JPEG image")
+        raise InputError(f"is empty (0 bytes); it should be a {FORMATS} image")
     if _is_cut_short(data):
         raise InputError("was cut short; get the file again")
-    # OpenCV would print its own account of a broken file to the terminal.
-    level = _set_log_level(_SILENT)
-    try:
-        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        decoded = None
-    finally:
-        _set_log_level(level)
-    if decoded is None:
-        raise InputError("cannot be read as an image; it should be a whole PNG, TIFF or JPEG")
-    return decoded
+    if data.startswith(TIFF):
+        return decode_tiff(data, options, keeps_indices=keeps_indices)
+    if data.startswith(PNG):
+        require_size(*struct.unpack(">II", data[16:24])[::-1])
+        is_palette = data[25] == 3
+        if not (is_palette and keeps_indices):
+            return _decode_quickly(data, cv2.IMREAD_UNCHANGED)
+    if data.startswith(JPEG):
+        with _opened(data) as image:
+            require_size(image.height, image.width)
+        return _decode_quickly(data, cv2.IMREAD_COLOR)
+    return _decode_with_pillow(data, options, keeps_indices=keeps_indices)
 
 
 def _is_cut_short(data: bytes) -> bool:
@@ -129,7 +232,77 @@ def _is_cut_short(data: bytes) -> bool:
     return False
 
 
-def _without_alpha(decoded: NDArray[Any]) -> NDArray[Any]:
+def _decode_quickly(data: bytes, flags: int) -> NDArray[Any]:
+    # OpenCV would print its own account of a broken file to the terminal.
+    level = _set_log_level(_SILENT)
+    try:
+        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error:
+        decoded = None
+    finally:
+        _set_log_level(level)
+    if decoded is None:
+        raise InputError(f"cannot be read as an image; it should be a whole {FORMATS}")
+    if decoded.ndim == 3:
+        order = [2, 1, 0, 3] if decoded.shape[2] == 4 else [2, 1, 0]
+        decoded = decoded[..., order] if decoded.shape[2] > 2 else decoded
+    return decoded
+
+
+@contextmanager
+def _opened(data: bytes) -> Iterator[Image.Image]:
+    """Open an image with Pillow, whose own limit of pixels, a global, is lifted meanwhile."""
+    with _PILLOW:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            with Image.open(io.BytesIO(data)) as image:
+                yield image
+        except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(
+                f"cannot be read as an image; it should be a whole {FORMATS}"
+            ) from None
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
+def _decode_with_pillow(data: bytes, options: ReadOptions, *, keeps_indices: bool) -> NDArray[Any]:
+    with _opened(data) as image:
+        require_size(image.height, image.width)
+        n_frames = getattr(image, "n_frames", 1)
+        if n_frames == 1:
+            return _to_array(image, keeps_indices=keeps_indices)
+        require_size(image.height * n_frames, image.width)
+        frames = []
+        for number in range(n_frames):
+            image.seek(number)
+            frames.append(_to_array(image.convert("RGB"), keeps_indices=False))
+    stack = np.stack(frames)
+    samples = [choose_picture(stack[..., s], "Z", options) for s in range(stack.shape[-1])]
+    return np.stack(samples, axis=-1)
+
+
+def _to_array(image: Image.Image, *, keeps_indices: bool) -> NDArray[Any]:
+    turned = ImageOps.exif_transpose(image)
+    if turned.mode == "P" and not keeps_indices:
+        turned = turned.convert("RGBA" if "transparency" in turned.info else "RGB")
+    array = np.array(turned)
+    if turned.mode == "CMYK":
+        return cmyk_to_rgb(255 - array)
+    return array.astype(np.uint8) * 255 if turned.mode == "1" else array
+
+
+def _drop_alpha(decoded: NDArray[Any]) -> NDArray[Any]:
+    if decoded.dtype == bool:
+        decoded = decoded.astype(np.uint8) * 255
     if decoded.ndim == 2:
         return np.repeat(decoded[..., None], 3, axis=2)
-    return decoded[..., :3] if decoded.shape[2] >= 3 else np.repeat(decoded[..., :1], 3, axis=2)
+    n_colours = 3 if decoded.shape[2] >= 3 else 1
+    colour = decoded[..., :n_colours]
+    if decoded.shape[2] > n_colours:
+        hidden = decoded[..., n_colours] == 0
+        if hidden.any() and not hidden.all():
+            colour = colour.copy()
+            colour[hidden] = np.median(colour[~hidden], axis=0)
+    return colour if n_colours == 3 else np.repeat(colour, 3, axis=2)

@@ -20,18 +20,22 @@ from numpy.typing import NDArray
 
 from kaggle_dsb.competition.label_files import LARGEST_LABEL_ON_DISK, write_labels
 from kaggle_dsb.competition.labels import number_pixels
-from kaggle_dsb.dataset.archive import ACCEPTED_FORMS, Archive, DataFaults, Picture, list_files
-from kaggle_dsb.dataset.pixels import IMAGE_SUFFIXES, decode_mask, decode_rgb
+from kaggle_dsb.dataset.archive import ACCEPTED_FORMS, Archive, DataFaults, list_files
+from kaggle_dsb.dataset.entries import Entry
+from kaggle_dsb.dataset.layouts import Picture
+from kaggle_dsb.dataset.pixels import IMAGE_SUFFIXES, decode_mask, decode_rgb, warn_of_few_levels
+from kaggle_dsb.dataset.planes import DEFAULT_OPTIONS, ReadOptions
+from kaggle_dsb.dataset.truth import TRUTH_SUFFIXES, read_truth
 from kaggle_dsb.files import InputError
 
 FINGERPRINT_FILE = "source.json"
 INDEX_FILE = "index.csv"
 INDEX_COLUMNS = ("ImageId", "height", "width", "nuclei")
 
-_FORMAT = 1  # raise it when the layout of the cache changes: older caches are then built anew
+_FORMAT = 2  # raise it when the layout of the cache changes: older caches are then built anew
 _WORKERS = 2
 _LEFTOVER_AGE_S = 3600
-_SOURCE_SUFFIXES = (*IMAGE_SUFFIXES, ".zip", ".csv")
+_SOURCE_SUFFIXES = (*IMAGE_SUFFIXES, *TRUTH_SUFFIXES, ".json", ".csv")
 
 Progress = Callable[[int, int], None]
 Row = tuple[str, int, int, int | None]
@@ -68,8 +72,23 @@ class _Outcome:
     warnings: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class _Job:
+    """What is the same for all pictures: the folder to write to, and what `prepare` was told."""
+
+    build: Path
+    options: ReadOptions
+    progress: Progress | None
+    limit: int | None
+
+
 def prepare(
-    source: Path, cache: Path, *, progress: Progress | None = None, limit: int | None = None
+    source: Path,
+    cache: Path,
+    *,
+    progress: Progress | None = None,
+    limit: int | None = None,
+    options: ReadOptions = DEFAULT_OPTIONS,
 ) -> Prepared:
     """Check a source and write its images and labels to a cache.
 
@@ -86,6 +105,8 @@ def prepare(
         Called with the numbers of images done and of all images.
     limit : int, optional
         Take only so many images of each set, the first by id.
+    options : ReadOptions
+        How files that hold several pictures or nuclei are read.
 
     Raises
     ------
@@ -96,7 +117,7 @@ def prepare(
 
     Notes
     -----
-    A second call on an unchanged source (names, sizes and times of its files, and ``limit``)
+    A second call on an unchanged source (names, sizes and times of its files, and the arguments)
     returns at once. The cache is written under another name and moved into place when it is whole.
 
     Pixels that two masks claim go to the mask first by name, and a mask left without a pixel is no
@@ -104,12 +125,13 @@ def prepare(
     """
     source, cache = source.expanduser(), cache.expanduser().resolve()
     _check_places(source, cache)
-    fingerprint = _take_fingerprint(source, cache, limit)
+    fingerprint = _take_fingerprint(source, cache, limit, options)
     known = _read_prepared(cache, fingerprint)
     if known:
         return known
     with _building(cache) as build:
-        rows, warnings = _build(source, build, cache=cache, progress=progress, limit=limit)
+        job = _Job(build, options, progress, limit)
+        rows, warnings = _build(source, job, cache=cache)
         images = {name: len(set_rows) for name, set_rows in rows.items()}
         nuclei = {name: sum(row[3] or 0 for row in set_rows) for name, set_rows in rows.items()}
         prepared = Prepared(cache, images, nuclei, tuple(warnings), is_new=True)
@@ -128,18 +150,22 @@ def _check_places(source: Path, cache: Path) -> None:
         raise InputError(f"{cache}: holds files that are no cache; name a new or an empty folder")
 
 
-def _take_fingerprint(source: Path, cache: Path, limit: int | None) -> dict[str, Any]:
+def _take_fingerprint(
+    source: Path, cache: Path, limit: int | None, options: ReadOptions
+) -> dict[str, Any]:
     paths = [source] if source.is_file() else list_files(source, skipped=cache)
     digest, n_files, n_bytes = hashlib.sha256(), 0, 0
     for path in paths:
         if path.suffix.lower() in _SOURCE_SUFFIXES or path == source:
             status = path.stat()
             name = path.relative_to(source.parent).as_posix()
-            digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+            line = f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n"
+            digest.update(line.encode(errors="surrogateescape"))
             n_files, n_bytes = n_files + 1, n_bytes + status.st_size
     return {
         "format": _FORMAT,
         "limit": limit,
+        "options": asdict(options),
         "files": n_files,
         "bytes": n_bytes,
         "names_sizes_times_sha256": digest.hexdigest(),
@@ -167,7 +193,7 @@ def _write_fingerprint(build: Path, fingerprint: dict[str, Any], prepared: Prepa
 
 @contextmanager
 def _building(cache: Path) -> Iterator[Path]:
-    """Give a folder beside the cache that becomes the cache once the block has succeeded."""
+    """Yield a folder beside the cache that becomes the cache once the block has succeeded."""
     prefix = f".{cache.name}-building-"
     cache.parent.mkdir(parents=True, exist_ok=True)
     for leftover in cache.parent.glob(prefix + "*"):
@@ -190,17 +216,15 @@ def _building(cache: Path) -> Iterator[Path]:
         shutil.rmtree(outer, ignore_errors=True)
 
 
-def _build(
-    source: Path, build: Path, *, cache: Path, progress: Progress | None, limit: int | None
-) -> tuple[dict[str, list[Row]], list[str]]:
-    scratch = build.parent / "scratch"
+def _build(source: Path, job: _Job, *, cache: Path) -> tuple[dict[str, list[Row]], list[str]]:
+    scratch = job.build.parent / "scratch"
     scratch.mkdir()
     rows: dict[str, list[Row]] = defaultdict(list)
     with Archive(source, scratch, skipped=cache) as archive:
         contents = archive.find_contents()
         faults, warnings = contents.faults, contents.warnings
-        pictures = _limit(contents.pictures, limit)
-        outcomes = _convert_all(pictures, build, progress)
+        pictures = _limit(contents.pictures, job.limit)
+        outcomes = _convert_all(pictures, job)
         for picture, outcome in zip(pictures, outcomes, strict=True):
             faults += outcome.faults
             warnings += outcome.warnings
@@ -208,13 +232,13 @@ def _build(
                 rows[picture.set_name].append(outcome.row)
         for name, entry in contents.tables.items():
             try:
-                (build / name).write_bytes(entry.read())
+                (job.build / name).write_bytes(entry.read())
             except InputError as error:
                 faults.append(f"{entry}: {error}")
     if faults:
         raise DataFaults(faults)
     for name, set_rows in rows.items():
-        _write_index(build / name / INDEX_FILE, set_rows)
+        _write_index(job.build / name / INDEX_FILE, set_rows)
     return rows, warnings
 
 
@@ -228,83 +252,110 @@ def _limit(pictures: list[Picture], limit: int | None) -> list[Picture]:
     return kept
 
 
-def _convert_all(
-    pictures: list[Picture], build: Path, progress: Progress | None
-) -> Iterator[_Outcome]:
-    sets_with_masks = {picture.set_name for picture in pictures if picture.masks}
+def _convert_all(pictures: list[Picture], job: _Job) -> Iterator[_Outcome]:
+    sets_with_masks = {picture.set_name for picture in pictures if picture.has_nuclei}
     for name in {picture.set_name for picture in pictures}:
-        (build / name / "images").mkdir(parents=True)
+        (job.build / name / "images").mkdir(parents=True)
         if name in sets_with_masks:
-            (build / name / "labels").mkdir()
+            (job.build / name / "labels").mkdir()
     # Threads are enough: inflating, decoding and encoding all run outside Python's lock.
     pool = ThreadPoolExecutor(_WORKERS)
     try:
-        outcomes = pool.map(lambda picture: _convert(picture, build), pictures)
+        outcomes = pool.map(lambda picture: _convert(picture, job), pictures)
         for done, (picture, outcome) in enumerate(zip(pictures, outcomes, strict=True), start=1):
-            if not picture.masks and picture.set_name in sets_with_masks:
+            if not picture.has_nuclei and picture.set_name in sets_with_masks:
                 outcome.warnings.append(
                     f"{picture.set_name}/{picture.id}: has no masks, unlike others of its set; "
                     "it gets no labels"
                 )
-            if progress:
-                progress(done, len(pictures))
+            if job.progress:
+                job.progress(done, len(pictures))
             yield outcome
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _convert(picture: Picture, build: Path) -> _Outcome:
+def _convert(picture: Picture, job: _Job) -> _Outcome:
     outcome = _Outcome()
-    shape = _convert_image(picture, build, outcome)
+    shape = _convert_image(picture, job, outcome)
     if shape is None:
         return outcome
-    nuclei = _convert_masks(picture, shape, build, outcome) if picture.masks else None
+    nuclei = _convert_nuclei(picture, shape, job, outcome) if picture.has_nuclei else None
     if not outcome.faults:
         outcome.row = (picture.id, *shape, nuclei)
     return outcome
 
 
-def _convert_image(picture: Picture, build: Path, outcome: _Outcome) -> tuple[int, int] | None:
+def _convert_image(picture: Picture, job: _Job, outcome: _Outcome) -> tuple[int, int] | None:
     if len(picture.images) != 1:
         return None  # the archive has told this fault
     entry = picture.images[0]
     try:
-        image = decode_rgb(entry.read())
+        data = entry.read()
+        image = decode_rgb(data, job.options)
     except InputError as error:
         outcome.faults.append(f"{entry}: {error}")
         return None
-    path = build / picture.set_name / "images" / f"{picture.id}.png"
+    warning = warn_of_few_levels(data, image)
+    if warning:
+        outcome.warnings.append(f"{entry}: {warning}")
+    path = job.build / picture.set_name / "images" / f"{picture.id}.png"
     _, encoded = cv2.imencode(".png", image[..., ::-1])
     path.write_bytes(encoded.tobytes())
     return image.shape[0], image.shape[1]
 
 
-def _convert_masks(picture: Picture, shape: tuple[int, int], build: Path, outcome: _Outcome) -> int:
+def _convert_nuclei(picture: Picture, shape: tuple[int, int], job: _Job, outcome: _Outcome) -> int:
+    if picture.truths:
+        labels = _read_truth(picture.truths[0], shape, job.options, outcome)
+    else:
+        labels = _join_masks(picture, shape, outcome)
+    count = int(labels.max())
+    if count > LARGEST_LABEL_ON_DISK:
+        outcome.faults.append(
+            f"{picture.set_name}/{picture.id}: {count} nuclei; {LARGEST_LABEL_ON_DISK} is the most"
+        )
+    elif not outcome.faults:
+        write_labels(job.build / picture.set_name / "labels" / f"{picture.id}.png", labels)
+    return count
+
+
+def _read_truth(
+    entry: Entry, shape: tuple[int, int], options: ReadOptions, outcome: _Outcome
+) -> NDArray[np.int32]:
+    try:
+        labels, warnings = read_truth(entry.path, entry.read(), shape, options)
+    except InputError as error:
+        outcome.faults.append(f"{entry}: {error}")
+        return np.zeros(shape, np.int32)
+    if not labels.any():
+        warnings = [*warnings, "tells of no nucleus"]
+    outcome.warnings += [f"{entry}: {warning}" for warning in warnings]
+    return labels
+
+
+def _join_masks(picture: Picture, shape: tuple[int, int], outcome: _Outcome) -> NDArray[np.int32]:
     claimed: Counter[str] = Counter()
     labels = number_pixels(_read_masks(picture, shape, outcome, claimed), shape)
-    count = int(labels.max())
     shown = f"{picture.set_name}/{picture.id}"
     overlap_px = claimed["pixels"] - int(np.count_nonzero(labels))
     if overlap_px:
         outcome.warnings.append(
             f"{shown}: masks overlap in {overlap_px} px; the mask first by name keeps them"
         )
-    if count < claimed["masks"]:
+    hidden = claimed["masks"] - int(labels.max())
+    if hidden:
         outcome.warnings.append(
-            f"{shown}: {claimed['masks'] - count} of {claimed['masks']} masks lie wholly under "
+            f"{shown}: {hidden} of {claimed['masks']} masks lie wholly under "
             "others and count as no nucleus"
         )
-    if count > LARGEST_LABEL_ON_DISK:
-        outcome.faults.append(f"{shown}: {count} masks; {LARGEST_LABEL_ON_DISK} is the most")
-    elif not outcome.faults:
-        write_labels(build / picture.set_name / "labels" / f"{picture.id}.png", labels)
-    return count
+    return labels
 
 
 def _read_masks(
     picture: Picture, shape: tuple[int, int], outcome: _Outcome, claimed: Counter[str]
 ) -> Iterator[NDArray[np.intp]]:
-    """Give the flat pixels of one mask at a time, so that memory never holds two masks."""
+    """Yield the flat pixels of one mask at a time, so that memory never holds two masks."""
     for entry in sorted(picture.masks, key=lambda entry: entry.path.name):
         try:
             mask = decode_mask(entry.read())

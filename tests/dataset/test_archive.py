@@ -19,7 +19,7 @@ def find(tmp_path: Path) -> Callable[[Path], Contents]:
 
 
 def places(contents: Contents) -> list[tuple[str, str, int, int]]:
-    return [(p.set_name, p.id, len(p.images), len(p.masks)) for p in contents.pictures]
+    return [(p.set_name, p.id, len(p.images), len(p.masks + p.truths)) for p in contents.pictures]
 
 
 def touch(folder: Path, *names: str) -> Path:
@@ -65,8 +65,15 @@ def test_ids_in_a_folder_of_another_name_are_ones_own_images(
 
 
 def test_a_flat_folder_is_ones_own_images(tmp_path: Path, find: Callable) -> None:
-    contents = find(touch(tmp_path / "mine", "x.png", "y.TIF", "z.jpeg", "read.me", "deep/w.png"))
+    contents = find(touch(tmp_path / "mine", "x.png", "y.TIF", "z.jpeg", "read.me"))
     assert places(contents) == [("images", name, 1, 0) for name in "xyz"]
+
+
+def test_images_in_subfolders_have_ids_of_their_path(tmp_path: Path, find: Callable) -> None:
+    contents = find(touch(tmp_path / "mine", "day1/x.png", "day2/x.png", "day2/deep/y.png"))
+    assert places(contents) == [
+        ("images", name, 1, 0) for name in ("day1_x", "day2_deep_y", "day2_x")
+    ]
 
 
 def test_loose_pictures_beside_the_competitions_folders_are_left_out(
@@ -74,6 +81,9 @@ def test_loose_pictures_beside_the_competitions_folders_are_left_out(
 ) -> None:
     contents = find(touch(tmp_path / "data", "stage1_test/b/images/b.png", "screenshot.png"))
     assert places(contents) == [("stage1_test", "b", 1, 0)]
+    assert contents.warnings == [
+        "1 images lie outside the folders of a data set and are left out, such as screenshot.png"
+    ]
 
 
 def test_a_zip_inside_the_zip_is_read(tmp_path: Path, find: Callable) -> None:

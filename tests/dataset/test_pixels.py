@@ -16,9 +16,9 @@ RGB = np.array([[[10, 20, 30], [40, 50, 60]], [[70, 80, 90], [0, 255, 1]]], np.u
 GREY = RGB[..., 0]
 
 
-def save(image: Image.Image, form: str) -> bytes:
+def save(image: Image.Image, form: str, **options: object) -> bytes:
     target = io.BytesIO()
-    image.save(target, form)
+    image.save(target, form, **options)
     return target.getvalue()
 
 
@@ -37,9 +37,18 @@ def save_tiff(image: np.ndarray) -> bytes:
         (save(Image.fromarray(RGB).quantize(), "PNG"), RGB),
         (save(Image.fromarray(GREY), "PNG"), np.dstack([GREY] * 3)),
         (save(Image.fromarray(GREY).convert("LA"), "PNG"), np.dstack([GREY] * 3)),
-        (save_tiff(np.stack([GREY] * 5)), np.dstack([GREY] * 3)),
+        (save(Image.fromarray(RGB), "BMP"), RGB),
+        (save(Image.fromarray(RGB), "WEBP", lossless=True), RGB),
+        (save(Image.fromarray(RGB), "JPEG2000"), RGB),
+        (save(Image.fromarray(RGB).quantize(), "GIF"), RGB),
+        (save(Image.fromarray(GREY > 40), "PNG"), np.dstack([(GREY > 40) * np.uint8(255)] * 3)),
+        (save(Image.fromarray(GREY > 40), "TIFF"), np.dstack([(GREY > 40) * np.uint8(255)] * 3)),
+        (save(Image.fromarray(RGB).quantize(), "TIFF"), RGB),
     ],
-    ids=["rgb", "rgba", "tiff", "palette", "grey", "grey with alpha", "first page of a stack"],
+    ids=[
+        *("rgb", "rgba", "tiff", "palette", "grey", "grey with alpha", "bmp", "webp"),
+        *("jpeg 2000", "gif", "1 bit", "1-bit tiff", "palette tiff"),
+    ],
 )
 def test_every_8_bit_form_keeps_its_values(data: bytes, expected: np.ndarray) -> None:
     decoded = decode_rgb(data)
@@ -107,14 +116,24 @@ def test_a_file_cut_short_is_refused(form: str) -> None:
         decode_rgb(data[: len(data) // 2])
 
 
-@pytest.mark.parametrize("data", [b"not an image", save(Image.fromarray(RGB), "TIFF")[:-20]])
-def test_what_is_no_image_is_refused(data: bytes) -> None:
-    message = "^cannot be read as an image; it should be a whole PNG, TIFF or JPEG$"
+def test_what_is_no_image_is_refused() -> None:
+    message = (
+        "^cannot be read as an image; "
+        "it should be a whole PNG, TIFF, JPEG, BMP, GIF, WebP or JPEG 2000$"
+    )
     with pytest.raises(InputError, match=message):
-        decode_rgb(data)
+        decode_rgb(b"not an image")
+
+
+def test_a_tiff_cut_short_is_refused() -> None:
+    message = "^cannot be read as a TIFF; it is damaged or was cut short: get the file again$"
+    with pytest.raises(InputError, match=message):
+        decode_rgb(save(Image.fromarray(RGB), "TIFF")[:-20])
 
 
 def test_an_empty_file_is_refused() -> None:
-    message = r"^is empty \(0 bytes\); it should be a PNG, TIFF or JPEG image$"
+    message = (
+        r"^is empty \(0 bytes\); it should be a PNG, TIFF, JPEG, BMP, GIF, WebP or JPEG 2000 image$"
+    )
     with pytest.raises(InputError, match=message):
         decode_mask(b"")

@@ -11,6 +11,7 @@ import pytest
 
 from kaggle_dsb.competition.label_files import read_labels
 from kaggle_dsb.dataset.archive import ACCEPTED_FORMS, DataFaults
+from kaggle_dsb.dataset.pixels import FORMATS
 from kaggle_dsb.dataset.prepare import prepare
 from kaggle_dsb.dataset.samples import load_samples
 from kaggle_dsb.files import InputError
@@ -157,9 +158,9 @@ def test_every_fault_is_told_at_once(
         prepare(source, tmp_path / "cache")
     assert caught.value.faults == (
         "stage1_train/c: has masks but no image; c/images/c.png should be beside them",
-        "a/images/a.png: is empty (0 bytes); it should be a PNG, TIFF or JPEG image",
+        f"a/images/a.png: is empty (0 bytes); it should be a {FORMATS} image",
         "b/masks/m0.png: is 2 x 2 pixels; its image is 4 x 6",
-        "b/masks/m1.png: cannot be read as an image; it should be a whole PNG, TIFF or JPEG",
+        f"b/masks/m1.png: cannot be read as an image; it should be a whole {FORMATS}",
     )
     assert str(caught.value).splitlines() == ["4 faults in the data:", *caught.value.faults]
     assert list_all(tmp_path / "cache") == []

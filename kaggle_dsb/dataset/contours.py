@@ -1,0 +1,93 @@
+"""Nuclei as polygons: traced from labels, and filled again.
+
+Coordinates are (x, y) with the corner of the first pixel at (0, 0), so that its centre is at
+(0.5, 0.5), as QuPath, ImageJ and COCO have it.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import find_objects
+from skimage.draw import polygon
+from skimage.measure import find_contours, points_in_poly
+
+Ring = NDArray[np.float64]
+Polygon = list[Ring]  # the exterior, then the holes
+
+
+def trace_nuclei(labels: NDArray[np.int32]) -> Iterator[tuple[int, list[Polygon]]]:
+    """Trace the outline of every nucleus.
+
+    Parameters
+    ----------
+    labels : (H, W) int32
+
+    Yields
+    ------
+    label : int
+    polygons : list of Polygon
+        One for each part; a polygon is a list of closed rings, (K, 2), the exterior first.
+
+    Notes
+    -----
+    The outlines pass midway between the centres of pixels inside and outside, so that filling them
+    returns the very pixels. Pixels that touch by a corner only are two parts.
+    """
+    for label, box in enumerate(find_objects(labels), start=1):
+        if box is not None:
+            mask = np.pad(labels[box] == label, 1)
+            offset = np.array([box[1].start - 0.5, box[0].start - 0.5])
+            rings = [ring[:, ::-1] + offset for ring in find_contours(mask.astype(float), 0.5)]
+            yield label, _nest(rings)
+
+
+def fill_polygon(rings: Iterable[ArrayLike], shape: tuple[int, int]) -> NDArray[np.intp]:
+    """Return the pixels whose centres lie within an odd number of rings.
+
+    Parameters
+    ----------
+    rings : iterable of (K, 2) array_like
+        Exteriors and holes in any order, closed or not.
+    shape : (H, W)
+
+    Returns
+    -------
+    (n,) intp
+        Flat numbers, by rows.
+
+    Examples
+    --------
+    >>> fill_polygon([[(0, 0), (2, 0), (2, 1), (0, 1)]], (2, 3)).tolist()
+    [0, 1]
+    """
+    arrays = [np.asarray(ring, float).reshape(-1, 2) - 0.5 for ring in rings]
+    if not arrays:
+        return np.zeros(0, np.intp)
+    # Only the part of the image that the rings reach is painted.
+    points = np.concatenate(arrays)
+    first = np.clip(np.floor(points.min(axis=0)).astype(int), 0, (shape[1], shape[0]))
+    last = np.clip(np.ceil(points.max(axis=0)).astype(int) + 1, 0, (shape[1], shape[0]))
+    width, height = np.maximum(last - first, 0)
+    inside = np.zeros((height, width), bool)
+    for array in arrays:
+        columns, rows = (array - first).T
+        inside[polygon(rows, columns, inside.shape)] ^= True
+    rows, columns = np.nonzero(inside)
+    return (rows + first[1]) * shape[1] + columns + first[0]
+
+
+def _nest(rings: Sequence[Ring]) -> list[Polygon]:
+    """Put every hole behind the exterior it lies in."""
+    # Contours run one way round what is inside and the other way round what is outside.
+    exteriors: list[Polygon] = [[ring] for ring in rings if _signed_area(ring) > 0]
+    for hole in rings:
+        if _signed_area(hole) <= 0:
+            around = [part for part in exteriors if points_in_poly(hole[:1], part[0])[0]]
+            min(around, key=lambda part: _signed_area(part[0])).append(hole)
+    return exteriors
+
+
+def _signed_area(ring: Ring) -> float:
+    x, y = ring[:-1].T
+    return float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2

@@ -1,0 +1,160 @@
+"""Labels to the forms that other tools read: QuPath, ImageJ and Fiji, napari, COCO."""
+
+import json
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from kaggle_dsb.dataset.contours import trace_nuclei
+from kaggle_dsb.files import InputError, replacing
+
+Labels = NDArray[np.int32]
+
+COCO_FILE = "coco.json"
+
+
+def parse_formats(text: str) -> list[str]:
+    """Split a list such as ``geojson,roi`` into the names of formats.
+
+    Raises
+    ------
+    InputError
+        A name is unknown.
+    """
+    names = [name.strip().lower() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in EXPORT_FORMATS:
+            raise InputError(
+                f"export format {name!r}; it should be one of {', '.join(EXPORT_FORMATS)}"
+            )
+    return names
+
+
+def export_labels(
+    folder: Path, labels_by_id: Mapping[str, Labels], formats: Sequence[str]
+) -> list[Path]:
+    """Write the nuclei of images in other tools' formats.
+
+    Parameters
+    ----------
+    folder : Path
+    labels_by_id : id → (H, W) int32
+    formats : sequence of str
+        Of `EXPORT_FORMATS`: ``geojson`` for QuPath, ``roi`` for ImageJ and Fiji, ``ome`` for napari
+        and Fiji, each a file an image; ``coco`` a file for all.
+
+    Returns
+    -------
+    list of Path
+        The files that were written.
+
+    Notes
+    -----
+    Read again, each gives the same pixels, except ``roi``: its regions have no holes, and a nucleus
+    in several parts becomes as many regions.
+    """
+    return [path for name in formats for path in EXPORT_FORMATS[name](folder, labels_by_id)]
+
+
+def to_geojson(labels: Labels) -> dict[str, Any]:
+    """Return a GeoJSON collection with a polygon a nucleus, as QuPath imports it."""
+    features = []
+    for label, polygons in trace_nuclei(labels):
+        rings = [[ring.tolist() for ring in polygon] for polygon in polygons]
+        geometry = (
+            {"type": "Polygon", "coordinates": rings[0]}
+            if len(rings) == 1
+            else {"type": "MultiPolygon", "coordinates": rings}
+        )
+        properties = {"objectType": "detection", "name": f"nucleus {label}"}
+        features.append({"type": "Feature", "geometry": geometry, "properties": properties})
+    return {"type": "FeatureCollection", "features": features}
+
+
+def to_coco(labels_by_id: Mapping[str, Labels]) -> dict[str, Any]:
+    """Return COCO's description of images and nuclei, with run lengths for outlines."""
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for image_number, (image_id, labels) in enumerate(labels_by_id.items(), start=1):
+        height, width = labels.shape
+        images.append(
+            {"id": image_number, "file_name": f"{image_id}.png", "height": height, "width": width}
+        )
+        for outline in _describe_nuclei(labels):
+            number = len(annotations) + 1
+            shared = {"id": number, "image_id": image_number, "category_id": 1, "iscrowd": 0}
+            annotations.append(shared | outline)
+    categories = [{"id": 1, "name": "nucleus"}]
+    return {"images": images, "annotations": annotations, "categories": categories}
+
+
+def _describe_nuclei(labels: Labels) -> Iterator[dict[str, Any]]:
+    for label in np.unique(labels[labels > 0]):
+        rows, columns = np.nonzero(labels == label)
+        top, left = int(rows.min()), int(columns.min())
+        box = [left, top, int(columns.max()) - left + 1, int(rows.max()) - top + 1]
+        mask = (labels == label).ravel(order="F")
+        changes = np.flatnonzero(np.diff(mask, prepend=False)).tolist()
+        counts = np.diff([0, *changes, mask.size]).tolist()
+        yield {
+            "segmentation": {"size": list(labels.shape), "counts": counts},
+            "bbox": box,
+            "area": int(rows.size),
+        }
+
+
+def _write_geojson(folder: Path, labels_by_id: Mapping[str, Labels]) -> Iterator[Path]:
+    for image_id, labels in labels_by_id.items():
+        yield _write_json(folder / f"{image_id}.geojson", to_geojson(labels))
+
+
+def _write_coco(folder: Path, labels_by_id: Mapping[str, Labels]) -> Iterator[Path]:
+    yield _write_json(folder / COCO_FILE, to_coco(labels_by_id))
+
+
+def _write_json(path: Path, document: dict[str, Any]) -> Path:
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(document) + "\n", encoding="utf-8")
+    return path
+
+
+def _write_rois(folder: Path, labels_by_id: Mapping[str, Labels]) -> Iterator[Path]:
+    import roifile
+
+    for image_id, labels in labels_by_id.items():
+        path = folder / f"{image_id}_rois.zip"
+        with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as packed:
+            for label, polygons in trace_nuclei(labels):
+                for part, polygon in enumerate(polygons):
+                    name = f"{label:04d}" + (f"-{part + 1}" if len(polygons) > 1 else "")
+                    roi = roifile.ImagejRoi.frompoints(polygon[0][:-1], name=name)
+                    packed.writestr(f"{name}.roi", roi.tobytes())
+        yield path
+
+
+def _write_ome(folder: Path, labels_by_id: Mapping[str, Labels]) -> Iterator[Path]:
+    for image_id, labels in labels_by_id.items():
+        path = folder / f"{image_id}.ome.tif"
+        with replacing(path) as temporary:
+            tifffile.imwrite(
+                temporary,
+                labels.astype(np.uint16),
+                ome=True,
+                compression="zlib",
+                metadata={"axes": "YX", "Name": image_id},
+            )
+        yield path
+
+
+EXPORT_FORMATS: dict[str, Callable[[Path, Mapping[str, Labels]], Iterator[Path]]] = {
+    "geojson": _write_geojson,
+    "coco": _write_coco,
+    "roi": _write_rois,
+    "ome": _write_ome,
+}
+"""By name; each writes the nuclei of all images and yields the files."""

@@ -1,0 +1,266 @@
+"""TIFF files of microscopes to one picture: which channel and which plane of a stack is read."""
+
+import io
+import logging
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from kaggle_dsb.files import InputError
+
+LARGEST_IMAGE_PX = 2**28
+LARGEST_STACK_BYTES = 2**31
+
+Projection = Literal["max"]
+
+_ALPHA = (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA)
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How files that hold more than one picture, or more than one nucleus, are read.
+
+    Attributes
+    ----------
+    channel, plane : int, optional
+        Which channel, and which plane of a z-stack or time series, from 1.
+    project : "max", optional
+        Take the maximum over all planes instead of one of them.
+    connected_components : bool
+        Read each part of a binary mask of a whole picture as a nucleus of its own.
+    """
+
+    channel: int | None = None
+    plane: int | None = None
+    project: Projection | None = None
+    connected_components: bool = False
+
+    def __post_init__(self) -> None:
+        for name, number in (("channel", self.channel), ("plane", self.plane)):
+            if number is not None and number < 1:
+                raise InputError(f"{name} {number}; the first {name} is 1")
+        if self.plane is not None and self.project is not None:
+            raise InputError("both a plane and a projection; name one of them")
+
+
+DEFAULT_OPTIONS = ReadOptions()
+
+
+def require_size(height: int, width: int) -> None:
+    """Raise ``InputError`` for an image too large to be held in memory."""
+    if height * width > LARGEST_IMAGE_PX:
+        raise InputError(
+            f"is {height} x {width} pixels; the largest image has {LARGEST_IMAGE_PX} pixels, "
+            f"such as {math.isqrt(LARGEST_IMAGE_PX)} x {math.isqrt(LARGEST_IMAGE_PX)}; cut it"
+        )
+
+
+def decode_tiff(data: bytes, options: ReadOptions, *, keeps_indices: bool = False) -> NDArray[Any]:
+    """Decode a TIFF file to one picture.
+
+    Parameters
+    ----------
+    data : bytes
+        Any TIFF, OME-TIFF or ImageJ hyperstack that tifffile reads.
+    options : ReadOptions
+    keeps_indices : bool
+        Return the indices into a palette, not its colours.
+
+    Returns
+    -------
+    (H, W) or (H, W, C)
+        In the file's own depth; C is 3 for RGB, or 2 or 4 with alpha.
+
+    Raises
+    ------
+    InputError
+        The file is damaged, too large, or holds several channels or planes of which none was
+        chosen.
+    """
+    try:
+        with _silence_tifffile(), tifffile.TiffFile(io.BytesIO(data)) as tiff:
+            picture, page = _read_series(tiff, options)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(_explain(error)) from None
+    if not keeps_indices:
+        picture = _to_grey_or_rgb(picture, page)
+    return orient(picture, page.tags.valueof(274, 1))
+
+
+@contextmanager
+def _silence_tifffile() -> Iterator[None]:
+    """Keep tifffile from logging what the error or the picture tells already."""
+    logger = logging.getLogger("tifffile")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def choose_picture(stack: NDArray[Any], axes: str, options: ReadOptions) -> NDArray[Any]:
+    """Take one picture from a stack.
+
+    Parameters
+    ----------
+    stack : array
+        The last two axes are height and width.
+    axes : str
+        A letter for each axis before them: ``C`` for channels, any other for planes.
+    options : ReadOptions
+
+    Returns
+    -------
+    (H, W)
+
+    Raises
+    ------
+    InputError
+        There are several channels or planes and none was chosen, or one that does not exist.
+
+    Examples
+    --------
+    >>> stack = np.arange(6).reshape(3, 2, 1)
+    >>> choose_picture(stack, "Z", ReadOptions(plane=2)).ravel().tolist()
+    [2, 3]
+    >>> choose_picture(stack, "Z", ReadOptions(project="max")).ravel().tolist()
+    [4, 5]
+    """
+    channels = [axis for axis, letter in enumerate(axes) if letter == "C"]
+    ordered = np.moveaxis(stack, channels, range(len(channels)))
+    height, width = stack.shape[-2:]
+    n_channels = math.prod(stack.shape[axis] for axis in channels)
+    grid = ordered.reshape(n_channels, -1, height, width)
+    _require_choice(n_channels, grid.shape[1], options)
+    planes = grid[(options.channel or 1) - 1]
+    return planes.max(axis=0) if options.project else planes[(options.plane or 1) - 1]
+
+
+def _require_choice(n_channels: int, n_planes: int, options: ReadOptions) -> None:
+    wanted = []
+    if n_channels > 1 and options.channel is None:
+        wanted.append(f"--channel 1 to {n_channels}")
+    if n_planes > 1 and options.plane is None and options.project is None:
+        wanted.append(f"--plane 1 to {n_planes} or --project max")
+    counts = " and ".join(
+        f"{count} {name}s" for count, name in ((n_channels, "channel"), (n_planes, "plane"))
+        if count > 1
+    )  # fmt: skip
+    if wanted:
+        raise InputError(f"holds {counts}; choose with {' and '.join(wanted)}")
+    for name, number, count in (
+        ("channel", options.channel, n_channels),
+        ("plane", options.plane, n_planes),
+    ):
+        # An option meant for the stacks of a folder leaves its single pictures alone.
+        if number is not None and count > 1 and number > count:
+            raise InputError(f"holds {count} {name}s; {name} {number} is not among them")
+
+
+def _read_series(
+    tiff: tifffile.TiffFile, options: ReadOptions
+) -> tuple[NDArray[Any], tifffile.TiffPage]:
+    series = [part for part in tiff.series if not part.keyframe.is_reduced]
+    if not series:
+        raise InputError("holds no image")
+    chosen = series[0]
+    if len(series) > 1:
+        _require_choice(1, len(series), ReadOptions(plane=options.plane))
+        chosen = series[(options.plane or 1) - 1]
+        options = replace(options, plane=None)
+    page = chosen.keyframe
+    require_size(page.imagelength, page.imagewidth)
+    if chosen.nbytes > LARGEST_STACK_BYTES:
+        raise InputError(
+            f"unpacks to {chosen.nbytes / 2**30:.1f} GiB; the largest stack has "
+            f"{LARGEST_STACK_BYTES >> 30} GiB: save what is to be used as files of their own"
+        )
+    return _arrange(chosen, page, options), page
+
+
+def orient(picture: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Turn a picture (H, W[, C]) as the orientation of TIFF and EXIF, 1 to 8, asks for.
+
+    Examples
+    --------
+    >>> orient(np.array([[1, 2, 3]]), 6).tolist()
+    [[1], [2], [3]]
+    """
+    if orientation in (5, 6, 7, 8):
+        picture = picture.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        picture = picture[::-1]
+    if orientation in (2, 3, 6, 7):
+        picture = picture[:, ::-1]
+    return picture
+
+
+def _arrange(
+    series: tifffile.TiffPageSeries, page: tifffile.TiffPage, options: ReadOptions
+) -> NDArray[Any]:
+    array, axes = series.asarray(), series.axes
+    if "S" in axes:
+        array, axes = np.moveaxis(array, axes.index("S"), -1), axes.replace("S", "")
+        is_stack = _is_stack_marked_rgb(series, page)
+        if _is_colour(page, array.shape[-1]) and not is_stack:
+            samples = np.moveaxis(array, -1, 0)
+            parts = [choose_picture(sample, axes[:-2], options) for sample in samples]
+            return np.stack(parts, axis=-1)
+        array, axes = np.moveaxis(array, -1, 0), f"{'Z' if is_stack else 'C'}{axes}"
+    array = np.moveaxis(array, [axes.index("Y"), axes.index("X")], [-2, -1])
+    return choose_picture(array, axes.replace("Y", "").replace("X", ""), options)
+
+
+def _is_colour(page: tifffile.TiffPage, n_samples: int) -> bool:
+    if page.photometric in (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR):
+        return n_samples in (3, 4)
+    if page.photometric == tifffile.PHOTOMETRIC.SEPARATED:
+        return n_samples == 4
+    return n_samples == 2 and tuple(page.extrasamples)[:1] in [(extra,) for extra in _ALPHA]
+
+
+def _is_stack_marked_rgb(series: tifffile.TiffPageSeries, page: tifffile.TiffPage) -> bool:
+    """Tell a (3, H, W) array that tifffile saved, which marks it as RGB, from a colour image."""
+    return series.kind == "shaped" and page.planarconfig == tifffile.PLANARCONFIG.SEPARATE
+
+
+def _to_grey_or_rgb(picture: NDArray[Any], page: tifffile.TiffPage) -> NDArray[Any]:
+    """Turn what other colour models store into grey or RGB."""
+    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
+        return _complement(picture)
+    if page.photometric == tifffile.PHOTOMETRIC.SEPARATED and picture.ndim == 3:
+        return cmyk_to_rgb(_complement(picture))
+    if page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
+        colours = np.moveaxis(page.colormap[:, picture], 0, -1)
+        return (colours >> 8).astype(np.uint8)
+    return picture
+
+
+def cmyk_to_rgb(light: NDArray[Any]) -> NDArray[Any]:
+    """Return RGB, (H, W, 3), of the light that each of the inks CMYK lets through, (H, W, 4)."""
+    full = np.iinfo(light.dtype).max
+    rgb = light[..., :3].astype(np.float64) * light[..., 3:] / full
+    return np.rint(rgb).astype(light.dtype)
+
+
+def _complement(picture: NDArray[Any]) -> NDArray[Any]:
+    if picture.dtype == bool:
+        return ~picture
+    if np.issubdtype(picture.dtype, np.unsignedinteger):
+        return np.iinfo(picture.dtype).max - picture
+    return np.asarray(picture.max() - picture)
+
+
+def _explain(error: Exception) -> str:
+    if "imagecodecs" in str(error):
+        return "is compressed in a way that needs the package imagecodecs: pip install imagecodecs"
+    return "cannot be read as a TIFF; it is damaged or was cut short: get the file again"

@@ -1,0 +1,277 @@
+"""The nuclei of one picture, from a file in any of the forms that other tools write.
+
+Label images in every image format, NumPy arrays and Cellpose's ``_seg.npy``, QuPath's GeoJSON,
+COCO's JSON, and zips of ImageJ's regions of interest (ROI).
+"""
+
+import io
+import json
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import PurePosixPath
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from kaggle_dsb.competition.label_files import parse_labels
+from kaggle_dsb.competition.labels import number_pixels, relabel
+from kaggle_dsb.dataset.contours import fill_polygon
+from kaggle_dsb.dataset.pixels import IMAGE_SUFFIXES, JPEG, decode, take_values
+from kaggle_dsb.dataset.planes import DEFAULT_OPTIONS, ReadOptions
+from kaggle_dsb.files import InputError
+
+TRUTH_SUFFIXES = (".npy", ".geojson", ".zip")
+
+_DAMAGE = (EOFError, KeyError, IndexError, TypeError, AttributeError, ValueError, OSError)
+_ROI_SUFFIX = ".roi"
+_LARGEST_ROI_BYTES = 2**24
+
+
+class Truth(NamedTuple):
+    """The nuclei that a file tells of, (H, W) int32 with labels 1..N, and what is odd about it."""
+
+    labels: NDArray[np.int32]
+    warnings: list[str]
+
+
+def read_truth(
+    path: PurePosixPath,
+    data: bytes,
+    shape: tuple[int, int],
+    options: ReadOptions = DEFAULT_OPTIONS,
+) -> Truth:
+    """Read the nuclei of a picture.
+
+    Parameters
+    ----------
+    path : PurePosixPath
+        The file's name, whose suffix tells its form.
+    data : bytes
+    shape : (H, W)
+        Of the picture.
+    options : ReadOptions
+        ``connected_components`` reads each part of a binary mask as a nucleus.
+
+    Raises
+    ------
+    InputError
+        The file is damaged, of another size than the picture, or of no known form. The message
+        leaves it to the caller to name the file.
+    """
+    suffix = path.suffix.lower()
+    if suffix in IMAGE_SUFFIXES:
+        return _read_label_image(data, shape, options)
+    if suffix == ".npy":
+        return number_values(_check_shape(parse_labels(data, suffix=suffix), shape), options)
+    if suffix not in TRUTH_SUFFIXES:
+        raise InputError(
+            f"has no known form; label images and {', '.join(TRUTH_SUFFIXES)} are read"
+        )
+    try:
+        if suffix == ".zip":
+            return _fill_all(_read_rois(data), shape)
+        document = json.loads(data)
+        if is_coco(document):
+            return _number_all(_read_coco(document, shape), shape)
+        return _fill_all(_read_geojson(document), shape)
+    except InputError:
+        raise
+    except (*_DAMAGE, RecursionError, zipfile.BadZipFile) as error:
+        raise InputError(f"cannot be read ({type(error).__name__}: {error})") from None
+
+
+def number_values(values: NDArray[Any], options: ReadOptions = DEFAULT_OPTIONS) -> Truth:
+    """Number the nuclei of a label image, whatever tells them apart.
+
+    Parameters
+    ----------
+    values : (H, W) of whole numbers, or (H, W, 3) of colours
+        0 or black is the background; in colours without black the commonest is.
+    options : ReadOptions
+
+    Raises
+    ------
+    InputError
+        The values are no whole numbers, or negative.
+
+    Examples
+    --------
+    >>> number_values(np.array([[0, 7, 7, 9]])).labels.tolist()
+    [[0, 1, 1, 2]]
+    """
+    if values.ndim == 3:
+        return Truth(relabel(_number_colours(values)), [])
+    numbers = _as_whole_numbers(values)
+    if _is_soft_edged(numbers):
+        numbers = numbers > numbers.max() // 2
+    labels = relabel(numbers.astype(np.int64))
+    if labels.max(initial=0) != 1:
+        return Truth(labels, [])
+    n_parts, parts = cv2.connectedComponents(labels.astype(np.uint8))
+    if n_parts == 2 or options.connected_components:
+        return Truth(parts.astype(np.int32), [])
+    return Truth(
+        labels,
+        [
+            f"is a binary mask of {n_parts - 1} parts, read as one nucleus; "
+            "--connected-components reads each part as a nucleus"
+        ],
+    )
+
+
+def is_coco(document: Any) -> bool:
+    """Tell whether a JSON document describes objects as the data set COCO does."""
+    return isinstance(document, dict) and all(
+        isinstance(document.get(key), list) for key in ("images", "annotations")
+    )
+
+
+def holds_rois(names: Iterable[str]) -> bool:
+    """Tell a zip of ImageJ's regions of interest by the names in it."""
+    suffixes = {PurePosixPath(name).suffix.lower() for name in names if not name.endswith("/")}
+    return suffixes == {_ROI_SUFFIX}
+
+
+def _read_label_image(data: bytes, shape: tuple[int, int], options: ReadOptions) -> Truth:
+    decoded = decode(data, options, keeps_indices=True)
+    values = take_values(decoded) if decoded.ndim == 3 else decoded
+    _check_shape(values, shape)
+    if data.startswith(JPEG):
+        # Lossy compression blurs values, so nothing but two of them can be told apart.
+        values = values.max(axis=2) if values.ndim == 3 else values
+        values = values > 127
+    return number_values(values, options)
+
+
+def _check_shape(values: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
+    if values.shape[:2] != shape or values.ndim > 3:
+        size = " x ".join(map(str, values.shape[:2])) if values.ndim > 1 else str(values.shape)
+        raise InputError(f"is {size} pixels; its image is {shape[0]} x {shape[1]}")
+    return values
+
+
+def _as_whole_numbers(values: NDArray[Any]) -> NDArray[Any]:
+    if not (np.issubdtype(values.dtype, np.number) or values.dtype == bool):
+        raise InputError(f"holds values of type {values.dtype}; labels are whole numbers")
+    if np.issubdtype(values.dtype, np.inexact):
+        if not (np.isfinite(values).all() and (values == np.rint(values.real)).all()):
+            raise InputError("holds fractions; labels are whole numbers, 0 for the background")
+        values = values.real.astype(np.int64)
+    if values.size and values.min() < 0:
+        raise InputError(f"holds {values.min()}; a label is 0 for the background or positive")
+    return values
+
+
+def _number_colours(values: NDArray[Any]) -> NDArray[np.int64]:
+    first, second, third = (values[..., channel].astype(np.int64) for channel in range(3))
+    codes = (first << 32) | (second << 16) | third
+    if codes.all():
+        colours, counts = np.unique(codes, return_counts=True)
+        codes[codes == colours[counts.argmax()]] = 0
+    return codes
+
+
+def _is_soft_edged(values: NDArray[Any]) -> bool:
+    """Tell a black and white mask with grey edges from 255 labels."""
+    if values.dtype != np.uint8 or values.max(initial=0) != 255:
+        return False
+    counts = np.bincount(values.ravel(), minlength=256)[1:]
+    return np.count_nonzero(counts) > 1 and bool(counts[-1] > 0.5 * counts.sum())
+
+
+def _fill_all(nuclei: Iterable[Sequence[Any]], shape: tuple[int, int]) -> Truth:
+    return _number_all((fill_polygon(rings, shape) for rings in nuclei), shape)
+
+
+def _number_all(pixels: Iterable[NDArray[np.intp]], shape: tuple[int, int]) -> Truth:
+    sizes: list[int] = []
+
+    def counted() -> Iterator[NDArray[np.intp]]:
+        for flat in pixels:
+            sizes.append(flat.size)
+            yield flat
+
+    labels = number_pixels(counted(), shape)
+    warnings = []
+    overlap_px = sum(sizes) - int(np.count_nonzero(labels))
+    if overlap_px:
+        warnings.append(f"outlines overlap in {overlap_px} px; the first in the file keeps them")
+    n_lost = len(sizes) - int(labels.max(initial=0))
+    if n_lost:
+        warnings.append(
+            f"{n_lost} of {len(sizes)} outlines hold no pixel of their own within the image and "
+            "count as no nucleus"
+        )
+    return Truth(labels, warnings)
+
+
+def _read_rois(data: bytes) -> Iterator[list[NDArray[Any]]]:
+    import roifile
+
+    with zipfile.ZipFile(io.BytesIO(data)) as packed:
+        for info in packed.infolist():
+            if info.filename.lower().endswith(_ROI_SUFFIX):
+                if info.file_size > _LARGEST_ROI_BYTES:
+                    raise InputError(f"holds {info.filename!r} of {info.file_size} bytes")
+                roi = roifile.ImagejRoi.frombytes(packed.read(info))
+                yield list(roi.coordinates(multi=True))
+
+
+def _read_geojson(document: Any) -> Iterator[list[Any]]:
+    features = document.get("features", [document]) if isinstance(document, dict) else document
+    kinds = {feature.get("properties", {}).get("objectType") for feature in features}
+    for feature in features:
+        kind = feature.get("properties", {}).get("objectType")
+        # QuPath's annotations are the regions in which nuclei were looked for.
+        if kind == "annotation" and kinds & {"detection", "cell"}:
+            continue
+        geometry = feature.get("nucleusGeometry") or feature["geometry"]
+        if geometry["type"] == "Polygon":
+            yield geometry["coordinates"]
+        elif geometry["type"] == "MultiPolygon":
+            yield [ring for rings in geometry["coordinates"] for ring in rings]
+        else:
+            raise InputError(
+                f"holds a {geometry['type']!r}; nuclei are of type 'Polygon' or 'MultiPolygon'"
+            )
+
+
+def _read_coco(document: dict[str, Any], shape: tuple[int, int]) -> Iterator[NDArray[np.intp]]:
+    for annotation in document["annotations"]:
+        outline = annotation["segmentation"]
+        if isinstance(outline, list):
+            parts = [fill_polygon([part], shape) for part in outline]
+            yield np.unique(np.concatenate(parts)) if parts else np.zeros(0, np.intp)
+        else:
+            yield _decode_coco_runs(outline, shape)
+
+
+def _decode_coco_runs(outline: dict[str, Any], shape: tuple[int, int]) -> NDArray[np.intp]:
+    """Decode COCO's run lengths: background and nucleus in turn, from 0, down columns."""
+    height, width = shape
+    if tuple(outline["size"]) != shape:
+        size = " x ".join(map(str, outline["size"]))
+        raise InputError(f"has a mask of {size} pixels; its image is {height} x {width}")
+    counts = outline["counts"]
+    runs = np.array(_unpack_counts(counts) if isinstance(counts, str) else counts, np.int64)
+    if (runs < 0).any() or runs.sum() != height * width:
+        raise InputError(f"has runs of {runs.sum()} pixels in all; its image has {height * width}")
+    mask = np.repeat(np.arange(runs.size) % 2 == 1, runs)
+    return np.flatnonzero(mask.reshape(width, height).T)
+
+
+def _unpack_counts(text: str) -> list[int]:
+    """Unpack counts of 5 bits a character, each less the one before last, as pycocotools does."""
+    counts: list[int] = []
+    value, shift = 0, 0
+    for character in text:
+        bits = ord(character) - 48
+        value |= (bits & 31) << shift
+        shift += 5
+        if not bits & 32:
+            value -= (1 << shift) if bits & 16 else 0
+            counts.append(value + (counts[-2] if len(counts) > 2 else 0))
+            value, shift = 0, 0
+    return counts
