@@ -9,7 +9,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DEV_STAMP := $(VENV)/.installed-dev
 LOCK := requirements.lock
+DEV_LOCK := requirements-dev.lock
+OLDEST := build/oldest
 RUN := $(BIN)/kaggle-dsb
 
 # The verbs of the command line; each is declared once, in cli.py.
@@ -22,9 +25,12 @@ ARGS ?=
 MESSAGE ?=
 WEIGHTS ?=
 PROFILE ?=
+EXTRA ?=
+COMMA := ,
 NAMED = $(if $(NAME),--name "$(NAME)")
 OPTIONS = $(if $(DATA),--data "$(DATA)") $(if $(WEIGHTS),--weights "$(WEIGHTS)") \
-	$(if $(PROFILE),--config "$(PROFILE)") $(if $(MESSAGE),--message "$(MESSAGE)")
+	$(if $(PROFILE),--config "$(PROFILE)") $(if $(MESSAGE),--message "$(MESSAGE)") \
+	$(foreach folder,$(subst $(COMMA), ,$(EXTRA)),--extra "$(folder)")
 
 .PHONY: help
 help: ## show this list
@@ -49,20 +55,49 @@ $(STAMP): $(LOCK) pyproject.toml
 	$(BIN)/uv pip install --no-config --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
+.PHONY: setup-dev
+setup-dev: $(DEV_STAMP) ## add what tests and checks need to .venv (they do it themselves)
+
+$(DEV_STAMP): $(STAMP) $(DEV_LOCK)
+	$(BIN)/uv pip install --no-config --python $(BIN)/python --require-hashes -r $(DEV_LOCK)
+	@touch $@
+
 .PHONY: check
-check: setup ## formatting, lint and types
+check: setup-dev ## formatting, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
 .PHONY: format
-format: setup ## format the code and repair what lint can repair
+format: setup-dev ## format the code and repair what lint can repair
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 .PHONY: test
-test: setup ## run the tests and the docstrings' examples (ARGS="-k rle")
-	$(BIN)/pytest $(ARGS)
+test: setup-dev ## run the tests and the docstrings' examples, in parallel (ARGS="-k rle")
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist worksteal $(ARGS)
+
+.PHONY: test-oldest
+test-oldest: setup-dev ## run the fast tests with the oldest versions that pyproject.toml allows
+	$(BIN)/uv venv --no-config --quiet --clear --python "$(PYTHON)" $(OLDEST)
+	$(BIN)/uv pip compile --no-config --quiet --python $(OLDEST)/bin/python --no-annotate \
+		--resolution lowest-direct --output-file $(OLDEST)/oldest.txt pyproject.toml
+	$(BIN)/uv pip install --no-config --quiet --python $(OLDEST)/bin/python -r $(OLDEST)/oldest.txt \
+		hatchling hypothesis jupytext packaging pytest pytest-xdist
+	$(BIN)/uv pip install --no-config --quiet --python $(OLDEST)/bin/python --no-deps \
+		--no-build-isolation --editable .
+	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest --numprocesses auto --dist worksteal \
+		-p no:cacheprovider -m "not slow and not browser" $(ARGS)
+
+.PHONY: dist
+dist: setup-dev ## build the package into dist/, and check it as an index would
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
+	$(BIN)/twine check --strict dist/*
+
+.PHONY: notebooks
+notebooks: setup-dev ## make the kernels' notebooks from their scripts
+	$(BIN)/python kernels/to_notebooks.py
 
 .PHONY: $(VERBS)
 $(filter-out data,$(VERBS)): setup
@@ -86,10 +121,12 @@ robustness: setup ## validate on images that are rescaled, darkened, blurred ...
 	$(RUN) validate --disturbed $(OPTIONS) $(ARGS)
 
 .PHONY: lock
-lock: setup ## remake requirements.lock from pyproject.toml (ARGS=--upgrade for newer versions)
-	$(BIN)/uv pip compile --no-config --quiet --universal --python-version 3.11 --all-extras \
-		--generate-hashes --no-emit-index-url --no-annotate \
-		--custom-compile-command "make lock" --output-file $(LOCK) $(ARGS) pyproject.toml
+lock: setup ## remake both lock files from pyproject.toml (ARGS=--upgrade for newer versions)
+	$(COMPILE) --extra setup --output-file $(LOCK) $(ARGS) pyproject.toml
+	$(COMPILE) --all-extras --constraints $(LOCK) --output-file $(DEV_LOCK) $(ARGS) pyproject.toml
+
+COMPILE = $(BIN)/uv pip compile --no-config --quiet --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock"
 
 .PHONY: clean
 clean: ## remove .venv, caches and built files; data, runs and submissions stay

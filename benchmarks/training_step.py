@@ -17,10 +17,11 @@ from kaggle_dsb.config import HardwareSettings, Settings
 from kaggle_dsb.dataset.demo import make_image
 from kaggle_dsb.dataset.samples import Sample
 from kaggle_dsb.instances.probability import CHANNELS
-from kaggle_dsb.network.hardware import prepare_hardware
+from kaggle_dsb.network.hardware import keep_freed_memory, prepare_hardware
 from kaggle_dsb.network.model import NucleusNet
-from kaggle_dsb.training.crops import CropDataset, FoldData
+from kaggle_dsb.training.crops import CropDataset
 from kaggle_dsb.training.losses import segmentation_loss
+from kaggle_dsb.training.sources import FoldData
 
 VARIATIONS = {
     "float32, 1 thread": {"threads": 1},
@@ -33,9 +34,9 @@ BATCH, CROP_PX, STEPS, CROPS, WARM_UP = 8, 192, 4, 200, 20
 
 
 def time_crop() -> float:
-    """Give the mean seconds to make one training crop, of the demo's images."""
+    """Return the mean seconds to make one training crop, of the demo's images."""
     samples = [Sample(str(n), *make_image(n, look=n)) for n in range(8)]
-    dataset = CropDataset(FoldData(samples, [1.0] * len(samples), samples), Settings())
+    dataset = CropDataset(FoldData(samples, [1.0] * len(samples)), Settings(), seed=0)
     for number in range(WARM_UP):
         dataset[number]
     started = time.perf_counter()
@@ -47,15 +48,14 @@ def time_crop() -> float:
 def time_step(
     *, threads: int, keep_memory: bool = True, half: bool = False, only_crop: bool = False
 ) -> float:
-    """Give the seconds per crop of the fastest of a few steps."""
+    """Return the seconds per crop of the fastest of a few steps."""
     if only_crop:
         prepare_hardware(Settings(hardware=HardwareSettings(threads=threads)))
         return time_crop()
     settings = Settings(hardware=HardwareSettings(threads=threads))
+    prepare_hardware(settings)
     if keep_memory:
-        prepare_hardware(settings)
-    else:
-        torch.set_num_threads(threads)
+        keep_freed_memory()
     network = NucleusNet(settings.network, pretrained=False).train()
     optimizer = torch.optim.AdamW(network.parameters())
     images = torch.randint(0, 256, (BATCH, 3, CROP_PX, CROP_PX))

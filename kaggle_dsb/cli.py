@@ -233,7 +233,20 @@ def train(
     name: Annotated[str, typer.Option(metavar="NAME", help="Run name; saved to runs/NAME.")] = (
         "mine"
     ),
-    fold: Fold = None,
+    extra: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="PATH", help="Further labelled images to train on, repeatable."),
+    ] = None,
+    fold: Annotated[
+        list[str] | None,
+        typer.Option(metavar="N", help="Only this fold, or all: one network of all images."),
+    ] = None,
+    devices: Annotated[
+        int, typer.Option(min=1, metavar="N", help="GPUs, or processes, that train together.")
+    ] = 1,
+    nodes: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Machines that train together.")
+    ] = 1,
     config: Config = None,
     set_: Set = None,
     limit: Limit = None,
@@ -243,13 +256,15 @@ def train(
     """Train a U-Net for each fold, or go on where it stopped."""
     from kaggle_dsb.config import load_settings
 
-    settings = load_settings(*_settings_files(config), overrides=set_ or [])
+    together = [f"hardware.devices={devices}", f"hardware.nodes={nodes}"]
+    settings = load_settings(*_settings_files(config), overrides=[*together, *(set_ or [])])
     folder = RUNS / _plain(name)
-    source = opened(data, work=work, limit=limit)
+    source, *others = (opened(path, work=work, limit=limit) for path in (data, *(extra or ())))
     from kaggle_dsb.commands.train import shrink, train_run
 
     settings = shrink(settings, limit) if limit else settings
-    print(*train_run(source, settings, folder=folder, folds=fold), sep="\n")
+    for path in train_run(source, settings, folder=folder, folds=fold, extra=others):
+        print(path)
     say(f"next: kaggle-dsb validate --weights {folder}")
 
 
@@ -259,6 +274,10 @@ def tune(
     weights: Weights = None,
     config: Config = None,
     set_: Set = None,
+    extra: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="PATH", help="Labelled images of another source, repeatable."),
+    ] = None,
     trials: Annotated[
         int, typer.Option(min=1, metavar="N", help="Number of watershed parameters to try.")
     ] = 24,
@@ -268,15 +287,17 @@ def tune(
 ) -> None:
     """Tune how probabilities become nuclei; train candidate scorers."""
     run, settings = opened_run(weights, config, set_)
-    source = opened(data, work=work, limit=limit)
+    source, *others = (opened(path, work=work, limit=limit) for path in (data, *(extra or ())))
     from kaggle_dsb.commands.tune import tune_run
     from kaggle_dsb.tables import print_frame, print_table
 
-    tuned = tune_run(source, run, settings, work=work, n_trials=trials)
-    print_frame("nested score, of the images that all were tried on", tuned.table())
+    tuned = tune_run(source, run, settings, work=work, n_trials=trials, extra=others)
+    print_frame("score of each source with what is best without it", tuned.table())
     chosen = tuned.settings.instances.model_dump()
     print_table("chosen", ["instances", "value"], chosen.items())
-    print(f"{run.folder}: tuned; nested score {tuned.scores['scorer'].mean():.4f}")
+    generalisation = tuned.table().loc["generalisation"]
+    way = "scorer" if tuned.settings.instances.candidate_scorer else "watershed"
+    print(f"{run.folder}: tuned; generalisation {generalisation[way]:.4f} by the {way}")
 
 
 @app.command("experiment", rich_help_panel=TRAIN)
@@ -425,6 +446,10 @@ def validate(
     every: Annotated[
         int, typer.Option(min=1, metavar="N", help="With --disturbed: use every Nth image.")
     ] = 1,
+    foreign: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="PATH", help="Also score images of another source, repeatable."),
+    ] = None,
     config: Config = None,
     set_: Set = None,
     limit: Limit = None,
@@ -435,26 +460,33 @@ def validate(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Score each training image by the network that has not seen it."""
+    """Score labelled images by the networks that have not seen them."""
     run, settings = opened_run(weights, config, set_)
-    source = opened(data, work=work, limit=limit)
+    source, *others = (opened(path, work=work, limit=limit) for path in (data, *(foreign or ())))
     from kaggle_dsb.tables import print_frame
 
     if disturbed:
         from kaggle_dsb.commands.robustness import score_disturbed
 
-        table = score_disturbed(source, run, settings, every=every)
+        table = score_disturbed(source, run, settings, every=every, foreign=others)
         _print_json(_records(table.reset_index())) if as_json else print_frame(
-            "out-of-fold score", table
+            "score by disturbance", table
         )
         return
-    from kaggle_dsb.commands.validate import record_validation, validate_run, write_scores
+    from kaggle_dsb.commands.validate import (
+        join_scores,
+        record_validation,
+        validate_sources,
+        write_scores,
+    )
+    from kaggle_dsb.report.sources import summarise_sources, tabulate_sources
 
-    result = validate_run(source, run, settings, work=work)
+    result, *foreign_results = validate_sources(source, others, run, settings, work=work)
+    scores = join_scores((result, *foreign_results))
     if save:
-        write_scores(save, result)
+        write_scores(save, scores)
     say(record_validation(source, run, settings, result))
-    content = result.to_json()
+    content = result.to_json() | summarise_sources(scores)
     if not as_json:
         from kaggle_dsb.report.scores import describe_score, tabulate
 
@@ -462,10 +494,12 @@ def validate(
         print_frame("by fold and image type", result.table())
         for title, table in tabulate(result.scores).items():
             print_frame(title, table)
+        print_frame("by source", tabulate_sources(scores))
     if errors:
         from kaggle_dsb.commands.diagnose import diagnose_run
 
-        diagnosed = diagnose_run(source, result, output=output, n_worst=worst)
+        results = list(zip((source, *others), (result, *foreign_results), strict=True))
+        diagnosed = diagnose_run(results, output=output, n_worst=worst)
         content["errors"] = _records(diagnosed.table.reset_index())
         if not as_json:
             print_frame("score, what was lost to what, and outlines (pixels)", diagnosed.table)
@@ -530,6 +564,10 @@ def report(
     out_of_fold: Annotated[
         bool, typer.Option("--oof", help="Report on the training images, out of fold.")
     ] = False,
+    against: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Another submission: show what changed since."),
+    ] = None,
     work: Work = WORK,
     quiet: Quiet = False,
 ) -> None:
@@ -546,7 +584,8 @@ def report(
     source = opened(data, work=work, made=submission)
     from kaggle_dsb.commands.report import report_submission
 
-    print(report_submission(source, submission.folder, truth=truth))
+    baseline = _submission(against).folder if against else None
+    print(report_submission(source, submission.folder, truth=truth, against=baseline))
 
 
 @app.command("show", rich_help_panel=LOOK)

@@ -37,6 +37,9 @@ class FoldSettings(_Section):
     seed: int = Field(0, ge=0)
     """Seed of the choice."""
 
+    extra: Literal["groups", "sources"] = "groups"
+    """How extra sources are held out: by groups, or source k wholly in fold k."""
+
 
 class NetworkSettings(_Section):
     """The U-Net."""
@@ -111,7 +114,7 @@ class TrainingSettings(_Section):
     """The training of one fold."""
 
     start_from: Annotated[Path | None, BeforeValidator(lambda value: value or None)] = None
-    """Folder of a run with the same folds, whose networks are trained further."""
+    """Run whose networks are trained further: its folder, or `bundled`."""
 
     epochs: int = Field(15, ge=1)
     """Number of epochs."""
@@ -135,8 +138,17 @@ class TrainingSettings(_Section):
     """Half width of the touching border, as a share of the smaller nucleus."""
 
     type_shares: TypeShares = TypeShares()
+    source_shares: dict[str, Annotated[float, Field(ge=0)]] = {}
+    """Shares of crops of extra sources by name, relative to the type_shares."""
+
+    extra_share: float = Field(0.8, ge=0)
+    """Share of all other extra sources together, each alike."""
+
     validate_every_epochs: int = Field(5, ge=1)
     """Score the held-out fold every so many epochs."""
+
+    validation_images: int = Field(200, ge=1)
+    """Most images scored at a validation, evenly chosen."""
 
     patience: int = Field(3, ge=1)
     """Stop after so many validations without a better score."""
@@ -212,6 +224,12 @@ class HardwareSettings(_Section):
 
     engine: Literal["auto", "torch", "openvino"] = "auto"
     """What predicts; auto is OpenVINO on a CPU where it is installed, else torch."""
+
+    devices: int = Field(1, ge=1)
+    """GPUs, or processes on a CPU, that train one network together."""
+
+    nodes: int = Field(1, ge=1)
+    """Machines that train one network together; start the command on each."""
 
     threads: int = Field(0, ge=0)
     """Threads; 0 is one a core, or OMP_NUM_THREADS where that is fewer."""
@@ -290,6 +308,9 @@ def annotate_settings(settings: Settings) -> str:
 
 
 def _write_value(value: Any) -> str:
+    if isinstance(value, dict):
+        pairs = (f"{json.dumps(key)} = {_write_value(item)}" for key, item in value.items())
+        return f"{{{', '.join(pairs)}}}"
     # Numbers, texts and lists of them are written alike in JSON and TOML.
     return json.dumps("" if value is None else str(value) if isinstance(value, Path) else value)
 

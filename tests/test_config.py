@@ -1,9 +1,16 @@
+import tomllib
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
-from kaggle_dsb.config import Settings, load_settings, write_settings
+from kaggle_dsb.config import (
+    Settings,
+    annotate_settings,
+    load_settings,
+    parse_settings,
+    write_settings,
+)
 from kaggle_dsb.files import InputError
 
 
@@ -20,7 +27,7 @@ def test_a_profile_is_read_and_differs_from_the_defaults(profile):
 
 
 def test_there_are_the_profiles_that_the_readme_names():
-    assert [path.stem for path in PROFILES] == ["further", "gpu"]
+    assert [path.stem for path in PROFILES] == ["further", "gpu", "sources"]
 
 
 def test_a_file_names_only_what_differs_and_set_goes_on_top(tmp_path):
@@ -74,7 +81,7 @@ def test_a_nested_section_can_be_set():
         ("epochs=3", "--set epochs=3: must read section.key=value, as training.epochs=3"),
         (
             "folds.number=3",
-            "--set: unknown key folds.number; allowed here: n_folds, seed",
+            "--set: unknown key folds.number; allowed here: n_folds, seed, extra",
         ),
         (
             "fold.seed=3",
@@ -123,9 +130,53 @@ def test_an_unknown_key_in_a_file_names_the_file(tmp_path):
     path.write_text("[folds]\nk = 3\n")
     with pytest.raises(InputError) as error:
         load_settings(path)
-    assert str(error.value) == f"{path}: unknown key folds.k; allowed here: n_folds, seed"
+    assert str(error.value) == f"{path}: unknown key folds.k; allowed here: n_folds, seed, extra"
 
 
 def test_settings_cannot_be_changed_in_place():
     with pytest.raises(ValueError, match="frozen"):
         Settings().training.epochs = 3
+
+
+OLD_FILE = Path(__file__).parent / "golden" / "config-0.1.toml"
+
+
+def test_the_settings_of_an_older_version_are_read(tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_bytes(OLD_FILE.read_bytes())
+    settings = load_settings(path)
+    assert settings.training.crops_per_epoch == 1400
+    assert settings.training.start_from == Path("runs/first")
+    assert settings.instances.body_threshold == 0.558
+    assert settings.instances.candidate_scorer
+    path.write_text(OLD_FILE.read_text().replace("second_level = true", "second_level = false"))
+    assert not load_settings(path).instances.candidate_scorer
+
+
+def test_the_settings_in_an_older_network_are_read():
+    values = tomllib.loads(OLD_FILE.read_text())
+    settings = parse_settings(values, source="fold0.safetensors")
+    assert settings.instances.candidate_scorer
+    assert values["training"]["edge_weight"] == 0  # what was passed in is not modified
+
+
+@pytest.mark.parametrize(
+    ("override", "allowed"),
+    [
+        ("training.edge_weight=1", "start_from, epochs"),
+        ("instances.second_level=true", "body_threshold"),
+    ],
+)
+def test_what_older_versions_had_cannot_be_set_anew(override, allowed):
+    with pytest.raises(InputError) as error:
+        load_settings(overrides=[override])
+    name = override.partition("=")[0]
+    assert str(error.value).startswith(f"--set: unknown key {name}; allowed here: {allowed}")
+
+
+def test_shares_of_sources_are_written_and_read_again(tmp_path):
+    settings = load_settings(overrides=["training.source_shares.my_cells=0.5"])
+    write_settings(tmp_path / "config.toml", settings)
+    assert load_settings(tmp_path / "config.toml") == settings
+    (tmp_path / "annotated.toml").write_text(annotate_settings(settings))
+    assert load_settings(tmp_path / "annotated.toml") == settings

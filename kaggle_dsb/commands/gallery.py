@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from kaggle_dsb.config import FoldSettings
-from kaggle_dsb.dataset.folds import read_folds, split_folds
+from kaggle_dsb.dataset.folds import read_folds, select_source, split_folds
 from kaggle_dsb.dataset.mosaics import mosaic_layout
 from kaggle_dsb.dataset.neighbours import find_neighbours
 from kaggle_dsb.dataset.samples import load_samples
@@ -70,7 +70,7 @@ def _load(source: Source, folds: Path | None) -> tuple[dict[str, Image], pd.Data
     if folds is None:
         settings = FoldSettings()
         return images, split_folds(images, n_folds=settings.n_folds, seed=settings.seed)
-    table = read_folds(folds)
+    table = select_source(read_folds(folds), source.dataset_name)
     shared = table[table["ImageId"].isin(images)].reset_index(drop=True)
     if len(shared) < len(images):
         missing = sorted(set(images) - set(shared["ImageId"]))

@@ -1,24 +1,30 @@
 """Train the networks of a run, fold by fold."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from kaggle_dsb.config import HardwareSettings, Settings, load_settings, write_settings
-from kaggle_dsb.dataset.folds import hold_out_alike, read_folds, split_folds, write_folds
-from kaggle_dsb.dataset.samples import Sample, load_samples
+from kaggle_dsb.dataset.folds import hold_out_alike, read_folds, write_folds
 from kaggle_dsb.files import InputError
 from kaggle_dsb.network.model import NucleusNet
-from kaggle_dsb.training.crops import divide
-from kaggle_dsb.training.fit import train_fold
+from kaggle_dsb.training.fit import is_first_process, network_file, train_fold
+from kaggle_dsb.training.sources import LabelledSource, divide, load_sources, make_folds
 from kaggle_dsb.training.transfer import copy_weights
-from kaggle_dsb.workspace.run import open_run
-from kaggle_dsb.workspace.source import Source, require_train_set
+from kaggle_dsb.workspace.run import BUNDLED, Run, open_run
+from kaggle_dsb.workspace.source import Source
+
+EVERYTHING = "all"
 
 
 def train_run(
-    source: Source, settings: Settings, *, folder: Path, folds: Sequence[int] | None = None
+    source: Source,
+    settings: Settings,
+    *,
+    folder: Path,
+    folds: Sequence[str | int] | None = None,
+    extra: Sequence[Source] = (),
 ) -> list[Path]:
     """Train the folds of a run, or go on where an interrupted call stopped.
 
@@ -29,46 +35,51 @@ def train_run(
     settings : Settings
     folder : Path
         The run's folder; it gets ``config.toml``, ``folds.csv`` and ``fold<N>.safetensors``.
-    folds : sequence of int, optional
-        Only these; all without it.
+    folds : sequence of str or int, optional
+        Only these numbers; ``all`` trains one network on everything, ``fast.safetensors``. Each
+        fold without it.
+    extra : sequence of Source
+        Further labelled data to train on.
 
     Returns
     -------
     list of Path
-        The trained networks.
+        The trained networks; none in the processes that only help the first one.
 
     Raises
     ------
     InputError
-        When the folder holds a run with other settings, a fold does not exist, or the networks of
-        ``training.start_from`` cannot be trained further: they are of other folds, are built
-        otherwise, or are not there.
+        When the folder holds a run with other settings, a fold does not exist, the data cannot be
+        used, or the networks of ``training.start_from`` cannot be trained further: they are of
+        other folds, have another architecture, or are not there.
     """
-    samples = load_samples(source.cache, require_train_set(source))
-    run = open_run(folder)
-    claimed = run.settings_file
-    if claimed.exists():
-        _require_same_settings(claimed, settings)
-    table = _choose_folds(run.folds_file, samples, settings)
-    known = sorted(table["fold"].unique().tolist())
-    for fold in folds or ():
-        if fold not in known:
-            raise InputError(f"fold {fold} does not exist; there are {known}")
-    if not claimed.exists():
-        _require_trainable(settings, folds or known)
-        # The hardware is this machine's: a later prediction with the networks has its own.
-        write_settings(claimed, settings.model_copy(update={"hardware": HardwareSettings()}))
-    write_folds(run.folds_file, table)
-    return [
-        train_fold(
-            divide(samples, table, fold=fold, settings=settings), settings, fold=fold, folder=folder
-        )
-        for fold in folds or known
+    sources = load_sources(source, extra)
+    run, start = open_run(folder), _starting_run(settings)
+    is_begun = run.settings_file.exists()
+    if is_begun:
+        _require_same_settings(run.settings_file, settings)
+    table = _choose_folds(run.folds_file, sources, settings, start)
+    chosen = _parse_folds(folds, sorted(table["fold"].unique().tolist()))
+    parts = {fold: divide(sources, table, fold=fold, settings=settings) for fold in chosen}
+    starts = {fold: _starting_network(start, fold) for fold in chosen}
+    _require_even_batches(settings)
+    if not is_begun:
+        _require_trainable(settings, starts.values())
+    if is_first_process():
+        if not is_begun:
+            # The hardware is this machine's: a later prediction with the networks has its own.
+            stored = settings.model_copy(update={"hardware": HardwareSettings()})
+            write_settings(run.settings_file, stored)
+        write_folds(run.folds_file, table)
+    trained = [
+        train_fold(data, settings, fold=fold, folder=folder, start_from=starts[fold])
+        for fold, data in parts.items()
     ]
+    return trained if is_first_process() else []
 
 
 def shrink(settings: Settings, limit: int) -> Settings:
-    """Make settings that run everything in miniature: two folds, two short epochs."""
+    """Return settings that run everything in miniature: two folds, two short epochs."""
     training = settings.training
     small = {
         "epochs": min(training.epochs, 2),
@@ -84,6 +95,16 @@ def shrink(settings: Settings, limit: int) -> Settings:
     )
 
 
+def _parse_folds(folds: Sequence[str | int] | None, known: Sequence[int]) -> list[int | None]:
+    """Return the folds to train; None stands for everything."""
+    names: dict[str, int | None] = {str(fold): fold for fold in known} | {EVERYTHING: None}
+    wanted = [str(fold) for fold in folds or known]
+    for fold in wanted:
+        if fold not in names:
+            raise InputError(f"fold {fold} does not exist; there are {', '.join(names)}")
+    return [names[fold] for fold in wanted]
+
+
 def _require_same_settings(path: Path, settings: Settings) -> None:
     begun = load_settings(path)
     for section in ("folds", "network", "augment", "training"):
@@ -96,30 +117,54 @@ def _require_same_settings(path: Path, settings: Settings) -> None:
                 )
 
 
-def _require_trainable(settings: Settings, folds: Sequence[int]) -> None:
-    """See that the networks can be built and begun, before a folder is claimed for them."""
+def _require_even_batches(settings: Settings) -> None:
+    training, hardware = settings.training, settings.hardware
+    n_devices = hardware.devices * hardware.nodes
+    if training.batch_size % n_devices or training.crops_per_epoch < n_devices:
+        raise InputError(
+            f"training.batch_size = {training.batch_size}: must be a multiple of the {n_devices} "
+            "devices, and training.crops_per_epoch not below them"
+        )
+
+
+def _require_trainable(settings: Settings, starts: Iterable[Path | None]) -> None:
+    """Check that the networks can be built and started, before a folder is claimed for them."""
     network = NucleusNet(settings.network, pretrained=True)
-    begun = settings.training.start_from
-    if begun is None:
-        return
-    for fold in folds:
-        copy_weights(open_run(begun).network_file(fold), network)
+    for path in starts:
+        if path is not None:
+            copy_weights(path, network)
 
 
-def _choose_folds(path: Path, samples: Sequence[Sample], settings: Settings) -> pd.DataFrame:
-    """Give the folds that the run has, else those of the run it starts from, else new ones."""
-    own = read_folds(path) if path.exists() else None
-    begun = settings.training.start_from
-    if begun is not None and (own is None or begun.exists()):
-        path_begun = open_run(begun).folds_file
-        table = read_folds(path_begun)
-        if own is not None and not hold_out_alike(table, own):
-            raise InputError(
-                f"{path}: other folds than {path_begun}; a network of training.start_from "
-                "would have seen what is held out here"
-            )
-        return table
-    if own is not None:
-        return own
-    images = {sample.id: sample.image for sample in samples}
-    return split_folds(images, n_folds=settings.folds.n_folds, seed=settings.folds.seed)
+def _starting_run(settings: Settings) -> Run | None:
+    folder = settings.training.start_from
+    if folder is None:
+        return None
+    return open_run(BUNDLED if folder == Path("bundled") else folder)
+
+
+def _starting_network(run: Run | None, fold: int | None) -> Path | None:
+    """Return the network of a run that a fold starts from: that of the same fold."""
+    if run is None:
+        return None
+    path = network_file(run.folder, fold)
+    is_first_of_all = fold is None and not path.exists() and bool(run.networks)
+    return run.networks[min(run.networks)] if is_first_of_all else path
+
+
+def _choose_folds(
+    path: Path, sources: Sequence[LabelledSource], settings: Settings, start: Run | None
+) -> pd.DataFrame:
+    """Return the folds that the run has, else those of the run it starts from, else new ones.
+
+    The images that the other run does not know are dealt out beside its own.
+    """
+    known = read_folds(start.folds_file) if start and start.folder.exists() else None
+    if not path.exists():
+        return make_folds(sources, settings, known=known)
+    table = read_folds(path)
+    if start and known is not None and not hold_out_alike(known, table):
+        raise InputError(
+            f"{path}: other folds than {start.folds_file}; a network of training.start_from would "
+            "have seen what is held out here"
+        )
+    return table

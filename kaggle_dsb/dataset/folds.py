@@ -26,7 +26,8 @@ from kaggle_dsb.dataset.neighbours import find_neighbours
 from kaggle_dsb.dataset.types import IMAGE_TYPES, image_type
 from kaggle_dsb.files import InputError, replacing
 
-COLUMNS = ["ImageId", "type", "group", "fold"]
+COLUMNS = ["ImageId", "source", "type", "group", "fold"]
+COMPETITION = "dsb2018"  # the source of the competition's images, and of all in older tables
 SAME_ACQUISITION_BELOW = {"fluorescence": 1.0, "tissue": 10.0, "brightfield": 10.0}
 
 Image = NDArray[np.uint8]
@@ -106,7 +107,9 @@ def _renumber(groups: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.asarray(np.argsort(np.argsort(first))[inverse], dtype=np.int64)
 
 
-def split_folds(images: Mapping[str, Image], *, n_folds: int, seed: int) -> pd.DataFrame:
+def split_folds(
+    images: Mapping[str, Image], *, n_folds: int, seed: int, source: str = COMPETITION
+) -> pd.DataFrame:
     """Assign each image to a fold: grouped, and stratified by image type.
 
     Parameters
@@ -116,11 +119,14 @@ def split_folds(images: Mapping[str, Image], *, n_folds: int, seed: int) -> pd.D
         At least 2.
     seed : int
         The same seed gives the same folds.
+    source : str
+        Name of the data set that the images belong to.
 
     Returns
     -------
     DataFrame
-        Columns ``ImageId``, ``type``, ``group``, ``fold`` (from 0), sorted by ``ImageId``.
+        Columns ``ImageId``, ``source``, ``type``, ``group``, ``fold`` (from 0), sorted by
+        ``ImageId``.
 
     Raises
     ------
@@ -138,6 +144,7 @@ def split_folds(images: Mapping[str, Image], *, n_folds: int, seed: int) -> pd.D
     table = pd.DataFrame(
         {
             "ImageId": list(ordered),
+            "source": source,
             "type": [image_type(image) for image in ordered.values()],
             "group": list(group_of.values()),
         }
@@ -159,9 +166,19 @@ def write_folds(path: Path, folds: pd.DataFrame) -> None:
 
 
 def hold_out_alike(folds: pd.DataFrame, other: pd.DataFrame) -> bool:
-    """Say whether two tables of folds hold out the same images in the same folds."""
-    a, b = (table.set_index("ImageId")["fold"].sort_index() for table in (folds, other))
-    return a.equals(b)
+    """Return whether the images that are in both tables of folds are in the same folds."""
+    key = ["source", "ImageId"]
+    both = folds.merge(other, on=key, suffixes=("", "_other"))
+    return bool((both["fold"] == both["fold_other"]).all())
+
+
+def select_source(folds: pd.DataFrame, source: str) -> pd.DataFrame:
+    """Return the rows of one source; those of the competition where the source has none.
+
+    Tables of older versions name no source.
+    """
+    name = source if (folds["source"] == source).any() else COMPETITION
+    return folds[folds["source"] == name].reset_index(drop=True)
 
 
 def read_folds(path: Path) -> pd.DataFrame:
@@ -174,12 +191,14 @@ def read_folds(path: Path) -> pd.DataFrame:
         splits a group.
     """
     try:
-        folds = pd.read_csv(path, dtype={"ImageId": str})
+        folds = pd.read_csv(path, dtype={"ImageId": str, "source": str})
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as a table of folds ({error})") from error
+    if list(folds.columns) == [name for name in COLUMNS if name != "source"]:
+        folds.insert(1, "source", COMPETITION)
     if list(folds.columns) != COLUMNS:
         raise InputError(f"{path}: has columns {list(folds.columns)}, must have {COLUMNS}")
-    repeated = folds["ImageId"][folds["ImageId"].duplicated()]
+    repeated = folds["ImageId"][folds.duplicated(["source", "ImageId"])]
     if len(repeated):
         raise InputError(f"{path}: names image {repeated.iloc[0]} twice, must name each once")
     unknown = set(folds["type"]) - set(IMAGE_TYPES)

@@ -3,14 +3,29 @@
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 
 from kaggle_dsb.files import replacing
 
-METRICS_FILE = "metrics.csv"
+
+class FoldCheckpoint(ModelCheckpoint):
+    """Writes a checkpoint, and keeps the best score when the run's folder has been moved."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over the state of an interrupted training, with the paths of the present folder."""
+        super().load_state_dict(_move(state_dict, state_dict["dirpath"], str(self.dirpath)))
+
+
+def _move(state: Any, old: str, new: str) -> Any:
+    """Return nested dictionaries with each path below ``old`` put below ``new``."""
+    if isinstance(state, dict):
+        return {_move(key, old, new): _move(value, old, new) for key, value in state.items()}
+    is_below = isinstance(state, str) and (state == old or state.startswith(f"{old}/"))
+    return new + state[len(old) :] if is_below else state
 
 
 class MetricsFile(Callback):
@@ -30,6 +45,8 @@ class MetricsFile(Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the row and, where no progress bar can be seen, print it."""
+        if not trainer.is_global_zero:
+            return
         metrics = trainer.callback_metrics
         row = {
             "epoch": trainer.current_epoch,

@@ -1,76 +1,22 @@
-"""Draw training crops from the images of a fold."""
+"""Draw training crops from the images of a fold, and the held-out images that are scored."""
 
-from collections.abc import Iterator, Sequence, Sized
-from dataclasses import dataclass
+from collections.abc import Iterator, Sized
 
 import numpy as np
-import pandas as pd
+import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from kaggle_dsb.config import Settings
 from kaggle_dsb.dataset.samples import Sample, require_labels
-from kaggle_dsb.files import InputError
 from kaggle_dsb.instances.size import choose_zoom, median_diameter
 from kaggle_dsb.network.contrast import stretch_contrast
 from kaggle_dsb.training.augment import Augmenter
+from kaggle_dsb.training.sources import FoldData
 from kaggle_dsb.training.targets import make_targets
 
 Batch = tuple[Tensor, Tensor]
-
-
-@dataclass(frozen=True)
-class FoldData:
-    """What one fold trains on, and what is held out of it."""
-
-    train: Sequence[Sample]
-    train_weight: Sequence[float]
-    held_out: Sequence[Sample]
-
-
-def divide(
-    samples: Sequence[Sample], folds: pd.DataFrame, *, fold: int, settings: Settings
-) -> FoldData:
-    """Divide samples by a table of folds.
-
-    Parameters
-    ----------
-    samples : sequence of Sample
-        With labels.
-    folds : DataFrame
-        As :func:`kaggle_dsb.dataset.folds.split_folds` gives it.
-
-    Raises
-    ------
-    InputError
-        When a sample stands in no fold, or nothing is left to train on or to hold out.
-
-    Notes
-    -----
-    Each image type is drawn with the share that the settings give it, and within a type an image in
-    proportion to the root of its area over the root of its group's size, so that neither 16 large
-    images nor 75 crops of one screen are all that is seen.
-    """
-    row_of = folds.set_index("ImageId")
-    missing = [sample.id for sample in samples if sample.id not in row_of.index]
-    if missing:
-        raise InputError(
-            f"image {missing[0]} stands in no fold ({len(missing)} such): remake the folds"
-        )
-    train = [sample for sample in samples if row_of.at[sample.id, "fold"] != fold]
-    held_out = [sample for sample in samples if row_of.at[sample.id, "fold"] == fold]
-    if not (train and held_out):
-        raise InputError(
-            f"fold {fold} leaves {len(train)} images to train on and holds out {len(held_out)}: "
-            f"both need at least one; there are folds {sorted(folds['fold'].unique().tolist())}"
-        )
-    rows = row_of.loc[[sample.id for sample in train]]
-    area = np.array([sample.image[..., 0].size for sample in train])
-    weight = np.sqrt(area / rows["group"].map(folds["group"].value_counts()).to_numpy())
-    total = pd.Series(weight).groupby(rows["type"].to_numpy()).transform("sum").to_numpy()
-    share = rows["type"].map(settings.training.type_shares.model_dump()).to_numpy()
-    return FoldData(train, (weight / total * share).tolist(), held_out)
 
 
 class CropDataset(Dataset[Batch]):
@@ -78,17 +24,23 @@ class CropDataset(Dataset[Batch]):
 
     Crop n is the same whoever asks for it and whenever, so that neither the number of workers nor
     an interruption changes a training.
+
+    Parameters
+    ----------
+    data : FoldData
+    settings : Settings
+    seed : int
     """
 
-    def __init__(self, data: FoldData, settings: Settings) -> None:
+    def __init__(self, data: FoldData, settings: Settings, *, seed: int) -> None:
         self._images = [stretch_contrast(sample.image) for sample in data.train]
         self._labels = [require_labels(sample) for sample in data.train]
         weight = np.asarray(data.train_weight)
         self._share = weight / weight.sum()
-        wanted = settings.network.nucleus_px
-        self.zooms = [choose_zoom(median_diameter(one), wanted) for one in self._labels]
+        nucleus_px = settings.network.nucleus_px
+        self.zooms = [choose_zoom(median_diameter(labels), nucleus_px) for labels in self._labels]
         self._augment = Augmenter(settings.augment)
-        self._seed = settings.training.seed
+        self._seed = seed
         self._border_share = settings.training.border_share
 
     def __getitem__(self, number: int) -> Batch:
@@ -104,10 +56,24 @@ class CropDataset(Dataset[Batch]):
 
 
 class CropNumbers(Sampler[int], Sized):
-    """Counts the crops through all epochs; Lightning tells it the epoch."""
+    """Counts the crops through all epochs; Lightning tells it the epoch.
 
-    def __init__(self, crops_per_epoch: int) -> None:
-        self._n = crops_per_epoch
+    Parameters
+    ----------
+    crops_per_epoch : int
+    batch_size : int
+        Over all devices. A last batch that would be smaller is left out.
+    rank, n_ranks : int
+        Of several devices, each takes every ``n_ranks``-th crop, so that together they see the
+        same batches as one.
+    """
+
+    def __init__(
+        self, crops_per_epoch: int, *, batch_size: int, rank: int = 0, n_ranks: int = 1
+    ) -> None:
+        self._crops_per_epoch = crops_per_epoch
+        whole = batch_size if crops_per_epoch > batch_size else n_ranks
+        self._numbers = range(rank, crops_per_epoch - crops_per_epoch % whole, n_ranks)
         self._epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -115,7 +81,70 @@ class CropNumbers(Sampler[int], Sized):
         self._epoch = epoch
 
     def __iter__(self) -> Iterator[int]:
-        return iter(range(self._epoch * self._n, (self._epoch + 1) * self._n))
+        first = self._epoch * self._crops_per_epoch
+        return (first + number for number in self._numbers)
 
     def __len__(self) -> int:
-        return self._n
+        return len(self._numbers)
+
+
+class FoldDataModule(pl.LightningDataModule):
+    """The crops and the held-out images of a fold, as Lightning loads them.
+
+    Parameters
+    ----------
+    data : FoldData
+    settings : Settings
+    seed : int
+        Of the crops.
+    """
+
+    def __init__(self, data: FoldData, settings: Settings, *, seed: int) -> None:
+        super().__init__()
+        self._data = data
+        self._settings = settings
+        self._seed = seed
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Return this device's crops."""
+        training, trainer = self._settings.training, self._trainer
+        return DataLoader(
+            CropDataset(self._data, self._settings, seed=self._seed),
+            batch_size=max(training.batch_size // trainer.world_size, 1),
+            sampler=CropNumbers(
+                training.crops_per_epoch,
+                batch_size=training.batch_size,
+                rank=trainer.global_rank,
+                n_ranks=trainer.world_size,
+            ),
+            num_workers=training.workers,
+            persistent_workers=training.workers > 0,
+        )
+
+    def val_dataloader(self) -> DataLoader[Sample]:
+        """Return this device's part of the held-out images that are scored."""
+        held_out, trainer = self._data.held_out, self._trainer
+        chosen = choose_evenly(len(held_out), self._settings.training.validation_images)
+        # With fewer images than devices each device scores all of them: the mean is the same.
+        part = chosen[trainer.global_rank :: trainer.world_size]
+        places = part if len(chosen) >= trainer.world_size else chosen
+        samples: list[Sample] = [held_out[place] for place in places]
+        return DataLoader(samples, batch_size=8, collate_fn=list)  # type: ignore[arg-type]
+
+    @property
+    def _trainer(self) -> pl.Trainer:
+        assert self.trainer is not None  # Lightning sets it before it asks for data
+        return self.trainer
+
+
+def choose_evenly(n: int, at_most: int) -> list[int]:
+    """Return up to ``at_most`` of the numbers 0 to n - 1, evenly spaced.
+
+    Examples
+    --------
+    >>> choose_evenly(10, 3)
+    [0, 4, 9]
+    """
+    if n <= at_most:
+        return list(range(n))
+    return np.linspace(0, n - 1, at_most).astype(int).tolist()

@@ -2,97 +2,179 @@
 
 import importlib.util
 import logging
-import pickle
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytorch_lightning as pl
 import torch
+from filelock import FileLock, Timeout
 from pytorch_lightning.callbacks import (
     Callback,
     EarlyStopping,
     EMAWeightAveraging,
-    ModelCheckpoint,
     RichProgressBar,
 )
 from pytorch_lightning.loggers import TensorBoardLogger
-from torch.utils.data import DataLoader
+from pytorch_lightning.utilities import rank_zero_only
 
 from kaggle_dsb.config import Settings
 from kaggle_dsb.files import InputError
-from kaggle_dsb.network.hardware import choose_device, choose_precision, prepare_hardware
+from kaggle_dsb.network.hardware import (
+    choose_device,
+    choose_precision,
+    keep_freed_memory,
+    prepare_hardware,
+)
 from kaggle_dsb.network.model import save_network
-from kaggle_dsb.training.callbacks import METRICS_FILE, MetricsFile
-from kaggle_dsb.training.crops import Batch, CropDataset, CropNumbers, FoldData
+from kaggle_dsb.training.callbacks import FoldCheckpoint, MetricsFile
+from kaggle_dsb.training.crops import FoldDataModule
 from kaggle_dsb.training.module import SegmentationModule
+from kaggle_dsb.training.sources import FoldData
 from kaggle_dsb.training.transfer import copy_weights
+from kaggle_dsb.workspace.run import FAST_FILE, METRICS_FILE, Run
+
+LOCK_FILE = ".lock"
+LIGHTNING_PRECISION: dict[str, Any] = {
+    "float32": "32-true",
+    "bfloat16": "bf16-mixed",
+    "float16": "16-mixed",
+}
 
 
-def train_fold(data: FoldData, settings: Settings, *, fold: int, folder: Path) -> Path:
-    """Train one fold, or go on where an interrupted training of it stopped.
+def train_fold(
+    data: FoldData,
+    settings: Settings,
+    *,
+    fold: int | None,
+    folder: Path,
+    start_from: Path | None = None,
+) -> Path:
+    """Train the network of a fold, or go on where an interrupted training of it stopped.
 
     Parameters
     ----------
     data : FoldData
     settings : Settings
-    fold : int
+    fold : int or None
+        None names the network that is trained on everything.
     folder : Path
         The run's folder. ``fold<N>/`` in it holds checkpoints and ``metrics.csv``.
+    start_from : Path, optional
+        A trained network whose weights this one starts with.
 
     Returns
     -------
     Path
-        ``fold<N>.safetensors`` in ``folder``: the weights with the best score, averaged over steps.
+        ``fold<N>.safetensors`` in ``folder``: the weights with the best score, averaged over
+        steps. Of a network that is trained on everything, ``fast.safetensors``: the last weights.
+
+    Raises
+    ------
+    InputError
+        When a checkpoint is damaged, another process trains the fold, or the network to start from
+        has another architecture.
     """
-    finished = folder / f"fold{fold}.safetensors"
-    if finished.exists():
-        return finished
-    work = folder / f"fold{fold}"
+    trained = network_file(folder, fold)
+    if trained.exists():
+        return trained
+    work = trained.with_suffix("")
     work.mkdir(parents=True, exist_ok=True)
+    with _locked(work) if is_first_process() else nullcontext():
+        module = _fit(
+            data, settings, work, seed=settings.training.seed + (fold or 0), start=start_from
+        )
+        if is_first_process():
+            kept = work / ("best.ckpt" if data.held_out else "last.ckpt")
+            checkpoint = read_checkpoint(kept)
+            module.load_state_dict(checkpoint["state_dict"])
+            metrics = pd.read_csv(work / METRICS_FILE).set_index("epoch")
+            epoch = checkpoint["epoch"]
+            score = float(metrics.at[epoch, "score"]) if data.held_out else None
+            save_network(trained, module.network, settings, fold=fold, epoch=epoch, score=score)
+    return trained
+
+
+def network_file(folder: Path, fold: int | None) -> Path:
+    """Return where the network of a fold belongs; None is the one trained on everything."""
+    return folder / FAST_FILE if fold is None else Run(folder).network_file(fold)
+
+
+def is_first_process() -> bool:
+    """Return whether this is the one process of a training, or the first on several devices."""
+    return int(getattr(rank_zero_only, "rank", None) or 0) == 0
+
+
+def _fit(
+    data: FoldData, settings: Settings, work: Path, *, seed: int, start: Path | None
+) -> SegmentationModule:
     prepare_hardware(settings)
-    pl.seed_everything(settings.training.seed, verbose=False)
+    keep_freed_memory()
+    pl.seed_everything(seed, verbose=False)
     module = SegmentationModule(settings)
     last = _find_checkpoint(work)
-    if settings.training.start_from is not None and last is None:
-        copy_weights(settings.training.start_from / finished.name, module.network)
+    if start is not None and last is None:
+        copy_weights(start, module.network)
     with _quiet_lightning():
-        trainer = _trainer(settings, work)
+        trainer = _trainer(settings, work, validates=bool(data.held_out))
         try:
             trainer.fit(
                 module,
-                _train_loader(data, settings),
-                DataLoader(list(data.held_out), batch_size=8, collate_fn=list),  # type: ignore[arg-type]
+                datamodule=FoldDataModule(data, settings, seed=seed),
                 ckpt_path=last,
-                weights_only=False,
+                weights_only=True,
             )
-        except SystemExit:  # what Lightning makes of Ctrl+C
+        except SystemExit:  # what Lightning makes of Ctrl+C and SIGTERM
             raise KeyboardInterrupt from None
-    best = torch.load(work / "best.ckpt", map_location="cpu", weights_only=False)
-    module.load_state_dict(best["state_dict"])
-    metrics = pd.read_csv(work / METRICS_FILE).set_index("epoch")
-    facts = {"fold": fold, "epoch": best["epoch"], "score": metrics.at[best["epoch"], "score"]}
-    save_network(finished, module.network, settings, **facts)
-    return finished
+    return module
+
+
+@contextmanager
+def _locked(work: Path) -> Iterator[None]:
+    """Keep every other process out of a fold's folder; a killed process keeps nobody out."""
+    try:
+        with FileLock(work / LOCK_FILE, timeout=0):
+            yield
+    except Timeout:
+        raise InputError(
+            f"{work}: another process trains this fold; wait for it or choose another --name"
+        ) from None
 
 
 def _find_checkpoint(work: Path) -> Path | None:
-    """Give the checkpoint to go on from, having seen that it is whole."""
-    path = work / "last.ckpt"
-    if not path.exists():
+    """Return the checkpoint to go on from, after checking it and that of the best epoch."""
+    last, best = work / "last.ckpt", work / "best.ckpt"
+    if not last.exists():
         return None
+    for path in (last, best):
+        if path.exists():
+            read_checkpoint(path)
+    return last
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint without running any code that it may hold.
+
+    Raises
+    ------
+    InputError
+        When it is missing, damaged, or holds more than tensors, numbers and text.
+    """
     try:
-        torch.load(path, map_location="cpu", weights_only=False, mmap=True)
-    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        if not isinstance(checkpoint, dict):
+            raise TypeError(f"holds a {type(checkpoint).__name__}")
+        return checkpoint
+    except Exception as error:  # damaged bytes fail in many ways
         reason = str(error).partition("\n")[0]
         raise InputError(
-            f"{path}: is no readable checkpoint ({reason}); remove {work} to begin the fold anew"
+            f"{path}: cannot be read as a checkpoint ({reason}); remove {path.parent} to begin the "
+            "fold anew"
         ) from None
-    return path
 
 
 @contextmanager
@@ -107,53 +189,47 @@ def _quiet_lightning() -> Iterator[None]:
         yield
 
 
-def _train_loader(data: FoldData, settings: Settings) -> DataLoader[Batch]:
-    training = settings.training
-    return DataLoader(
-        CropDataset(data, settings),
-        batch_size=training.batch_size,
-        sampler=CropNumbers(training.crops_per_epoch),
-        num_workers=training.workers,
-        persistent_workers=training.workers > 0,
-        drop_last=training.crops_per_epoch > training.batch_size,
-    )
-
-
-LIGHTNING_PRECISION: dict[str, Any] = {
-    "float32": "32-true",
-    "bfloat16": "bf16-mixed",
-    "float16": "16-mixed",
-}
-
-
-def _trainer(settings: Settings, work: Path) -> pl.Trainer:
-    training = settings.training
-    device = choose_device(settings.hardware.accelerator)
-    precision = choose_precision(settings.hardware.precision, device)
-    callbacks: list[Callback] = [
-        EMAWeightAveraging(decay=training.ema_decay),
-        # The last checkpoint is written after the best one, since it records which that is.
-        ModelCheckpoint(work, "best", monitor="score", mode="max", enable_version_counter=False),
-        ModelCheckpoint(work, "last", save_on_train_epoch_end=True, enable_version_counter=False),
-        EarlyStopping("score", mode="max", patience=training.patience),
-        MetricsFile(work / METRICS_FILE),
-    ]
-    if sys.stderr.isatty():
-        callbacks.append(RichProgressBar(console_kwargs={"stderr": True}))
+def _trainer(settings: Settings, work: Path, *, validates: bool) -> pl.Trainer:
+    training, hardware = settings.training, settings.hardware
+    device = choose_device(hardware.accelerator)
+    n_devices = hardware.devices * hardware.nodes
     return pl.Trainer(
         accelerator="gpu" if device == "cuda" else "cpu",
-        devices=1,
-        precision=LIGHTNING_PRECISION[precision],
+        devices=hardware.devices,
+        num_nodes=hardware.nodes,
+        strategy="ddp" if n_devices > 1 else "auto",
+        sync_batchnorm=n_devices > 1 and device == "cuda",
+        use_distributed_sampler=False,  # the crops are divided by their numbers
+        precision=LIGHTNING_PRECISION[choose_precision(hardware.precision, device)],
         max_epochs=training.epochs,
         check_val_every_n_epoch=min(training.validate_every_epochs, training.epochs),
+        limit_val_batches=None if validates else 0,
         num_sanity_val_steps=0,
-        callbacks=callbacks,
+        callbacks=_callbacks(settings, work, validates=validates),
         logger=_make_logger(settings, work),
         log_every_n_steps=1,
         enable_progress_bar=sys.stderr.isatty(),
         enable_model_summary=False,
         gradient_clip_val=1.0,
     )
+
+
+def _callbacks(settings: Settings, work: Path, *, validates: bool) -> list[Callback]:
+    training = settings.training
+    callbacks: list[Callback] = [EMAWeightAveraging(decay=training.ema_decay)]
+    if validates:
+        callbacks += [
+            FoldCheckpoint(work, "best", monitor="score", mode="max", enable_version_counter=False),
+            EarlyStopping("score", mode="max", patience=training.patience),
+        ]
+    # The last checkpoint is written after the best one, since it records which that is.
+    callbacks += [
+        FoldCheckpoint(work, "last", save_on_train_epoch_end=True, enable_version_counter=False),
+        MetricsFile(work / METRICS_FILE),
+    ]
+    if sys.stderr.isatty():
+        callbacks.append(RichProgressBar(console_kwargs={"stderr": True}))
+    return callbacks
 
 
 def _make_logger(settings: Settings, work: Path) -> TensorBoardLogger | bool:

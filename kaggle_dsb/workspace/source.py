@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from kaggle_dsb import __version__
 from kaggle_dsb.competition.submission import read_solution
 from kaggle_dsb.dataset.demo import write_demo
+from kaggle_dsb.dataset.folds import COMPETITION
 from kaggle_dsb.dataset.prepare import Prepared, prepare
 from kaggle_dsb.dataset.samples import list_sets, load_samples, sizes
 from kaggle_dsb.files import InputError
@@ -61,6 +62,11 @@ class Source:
     def name(self) -> str:
         """What is recorded about where the data are: ``demo``, or the path from here."""
         return "demo" if self.is_demo else os.path.relpath(self.origin)
+
+    @property
+    def dataset_name(self) -> str:
+        """What tables of folds call it: ``dsb2018`` for the competition's data, else its name."""
+        return COMPETITION if TRAIN_SET in self.prepared.images else self.origin.stem
 
     def solution_file(self, set_name: str) -> Path | None:
         """Return the solution of a test set; None where the data hold none."""

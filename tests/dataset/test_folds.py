@@ -7,7 +7,9 @@ import pytest
 
 from kaggle_dsb.dataset.folds import (
     group_images,
+    hold_out_alike,
     read_folds,
+    select_source,
     split_folds,
     write_folds,
 )
@@ -95,7 +97,10 @@ HEADER = "ImageId,type,group,fold\n"
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a,b\n1,2\n", "has columns ['a', 'b'], must have ['ImageId', 'type', 'group', 'fold']"),
+        (
+            "a,b\n1,2\n",
+            "has columns ['a', 'b'], must have ['ImageId', 'source', 'type', 'group', 'fold']",
+        ),
         (
             HEADER + "x,tissue,0,0\nx,tissue,0,0\n",
             "names image x twice, must name each once",
@@ -128,3 +133,27 @@ def test_the_bundled_folds_are_those_the_code_makes_of_the_competitions_images(t
     bundled = read_folds(BUNDLED / "folds.csv")
     made = split_folds(images, n_folds=4, seed=0)
     pd.testing.assert_frame_equal(made, bundled)
+
+
+def test_a_table_of_an_older_version_is_of_the_competitions_images(tmp_path):
+    path = tmp_path / "folds.csv"
+    path.write_text("ImageId,type,group,fold\na,tissue,0,1\n")
+    assert read_folds(path)["source"].tolist() == ["dsb2018"]
+
+
+def test_two_sources_may_name_their_images_alike(tmp_path):
+    path = tmp_path / "folds.csv"
+    path.write_text(
+        "ImageId,source,type,group,fold\n1,dsb2018,tissue,0,1\n1,mine,tissue,1,0\n2,mine,tissue,1,0\n"
+    )
+    table = read_folds(path)
+    assert select_source(table, "mine")["fold"].tolist() == [0, 0]
+    assert select_source(table, "other")["fold"].tolist() == [1]
+
+
+def test_tables_hold_out_alike_where_shared_images_are_in_the_same_folds():
+    first = pd.DataFrame({"ImageId": ["a", "b"], "source": "dsb2018", "fold": [0, 1]})
+    more = pd.DataFrame({"ImageId": ["a", "c"], "source": "dsb2018", "fold": [0, 0]})
+    other = pd.DataFrame({"ImageId": ["a", "c"], "source": "dsb2018", "fold": [1, 0]})
+    assert hold_out_alike(first, more)
+    assert not hold_out_alike(first, other)

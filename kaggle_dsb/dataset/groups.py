@@ -1,0 +1,109 @@
+"""Find which images of a labelled folder belong together: one patient, slide, plate or batch."""
+
+import csv
+import re
+from collections.abc import Collection, Hashable, Mapping
+from pathlib import Path
+
+from kaggle_dsb.files import InputError
+
+GROUPS_FILE = "groups.csv"
+NEIGHBOURING_NUMBERS = 25
+_LAST_NUMBER = re.compile(r"(.*?)(\d+)(\D*)")
+
+
+def group_by_name(ids: Collection[str]) -> dict[str, str] | None:
+    """Return the group of each image as its name tells it.
+
+    Parameters
+    ----------
+    ids : collection of str
+        Names of image files without their ending.
+
+    Returns
+    -------
+    id → group, or None where the names tell nothing.
+
+    Notes
+    -----
+    The group is the name without its last number. Where that is the same for all images, images
+    with neighbouring numbers belong together, in blocks of `NEIGHBOURING_NUMBERS`. Where more than
+    half of the images would be a group each, the names tell nothing.
+
+    Examples
+    --------
+    >>> group_by_name(["patient1_01", "patient1_02", "patient2_01", "patient2_02"])["patient1_01"]
+    'patient1_'
+    >>> group_by_name(["crop001", "crop024", "crop025"])["crop024"]
+    'crop 0'
+    >>> group_by_name(["a", "b", "c"]) is None
+    True
+    """
+    matches = {id_: _LAST_NUMBER.fullmatch(id_) for id_ in ids}
+    names = {id_: match[1] + match[3] if match else id_ for id_, match in matches.items()}
+    if len(set(names.values())) == 1:
+        return {
+            id_: f"{names[id_]} {int(match[2]) // NEIGHBOURING_NUMBERS}" if match else id_
+            for id_, match in matches.items()
+        }
+    return names if len(set(names.values())) <= len(names) / 2 else None
+
+
+def read_groups(path: Path, ids: Collection[str]) -> dict[str, str]:
+    """Read ``groups.csv``, which names the group of each image: columns ``ImageId,group``.
+
+    Raises
+    ------
+    InputError
+        When it cannot be read, has other columns or leaves out an image.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            rows = list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: cannot be read as a table of groups ({error})") from None
+    columns = list(reader.fieldnames or [])
+    if columns != ["ImageId", "group"]:
+        raise InputError(f"{path}: has columns {columns}, must have ['ImageId', 'group']")
+    group_of = {row["ImageId"]: row["group"] for row in rows}
+    missing = [id_ for id_ in ids if not group_of.get(id_)]
+    if missing:
+        raise InputError(
+            f"{path}: has no group for image {missing[0]} ({len(missing)} images missing)"
+        )
+    return {id_: group_of[id_] for id_ in ids}
+
+
+def deal_groups(group_of: Mapping[str, Hashable], n_folds: int) -> dict[str, int]:
+    """Assign whole groups to folds of about equal size.
+
+    Parameters
+    ----------
+    group_of : id → group
+    n_folds : int
+
+    Returns
+    -------
+    id → fold
+        From 0. With fewer groups than folds, the last folds get none.
+
+    Notes
+    -----
+    The largest group goes first, each to the fold with the fewest images so far.
+
+    Examples
+    --------
+    >>> deal_groups({"a": 1, "b": 2, "c": 2, "d": 3}, 2)
+    {'a': 1, 'b': 0, 'c': 0, 'd': 1}
+    """
+    members: dict[Hashable, list[str]] = {}
+    for id_, group in group_of.items():
+        members.setdefault(group, []).append(id_)
+    size = [0] * n_folds
+    fold_of = {}
+    for ids in sorted(members.values(), key=len, reverse=True):
+        fold = size.index(min(size))
+        size[fold] += len(ids)
+        fold_of.update(dict.fromkeys(ids, fold))
+    return {id_: fold_of[id_] for id_ in group_of}

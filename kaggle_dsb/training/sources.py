@@ -1,0 +1,212 @@
+"""Put labelled data sets together: folds over all of them, and how often each is drawn from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from kaggle_dsb.config import Settings
+from kaggle_dsb.dataset.folds import COLUMNS, group_images, split_folds
+from kaggle_dsb.dataset.groups import GROUPS_FILE, deal_groups, group_by_name, read_groups
+from kaggle_dsb.dataset.samples import Sample, load_samples
+from kaggle_dsb.dataset.types import image_type
+from kaggle_dsb.files import InputError
+from kaggle_dsb.workspace.source import Source, require_train_set
+
+
+@dataclass(frozen=True)
+class LabelledSource:
+    """A data set to train on.
+
+    Attributes
+    ----------
+    name : str
+    samples : sequence of Sample
+        With labels.
+    group_of : dict of str to str, optional
+        The group of each image; None where the pixels are to tell.
+    """
+
+    name: str
+    samples: Sequence[Sample]
+    group_of: dict[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class FoldData:
+    """What the network of a fold is trained on, and what is held out.
+
+    Attributes
+    ----------
+    train : sequence of Sample
+    train_weight : sequence of float
+        How often each image is drawn, relative to the others.
+    held_out : sequence of Sample
+        Empty for a network that is trained on everything.
+    """
+
+    train: Sequence[Sample]
+    train_weight: Sequence[float]
+    held_out: Sequence[Sample] = ()
+
+
+def load_sources(main: Source, extra: Sequence[Source] = ()) -> list[LabelledSource]:
+    """Load the data sets of a training, the main one first.
+
+    Raises
+    ------
+    InputError
+        When a set has no labels, two have the same name, or a ``groups.csv`` cannot be used.
+    """
+    names = [source.dataset_name for source in (main, *extra)]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"two sources are named {name}: rename the folder of one of them")
+    loaded = [_load_source(source) for source in (main, *extra)]
+    return [replace(loaded[0], group_of=None), *loaded[1:]]
+
+
+def _load_source(source: Source) -> LabelledSource:
+    samples = load_samples(source.cache, require_train_set(source))
+    ids = [sample.id for sample in samples]
+    table = source.origin / GROUPS_FILE
+    groups = read_groups(table, ids) if table.is_file() else group_by_name(ids)
+    return LabelledSource(source.dataset_name, samples, groups)
+
+
+def make_folds(
+    sources: Sequence[LabelledSource], settings: Settings, *, known: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """Assign the images of all sources to folds.
+
+    Parameters
+    ----------
+    sources : sequence of LabelledSource
+        The main one first.
+    settings : Settings
+        ``folds`` counts.
+    known : DataFrame, optional
+        A table of folds whose assignments are kept. Its sources are taken as they are.
+
+    Returns
+    -------
+    DataFrame
+        As `kaggle_dsb.dataset.folds.split_folds` returns it, a source after the other. No group is
+        in two folds.
+
+    Notes
+    -----
+    With ``folds.extra = "sources"`` fold k holds out the k-th extra source as a whole (counted
+    round where there are more sources than folds), so that every extra image is scored by a
+    network that has seen nothing like it.
+    """
+    main, *extra = sources
+    tables = [] if known is None else [known]
+    names = set() if known is None else set(known["source"])
+    if main.name not in names:
+        images = {sample.id: sample.image for sample in main.samples}
+        options = {"n_folds": settings.folds.n_folds, "seed": settings.folds.seed}
+        tables.insert(0, split_folds(images, source=main.name, **options))
+    n_folds = 1 + max(int(table["fold"].max()) for table in tables)
+    for number, source in enumerate(extra):
+        if source.name not in names:
+            whole = number % n_folds if settings.folds.extra == "sources" else None
+            tables.append(_deal_source(source, n_folds, held_out_by=whole))
+            tables[-1]["group"] += 1 + max(int(table["group"].max()) for table in tables[:-1])
+    return pd.concat(tables, ignore_index=True)[COLUMNS]
+
+
+def _deal_source(source: LabelledSource, n_folds: int, *, held_out_by: int | None) -> pd.DataFrame:
+    images = {sample.id: sample.image for sample in source.samples}
+    groups = source.group_of or group_images(images)
+    fold_of = deal_groups(groups, n_folds)
+    return pd.DataFrame(
+        {
+            "ImageId": list(images),
+            "source": source.name,
+            "type": [image_type(image) for image in images.values()],
+            "group": pd.factorize(pd.Series([str(groups[id_]) for id_ in images]))[0],
+            "fold": [fold_of[id_] if held_out_by is None else held_out_by for id_ in images],
+        }
+    )
+
+
+def divide(
+    sources: Sequence[LabelledSource],
+    folds: pd.DataFrame,
+    *,
+    fold: int | None,
+    settings: Settings,
+) -> FoldData:
+    """Divide the images of all sources into those to train on and those to hold out.
+
+    Parameters
+    ----------
+    sources : sequence of LabelledSource
+        The main one first.
+    folds : DataFrame
+        As :func:`make_folds` returns it.
+    fold : int or None
+        None trains on everything.
+    settings : Settings
+        The shares in ``training`` count.
+
+    Raises
+    ------
+    InputError
+        When an image is not in the table, or nothing is left to train on or to hold out.
+
+    Notes
+    -----
+    Each type of the main source, and each extra source, is drawn from with the share that the
+    settings give it, and within it an image in proportion to the root of its area over the root of
+    its group's size, so that neither 16 large images nor 75 crops of one screen are all that is
+    seen.
+    """
+    rows = _rows_of(sources, folds)
+    is_held_out = rows["fold"] == fold
+    train, held_out = rows[~is_held_out], rows[is_held_out]
+    if fold is not None and (train.empty or held_out.empty):
+        raise InputError(
+            f"fold {fold} leaves {len(train)} images to train on and holds out {len(held_out)}: "
+            f"both need at least one; there are folds {sorted(folds['fold'].unique().tolist())}"
+        )
+    group_size = train["group"].map(folds["group"].value_counts())
+    area = train["sample"].map(lambda sample: sample.image[..., 0].size)
+    weight = np.sqrt(area / group_size)
+    total = weight.groupby([train["source"], _strata(train, sources)]).transform("sum")
+    share = _shares(train, sources, settings)
+    return FoldData(
+        train["sample"].tolist(), (weight / total * share).tolist(), held_out["sample"].tolist()
+    )
+
+
+def _rows_of(sources: Sequence[LabelledSource], folds: pd.DataFrame) -> pd.DataFrame:
+    """Return the row of each image of each source, in their order, with its ``sample``."""
+    samples = {(source.name, s.id): s for source in sources for s in source.samples}
+    table = folds.set_index(["source", "ImageId"])
+    missing = [image_id for name, image_id in samples if (name, image_id) not in table.index]
+    if missing:
+        raise InputError(
+            f"image {missing[0]} is not in folds.csv ({len(missing)} images missing); train with "
+            "the images that the run was begun with, or choose another --name"
+        )
+    rows = table.loc[list(samples)].reset_index()
+    rows["sample"] = list(samples.values())
+    return rows
+
+
+def _strata(rows: pd.DataFrame, sources: Sequence[LabelledSource]) -> pd.Series:
+    """Return what each row's share belongs to: its type in the main source, else its source."""
+    return rows["type"].where(rows["source"] == sources[0].name, rows["source"])
+
+
+def _shares(rows: pd.DataFrame, sources: Sequence[LabelledSource], settings: Settings) -> pd.Series:
+    training = settings.training
+    main, *extra = (source.name for source in sources)
+    others = [name for name in extra if name not in training.source_shares]
+    share_of = {name: training.extra_share / len(others) for name in others}
+    share_of |= training.source_shares
+    of_type = rows["type"].map(training.type_shares.model_dump())
+    return of_type.where(rows["source"] == main, rows["source"].map(share_of))
