@@ -1,10 +1,15 @@
-"""Train the folds on Kaggle's GPUs, without internet, one fold a GPU at a time.
+# %% [markdown]
+"""
+Train the folds on Kaggle's GPUs, one fold a GPU at a time.
 
-It installs the package from the attached bundle and runs the commands that are run at home. A
-training that does not end in time goes on where it stopped, once this kernel is pushed again with
-its own output attached.
+It runs without internet: it installs the package from the attached bundle and runs the commands
+that are run at home. A training that does not end in time goes on where it stopped, once this
+kernel runs again with its own output attached. Attach the data set `kaggle-dsb-bundle` and the
+competition `data-science-bowl-2018`.
 """
 
+# %%
+import os
 import shutil
 import signal
 import subprocess
@@ -21,23 +26,58 @@ SETTINGS = []  # what differs from the defaults, as "training.epochs=12"
 N_FOLDS = 4
 END_S = time.monotonic() + 11 * 3600  # Kaggle stops a run after 12 hours and keeps nothing of it
 
+# %% [markdown]
+"""
+Find what is attached. Kaggle mounts a source at `/kaggle/input/slug`, or at
+`/kaggle/input/datasets/owner/slug` and `/kaggle/input/competitions/slug`.
+"""
 
+
+# %%
 def find(pattern):
-    """Find the first file of this name; Kaggle mounts its sources at more than one depth."""
+    """Find the first file of this name, at whatever depth Kaggle mounts its source."""
     depths = (sorted(INPUT.glob("*/" * depth + pattern)) for depth in range(1, 6))
     return next((found[0] for found in depths if found), None)
 
 
+def require(pattern, source):
+    """Find a file, or say how to go on without it."""
+    found = find(pattern)
+    if found is None:
+        sys.exit(
+            f"no {pattern} below {INPUT}: {source} is not attached, or not mounted yet, as happens "
+            "on the first run with a new source. See Input at the right, and run this once more."
+        )
+    return found
+
+
 def install():
     """Install the package and what Kaggle's image lacks, from the bundle."""
-    wheel = find("kaggle_dsb-*.whl")
-    if wheel is None:
-        sys.exit(f"no kaggle_dsb-*.whl below {INPUT}: attach the data set kaggle-dsb-bundle")
+    wheel = require("kaggle_dsb-*.whl", "the data set kaggle-dsb-bundle")
     wheels = map(str, sorted(wheel.parent.glob("*.whl")))
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps"]
     subprocess.run([*pip, *wheels], check=True)
 
 
+def run(verb, *options):
+    """Run a command as at home."""
+    subprocess.run([*COMMAND, verb, *options], cwd=OUTPUT, check=True)
+
+
+install()
+train_images = find("stage1_train.zip") or require("stage1_train", "data-science-bowl-2018")
+begun = find("runs/kaggle/config.toml")
+if begun:
+    print(f"going on with {begun.parent}", flush=True)
+    shutil.copytree(begun.parent, OUTPUT / "runs" / "kaggle", dirs_exist_ok=True)
+
+# %% [markdown]
+"""
+Train.
+"""
+
+
+# %%
 def count_gpus():
     """Count the GPUs; 0 on a machine without."""
     if shutil.which("nvidia-smi") is None:
@@ -47,9 +87,10 @@ def count_gpus():
 
 
 def start(fold, gpu, options):
-    """Start the training of a fold that sees only this GPU."""
+    """Start the training of a fold that sees only this GPU, and return the process."""
     command = [*COMMAND, "train", "--name", "kaggle", "--fold", str(fold), *options]
-    return subprocess.Popen(["env", f"CUDA_VISIBLE_DEVICES={gpu}", *command], cwd=OUTPUT)
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": str(gpu)}
+    return subprocess.Popen(command, cwd=OUTPUT, env=environment)
 
 
 def end(process):
@@ -61,28 +102,39 @@ def end(process):
         return process.wait()
 
 
-install()
-found = find("stage1_train.zip") or find("stage1_train")
-if found is None:
-    sys.exit(f"no stage1_train below {INPUT}: attach the competition data-science-bowl-2018")
-begun = find("runs/kaggle/config.toml")
-if begun:
-    print(f"going on with {begun.parent}", flush=True)
-    shutil.copytree(begun.parent, OUTPUT / "runs" / "kaggle", dirs_exist_ok=True)
+def train(options):
+    """Train all folds, and return whether the time was enough."""
+    n_at_once = max(1, count_gpus())
+    for first in range(0, N_FOLDS, n_at_once):
+        folds = range(first, min(first + n_at_once, N_FOLDS))
+        running = [start(fold, fold - first, options) for fold in folds]
+        exit_codes = [end(process) for process in running]
+        if time.monotonic() > END_S:
+            return False
+        if any(exit_codes):
+            sys.exit(f"folds {list(folds)} ended with exit codes {exit_codes}")
+    return True
 
-data = ["--data", str(found.parent), "--work", CACHE]
+
+data = ["--data", str(train_images.parent), "--work", CACHE]
 settings = [word for setting in SETTINGS for word in ("--set", setting)]
 settings += ["--set", f"folds.n_folds={N_FOLDS}"]
-subprocess.run([*COMMAND, "data", *data], cwd=OUTPUT, check=True)
-n_at_once = max(1, count_gpus())
-for first in range(0, N_FOLDS, n_at_once):
-    folds = range(first, min(first + n_at_once, N_FOLDS))
-    running = [start(fold, fold - first, [*data, *settings]) for fold in folds]
-    ends = [end(process) for process in running]
-    if time.monotonic() > END_S:
-        print("out of time: push this kernel again with its own output attached")
-        sys.exit(0)
-    if any(ends):
-        sys.exit(f"folds {list(folds)} ended with exit codes {ends}")
-score = ["validate", "--weights", "runs/kaggle", "--save", "out_of_fold.csv", *data]
-subprocess.run([*COMMAND, *score], cwd=OUTPUT, check=True)
+run("data", *data)
+is_whole = train([*data, *settings])
+
+# %% [markdown]
+"""
+Score the networks on the images that they did not see, and draw how the training went.
+"""
+
+# %%
+if is_whole:
+    run("validate", "--weights", "runs/kaggle", "--save", "out_of_fold.csv", *data)
+else:
+    print("out of time: run this kernel again with its own output attached")
+run("curves", "runs/kaggle")
+if "get_ipython" in globals():
+    from IPython.display import Image, display
+
+    for picture in (OUTPUT / "runs" / "kaggle").glob("*.png"):
+        display(Image(str(picture)))

@@ -4,12 +4,14 @@ A kernel runs in name spaces of its own: one without a network, and one in which
 folder of the test, its ``input`` read-only.
 """
 
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import distribution, requires
 from pathlib import Path
@@ -20,6 +22,9 @@ from packaging.utils import canonicalize_name
 from kaggle_dsb.publish.bundle import LACKING
 
 KAGGLE = Path("/kaggle")
+IMAGE = "KAGGLE_DSB_IMAGE"
+"""The variable that names the Python of an environment with the versions of Kaggle's image."""
+
 ENTER = """
 set -e
 mount --make-rprivate /
@@ -48,19 +53,28 @@ def list_image_packages() -> list[str]:
 
 
 def make_image(folder: Path) -> Path:
-    """Make a virtual environment with the packages of Kaggle's image, and give its Python.
+    """Make a virtual environment with the packages of Kaggle's image, and return its Python.
 
-    Each package is linked from the environment of the tests, so that a kernel sees the versions
-    that were tested, and making it takes a second.
+    They are those of the environment that `IMAGE` names, else of the environment of the tests,
+    less what Kaggle's image lacks. Either are linked, so that making it takes a second.
     """
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    image = os.environ.get(IMAGE)
+    subprocess.run([image or sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     site = next(folder.glob("lib/python3*/site-packages"))
+    if image:
+        ask = [image, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+        (site / "image.pth").write_text(subprocess.check_output(ask, text=True))
+    else:
+        _link_packages(site)
+    return folder / "bin" / "python"
+
+
+def _link_packages(site: Path) -> None:
     for name in list_image_packages():
         files = distribution(name).files or []
         for top in {file.parts[0] for file in files if file.parts[0] not in ("..", "__pycache__")}:
             if not (site / top).exists():
                 (site / top).symlink_to(Path(str(distribution(name).locate_file(top))))
-    return folder / "bin" / "python"
 
 
 @dataclass(frozen=True)
@@ -105,13 +119,20 @@ def may_emulate() -> bool:
 
 @contextmanager
 def start_machine(root: Path, python: Path) -> Iterator[Machine]:
-    """Give a machine; ``/kaggle``, where it is mounted, is there only meanwhile."""
+    """Yield a machine; ``/kaggle``, where it is mounted, is there only meanwhile."""
     for name in ("input", "working", "home", "tmp"):
         (root / name).mkdir(parents=True)
-    was_there = KAGGLE.exists()
-    KAGGLE.mkdir(exist_ok=True)
-    try:
+    with _mount_point():
         yield Machine(root, python)
-    finally:
-        if not was_there:
+
+
+@contextmanager
+def _mount_point() -> Iterator[None]:
+    """Make ``/kaggle``, and remove it unless it was there or another test needs it still."""
+    with Path(tempfile.gettempdir(), "kaggle-dsb-emulation.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        KAGGLE.mkdir(exist_ok=True)
+        yield
+        with suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             KAGGLE.rmdir()

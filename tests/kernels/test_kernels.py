@@ -1,90 +1,45 @@
 """Both kernels, run as Kaggle would run them: its folders, its packages, no network."""
 
-import importlib.util
 import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
-from kaggle_dsb.dataset.demo import write_demo
+from kaggle_dsb.publish.bundle import build_bundle
+from tests.kernels.conftest import TINY
+from tests.kernels.emulate import Machine
 
-ROOT = Path(__file__).parents[2]
-TINY = [
-    "network.decoder_channels=[8, 8, 8, 8, 8]",
-    "augment.crop_px=64",
-    "training.epochs=1",
-    "training.crops_per_epoch=2",
-    "training.batch_size=2",
-    "training.validate_every_epochs=1",
-    'prediction.tta="none"',
-    'hardware.precision="float32"',
-]
+KERNELS = Path(__file__).parents[2] / "kernels"
+pytestmark = pytest.mark.slow
 
 
-def load_emulation() -> ModuleType:
-    path = Path(__file__).with_name("emulate.py")
-    spec = importlib.util.spec_from_file_location("emulate", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["emulate"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-emulate = load_emulation()
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not emulate.may_emulate(), reason="only root may make name spaces here"),
-]
-
-
-@pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return emulate.make_image(tmp_path_factory.mktemp("image") / "venv")
-
-
-@pytest.fixture
-def machine(tmp_path: Path, python: Path) -> Iterator["emulate.Machine"]:
-    """A machine with two training and two test images, as Kaggle mounts a competition."""
-    site = python.parents[1]
-    own_python = shutil.copytree(site, tmp_path / "venv", symlinks=True) / "bin" / "python"
-    with emulate.start_machine(tmp_path / "kaggle", own_python) as started:
-        write_demo(tmp_path / "demo", n_train=8, n_test=2)
-        data = started.input / "competitions" / "data-science-bowl-2018"
-        data.mkdir(parents=True)
-        for name in ("stage1_train", "stage1_test"):
-            shutil.make_archive(str(data / name), "zip", tmp_path / "demo" / name)
-        shutil.make_archive(str(data / "stage2_test_final"), "zip", tmp_path / "demo/stage1_test")
-        shutil.copy(tmp_path / "demo" / "stage1_sample_submission.csv", data)
-        yield started
-
-
-def attach_bundle(machine: "emulate.Machine", networks: Path | None) -> Path:
+def attach_bundle(machine: Machine, networks: Path | None) -> None:
     """Build the bundle where Kaggle would mount it."""
-    from kaggle_dsb.publish.bundle import build_bundle
-
     folder = machine.input / "datasets" / "ada" / "kaggle-dsb-bundle"
     found = sorted(networks.glob("fold*.safetensors")) if networks else []
-    about = [networks / "config.toml"] if networks else []
-    build_bundle(folder, networks=found, about=about)
-    return folder
+    build_bundle(folder, networks=found, about=[networks / "config.toml"] if networks else [])
 
 
-def run_kernel(machine: "emulate.Machine", name: str, **changes: str) -> str:
-    script = (ROOT / "kernels" / name / f"{name}.py").read_text()
-    for old, new in changes.items():
-        assert script.count(f"\n{old} = ") == 1
-        head, _, rest = script.partition(f"\n{old} = ")
-        script = f"{head}\n{old} = {new}\n{rest.partition(chr(10))[2]}"
-    path = machine.root / "script.py"
-    path.write_text(script)
-    done = machine.run(path)
+def change(script: str, **values: str) -> str:
+    """Give constants of a script other values."""
+    for name, value in values.items():
+        assert script.count(f"\n{name} = ") == 1
+        head, _, rest = script.partition(f"\n{name} = ")
+        script = f"{head}\n{name} = {value}\n{rest.partition(chr(10))[2]}"
+    return script
+
+
+def start_kernel(machine: Machine, name: str, **values: str) -> subprocess.CompletedProcess[str]:
+    script = machine.root / "script.py"
+    script.write_text(change((KERNELS / name / f"{name}.py").read_text(), **values))
+    return machine.run(script)
+
+
+def run_kernel(machine: Machine, name: str, **values: str) -> str:
+    done = start_kernel(machine, name, **values)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -95,7 +50,7 @@ def at_home(folder: Path, *arguments: str | Path) -> None:
     subprocess.run([*command, *map(str, arguments)], cwd=folder, check=True, capture_output=True)
 
 
-def test_the_emulated_machine_is_kaggles(machine: "emulate.Machine") -> None:
+def test_the_emulated_machine_is_kaggles(machine: Machine) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
         script = f"""
@@ -122,40 +77,61 @@ Path("new").write_text("x")
     assert (machine.working / "new").read_text() == "x"
 
 
-def test_the_kernels_make_what_is_made_at_home(machine: "emulate.Machine", tmp_path: Path) -> None:
-    """Train at Kaggle, go on from its output, predict with it there, and the same at home."""
-    attach_bundle(machine, None)
-    run_kernel(machine, "train", SETTINGS=repr(TINY), N_FOLDS="2")
-    run = machine.working / "runs" / "kaggle"
-    assert {path.name for path in run.glob("*.*")} >= {
-        "config.toml",
-        "folds.csv",
-        "fold0.safetensors",
-        "fold1.safetensors",
-    }
-    assert (machine.working / "out_of_fold.csv").exists()
+@pytest.mark.parametrize("name", ["submit", "train"])
+def test_a_source_that_is_not_mounted_is_told_with_how_to_go_on(
+    machine: Machine, name: str
+) -> None:
+    done = start_kernel(machine, name)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "no kaggle_dsb-*.whl below /kaggle/input: the data set kaggle-dsb-bundle is not attached, "
+        "or not mounted yet, as happens on the first run with a new source. See Input at the "
+        "right, and run this once more.\n"
+    )
 
-    # The next version of the kernel has the output of this one attached, less a fold.
-    output = machine.input / "notebooks" / "ada" / "kaggle-dsb-train" / "runs"
-    shutil.move(machine.working / "runs", output)
-    kept = (output / "kaggle" / "fold0.safetensors").read_bytes()
-    (output / "kaggle" / "fold1.safetensors").unlink()
-    shutil.rmtree(output / "kaggle" / "fold1")
-    said = run_kernel(machine, "train", SETTINGS=repr(TINY), N_FOLDS="2")
-    attached = "/kaggle/input/notebooks/ada/kaggle-dsb-train/runs/kaggle"
-    assert said.startswith(f"going on with {attached}\n")
-    assert (run / "fold0.safetensors").read_bytes() == kept
-    assert (run / "fold1.safetensors").exists()
 
-    (output / "kaggle" / "fold1.safetensors").write_bytes((run / "fold1.safetensors").read_bytes())
-    run_kernel(machine, "submit")
+def test_two_gpus_make_the_submission_that_is_made_at_home(
+    machine: Machine, tiny_run: Path, tmp_path: Path
+) -> None:
+    attach_bundle(machine, tiny_run)
+    said = run_kernel(machine, "submit", N_PARTS="2")
+    assert "stage1_test: 2 images, " in said
     for set_name in ("stage1_test", "stage2_test_final"):
         pictures = list(machine.working.glob(f"{set_name}_*.png"))
         assert [path.read_bytes()[:4] for path in pictures] == [b"\x89PNG"] * 2
+        assert {path.name for path in (machine.working / set_name).iterdir()} == {
+            "config.toml",
+            "made.json",
+            "submission.csv",
+        }
     made = (machine.working / "submission.csv").read_bytes()
     assert made == (machine.working / "stage2_test_final" / "submission.csv").read_bytes()
 
     data = machine.input / "competitions" / "data-science-bowl-2018"
-    options = ["--data", data, "--weights", output / "kaggle", "--set-name", "stage2_test_final"]
+    options = ["--data", data, "--weights", tiny_run, "--set-name", "stage2_test_final"]
     at_home(tmp_path / "home", "submit", "--name", "home", *options)
     assert made == (tmp_path / "home" / "submissions" / "home" / "submission.csv").read_bytes()
+
+
+def test_training_goes_on_from_the_output_of_an_earlier_run(
+    machine: Machine, tmp_path: Path
+) -> None:
+    attach_bundle(machine, None)
+    data = machine.input / "competitions" / "data-science-bowl-2018"
+    settings = [word for setting in (*TINY, "folds.n_folds=2") for word in ("--set", setting)]
+    at_home(
+        tmp_path / "home", "train", "--name", "kaggle", "--fold", "0", "--data", data, *settings
+    )
+    output = machine.input / "notebooks" / "ada" / "kaggle-dsb-train" / "runs"
+    shutil.move(tmp_path / "home" / "runs", output)
+
+    said = run_kernel(machine, "train", SETTINGS=repr(TINY), N_FOLDS="2")
+    attached = "/kaggle/input/notebooks/ada/kaggle-dsb-train/runs/kaggle"
+    assert said.startswith(f"going on with {attached}\n")
+    run = machine.working / "runs" / "kaggle"
+    kept = (output / "kaggle" / "fold0.safetensors").read_bytes()
+    assert (run / "fold0.safetensors").read_bytes() == kept
+    assert {"config.toml", "folds.csv", "fold1.safetensors", "validation.json"} <= {
+        path.name for path in run.iterdir()
+    }
+    assert (machine.working / "out_of_fold.csv").exists()

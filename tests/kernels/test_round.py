@@ -125,7 +125,7 @@ class Round:
 def whole_round(tmp_path: Path) -> Iterator[Round]:
     fake = fake_kaggle.FakeKaggle()
     try:
-        running = fake_kaggle.start_server(fake)
+        running = fake_kaggle.start_server(fake, port=80)
     except OSError as error:
         pytest.skip(f"port 80 of this computer cannot be bound ({error.strerror})")
     write_demo(tmp_path / "demo", n_train=8, n_test=2)

@@ -1,0 +1,69 @@
+"""An emulated machine of Kaggle's, and small data and networks for it."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from kaggle_dsb.config import NetworkSettings, Settings, write_settings
+from kaggle_dsb.dataset.demo import write_demo
+from kaggle_dsb.network.model import NucleusNet, save_network
+from tests.kernels import emulate
+
+TINY = [
+    "network.decoder_channels=[8, 8, 8, 8, 8]",
+    "augment.crop_px=64",
+    "training.epochs=1",
+    "training.crops_per_epoch=2",
+    "training.batch_size=2",
+    "training.validate_every_epochs=1",
+    'prediction.tta="none"',
+    'hardware.precision="float32"',
+]
+
+
+@pytest.fixture(scope="session")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if not emulate.may_emulate():
+        pytest.skip("only root may make name spaces here")
+    return emulate.make_image(tmp_path_factory.mktemp("image") / "venv")
+
+
+@pytest.fixture
+def own_python(tmp_path: Path, python: Path) -> Path:
+    """The image's Python in a copy, into which a kernel may install."""
+    copied = shutil.copytree(python.parents[1], tmp_path / "venv", symlinks=True)
+    return copied / "bin" / "python"
+
+
+@pytest.fixture
+def machine(tmp_path: Path, own_python: Path) -> Iterator[emulate.Machine]:
+    """A machine with two training and two test images, as Kaggle mounts a competition."""
+    with emulate.start_machine(tmp_path / "kaggle", own_python) as started:
+        write_demo(tmp_path / "demo", n_train=8, n_test=2)
+        data = started.input / "competitions" / "data-science-bowl-2018"
+        data.mkdir(parents=True)
+        for name in ("stage1_train", "stage1_test"):
+            shutil.make_archive(str(data / name), "zip", tmp_path / "demo" / name)
+        shutil.make_archive(str(data / "stage2_test_final"), "zip", tmp_path / "demo/stage1_test")
+        shutil.copy(tmp_path / "demo" / "stage1_sample_submission.csv", data)
+        yield started
+
+
+@pytest.fixture
+def tiny_run(tmp_path: Path) -> Path:
+    """A run of two small networks without any training."""
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    network = NetworkSettings(decoder_channels=(8, 8, 8, 8, 8))
+    settings = Settings(network=network)
+    for fold in range(2):
+        torch.manual_seed(fold)
+        save_network(
+            folder / f"fold{fold}.safetensors", NucleusNet(network), settings, fold=fold, score=0.0
+        )
+    quick = {"prediction": {"tta": "none", "scales": (1.0,)}, "hardware": {"precision": "float32"}}
+    write_settings(folder / "config.toml", Settings(network=network, **quick))
+    return folder
