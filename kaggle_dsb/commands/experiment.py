@@ -1,4 +1,4 @@
-"""Try a variation against a standing run, on the same images, and write down what came of it."""
+"""Try a variation against a baseline, on the same images, and write down what came of it."""
 
 import time
 from collections.abc import Sequence
@@ -31,10 +31,10 @@ class Variation:
     Attributes
     ----------
     overrides : sequence of str
-        What differs from the standing run, ``section.key=value``. Where nothing that is trained
-        differs, the standing networks are used and only their predictions are made or cut anew.
+        What differs from the baseline, ``section.key=value``. Where nothing that is trained
+        differs, the baseline's networks are used, and only predicted with or cut anew.
     common : sequence of str
-        What is set for the standing run as well, as ``prediction.tta=none`` for a quick look.
+        What is set for the baseline as well, as ``prediction.tta=none`` for a quick look.
     """
 
     overrides: Sequence[str]
@@ -67,7 +67,7 @@ class Trial:
     cost_s: float
 
     def row(self, *, today: str) -> str:
-        """Give the row of the log; only what is better beyond doubt counts as kept."""
+        """Return the row of the log; only what is better beyond doubt counts as kept."""
         all_images = self.comparison
         gain = all_images.difference
         types = ", ".join(f"{k} {v.mean_a:.3f} → {v.mean_b:.3f}" for k, v in self.by_type.items())
@@ -88,7 +88,7 @@ class Trial:
 
 def try_variation(
     source: Source,
-    standing: Run,
+    baseline: Run,
     variation: Variation,
     *,
     folder: Path,
@@ -101,7 +101,7 @@ def try_variation(
     ----------
     source : Source
         With the training images.
-    standing : Run
+    baseline : Run
         What to compare with; its settings and its folds are those of the variation.
     variation : Variation
     folder : Path
@@ -113,27 +113,27 @@ def try_variation(
     Raises
     ------
     InputError
-        When nothing differs, what the standing run was trained with differs for both, or it lacks
+        When nothing differs, what the baseline was trained with differs for both, or it lacks
         a fold.
     """
-    path, common = standing.settings_file, variation.common
+    path, common = baseline.settings_file, variation.common
     before = load_settings(path, overrides=common)
     if _differ(load_settings(path), before, TRAINED_SECTIONS):
         raise InputError(
-            f"--both {' '.join(common)}: the networks of {standing.folder} are trained already; "
+            f"--both {' '.join(common)}: the networks of {baseline.folder} are trained already; "
             "name what the variation is to be trained with by --set"
         )
     after = load_settings(path, overrides=[*common, *variation.overrides])
     if not _differ(before, after, USED_SECTIONS):
         raise InputError(
-            f"{standing.folder}: nothing differs from its settings in {', '.join(USED_SECTIONS)}; "
+            f"{baseline.folder}: nothing differs from its settings in {', '.join(USED_SECTIONS)}; "
             "name it with --set"
         )
-    lacking = sorted(set(folds) - set(standing.networks))
+    lacking = sorted(set(folds) - set(baseline.networks))
     if lacking:
         raise InputError(
-            f"{standing.folder}: has no network of fold {lacking[0]}; it has "
-            f"{', '.join(map(str, standing.networks))}"
+            f"{baseline.folder}: has no network of fold {lacking[0]}; it has "
+            f"{', '.join(map(str, baseline.networks))}"
         )
     started = time.monotonic()
     is_trained = _differ(before, after, TRAINED_SECTIONS)
@@ -142,12 +142,12 @@ def try_variation(
 
     def score(run: Run, settings: Settings) -> OutOfFold:
         """Validate a run on the folds that are compared."""
-        cut = _plain(settings) if is_predicted else settings
+        cut = _without_scorer(settings) if is_predicted else settings
         return validate_run(source, run.select(folds), cut, work=work)
 
-    # The standing run comes first: what cannot be compared with is not worth a training.
-    score_before = score(standing, before)
-    varied = _train_variation(source, standing, after, folder, folds) if is_trained else standing
+    # The baseline comes first: what cannot be compared with is not worth a training.
+    score_before = score(baseline, before)
+    varied = _train_variation(source, baseline, after, folder, folds) if is_trained else baseline
     score_after = score(varied, after)
     cost_s = time.monotonic() - started
     return _compare(str(variation), score_before, score_after, cost_s=cost_s)
@@ -157,17 +157,17 @@ def _differ(one: Settings, other: Settings, sections: Sequence[str]) -> bool:
     return any(getattr(one, name) != getattr(other, name) for name in sections)
 
 
-def _plain(settings: Settings) -> Settings:
+def _without_scorer(settings: Settings) -> Settings:
     instances = settings.instances.model_copy(update={"candidate_scorer": False})
     return settings.model_copy(update={"instances": instances})
 
 
 def _train_variation(
-    source: Source, standing: Run, settings: Settings, folder: Path, folds: Sequence[int]
+    source: Source, baseline: Run, settings: Settings, folder: Path, folds: Sequence[int]
 ) -> Run:
     folds_file = open_run(folder).folds_file
     if not folds_file.exists():
-        write_folds(folds_file, read_folds(standing.folds_file))
+        write_folds(folds_file, read_folds(baseline.folds_file))
     train_run(source, settings, folder=folder, folds=folds)
     return find_run(folder)
 

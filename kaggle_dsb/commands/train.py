@@ -59,7 +59,8 @@ def train_run(
     if is_begun:
         _require_same_settings(run.settings_file, settings)
     table = _choose_folds(run.folds_file, sources, settings, start)
-    chosen = _parse_folds(folds, sorted(table["fold"].unique().tolist()))
+    own = table[table["source"].isin([labelled.name for labelled in sources])]
+    chosen = _parse_folds(folds, sorted(own["fold"].unique().tolist()))
     parts = {fold: divide(sources, table, fold=fold, settings=settings) for fold in chosen}
     starts = {fold: _starting_network(start, fold) for fold in chosen}
     _require_even_batches(settings)

@@ -108,7 +108,12 @@ def _renumber(groups: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def split_folds(
-    images: Mapping[str, Image], *, n_folds: int, seed: int, source: str = COMPETITION
+    images: Mapping[str, Image],
+    *,
+    n_folds: int,
+    seed: int,
+    source: str = COMPETITION,
+    group_of: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Assign each image to a fold: grouped, and stratified by image type.
 
@@ -121,6 +126,8 @@ def split_folds(
         The same seed gives the same folds.
     source : str
         Name of the data set that the images belong to.
+    group_of : id → group, optional
+        Where it is known; without it :func:`group_images` tells.
 
     Returns
     -------
@@ -134,19 +141,20 @@ def split_folds(
         When there are fewer groups than folds.
     """
     ordered = {id_: images[id_] for id_ in sorted(images)}
-    group_of = group_images(ordered)
-    n_groups = len(set(group_of.values()))
+    groups = group_of or group_images(ordered)
+    numbers, names = pd.factorize(pd.Series([str(groups[id_]) for id_ in ordered]))
+    n_groups = len(names)
     if not 2 <= n_folds <= n_groups:
         raise InputError(
             f"cannot make {n_folds} folds of {len(ordered)} images in {n_groups} groups: "
-            "there must be 2 or more, and a group for each"
+            "there must be 2 or more, and a group for each; groups.csv may name the groups"
         )
     table = pd.DataFrame(
         {
             "ImageId": list(ordered),
             "source": source,
             "type": [image_type(image) for image in ordered.values()],
-            "group": list(group_of.values()),
+            "group": numbers,
         }
     )
     splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)

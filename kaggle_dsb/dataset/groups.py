@@ -9,6 +9,7 @@ from kaggle_dsb.files import InputError
 
 GROUPS_FILE = "groups.csv"
 NEIGHBOURING_NUMBERS = 25
+FEWEST_GROUPS = 4
 _LAST_NUMBER = re.compile(r"(.*?)(\d+)(\D*)")
 
 
@@ -27,25 +28,26 @@ def group_by_name(ids: Collection[str]) -> dict[str, str] | None:
     Notes
     -----
     The group is the name without its last number. Where that is the same for all images, images
-    with neighbouring numbers belong together, in blocks of `NEIGHBOURING_NUMBERS`. Where more than
-    half of the images would be a group each, the names tell nothing.
+    with neighbouring numbers belong together, in blocks of `NEIGHBOURING_NUMBERS`. Names tell
+    nothing where the groups are more than half as many as the images, or the blocks fewer than
+    `FEWEST_GROUPS`.
 
     Examples
     --------
     >>> group_by_name(["patient1_01", "patient1_02", "patient2_01", "patient2_02"])["patient1_01"]
     'patient1_'
-    >>> group_by_name(["crop001", "crop024", "crop025"])["crop024"]
-    'crop 0'
     >>> group_by_name(["a", "b", "c"]) is None
     True
     """
     matches = {id_: _LAST_NUMBER.fullmatch(id_) for id_ in ids}
     names = {id_: match[1] + match[3] if match else id_ for id_, match in matches.items()}
     if len(set(names.values())) == 1:
-        return {
-            id_: f"{names[id_]} {int(match[2]) // NEIGHBOURING_NUMBERS}" if match else id_
+        blocks = {
+            id_: f"{names[id_]}{int(match[2]) // NEIGHBOURING_NUMBERS}"
             for id_, match in matches.items()
+            if match
         }
+        return blocks if len(set(blocks.values())) >= FEWEST_GROUPS else None
     return names if len(set(names.values())) <= len(names) / 2 else None
 
 

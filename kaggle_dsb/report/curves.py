@@ -109,7 +109,8 @@ def draw_curves(
 
     Notes
     -----
-    A star marks the best epoch. What was not measured gets no panel. Epochs are counted from 1.
+    A star marks the best epoch; the legend names its score. What was not measured gets no panel.
+    Epochs are counted from 1.
     """
     panels = [name for name in _PANELS if any(c.metrics[name].notna().any() for c in curves)]
     with mpl.rc_context(STYLE):
@@ -121,6 +122,7 @@ def draw_curves(
                 _draw_line(axes, curve, name, epochs)
             axes.set_title(_PANELS[name])
             axes.set_xlabel("epoch")
+            axes.margins(0.06, 0.1)  # room for the stars
             axes.xaxis.get_major_locator().set_params(integer=True)
         figure.axes[0].set_ylim(bottom=0)
         figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
@@ -142,13 +144,6 @@ def _draw_line(axes: Axes, curve: FoldCurve, name: str, epochs: int | None) -> N
     if name == "score" and best is not None:
         star: dict[str, Any] = {"marker": "*", "s": 190, "edgecolor": "black", "zorder": 3}
         axes.scatter(best["epoch"] + 1, best["score"], color=look["color"], **star)
-        axes.annotate(
-            f"{best['score']:.3f}",
-            (best["epoch"] + 1, best["score"]),
-            xytext=(0, 9),
-            textcoords="offset points",
-            ha="center",
-        )
     if curve.stopped_early(epochs):
         last = shown.iloc[-1]
         axes.scatter(last["epoch"] + 1, last[name], color="black", marker="X", s=60, zorder=4)

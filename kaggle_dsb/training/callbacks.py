@@ -60,4 +60,5 @@ class MetricsFile(Callback):
         with replacing(self._path) as temporary:
             pd.DataFrame([*kept, row]).to_csv(temporary, index=False)
         if not sys.stderr.isatty():
-            print(" ".join(f"{k} {v}" for k, v in row.items()), file=sys.stderr, flush=True)
+            shown = row | {"epoch": f"{row['epoch'] + 1} of {trainer.max_epochs}"}
+            print(" ".join(f"{k} {v}" for k, v in shown.items()), file=sys.stderr, flush=True)

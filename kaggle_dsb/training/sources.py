@@ -1,13 +1,13 @@
 """Put labelled data sets together: folds over all of them, and how often each is drawn from."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from kaggle_dsb.config import Settings
-from kaggle_dsb.dataset.folds import COLUMNS, group_images, split_folds
+from kaggle_dsb.dataset.folds import COLUMNS, COMPETITION, group_images, split_folds
 from kaggle_dsb.dataset.groups import GROUPS_FILE, deal_groups, group_by_name, read_groups
 from kaggle_dsb.dataset.samples import Sample, load_samples
 from kaggle_dsb.dataset.types import image_type
@@ -63,12 +63,13 @@ def load_sources(main: Source, extra: Sequence[Source] = ()) -> list[LabelledSou
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"two sources are named {name}: rename the folder of one of them")
-    loaded = [_load_source(source) for source in (main, *extra)]
-    return [replace(loaded[0], group_of=None), *loaded[1:]]
+    return [_load_source(source) for source in (main, *extra)]
 
 
 def _load_source(source: Source) -> LabelledSource:
     samples = load_samples(source.cache, require_train_set(source))
+    if source.dataset_name == COMPETITION:
+        return LabelledSource(COMPETITION, samples)
     ids = [sample.id for sample in samples]
     table = source.origin / GROUPS_FILE
     groups = read_groups(table, ids) if table.is_file() else group_by_name(ids)
@@ -105,16 +106,29 @@ def make_folds(
     tables = [] if known is None else [known]
     names = set() if known is None else set(known["source"])
     if main.name not in names:
-        images = {sample.id: sample.image for sample in main.samples}
-        options = {"n_folds": settings.folds.n_folds, "seed": settings.folds.seed}
-        tables.insert(0, split_folds(images, source=main.name, **options))
+        _append(tables, _split_main(main, settings))
     n_folds = 1 + max(int(table["fold"].max()) for table in tables)
     for number, source in enumerate(extra):
         if source.name not in names:
             whole = number % n_folds if settings.folds.extra == "sources" else None
-            tables.append(_deal_source(source, n_folds, held_out_by=whole))
-            tables[-1]["group"] += 1 + max(int(table["group"].max()) for table in tables[:-1])
+            _append(tables, _deal_source(source, n_folds, held_out_by=whole))
     return pd.concat(tables, ignore_index=True)[COLUMNS]
+
+
+def _append(tables: list[pd.DataFrame], table: pd.DataFrame) -> None:
+    """Append a source's table, its groups numbered on from those before."""
+    first = 1 + max((int(before["group"].max()) for before in tables), default=-1)
+    tables.append(table.assign(group=table["group"] + first))
+
+
+def _split_main(source: LabelledSource, settings: Settings) -> pd.DataFrame:
+    return split_folds(
+        {sample.id: sample.image for sample in source.samples},
+        n_folds=settings.folds.n_folds,
+        seed=settings.folds.seed,
+        source=source.name,
+        group_of=source.group_of,
+    )
 
 
 def _deal_source(source: LabelledSource, n_folds: int, *, held_out_by: int | None) -> pd.DataFrame:

@@ -81,7 +81,7 @@ def test_more_folds_than_groups_are_refused(slides):
         split_folds(slides, n_folds=5, seed=0)
     assert str(error.value) == (
         "cannot make 5 folds of 12 images in 3 groups: "
-        "there must be 2 or more, and a group for each"
+        "there must be 2 or more, and a group for each; groups.csv may name the groups"
     )
 
 

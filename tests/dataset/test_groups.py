@@ -9,17 +9,18 @@ from kaggle_dsb.files import InputError
     [
         (["p01_1", "p01_2", "p02_1", "p02_2"], ["p01_", "p01_", "p02_", "p02_"]),
         (["A1 dapi", "A2 dapi", "B1 dapi", "B2 dapi"], ["A dapi", "A dapi", "B dapi", "B dapi"]),
-        (["slide_003", "slide_024", "slide_025"], ["slide_ 0", "slide_ 0", "slide_ 1"]),
-        (["7", "8", "30", "31"], [" 0", " 0", " 1", " 1"]),
+        (["s_003", "s_024", "s_025", "s_50", "s_99"], ["s_0", "s_0", "s_1", "s_2", "s_3"]),
     ],
-    ids=["patients", "ending behind the number", "blocks of numbers", "numbers only"],
+    ids=["patients", "ending behind the number", "blocks of numbers"],
 )
 def test_the_group_of_an_image_is_its_name_without_the_last_number(ids, groups):
     assert group_by_name(ids) == dict(zip(ids, groups, strict=True))
 
 
 @pytest.mark.parametrize(
-    "ids", [["left", "right", "top"], ["00ab1c", "3fe29d", "9a7c1b"]], ids=["words", "hashes"]
+    "ids",
+    [["left", "right", "top"], ["00ab1c", "3fe29d", "9a7c1b"], ["crop1", "crop2", "crop77"]],
+    ids=["words", "hashes", "few numbers"],
 )
 def test_names_that_have_nothing_in_common_tell_no_groups(ids):
     assert group_by_name(ids) is None
