@@ -6,11 +6,13 @@
 import hashlib
 import http.client
 import json
+import lzma
 import shutil
 import time
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -42,10 +44,12 @@ TRIES = 5
 BACKOFF_S = 2.0
 TIMEOUT_S = 60.0
 _CHUNK_BYTES = 1 << 20
+# What zipfile raises for a damaged, encrypted or oddly compressed entry.
+_DAMAGE = (zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, RuntimeError)
 
 Progress = Callable[[int, int], None]
 Opener = Callable[[str], Any]
-"""Given a file's name, a context manager that gives a `Progress`."""
+"""Given a file's name, a context manager that yields a `Progress`."""
 
 
 class DownloadError(InputError):
@@ -176,7 +180,7 @@ def fetch_file(url: str, path: Path, *, progress: Progress) -> None:
 
 
 def _fetch_rest(url: str, part: _Part, progress: Progress) -> int:
-    """Add what is missing, and give the size of the whole file."""
+    """Add what is missing, and return the size of the whole file."""
     request = urllib.request.Request(url)
     if part.size():
         request.add_header("Range", f"bytes={part.size()}-")
@@ -242,7 +246,7 @@ def unpack_competition(packed: Path, folder: Path) -> list[str]:
                 with outer.open(entries[name]) as inner, scratch.open("wb") as plain:
                     shutil.copyfileobj(inner, plain, _CHUNK_BYTES)
                 _keep(scratch, folder / name, origin=packed.name)
-    except (zipfile.BadZipFile, EOFError) as error:
+    except _DAMAGE as error:
         packed.unlink()
         raise DownloadError(
             f"{packed.name}: arrived damaged ({error}) and was deleted; run the same command again"
@@ -251,7 +255,16 @@ def unpack_competition(packed: Path, folder: Path) -> list[str]:
 
 
 def _keep(arrived: Path, target: Path, *, origin: str) -> None:
-    """Move a file into place unless it differs from what first came from there."""
+    """Move a file into place unless it is damaged or differs from what first came from there."""
+    if not _passes_checks(arrived, target.suffix):
+        with arrived.open("rb") as file:
+            start = file.read(20)
+        arrived.unlink()
+        kind = "zip" if target.suffix == ".zip" else "table of run lengths"
+        raise DownloadError(
+            f"{target.name}: is no whole {kind} as it came from {origin} (it begins with "
+            f"{start!r}), and was deleted; try again later"
+        )
     record = _read_record(target.parent)
     digest = _hash(arrived)
     entry = {"from": origin, "bytes": arrived.stat().st_size, "sha256": digest}
@@ -283,14 +296,17 @@ def _is_whole(path: Path, entry: dict[str, Any] | None) -> bool:
         return False
     if entry:
         return bool(path.stat().st_size == entry["bytes"] and _hash(path) == entry["sha256"])
-    return path.suffix == ".zip" and _passes_checksums(path)
+    return path.suffix == ".zip" and _passes_checks(path, path.suffix)
 
 
-def _passes_checksums(path: Path) -> bool:
+def _passes_checks(path: Path, suffix: str) -> bool:
+    if suffix != ".zip":
+        with path.open("rb") as file:
+            return file.read(64).lstrip(b"\xef\xbb\xbf").startswith(b"ImageId,")
     try:
         with zipfile.ZipFile(path) as packed:
             return packed.testzip() is None
-    except (zipfile.BadZipFile, EOFError):
+    except _DAMAGE:
         return False
 
 

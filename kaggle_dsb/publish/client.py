@@ -4,7 +4,10 @@ Importing the client signs in, so every import of it stands inside a function.
 """
 
 import io
-from contextlib import redirect_stdout
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -121,10 +124,34 @@ def connect() -> "Kaggle":
     return Kaggle(api)
 
 
+@contextmanager
+def _config_folder() -> Iterator[None]:
+    """Let the client, which makes its folder when it is imported, start in a read-only home."""
+    try:
+        find_config_folder().mkdir(parents=True, exist_ok=True)
+    except OSError:
+        with tempfile.TemporaryDirectory() as folder, _environment("KAGGLE_CONFIG_DIR", folder):
+            yield
+    else:
+        yield
+
+
+@contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    earlier = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        del os.environ[name]
+        os.environ |= {} if earlier is None else {name: earlier}
+
+
 def _make_api() -> Any:
     try:
-        from kaggle.api.kaggle_api_extended import KaggleApi
-        from kaggle.models.kaggle_models_extended import ResumableUploadResult
+        with _config_folder():
+            from kaggle.api.kaggle_api_extended import KaggleApi
+            from kaggle.models.kaggle_models_extended import ResumableUploadResult
     except ImportError as error:
         raise KaggleError(f"Kaggle's client cannot start ({error}); run `make setup`") from None
 

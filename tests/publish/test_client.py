@@ -1,6 +1,8 @@
 """The official client against a server on this computer, with every way it can fail."""
 
 import json
+import os
+import subprocess
 import sys
 import zipfile
 from io import BytesIO
@@ -47,6 +49,64 @@ def test_a_token_signs_in_too(
 ) -> None:
     monkeypatch.setenv("KAGGLE_API_TOKEN", fake_kaggle.TOKEN)
     assert connect().username == "ada"
+
+
+def test_signing_in_with_a_token_holds_out_a_passing_failure(
+    server: Any, no_credentials: Path, monkeypatch: pytest.MonkeyPatch, sleeps: list[float]
+) -> None:
+    monkeypatch.setenv("KAGGLE_API_TOKEN", fake_kaggle.TOKEN)
+    fail(server, "IntrospectToken", refusal(503, "Busy"))
+    assert connect().username == "ada"
+    assert sleeps == [2.0]
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (refusal(500, "Oh"), "HTTP 500 (Oh): Kaggle has trouble of its own; try again later"),
+        (
+            fake_kaggle.Fault(200, b"<html>", {"Content-Type": "text/html"}),
+            "Kaggle answered with something that is no JSON, as a proxy's or a maintenance page "
+            "does; try again later",
+        ),
+    ],
+)
+def test_a_token_that_cannot_be_checked_is_told(
+    server: Any,
+    no_credentials: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: Any,
+    message: str,
+) -> None:
+    monkeypatch.setenv("KAGGLE_API_TOKEN", fake_kaggle.TOKEN)
+    fail(server, "IntrospectToken", *[fault] * session.TRIES)
+    with pytest.raises(KaggleError) as caught:
+        connect()
+    assert str(caught.value) == f"signing in: {message}"
+
+
+def test_without_a_network_a_token_is_not_called_wrong(
+    no_credentials: Path, monkeypatch: pytest.MonkeyPatch, sleeps: list[float]
+) -> None:
+    monkeypatch.setenv("KAGGLE_API_TOKEN", fake_kaggle.TOKEN)
+    with pytest.raises(KaggleError) as caught:
+        connect()
+    assert str(caught.value).startswith("signing in: no network connection to localhost:9; ")
+
+
+def test_the_client_starts_in_a_home_that_cannot_be_written_to(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("")
+    code = "from kaggle_dsb.publish.client import connect; print(connect().username)"
+    environment = {"HOME": str(tmp_path / "home"), "KAGGLE_USERNAME": "ada", "KAGGLE_KEY": "x"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PATH": os.environ["PATH"]} | environment,
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("ada\n", "")
 
 
 def test_without_credentials_the_searched_places_are_named(no_credentials: Path) -> None:

@@ -27,6 +27,7 @@ from kaggle_dsb.files import InputError
 
 fake_kaggle = sys.modules["fake_kaggle"]
 CONTENT = bytes(range(256)) * 2000
+TABLE = b"ImageId,EncodedPixels,Height,Width,Usage\n"
 
 
 @pytest.fixture
@@ -34,7 +35,10 @@ def broad(sleeps: list[float], monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]
     """A server with every file, whose address stands in ``url``."""
     monkeypatch.setenv("NO_PROXY", "localhost,127.0.0.1")
     fake = fake_kaggle.FakeKaggle()
-    fake.files = {name: name.encode() + CONTENT for name in BROAD_FILES}
+    fake.files = {
+        name: pack({"a": name.encode() + CONTENT}) if name.endswith(".zip") else TABLE + CONTENT
+        for name in BROAD_FILES
+    }
     running = fake_kaggle.start_server(fake)
     fake.url = f"{fake.address}/storage"
     yield fake
@@ -121,14 +125,57 @@ def test_a_file_unlike_its_first_download_is_refused(broad: Any, tmp_path: Path)
     download_broad(tmp_path, show=show, base_url=broad.url)
     (tmp_path / "stage1_test.zip").unlink()
     first = hashlib.sha256(broad.files["stage1_test.zip"]).hexdigest()[:12]
-    broad.files["stage1_test.zip"] = b"other"
-    other = hashlib.sha256(b"other").hexdigest()[:12]
+    broad.files["stage1_test.zip"] = pack({"b": b"other"})
+    other = hashlib.sha256(broad.files["stage1_test.zip"]).hexdigest()[:12]
     with pytest.raises(DownloadError) as caught:
         download_broad(tmp_path, show=show, base_url=broad.url)
     assert str(caught.value) == (
         f"stage1_test.zip: differs from its first download from {broad.url} (SHA-256 {other}…, not "
         f"{first}…); if the new one is right, take its entry out of {tmp_path / 'downloads.json'}"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "kind"),
+    [
+        ("stage1_test.zip", b"<html>maintenance</html>", "zip"),
+        ("stage1_test.zip", pack({"a": CONTENT})[:-30], "zip"),
+        ("stage1_solution.csv", b"<html>maintenance</html>", "table of run lengths"),
+    ],
+    ids=["a page for a zip", "half a zip", "a page for a table"],
+)
+def test_what_arrives_as_something_else_is_not_kept(
+    broad: Any, tmp_path: Path, name: str, content: bytes, kind: str
+) -> None:
+    broad.files[name] = content
+    with pytest.raises(DownloadError) as caught:
+        download_broad(tmp_path, show=show, base_url=broad.url, names=[name])
+    assert str(caught.value) == (
+        f"{name}: is no whole {kind} as it came from {broad.url} (it begins with "
+        f"{content[:20]!r}), and was deleted; try again later"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def damage(packed: bytes, offset: int, value: bytes) -> bytes:
+    """Change bytes of the first entry's header, and of its copy in the directory."""
+    directory = packed.index(b"PK\x01\x02")
+    changed = bytearray(packed)
+    for start in (offset, directory + offset + 2):
+        changed[start : start + len(value)] = value
+    return bytes(changed)
+
+
+@pytest.mark.parametrize(
+    ("offset", "value"),
+    [(6, b"\x01\x00"), (8, b"\x63\x00"), (14, b"\x00\x00\x00\x00")],
+    ids=["encrypted", "unknown compression", "wrong checksum"],
+)
+def test_a_zip_that_cannot_be_read_is_fetched_again(
+    tmp_path: Path, offset: int, value: bytes
+) -> None:
+    (tmp_path / "stage1_test.zip").write_bytes(damage(pack({"a": CONTENT}), offset, value))
+    assert find_missing(tmp_path, ["stage1_test.zip"]) == ["stage1_test.zip"]
 
 
 def test_a_file_that_is_not_there_is_told(broad: Any, tmp_path: Path) -> None:
