@@ -16,7 +16,8 @@ from kaggle_dsb.dataset.types import image_type
 from kaggle_dsb.files import InputError
 from kaggle_dsb.instances.probability import load_probability
 from kaggle_dsb.progress import show_progress
-from kaggle_dsb.report.page import About, ImageResult, write_page
+from kaggle_dsb.report.page import About, write_page
+from kaggle_dsb.report.results import ImageResult
 from kaggle_dsb.workspace.source import (
     Source,
     choose_test_set,
@@ -41,7 +42,9 @@ _SHOWN_FACTS = {
 Labels = NDArray[np.int32]
 
 
-def report_submission(source: Source, folder: Path, *, truth: Path | None = None) -> Path:
+def report_submission(
+    source: Source, folder: Path, *, truth: Path | None = None, against: Path | None = None
+) -> Path:
     """Write ``report.html`` of a submission.
 
     Parameters
@@ -52,6 +55,8 @@ def report_submission(source: Source, folder: Path, *, truth: Path | None = None
         Of the submission: ``submission.csv``, ``config.toml``, ``made.json``.
     truth : Path, optional
         A solution CSV to use in place of the source's.
+    against : Path, optional
+        Folder of another submission of the same images; the page shows what changed since.
 
     Returns
     -------
@@ -61,24 +66,24 @@ def report_submission(source: Source, folder: Path, *, truth: Path | None = None
     Raises
     ------
     InputError
-        When the folder holds no submission, or its images are not at hand.
+        When a folder holds no submission, or its images are not at hand.
     """
-    submission = SubmissionFolder(folder)
-    if not submission.csv_file.exists():
-        raise InputError(f"{folder}: holds no submission.csv; write one with `kaggle-dsb submit`")
+    submission = _open_submission(folder)
     made = submission.read_made()
     set_name = _choose_set(source, made)
     samples = load_samples(source.cache, set_name)
     sizes = {sample.id: (sample.image.shape[0], sample.image.shape[1]) for sample in samples}
     true_labels = read_solution(truth, sizes) if truth else read_solution_labels(source, set_name)
     predicted = read_submission(submission.csv_file, sizes)
+    baseline = read_submission(_open_submission(against).csv_file, sizes) if against else {}
     config = submission.settings_file
     about = About(
         title=folder.name,
         facts=_choose_facts(made),
         settings=config.read_text() if config.exists() else "not recorded",
+        baseline=against.name if against else None,
     )
-    pictures = (
+    results = (
         ImageResult(
             id=sample.id,
             type=image_type(sample.image),
@@ -86,10 +91,18 @@ def report_submission(source: Source, folder: Path, *, truth: Path | None = None
             predicted=predicted[sample.id],
             truth=true_labels.get(sample.id, sample.labels),
             probability=_load_kept(submission.probability_file(sample.id)),
+            baseline=baseline.get(sample.id),
         )
         for sample in samples
     )
-    return _write(submission.report_file, pictures, about, n_pictures=len(samples))
+    return _write_with_progress(submission.report_file, results, about, n_images=len(samples))
+
+
+def _open_submission(folder: Path) -> SubmissionFolder:
+    submission = SubmissionFolder(folder)
+    if not submission.csv_file.exists():
+        raise InputError(f"{folder}: holds no submission.csv; write one with `kaggle-dsb submit`")
+    return submission
 
 
 @dataclass(frozen=True)
@@ -159,8 +172,8 @@ def report_out_of_fold(source: Source, given: OutOfFoldInput, *, path: Path) -> 
         for sample in load_samples(source.cache, require_train_set(source))
         if sample.id in given.fold_of
     ]
-    pictures = (_picture_out_of_fold(sample, given) for sample in samples)
-    return _write(path, pictures, given.about, n_pictures=len(samples))
+    results = (_result_out_of_fold(sample, given) for sample in samples)
+    return _write_with_progress(path, results, given.about, n_images=len(samples))
 
 
 def _load_kept(file: Path) -> NDArray[np.float32] | None:
@@ -168,7 +181,7 @@ def _load_kept(file: Path) -> NDArray[np.float32] | None:
     return load_probability(file) if file.exists() else None
 
 
-def _picture_out_of_fold(sample: Sample, given: OutOfFoldInput) -> ImageResult:
+def _result_out_of_fold(sample: Sample, given: OutOfFoldInput) -> ImageResult:
     probability = load_probability(given.probabilities[sample.id])
     return ImageResult(
         id=sample.id,
@@ -181,13 +194,15 @@ def _picture_out_of_fold(sample: Sample, given: OutOfFoldInput) -> ImageResult:
     )
 
 
-def _write(path: Path, pictures: Iterator[ImageResult], about: About, *, n_pictures: int) -> Path:
+def _write_with_progress(
+    path: Path, results: Iterator[ImageResult], about: About, *, n_images: int
+) -> Path:
     with show_progress(f"drawing {path}") as progress:
 
         def counted() -> Iterator[ImageResult]:
-            for done, picture in enumerate(pictures, 1):
-                yield picture
-                progress(done, n_pictures)
+            for done, result in enumerate(results, 1):
+                yield result
+                progress(done, n_images)
 
         write_page(path, counted(), about)
     return path

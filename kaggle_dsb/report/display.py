@@ -3,20 +3,25 @@
 import base64
 import io
 import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
+from PIL import ImageDraw, ImageFont
 
-from kaggle_dsb.report.outcomes import COLOURS, Outcome
+from kaggle_dsb.report.outcomes import COLOURS, LETTERS, Outcome
 
 Image = NDArray[np.uint8]
 Labels = NDArray[np.int32]
 
 _DARK_BELOW = 100  # median grey level
 _QUANTILES = (1.0, 99.7)
-_GAMMA = 0.7
+DISPLAY_GAMMA = 0.7
 _WEBP_EFFORT = 2
+_RIM_LIGHT = 0.35
 
 
 def stretch_for_display(image: Image) -> Image:
@@ -31,12 +36,21 @@ def stretch_for_display(image: Image) -> Image:
     Many fluorescence images use a tenth of the range and are black on a screen. All channels are
     spread alike, so colours keep their hue.
     """
-    if np.median(image) >= _DARK_BELOW:
+    shown = find_display_range(image)
+    if shown is None:
         return image
+    low, high = shown
+    level = np.clip((np.arange(256) - low) / (high - low), 0, 1) ** DISPLAY_GAMMA
+    return np.asarray((255 * level).round().astype(np.uint8)[image])
+
+
+def find_display_range(image: Image) -> tuple[float, float] | None:
+    """Return the grey levels that become black and white; None where an image is left alone."""
+    if np.median(image) >= _DARK_BELOW:
+        return None
     low, high = np.percentile(image.max(axis=2), _QUANTILES)
     # A flat image stays flat: its noise is not worth a stretch.
-    level = np.clip((np.arange(256) - low) / max(high - low, 16), 0, 1) ** _GAMMA
-    return np.asarray((255 * level).round().astype(np.uint8)[image])
+    return float(low), float(low + max(high - low, 16))
 
 
 def enlarge(pixels: NDArray[np.generic], factor: int) -> NDArray[np.generic]:
@@ -67,7 +81,7 @@ def find_outlines(labels: Labels, *, width_px: int = 1) -> NDArray[np.bool_]:
 
 
 def overlay_outcomes(
-    image: Image, labels: Labels, outcomes: dict[int, Outcome], *, factor: int = 1
+    image: Image, labels: Labels, outcomes: Mapping[int, Outcome], *, line_px: int = 2
 ) -> Image:
     """Draw the outlines of nuclei over an image, coloured by what happened to each.
 
@@ -75,23 +89,89 @@ def overlay_outcomes(
     ----------
     image : (H, W, 3) uint8
     labels : (H, W) int32
-    outcomes : dict of int to Outcome
-        By label.
-    factor : int
-        The picture is enlarged so many times; the outlines stay thin.
+    outcomes : mapping of int to Outcome
+        By label; the others get no outline.
+    line_px : int
+        Width of the outlines, which lie inside the nuclei.
 
     Returns
     -------
-    (factor * H, factor * W, 3) uint8
+    (H, W, 3) uint8
+
+    Notes
+    -----
+    A dark rim of one pixel on both sides makes every colour show on bright images too.
     """
-    palette = np.zeros((int(labels.max()) + 1, 3), dtype=np.uint8)
+    palette = np.zeros((max(int(labels.max()), *outcomes, 0) + 1, 3), dtype=np.uint8)
+    is_drawn = np.zeros(len(palette), dtype=bool)
     for label, outcome in outcomes.items():
         palette[label] = parse_colour(COLOURS[outcome])
-    large = enlarge(labels, factor).astype(np.int32)
-    drawn = enlarge(image, factor).astype(np.uint8)
-    line = find_outlines(large, width_px=max(1, factor - 1))
-    drawn[line] = palette[large[line]]
+        is_drawn[label] = True
+    line = find_outlines(labels, width_px=line_px) & is_drawn[labels]
+    rim = cv2.dilate(line.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool) & ~line
+    drawn = image.copy()
+    drawn[rim] = (drawn[rim] * _RIM_LIGHT).astype(np.uint8)
+    drawn[line] = palette[labels[line]]
     return drawn
+
+
+def write_letters(
+    picture: Image, labels: Labels, outcomes: Mapping[int, Outcome], *, size_px: int = 20
+) -> Image:
+    """Write on each nucleus the letter of what happened to it; a hit and a small one get none.
+
+    Parameters
+    ----------
+    picture : (H, W, 3) uint8
+    labels : (H, W) int32
+    outcomes : mapping of int to Outcome
+        By label.
+    size_px : int
+        Height of the letters; a nucleus must be as wide.
+    """
+    canvas = Pillow.fromarray(picture)
+    pen = ImageDraw.Draw(canvas)
+    font = ImageFont.load_default(size_px)
+    areas_px = np.bincount(labels.ravel(), minlength=2)
+    for label, outcome in outcomes.items():
+        if not LETTERS[outcome] or areas_px[label] < size_px**2:
+            continue
+        rows, columns = np.nonzero(labels == label)
+        place = (float(columns.mean()), float(rows.mean()))
+        ink: dict[str, Any] = {"fill": COLOURS[outcome], "stroke_width": 2, "stroke_fill": "black"}
+        pen.text(place, LETTERS[outcome], font=font, anchor="mm", **ink)
+    return np.asarray(canvas)
+
+
+def draw_thumbnail(
+    image: Image, layers: Sequence[tuple[Labels, Mapping[int, Outcome]]], *, side_px: int
+) -> Image:
+    """Draw an image small, with smooth outlines.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8
+        Its contrast is stretched.
+    layers : sequence of (labels, outcomes)
+        Drawn one over the other; see `overlay_outcomes`.
+    side_px : int
+        Of the longer side of the thumbnail.
+
+    Returns
+    -------
+    (h, w, 3) uint8
+    """
+    scale = side_px / max(image.shape[:2])
+    width, height = (max(1, round(side * scale)) for side in image.shape[1::-1])
+    # Drawn at twice the size and shrunk, so that the outlines are smooth.
+    double = (2 * width, 2 * height)
+    smooth = cv2.INTER_AREA if scale < 0.5 else cv2.INTER_CUBIC
+    picture = cv2.resize(stretch_for_display(image), double, interpolation=smooth).astype(np.uint8)
+    for labels, outcomes in layers:
+        large = cv2.resize(labels, double, interpolation=cv2.INTER_NEAREST)
+        picture = overlay_outcomes(picture, np.asarray(large, np.int32), outcomes, line_px=4)
+    small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+    return np.asarray(small, dtype=np.uint8)
 
 
 def parse_colour(text: str) -> tuple[int, int, int]:

@@ -6,14 +6,23 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from numpy.typing import NDArray
 
 from kaggle_dsb.competition.metric import score_image
 from kaggle_dsb.files import replacing
-from kaggle_dsb.report.display import Image, Labels, overlay_outcomes, stretch_for_display
-from kaggle_dsb.report.outcomes import COLOURS, OUTCOMES, Outcome, find_outcomes
+from kaggle_dsb.report.display import (
+    Image,
+    Labels,
+    enlarge,
+    overlay_outcomes,
+    stretch_for_display,
+    write_letters,
+)
+from kaggle_dsb.report.outcomes import COLOURS, LETTERS, OUTCOMES, Outcome, find_outcomes
 from kaggle_dsb.report.style import PICTURE_DPI, STYLE
 
-_LEAST_SIDE_PX = 380
+_LEAST_SIDE_PX = 480
+_LINE_PX = 3
 _GAP_PX, _TOP_PX, _BOTTOM_PX = 14, 74, 34
 
 Panel = tuple[str, Image]
@@ -40,14 +49,17 @@ def draw_picture(
     A pixel of the image is a whole number of pixels of the picture, so nothing is blurred.
     """
     factor = max(1, -(-_LEAST_SIDE_PX // max(image.shape[:2])))
-    shown = stretch_for_display(image)
-    panels, counts = _make_panels(shown, truth, predicted, factor)
+    panels, counts = _make_panels(stretch_for_display(image), truth, predicted, factor)
     title = f"{name}\n{_caption(image, truth, predicted)}"
     with mpl.rc_context(STYLE):
         figure = _lay_out(panels, title)
         if counts:
             patches = [
-                Patch(facecolor=COLOURS[o], edgecolor="#444", label=f"{o} {counts[o]}")
+                Patch(
+                    facecolor=COLOURS[o],
+                    edgecolor="#444",
+                    label=f"{o} {counts[o]}" + (f" ({LETTERS[o]})" if LETTERS[o] else ""),
+                )
                 for o in OUTCOMES
             ]
             figure.legend(handles=patches, loc="lower left", ncols=5, handlelength=1)
@@ -55,22 +67,37 @@ def draw_picture(
             figure.savefig(temporary, dpi=PICTURE_DPI)
 
 
+def _label(outcome: Outcome, n: int) -> str:
+    return f"{outcome} {n} ({LETTERS[outcome]})" if LETTERS[outcome] else f"{outcome} {n}"
+
+
 def _make_panels(
     shown: Image, truth: Labels | None, predicted: Labels | None, factor: int
 ) -> tuple[list[Panel], dict[Outcome, int]]:
-    panels: list[Panel] = [("image", shown.repeat(factor, axis=0).repeat(factor, axis=1))]
-    if truth is not None and predicted is not None:
-        found = find_outcomes(truth, predicted)
-        panels.append(("truth", overlay_outcomes(shown, truth, found.true, factor=factor)))
-        panels.append(
-            ("prediction", overlay_outcomes(shown, predicted, found.predicted, factor=factor))
-        )
-        return panels, found.counts()
-    for name, labels in (("truth", truth), ("prediction", predicted)):
+    large = enlarge(shown, factor).astype(np.uint8)
+    panels: list[Panel] = [("image", large)]
+    matched = (
+        find_outcomes(truth, predicted) if truth is not None and predicted is not None else None
+    )
+    sides = [
+        ("truth", truth, matched and matched.true),
+        ("prediction", predicted, matched and matched.predicted),
+    ]
+    for name, labels, outcomes in sides:
         if labels is not None:
-            plain: dict[int, Outcome] = dict.fromkeys(np.unique(labels[labels > 0]).tolist(), "hit")
-            panels.append((name, overlay_outcomes(shown, labels, plain, factor=factor)))
-    return panels, {}
+            panels.append((name, _draw_nuclei(large, enlarge(labels, factor), outcomes)))
+    return panels, matched.counts() if matched else {}
+
+
+def _draw_nuclei(
+    picture: Image, labels: NDArray[np.generic], outcomes: dict[int, Outcome] | None
+) -> Image:
+    """Draw outlines and letters; without known outcomes every nucleus looks like a hit."""
+    labels = labels.astype(np.int32)
+    if outcomes is None:
+        outcomes = dict.fromkeys(np.unique(labels[labels > 0]).tolist(), "hit")
+    outlined = overlay_outcomes(picture, labels, outcomes, line_px=_LINE_PX)
+    return write_letters(outlined, labels, outcomes)
 
 
 def _caption(image: Image, truth: Labels | None, predicted: Labels | None) -> str:

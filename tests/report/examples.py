@@ -4,7 +4,8 @@ import numpy as np
 
 from kaggle_dsb.dataset.demo import make_image
 from kaggle_dsb.dataset.types import image_type
-from kaggle_dsb.report.page import About, ImageResult
+from kaggle_dsb.report.page import About
+from kaggle_dsb.report.results import ImageResult
 
 N_PICTURES = 6
 

@@ -9,6 +9,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from kaggle_dsb.report.display import (
+    draw_thumbnail,
     encode_webp,
     enlarge,
     find_outlines,
@@ -17,6 +18,7 @@ from kaggle_dsb.report.display import (
     parse_colour,
     stretch_for_display,
     unpack_labels,
+    write_letters,
 )
 from kaggle_dsb.report.outcomes import COLOURS
 from tests.cases import draw
@@ -74,7 +76,7 @@ def test_the_noise_of_a_flat_dark_image_stays_dark():
 
 def test_outlines_are_drawn_in_the_colour_of_what_happened():
     labels = draw("......", ".1111.", ".1111.", ".1111.", "......")
-    drawn = overlay_outcomes(np.zeros((5, 6, 3), np.uint8), labels, {1: "missed"})
+    drawn = overlay_outcomes(np.zeros((5, 6, 3), np.uint8), labels, {1: "missed"}, line_px=1)
     assert tuple(drawn[1, 1]) == parse_colour(COLOURS["missed"])
     assert drawn[2, 2].any() == 0
     assert drawn[0].any() == 0
@@ -82,12 +84,44 @@ def test_outlines_are_drawn_in_the_colour_of_what_happened():
 
 def test_a_picture_is_enlarged_by_whole_pixels():
     labels = draw(".11.", ".11.")
-    assert overlay_outcomes(np.zeros((2, 4, 3), np.uint8), labels, {1: "hit"}, factor=3).shape == (
-        6,
-        12,
-        3,
-    )
     assert enlarge(labels, 2).tolist()[0] == [0, 0, 1, 1, 1, 1, 0, 0]
+
+
+def test_an_outline_has_a_dark_rim_that_shows_on_a_bright_image():
+    labels = draw("......", "......", "..11..", "..11..", "......", "......")
+    drawn = overlay_outcomes(np.full((6, 6, 3), 200, np.uint8), labels, {1: "invented"})
+    assert tuple(drawn[2, 2]) == parse_colour(COLOURS["invented"])
+    assert tuple(drawn[1, 2]) == (70, 70, 70)
+    assert tuple(drawn[0, 0]) == (200, 200, 200)
+
+
+def test_nuclei_whose_outcome_is_not_given_get_no_outline():
+    labels = draw("11.22", "11.22")
+    image = np.full((2, 5, 3), 200, np.uint8)
+    drawn = overlay_outcomes(image, labels, {1: "hit"}, line_px=1)
+    assert (drawn[:, 3:] == 200).all()
+    assert np.array_equal(overlay_outcomes(image, labels, {}), image)
+
+
+def test_a_letter_stands_on_a_large_nucleus_that_is_no_hit():
+    labels = np.zeros((60, 120), np.int32)
+    labels[5:55, 5:55], labels[5:55, 65:115] = 1, 2
+    black = np.zeros((60, 120, 3), np.uint8)
+    written = write_letters(black, labels, {1: "hit", 2: "missed"})
+    assert not written[:, :60].any()
+    assert (written[:, 60:] == parse_colour(COLOURS["missed"])).all(axis=2).any()
+    assert not write_letters(black, labels, {2: "missed"}, size_px=51).any()
+
+
+def test_a_thumbnail_keeps_the_shape_and_shows_the_outlines():
+    labels = np.zeros((100, 200), np.int32)
+    labels[30:70, 50:100] = 1
+    image = np.full((100, 200, 3), 200, np.uint8)
+    thumb = draw_thumbnail(image, [(labels, {1: "invented"})], side_px=80)
+    assert thumb.shape == (40, 80, 3)
+    blue = thumb[..., 2].astype(int)
+    assert blue[20, 30] == 200  # inside
+    assert blue[12:28, 20:22].min() < 100  # the yellow outline
 
 
 @pytest.mark.parametrize("shape", [(6, 7), (6, 7, 3)])

@@ -1,15 +1,21 @@
+import base64
+import dataclasses
+import io
 import json
 import re
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from kaggle_dsb.competition.metric import score_images
+from kaggle_dsb.competition.labels import relabel
+from kaggle_dsb.competition.metric import score_image, score_images
 from kaggle_dsb.files import InputError
 from kaggle_dsb.report.display import unpack_labels
 from kaggle_dsb.report.outcomes import OUTCOMES, find_outcomes
-from kaggle_dsb.report.page import ImageResult, write_page
+from kaggle_dsb.report.page import write_page
+from kaggle_dsb.report.results import ImageResult
 from tests.report.examples import ABOUT, N_PICTURES, make_picture
 
 VOID = {"meta", "link", "img", "input", "br"}
@@ -41,6 +47,10 @@ class Reader(HTMLParser):
             self.texts[key] = self.texts.get(key, "") + data
 
 
+def rows_of(page):
+    return json.loads(page.texts["page-json"])["rows"]
+
+
 @pytest.fixture(scope="module")
 def page(pictures, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "report.html"
@@ -69,13 +79,13 @@ def test_the_page_asks_for_nothing_beyond_itself(page):
 def test_the_score_is_that_of_the_competition(page, pictures):
     truth = {p.id: p.truth for p in pictures}
     score = score_images(truth, {p.id: p.predicted for p in pictures})
-    rows = json.loads(page.texts["rows-json"])
+    rows = rows_of(page)
     assert np.mean([row["score"] for row in rows]) == pytest.approx(score.mean, abs=1e-4)
     assert [row["score"] for row in rows] == sorted(row["score"] for row in rows)
 
 
 def test_labels_and_outcomes_come_through_unchanged(page, pictures):
-    rows = json.loads(page.texts["rows-json"])
+    rows = rows_of(page)
     by_id = {picture.id: picture for picture in pictures}
     for number, row in enumerate(rows):
         payload = json.loads(page.texts[f"payload-{number}"])
@@ -90,11 +100,46 @@ def test_labels_and_outcomes_come_through_unchanged(page, pictures):
 
 def test_every_image_can_be_opened_and_says_what_it_shows(page):
     buttons = [at for tag, at in page.elements if tag == "button" and at.get("class") == "thumb"]
-    assert len(buttons) == N_PICTURES
+    assert len(buttons) == 2 * N_PICTURES  # one in the grid, one in the table
     assert all(
         re.fullmatch(r"Open \w{8}: \w+, \d+ by \d+ pixels; score .*", button["aria-label"])
         for button in buttons
     )
+
+
+def test_every_image_of_the_grid_has_a_thumbnail_without_any_script(page):
+    thumbnails = [at["src"] for tag, at in page.elements if tag == "img" and at.get("loading")]
+    assert len(thumbnails) == N_PICTURES
+    for source in thumbnails:
+        content = base64.b64decode(source.removeprefix("data:image/webp;base64,"))
+        with Image.open(io.BytesIO(content)) as thumbnail:
+            assert max(thumbnail.size) == 320
+
+
+def test_what_changed_since_another_submission_is_told(pictures, tmp_path):
+    changed = [
+        dataclasses.replace(picture, predicted=picture.truth, baseline=picture.predicted)
+        for picture in pictures[:2]
+    ]
+    about = dataclasses.replace(ABOUT, baseline="earlier")
+    write_page(tmp_path / "a.html", changed, about)
+    page = Reader((tmp_path / "a.html").read_text())
+    assert all(row["gain"] > 0 and row["agreement"] < 1 for row in rows_of(page))
+    payload = json.loads(page.texts["payload-0"])
+    shape = pictures[0].image.shape[:2]
+    labels = {tuple(unpack_labels(payload["baseline"]["labels"], shape).ravel())}
+    assert labels <= {tuple(relabel(picture.predicted).ravel()) for picture in pictures[:2]}
+    assert "this is better than it by" in page.texts["p"]
+
+
+def test_what_changed_is_told_without_truth_too(tmp_path):
+    picture = make_picture(0, with_truth=False)
+    labels = make_picture(0).truth
+    change = dataclasses.replace(picture, baseline=labels)
+    write_page(tmp_path / "a.html", [change], dataclasses.replace(ABOUT, baseline="earlier"))
+    (row,) = rows_of(Reader((tmp_path / "a.html").read_text()))
+    assert row["gain"] is None
+    assert row["agreement"] == round(score_image(labels, picture.predicted).score, 4)
 
 
 def test_every_chart_says_what_it_shows(page):
@@ -110,7 +155,7 @@ def test_what_made_the_page_is_on_it(page):
 
 
 def test_without_truth_there_are_counts_and_sizes_but_no_score(page_without_truth):
-    rows = json.loads(page_without_truth.texts["rows-json"])
+    rows = rows_of(page_without_truth)
     assert all(row["score"] is None and row["nPredicted"] > 0 for row in rows)
     assert (
         len([at for tag, at in page_without_truth.elements if tag == "svg" and "role" in at]) == 1
@@ -122,7 +167,7 @@ def test_an_image_without_nuclei_gets_its_row(tmp_path):
     empty = np.zeros((20, 30), np.int32)
     image = np.zeros((20, 30, 3), np.uint8)
     write_page(tmp_path / "a.html", [ImageResult("a", "fluorescence", image, empty, empty)], ABOUT)
-    (row,) = json.loads(Reader((tmp_path / "a.html").read_text()).texts["rows-json"])
+    (row,) = rows_of(Reader((tmp_path / "a.html").read_text()))
     assert (row["score"], row["nTrue"], row["nPredicted"]) == (1, 0, 0)
 
 
@@ -130,7 +175,7 @@ def test_text_cannot_end_the_script_it_stands_in(tmp_path):
     image, labels = np.zeros((5, 5, 3), np.uint8), np.eye(5, dtype=np.int32)
     picture = ImageResult("</script><b>", "tissue", image, labels, labels)
     write_page(tmp_path / "a.html", [picture], ABOUT)
-    (row,) = json.loads(Reader((tmp_path / "a.html").read_text()).texts["rows-json"])
+    (row,) = rows_of(Reader((tmp_path / "a.html").read_text()))
     assert row["id"] == "</script><b>"
 
 

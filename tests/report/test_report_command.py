@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -41,7 +42,7 @@ def submission(source, tmp_path):
 
 def rows_of(path):
     text = path.read_text()
-    return json.loads(re.search(r'id="rows-json">(.*?)</script>', text, re.DOTALL).group(1))
+    return json.loads(re.search(r'id="page-json">(.*?)</script>', text, re.DOTALL).group(1))["rows"]
 
 
 def test_a_submission_whose_truth_is_known_gets_scores(source, submission):
@@ -89,6 +90,14 @@ def test_a_missing_probability_is_named(source, tmp_path):
         InputError, match=f"^{re.escape(str(tmp_path / id_))}.npy: cannot be read as"
     ):
         report_out_of_fold(source, given, path=tmp_path / "oof.html")
+
+
+def test_what_changed_since_another_submission_is_on_the_page(source, submission, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(submission, other)
+    path = report_submission(source, submission, against=other)
+    assert all(row["gain"] == 0 and row["agreement"] == 1 for row in rows_of(path))
+    assert "changed most" in path.read_text()
 
 
 def test_a_folder_without_a_submission_is_refused(source, tmp_path):
