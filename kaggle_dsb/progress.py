@@ -56,7 +56,7 @@ class Pace:
     >>> pace = Pace(0.0)
     >>> pace.update(4.0, 2, 10)
     >>> pace.text
-    '0.5/s, 16 s left'
+    '30.0/min, 16 s left'
     """
 
     def __init__(self, started_s: float) -> None:
@@ -76,7 +76,7 @@ class Pace:
 
 
 def _describe_rate(rate: float) -> str:
-    return f"{rate:.1f}/s" if rate >= 0.1 else f"{rate * 60:.1f}/min"
+    return f"{rate:.1f}/s" if rate >= 1 else f"{rate * 60:.1f}/min"
 
 
 def _describe_time(seconds: float) -> str:

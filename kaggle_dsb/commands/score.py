@@ -1,20 +1,22 @@
 """Score a submission or a folder of label images against a truth, as the competition does."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kaggle_dsb.competition.label_files import find_label_files, read_label_folder
 from kaggle_dsb.competition.metric import THRESHOLDS_PERCENT, Score, score_images
+from kaggle_dsb.competition.mistakes import find_likely_mistakes
 from kaggle_dsb.competition.submission import read_solution, read_submission
 from kaggle_dsb.competition.table import read_table
-from kaggle_dsb.dataset.samples import load_samples, sizes
 from kaggle_dsb.dataset.types import IMAGE_TYPES, image_type
 from kaggle_dsb.files import InputError
-from kaggle_dsb.workspace.source import Source, find_truth
+
+if TYPE_CHECKING:
+    from kaggle_dsb.workspace.source import Source
 
 LabelsById = dict[str, NDArray[np.int32]]
 
@@ -30,15 +32,18 @@ class ScoreReport:
     score : Score
     types : dict of str to str
         The type of each image whose pixels are at hand.
+    mistakes : list of str
+        What is probably wrong with the prediction or the truth, a sentence each.
     """
 
     predicted: str
     truth: str
     score: Score
     types: dict[str, str]
+    mistakes: list[str] = field(default_factory=list)
 
     def per_type(self) -> dict[str, tuple[int, float]]:
-        """Give for each image type the number of images and their mean score."""
+        """Return the number of images of each image type, and their mean score."""
         scores: dict[str, list[float]] = {}
         for id_, image in self.score.images.items():
             if id_ in self.types:
@@ -50,7 +55,7 @@ class ScoreReport:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """Give everything as JSON's types."""
+        """Return everything as the types of JSON."""
         return {
             "score": self.score.mean,
             "per_threshold": _by_threshold(self.score.per_threshold),
@@ -70,6 +75,7 @@ class ScoreReport:
             },
             "predicted": self.predicted,
             "truth": self.truth,
+            "likely_mistakes": self.mistakes,
         }
 
 
@@ -78,7 +84,7 @@ def _by_threshold(values: NDArray[np.float64]) -> dict[str, float]:
 
 
 def score_files(
-    predicted: Path, truth: Path | None = None, *, source: Source | None = None
+    predicted: Path, truth: Path | None = None, *, source: "Source | None" = None
 ) -> ScoreReport:
     """Score a prediction.
 
@@ -102,15 +108,20 @@ def score_files(
         expected, truth_name = _read_truth(truth, known), str(truth)
     else:
         truth_name, expected = _require_truth(predicted, source)
-    true_sizes = {id_: (one.shape[0], one.shape[1]) for id_, one in expected.items()}
-    found = _read_predicted(predicted, true_sizes)
-    score = score_images(expected, found)
-    return ScoreReport(str(predicted), truth_name, score, _types_of(source, set(expected)))
+    true_sizes = {id_: (true.shape[0], true.shape[1]) for id_, true in expected.items()}
+    labels = _read_predicted(predicted, true_sizes)
+    score = score_images(expected, labels)
+    mistakes = find_likely_mistakes(expected, labels, score, from_runs=predicted.is_file())
+    types = _types_of(source, set(expected))
+    return ScoreReport(str(predicted), truth_name, score, types, mistakes)
 
 
-def _types_of(source: Source | None, ids: set[str]) -> dict[str, str]:
+def _types_of(source: "Source | None", ids: set[str]) -> dict[str, str]:
     if source is None:
         return {}
+    # What reads images is imported late: two files are scored without it.
+    from kaggle_dsb.dataset.samples import load_samples, sizes
+
     return {
         sample.id: image_type(sample.image)
         for name in source.prepared.images
@@ -132,9 +143,11 @@ def _read_predicted(path: Path, true_sizes: dict[str, tuple[int, int]]) -> Label
     return read_label_folder(path) if path.is_dir() else read_submission(path, true_sizes)
 
 
-def _require_truth(predicted: Path, source: Source | None) -> tuple[str, LabelsById]:
+def _require_truth(predicted: Path, source: "Source | None") -> tuple[str, LabelsById]:
     if source is None:
         raise InputError(f"{predicted}: no truth to score against; give --truth or --data")
+    from kaggle_dsb.workspace.source import find_truth
+
     truth = find_truth(source, _names_in(predicted))
     if truth is None:
         raise InputError(

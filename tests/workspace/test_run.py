@@ -1,0 +1,130 @@
+import pytest
+
+from kaggle_dsb.config import Settings, load_settings, write_settings
+from kaggle_dsb.files import InputError
+from kaggle_dsb.workspace.run import BUNDLED, find_run, list_runs, open_run
+
+FOLDS = "ImageId,type,group,fold\na,fluorescence,0,0\nb,fluorescence,1,1\n"
+
+
+def make_run(folder, *, folds=(0, 1), scorers=(), validated=True):
+    folder.mkdir(parents=True)
+    for fold in folds:
+        (folder / f"fold{fold}.safetensors").write_bytes(b"network %d" % fold)
+    for fold in scorers:
+        (folder / f"scorer{fold}.safetensors").write_bytes(b"scorer %d" % fold)
+    (folder / "folds.csv").write_text(FOLDS)
+    write_settings(folder / "config.toml", Settings())
+    run = open_run(folder)
+    if validated:
+        run.write_validation({"score": 0.5}, Settings(), data="data")
+    return run
+
+
+def test_a_run_knows_its_networks_and_scorers_by_fold(tmp_path):
+    run = make_run(tmp_path / "mine", folds=(0, 1, 10), scorers=(1,))
+    assert list(run.networks) == [0, 1, 10]
+    assert run.scorers == {1: tmp_path / "mine" / "scorer1.safetensors"}
+    assert run.network_file(10) == run.networks[10]
+    assert run.scorer_file(1) == run.scorers[1]
+    assert run.metrics_file(1) == tmp_path / "mine" / "fold1" / "metrics.csv"
+    assert run.name == str(tmp_path / "mine")
+    assert open_run(BUNDLED).name == "bundled"
+
+
+def test_the_fast_network_is_the_distilled_one_else_the_first_folds(tmp_path):
+    run = make_run(tmp_path / "mine", scorers=(0, 1))
+    assert run.fast() == run.select([0])
+    (run.folder / "fast.safetensors").write_bytes(b"fast")
+    assert list(run.fast().networks.values()) == [run.folder / "fast.safetensors"]
+
+
+def test_a_folder_without_a_network_is_refused(tmp_path):
+    message = f"{tmp_path}: holds no fold<N>.safetensors; name the folder of a finished training"
+    with pytest.raises(InputError) as raised:
+        find_run(tmp_path)
+    assert str(raised.value) == message
+
+
+def test_the_newest_whole_validated_run_is_taken_unasked(tmp_path):
+    first = make_run(tmp_path / "first")
+    assert find_run(runs=tmp_path) == first
+    assert list_runs(tmp_path) == [first]
+    assert find_run(runs=tmp_path / "absent") == open_run(BUNDLED)
+
+
+PARTIAL = {
+    "has not been validated": {"validated": False},
+    "has no network of fold 1": {"folds": (0,)},
+}
+
+
+@pytest.mark.parametrize("fault", PARTIAL)
+def test_a_partial_run_is_not_taken_unasked_and_that_is_said(tmp_path, fault):
+    make_run(tmp_path / "mine", **PARTIAL[fault])
+    run = find_run(runs=tmp_path)
+    assert run.name == "bundled"
+    assert run.describe(runs=tmp_path) == (
+        f"bundled, 4 networks ({tmp_path / 'mine'} {fault}; name it with --weights "
+        f"{tmp_path / 'mine'})"
+    )
+    assert find_run(tmp_path / "mine").networks  # named, it is
+
+
+def test_a_run_of_the_demo_set_is_not_taken_unasked(tmp_path):
+    run = make_run(tmp_path / "mine")
+    run.write_validation({"score": 0.9}, Settings(), data="demo")
+    assert run.find_fault() == "was trained on the demo set"
+
+
+def test_a_run_without_its_folds_is_not_taken_unasked(tmp_path):
+    run = make_run(tmp_path / "mine")
+    run.folds_file.unlink()
+    assert run.find_fault() == "has no folds.csv"
+
+
+def test_the_whole_run_with_its_own_settings_has_earned_its_score(tmp_path):
+    run = make_run(tmp_path / "mine", scorers=(0, 1))
+    assert run.cross_validation(Settings()) == (0.5, "")
+    threads = load_settings(overrides=["hardware.threads=1"])
+    assert run.cross_validation(threads) == (0.5, "")
+
+
+def test_an_older_validation_counts_for_the_runs_own_settings(tmp_path):
+    run = make_run(tmp_path / "mine", validated=False)
+    run.validation_file.write_text('{"score": 0.5}')
+    assert run.cross_validation(Settings()) == (0.5, "")
+    other = load_settings(overrides=["instances.min_area_px=5"])
+    assert run.cross_validation(other) == (
+        None,
+        "instances.min_area_px is 5, and was 12 when the run was validated",
+    )
+
+
+def test_other_settings_networks_or_no_validation_earn_no_score(tmp_path):
+    run = make_run(tmp_path / "mine")
+    plain = load_settings(overrides=["prediction.tta=none"])
+    assert run.cross_validation(plain) == (
+        None,
+        "prediction.tta is 'none', and was 'rotations' when the run was validated",
+    )
+    partial = (None, "not all networks of the run are used")
+    assert run.select([1]).cross_validation(Settings()) == partial
+    run.networks[0].write_bytes(b"trained further")
+    assert run.cross_validation(Settings()) == (
+        None,
+        "the networks have changed since they were validated",
+    )
+    run.validation_file.unlink()
+    assert run.cross_validation(Settings()) == (None, "the run has not been validated")
+
+
+def test_settings_that_the_networks_were_trained_with_cannot_be_changed(tmp_path):
+    run = make_run(tmp_path / "mine")
+    assert run.load_settings(overrides=["prediction.tta=none"]).prediction.tta == "none"
+    with pytest.raises(InputError) as raised:
+        run.load_settings(overrides=["network.encoder_name=resnet35"])
+    assert str(raised.value) == (
+        f"network.encoder_name = 'resnet35': the networks of {run.name} were trained with "
+        "'tu-tf_efficientnet_lite2'; only settings of prediction, instances, hardware count here"
+    )

@@ -1,0 +1,91 @@
+import shutil
+
+import numpy as np
+import pytest
+
+from kaggle_dsb.dataset.demo import write_demo
+from kaggle_dsb.dataset.samples import list_sets, load_samples
+from kaggle_dsb.files import InputError
+from kaggle_dsb.workspace.source import (
+    choose_test_set,
+    find_truth,
+    open_source,
+    read_solution_labels,
+    require_train_set,
+)
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """Draw the demo set once; it has a training set and a test set with its solution."""
+    folder = tmp_path_factory.mktemp("drawn") / "demo"
+    write_demo(folder)
+    return folder
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_without_data_the_demo_set_is_drawn_unless_there_is_a_folder_data(here, drawn):
+    calls = []
+    source = open_source(
+        None, work=here / "work", progress=lambda done, total: calls.append((done, total))
+    )
+    assert (source.is_demo, source.name) == (True, "demo")
+    assert calls[-1][0] == calls[-1][1] == sum(source.prepared.images.values())
+    shutil.copytree(drawn, "data")
+    assert not open_source(None, work=here / "work").is_demo
+    assert open_source(None, work=here / "work", demo=True).is_demo
+
+
+def test_a_source_is_named_by_its_path_from_here(here, drawn):
+    shutil.copytree(drawn, "downloads/dsb")
+    source = open_source(here / "downloads" / "dsb", work=here / "work")
+    assert source.name == "downloads/dsb"
+
+
+def test_a_limit_is_remembered_and_has_a_cache_of_its_own(here, drawn):
+    whole = open_source(drawn, work=here / "work")
+    part = open_source(drawn, work=here / "work", limit=1)
+    assert (whole.limit, part.limit) == (None, 1)
+    assert whole.cache != part.cache
+    assert set(list_sets(part.cache).values()) == {1}
+    assert len(part.sizes()) == 2
+
+
+def test_the_solution_is_the_truth_of_the_test_set_and_masks_of_the_others(here, drawn):
+    source = open_source(drawn, work=here / "work")
+    test_ids = read_solution_labels(source, "stage1_test").keys()
+    assert test_ids == {sample.id for sample in load_samples(source.cache, "stage1_test")}
+    assert read_solution_labels(source, "stage1_train") == {}
+    name, labels = find_truth(source, test_ids)
+    assert (name, labels.keys()) == (f"{drawn}/stage1_solution.csv", test_ids)
+    sample, *_ = load_samples(source.cache, "stage1_train")
+    name, labels = find_truth(source, {sample.id})
+    assert name == f"{drawn}/stage1_train"
+    assert np.array_equal(labels[sample.id], sample.labels)
+    assert find_truth(source, {"another"}) is None
+
+
+def test_the_set_to_predict_is_the_one_named_else_a_test_set(here, drawn):
+    source = open_source(drawn, work=here / "work")
+    assert choose_test_set(source, None) == "stage1_test"
+    assert choose_test_set(source, "stage1_train") == "stage1_train"
+    with pytest.raises(InputError) as raised:
+        choose_test_set(source, "stage3")
+    assert str(raised.value) == (f"{drawn}: has no set 'stage3'; it has stage1_test, stage1_train")
+
+
+def test_the_set_to_train_on_is_one_with_masks(here, drawn):
+    source = open_source(drawn, work=here / "work")
+    assert require_train_set(source) == "stage1_train"
+    shutil.copytree(drawn / "stage1_test", "only/stage1_test")
+    unlabelled = open_source(here / "only", work=here / "work")
+    with pytest.raises(InputError) as raised:
+        require_train_set(unlabelled)
+    assert str(raised.value).startswith(
+        f"{here / 'only'}: has no set with masks (only stage1_test); needed is stage1_train"
+    )
