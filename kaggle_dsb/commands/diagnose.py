@@ -1,5 +1,6 @@
 """Say where the out-of-fold score goes, and draw the images that lose most."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from kaggle_dsb.commands.validate import OutOfFold
-from kaggle_dsb.dataset.samples import load_samples, require_labels
+from kaggle_dsb.dataset.samples import Sample, load_samples, require_labels
 from kaggle_dsb.progress import show_progress
 from kaggle_dsb.report.diagnosis import Diagnosis, diagnose_image, draw_losses, tabulate_losses
 from kaggle_dsb.report.pictures import draw_picture
@@ -21,7 +22,8 @@ class DiagnosedRun:
     Attributes
     ----------
     table : DataFrame
-        By image type, as `kaggle_dsb.report.diagnosis.tabulate_losses` gives it.
+        By image type or foreign source, as `kaggle_dsb.report.diagnosis.tabulate_losses` returns
+        it.
     pictures : list of Path
         The losses, then the worst images.
     """
@@ -30,38 +32,67 @@ class DiagnosedRun:
     pictures: list[Path]
 
 
-def diagnose_run(source: Source, result: OutOfFold, *, output: Path, n_worst: int) -> DiagnosedRun:
-    """Diagnose the out-of-fold predictions of a run.
+def diagnose_run(
+    results: Sequence[tuple[Source, OutOfFold]], *, output: Path, n_worst: int
+) -> DiagnosedRun:
+    """Diagnose the predictions of a run for images that its networks have not seen.
 
     Parameters
     ----------
-    source : Source
-        With the images that were validated on.
-    result : OutOfFold
-        As `kaggle_dsb.commands.validate.validate_run` returns it.
+    results : sequence of (Source, OutOfFold)
+        The images that were validated on, the main source first, and what
+        `kaggle_dsb.commands.validate.validate_sources` returns of them.
     output : Path
         Folder of the pictures: ``losses.png``, and ``worst-<N>-<ID>.png`` of the images with the
-        lowest scores.
+        lowest scores; those of a foreign source in a folder of its name.
     n_worst : int
-        How many of these.
+        How many of these, a source.
     """
-    type_of = dict(zip(result.scores["ImageId"], result.scores["type"], strict=True))
-    samples = {
-        sample.id: sample
-        for sample in load_samples(source.cache, require_train_set(source))
-        if sample.id in type_of
-    }
-    found: dict[str, Diagnosis] = {}
-    with show_progress("diagnosing") as progress:
-        for id_, sample in samples.items():
-            found[id_] = diagnose_image(require_labels(sample), result.labels[id_].astype(np.int32))
-            progress(len(found), len(samples))
-    table = tabulate_losses(found, type_of)
+    diagnoses: dict[str, Diagnosis] = {}
+    row_of: dict[str, str] = {}
     pictures = [output / "losses.png"]
+    for number, (source, result) in enumerate(results):
+        folder = output / source.dataset_name if number else output
+        of_source = _diagnose_source(source, result)
+        pictures += _draw_worst(source, result, of_source, output=folder, n_worst=n_worst)
+        rows = result.scores.set_index("ImageId")["source" if number else "type"]
+        for id_, diagnosis in of_source.items():
+            diagnoses[f"{number} {id_}"] = diagnosis
+            row_of[f"{number} {id_}"] = str(rows[id_])
+    table = tabulate_losses(diagnoses, row_of)
     draw_losses(pictures[0], table)
-    for rank, id_ in enumerate(sorted(found, key=lambda one: found[one].score)[:n_worst], 1):
-        pictures.append(output / f"worst-{rank}-{id_[:12]}.png")
-        sample = samples[id_]
-        labels = result.labels[id_].astype(np.int32)
-        draw_picture(pictures[-1], id_, sample.image, truth=sample.labels, predicted=labels)
     return DiagnosedRun(table, pictures)
+
+
+def _diagnose_source(source: Source, result: OutOfFold) -> dict[str, Diagnosis]:
+    samples = _samples(source, result)
+    diagnoses: dict[str, Diagnosis] = {}
+    with show_progress(f"diagnosing {source.dataset_name}") as progress:
+        for id_, sample in samples.items():
+            predicted = result.labels[id_].astype(np.int32)
+            diagnoses[id_] = diagnose_image(require_labels(sample), predicted)
+            progress(len(diagnoses), len(samples))
+    return diagnoses
+
+
+def _samples(source: Source, result: OutOfFold) -> dict[str, Sample]:
+    samples = load_samples(source.cache, require_train_set(source))
+    return {sample.id: sample for sample in samples if sample.id in result.labels}
+
+
+def _draw_worst(
+    source: Source,
+    result: OutOfFold,
+    diagnoses: dict[str, Diagnosis],
+    *,
+    output: Path,
+    n_worst: int,
+) -> list[Path]:
+    """Draw the images with the lowest scores; return the pictures."""
+    samples = _samples(source, result)
+    worst = sorted(diagnoses, key=lambda id_: diagnoses[id_].score)[:n_worst]
+    pictures = [output / f"worst-{rank}-{id_[:12]}.png" for rank, id_ in enumerate(worst, 1)]
+    for path, id_ in zip(pictures, worst, strict=True):
+        sample, labels = samples[id_], result.labels[id_].astype(np.int32)
+        draw_picture(path, id_, sample.image, truth=sample.labels, predicted=labels)
+    return pictures

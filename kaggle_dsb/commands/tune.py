@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from kaggle_dsb.config import HardwareSettings, Settings, write_settings
+from kaggle_dsb.dataset.kinds import name_kinds
 from kaggle_dsb.dataset.samples import require_labels
-from kaggle_dsb.dataset.sources import name_sources
-from kaggle_dsb.files import InputError
+from kaggle_dsb.files import InputError, write_json
 from kaggle_dsb.instances.scorer import CandidateScorer
 from kaggle_dsb.instances.tuning import (
     CHOICES,
@@ -33,6 +33,7 @@ from kaggle_dsb.workspace.run import Run
 from kaggle_dsb.workspace.source import Source
 
 ENOUGH_OF_A_SOURCE = 25  # images that try all watersheds
+WAYS = ["current", "watershed", "scorer"]
 
 
 @dataclass(frozen=True)
@@ -44,43 +45,56 @@ class Tuned:
     settings : Settings
         With the parameters chosen over all images.
     scores : DataFrame
-        A row an image: ``ImageId, source, fold``, and the scores ``current``, ``watershed`` (the
-        parameters chosen on the other sources) and ``scorer`` (trained and chosen likewise). A
-        watershed that was not tried on an image is NaN.
+        A row an image: ``ImageId, source, fold``, and the scores ``current`` (of the watershed with
+        the parameters as they were), ``watershed`` (with those chosen on the other sources) and
+        ``scorer`` (trained and chosen likewise). A watershed that was not tried on an image is NaN.
     """
 
     settings: Settings
     scores: pd.DataFrame
 
     def table(self) -> pd.DataFrame:
-        """Return the mean scores by source, and their mean, the generalisation."""
-        by_source = self.scores.groupby("source")[["current", "watershed", "scorer"]].mean()
-        return pd.concat([by_source, by_source.mean().to_frame("generalisation").T]).rename_axis(
-            "source"
-        )
+        """Return the mean scores by source and their mean, of the images that tried everything."""
+        by_source = self.scores.dropna().groupby("source")[WAYS].mean()
+        mean = by_source.mean().to_frame("generalisation").T
+        return pd.concat([by_source, mean]).rename_axis("source")
 
 
-def tune_run(source: Source, run: Run, settings: Settings, *, work: Path, n_trials: int) -> Tuned:
+def tune_run(
+    source: Source,
+    run: Run,
+    settings: Settings,
+    *,
+    work: Path,
+    n_trials: int,
+    extra: Sequence[Source] = (),
+) -> Tuned:
     """Choose the watershed and train candidate scorers, both nested by source.
 
     Parameters
     ----------
     source : Source
-        With the images that the run was trained on.
+        With the images that the run was trained on; each of its kinds of images counts as a source.
     run : Run
-        Its folder gets the tuned ``config.toml`` and, where scorers generalise better than the
-        watershed, ``scorer<N>.safetensors``.
+        Its folder gets the tuned ``config.toml``, ``tuning.json`` and, where scorers generalise
+        better than the watershed, ``scorer<N>.safetensors``.
     settings : Settings
         ``prediction`` and ``hardware`` count, and ``instances`` as what to compare with.
     work : Path
         Where probabilities are kept.
     n_trials : int
         How many watersheds to try.
+    extra : sequence of Source
+        Further labelled images, whether the run was trained on them or not.
 
     Raises
     ------
     InputError
-        For the bundled networks, which are everybody's, and for images of a single source.
+        For the bundled networks, which are everybody's, and for a run with a single fold.
+
+    Notes
+    -----
+    Where all images are of one source, the choice is nested by fold.
     """
     if run.is_bundled:
         raise InputError(
@@ -88,61 +102,67 @@ def tune_run(source: Source, run: Run, settings: Settings, *, work: Path, n_tria
             "runs/NAME and give --weights runs/NAME"
         )
     cases = _cases(source, run, settings, work=work)
-    _require_two(cases, run)
+    _require_two_folds(cases, run)
+    scorer_folds = {}
+    for number, other in enumerate(extra):
+        fold = sorted(run.networks)[number % len(run.networks)]
+        scorer_folds[other.dataset_name] = fold
+        cases += _cases(other, run, settings, work=work, held_out_by=fold)
     processes = settings.hardware.threads or count_cores()
     watershed, scores = _choose_watershed(cases, settings, n_trials=n_trials, processes=processes)
     scorers, nested = _train_scorers(cases, watershed, settings, processes=processes)
     scores["scorer"] = nested.scores
-    tried = scores.dropna()
-    generalisation = mean_over_sources(
-        tried[["watershed", "scorer"]].to_numpy().T, tried["source"].tolist()
-    )
-    choice = CHOICES[nested.best]
-    chosen = settings.instances.model_copy(
-        update={
-            **asdict(watershed),
-            "outline_threshold": choice.outline_threshold,
-            "nucleus_cost": choice.cost,
-            "candidate_scorer": bool(generalisation[1] > generalisation[0]),
-        }
-    )
-    # The hardware is this machine's: a later prediction with the networks has its own.
-    tuned = settings.model_copy(update={"instances": chosen, "hardware": HardwareSettings()})
-    _write(run, tuned, scorers if chosen.candidate_scorer else {})
+    tuned = _choose_settings(settings, watershed, scores, nested)
+    _write(run, Tuned(tuned, scores), scorers, scorer_folds)
     return Tuned(tuned, scores)
 
 
-def _cases(source: Source, run: Run, settings: Settings, *, work: Path) -> list[Case]:
-    with show_progress("predicting out of fold") as progress:
-        predicted = predict_out_of_fold(source, run, settings, work=work, progress=progress)
-    sizes = {sample.id: sample.image.shape[:2] for sample in predicted.samples}
-    sources = name_sources(predicted.type_of, sizes)
-    return [
-        Case(
-            sample.id,
-            sources[sample.id],
-            predicted.fold_of[sample.id],
-            predicted.files[sample.id],
-            sample.image,
-            require_labels(sample),
+def _cases(
+    source: Source, run: Run, settings: Settings, *, work: Path, held_out_by: int | None = None
+) -> list[Case]:
+    """Return the images of a source with their probabilities by networks that have not seen them.
+
+    What no network has seen is held out by the scorer of the fold ``held_out_by``, which only a
+    foreign source has.
+    """
+    is_foreign = held_out_by is not None
+    with show_progress(f"predicting {source.dataset_name}") as progress:
+        predicted = predict_out_of_fold(
+            source, run, settings, work=work, progress=progress, is_foreign=is_foreign
         )
-        for sample in predicted.samples
-    ]
+    kinds = name_kinds(
+        predicted.type_of, {sample.id: sample.image.shape[:2] for sample in predicted.samples}
+    )
+    cases = []
+    for sample in predicted.samples:
+        fold = predicted.fold_of[sample.id]
+        fold = held_out_by if fold is None else fold
+        assert fold is not None
+        cases.append(
+            Case(
+                sample.id,
+                source.dataset_name if is_foreign else kinds[sample.id],
+                fold,
+                predicted.files[sample.id],
+                sample.image,
+                require_labels(sample),
+            )
+        )
+    return cases
 
 
-def _require_two(cases: Sequence[Case], run: Run) -> None:
-    """Refuse cases of a single fold or source."""
+def _require_two_folds(cases: Sequence[Case], run: Run) -> None:
     if len({case.fold for case in cases}) < 2:
         raise InputError(
             f"{run.folder}: has networks for the images of one fold; a nested choice needs "
             "those of two folds or more"
         )
-    sources = {case.source for case in cases}
-    if len(sources) < 2:
-        raise InputError(
-            f"all images are of one source ({sources.pop()}); a nested choice needs two or more: "
-            "give labelled images of others with --extra"
-        )
+
+
+def _units(cases: Sequence[Case]) -> list[str]:
+    """Return what a choice is nested by: the source of each image, or its fold."""
+    sources = [case.source for case in cases]
+    return sources if len(set(sources)) > 1 else [f"fold {case.fold}" for case in cases]
 
 
 def _choose_watershed(
@@ -154,18 +174,16 @@ def _choose_watershed(
         columns=["ImageId", "source", "fold"],
     )
     size = scores.groupby("source")["source"].transform("size")
-    rank = scores.groupby("source").cumcount()
     step = np.maximum(1, size // ENOUGH_OF_A_SOURCE)
-    rows = np.flatnonzero(rank % step == 0)
+    rows = np.flatnonzero(scores.groupby("source").cumcount() % step == 0)
     proposals = [
         WatershedParameters(**settings.instances.watershed()),
         *propose_watersheds(n_trials, seed=settings.folds.seed),
     ]
+    few = [cases[row] for row in rows.tolist()]
     with show_progress("trying watersheds") as progress:
-        tried = score_watersheds(
-            [cases[row] for row in rows], proposals, processes=processes, progress=progress
-        )
-    nested = choose_nested(tried, scores["source"].iloc[rows].tolist())
+        tried = score_watersheds(few, proposals, processes=processes, progress=progress)
+    nested = choose_nested(tried, _units(few))
     scores.loc[rows, ["current", "watershed"]] = np.stack([tried[0], nested.scores], 1)
     return proposals[nested.best], scores
 
@@ -174,28 +192,68 @@ def _train_scorers(
     cases: Sequence[Case], watershed: WatershedParameters, settings: Settings, *, processes: int
 ) -> tuple[dict[int, CandidateScorer], Nested]:
     """Return a scorer a fold, and the choices among candidates by scorers of other sources."""
-    sources = [case.source for case in cases]
-    threshold = settings.instances.outline_threshold
-    common = {"outline_threshold": threshold, "processes": processes}
-    training = {"weights": source_weights(sources), "seed": settings.folds.seed}
+    units = _units(cases)
+    weights = source_weights([case.source for case in cases])
+    threshold, seed = settings.instances.outline_threshold, settings.folds.seed
     with show_progress("describing candidates") as progress:
-        described = describe_cases(cases, watershed, progress=progress, **common)
-    with show_progress("training scorers without a source each") as progress:
-        by_source = train_without_each(sources, described, progress=progress, **training)
-    with show_progress("choosing nuclei") as progress:
-        by_choice = score_choices(cases, by_source, watershed, progress=progress, **common)
-    with show_progress("training scorers without a fold each") as progress:
-        by_fold = train_without_each(
-            [case.fold for case in cases], described, progress=progress, **training
+        described = describe_cases(
+            cases, watershed, outline_threshold=threshold, processes=processes, progress=progress
         )
-    return by_fold, choose_nested(by_choice, sources)
+    with show_progress("training scorers, each without a source") as progress:
+        without_source = train_without_each(
+            units, described, weights=weights, seed=seed, progress=progress
+        )
+    with show_progress("choosing nuclei") as progress:
+        by_choice = score_choices(
+            cases,
+            [without_source[unit] for unit in units],
+            watershed,
+            outline_threshold=threshold,
+            processes=processes,
+            progress=progress,
+        )
+    folds = [case.fold for case in cases]
+    with show_progress("training scorers, each without a fold") as progress:
+        without_fold = train_without_each(
+            folds, described, weights=weights, seed=seed, progress=progress
+        )
+    return without_fold, choose_nested(by_choice, units)
 
 
-def _write(run: Run, settings: Settings, scorers: dict[int, CandidateScorer]) -> None:
+def _choose_settings(
+    settings: Settings, watershed: WatershedParameters, scores: pd.DataFrame, nested: Nested
+) -> Settings:
+    """Return the settings with what generalises best."""
+    tried = scores.dropna()
+    by_way = mean_over_sources(
+        tried[["watershed", "scorer"]].to_numpy().T, tried["source"].tolist()
+    )
+    choice = CHOICES[nested.best]
+    update = {
+        **asdict(watershed),
+        "outline_threshold": choice.outline_threshold,
+        "nucleus_cost": choice.cost,
+        "candidate_scorer": bool(by_way[1] > by_way[0]),
+    }
+    # The hardware is this machine's: a later prediction with the networks has its own.
+    return settings.model_copy(
+        update={
+            "instances": settings.instances.model_copy(update=update),
+            "hardware": HardwareSettings(),
+        }
+    )
+
+
+def _write(
+    run: Run, tuned: Tuned, scorers: dict[int, CandidateScorer], scorer_folds: dict[str, int]
+) -> None:
     for path in run.scorers.values():
         path.unlink()
     # What was validated was cut otherwise.
     run.validation_file.unlink(missing_ok=True)
-    for fold, scorer in scorers.items():
-        scorer.save(run.scorer_file(fold))
-    write_settings(run.settings_file, settings)
+    if tuned.settings.instances.candidate_scorer:
+        for fold, scorer in scorers.items():
+            scorer.save(run.scorer_file(fold))
+    write_settings(run.settings_file, tuned.settings)
+    by_source = tuned.table().to_dict("index")
+    write_json(run.tuning_file, {"scores": by_source, "scorer_folds": scorer_folds})

@@ -1,5 +1,6 @@
-"""Score each training image with the network that has not seen it."""
+"""Score labelled images with the networks that have not seen them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ from numpy.typing import NDArray
 
 from kaggle_dsb.competition.metric import THRESHOLDS_PERCENT, ImageScore, score_image
 from kaggle_dsb.config import Settings
+from kaggle_dsb.dataset.kinds import name_kinds
 from kaggle_dsb.dataset.samples import require_labels
-from kaggle_dsb.files import replacing
+from kaggle_dsb.files import InputError, replacing
 from kaggle_dsb.network.load import load_finder
 from kaggle_dsb.network.out_of_fold import predict_out_of_fold
 from kaggle_dsb.progress import show_progress
@@ -26,8 +28,8 @@ class OutOfFold:
     Attributes
     ----------
     scores : DataFrame
-        A row an image: ``ImageId, type, fold, score, n_true, n_predicted`` and ``hits_50`` to
-        ``hits_95``.
+        A row an image: ``ImageId, source, kind, type, fold, score, n_true, n_predicted`` and
+        ``hits_50`` to ``hits_95``. The fold of what no network has seen is missing (NA).
     files : dict of str to Path
         That hold the probability of each image, (3, H, W) float16.
     labels : dict of str to (H, W) uint16
@@ -77,19 +79,26 @@ def record_validation(source: Source, run: Run, settings: Settings, result: OutO
     return f"recorded in {run.validation_file}"
 
 
-def write_scores(path: Path, result: OutOfFold) -> None:
+def join_scores(results: Sequence[OutOfFold]) -> pd.DataFrame:
+    """Return the scores of all images of several sources."""
+    return pd.concat([result.scores for result in results], ignore_index=True)
+
+
+def write_scores(path: Path, scores: pd.DataFrame) -> None:
     """Write the scores of all images as CSV."""
     with replacing(path) as temporary:
-        result.scores.to_csv(temporary, index=False, float_format="%.6f")
+        scores.to_csv(temporary, index=False, float_format="%.6f")
 
 
-def validate_run(source: Source, run: Run, settings: Settings, *, work: Path) -> OutOfFold:
-    """Predict every training image out of fold, and score it.
+def validate_run(
+    source: Source, run: Run, settings: Settings, *, work: Path, is_foreign: bool = False
+) -> OutOfFold:
+    """Predict every labelled image by the networks that have not seen it, and score it.
 
     Parameters
     ----------
     source : Source
-        With the images that the run was trained on.
+        With the images that the run was trained on, if it is not foreign.
     run : Run
         A fold whose network is missing is left out.
     settings : Settings
@@ -97,30 +106,81 @@ def validate_run(source: Source, run: Run, settings: Settings, *, work: Path) ->
     work : Path
         Probabilities are kept in ``work/oof``, so that a second call, an interrupted one or one
         with other instance settings need not compute them again.
+    is_foreign : bool
+        The run need not have been trained on the images: what no network has seen is predicted by
+        all. The source counts as one, where the main source is divided by image type and size.
 
     Raises
     ------
     InputError
-        When the images are not those of the run's folds.
+        When the images are not those of the run's folds, and not foreign.
     """
-    with show_progress("predicting out of fold") as progress:
-        predicted = predict_out_of_fold(source, run, settings, work=work, progress=progress)
+    with show_progress(f"predicting {source.dataset_name}") as progress:
+        predicted = predict_out_of_fold(
+            source, run, settings, work=work, progress=progress, is_foreign=is_foreign
+        )
     finders = {
-        fold: load_finder(run, settings, folds=[fold]) for fold in set(predicted.fold_of.values())
+        fold: load_finder(run, settings, folds=run.scorer_folds(fold, source.dataset_name))
+        for fold in set(predicted.fold_of.values())
     }
+    sizes = {sample.id: sample.image.shape[:2] for sample in predicted.samples}
+    kind_of = name_kinds(predicted.type_of, sizes)
     rows, labels = [], {}
     with show_progress("finding nuclei and scoring") as progress:
         for done, sample in enumerate(predicted.samples, 1):
             fold = predicted.fold_of[sample.id]
             found = finders[fold].find(predicted.probability(sample.id), sample.image)
             score = score_image(require_labels(sample), found)
-            rows.append(_row(sample.id, predicted.type_of[sample.id], fold, score))
+            kind = kind_of[sample.id]
+            rows.append(
+                {
+                    "ImageId": sample.id,
+                    "source": source.dataset_name if is_foreign else kind,
+                    "kind": kind,
+                    "type": predicted.type_of[sample.id],
+                    "fold": fold,
+                    **_describe(score),
+                }
+            )
             labels[sample.id] = found.astype(np.uint16)
             progress(done, len(predicted.samples))
-    return OutOfFold(pd.DataFrame(rows), predicted.files, labels)
+    scores = pd.DataFrame(rows).astype({"fold": "Int64"} if is_foreign else {})
+    return OutOfFold(scores, predicted.files, labels)
 
 
-def _row(id_: str, kind: str, fold: int, score: ImageScore) -> dict[str, object]:
+def validate_sources(
+    source: Source, foreign: Sequence[Source], run: Run, settings: Settings, *, work: Path
+) -> list[OutOfFold]:
+    """Validate a run on the images that it was trained on, and on others.
+
+    Parameters
+    ----------
+    source, run, settings, work
+        As :func:`validate_run` takes them.
+    foreign : sequence of Source
+        Labelled images that the run may or may not have been trained on.
+
+    Returns
+    -------
+    list of OutOfFold
+        Of the main source, then of each foreign one.
+
+    Raises
+    ------
+    InputError
+        When two sources have the same name.
+    """
+    names = [each.dataset_name for each in (source, *foreign)]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"two sources are named {name}: rename the folder of one of them")
+    return [
+        validate_run(source, run, settings, work=work),
+        *(validate_run(other, run, settings, work=work, is_foreign=True) for other in foreign),
+    ]
+
+
+def _describe(score: ImageScore) -> dict[str, object]:
     hits = {f"hits_{t}": n for t, n in zip(THRESHOLDS_PERCENT, score.hits, strict=True)}
     counts = {"n_true": score.n_true, "n_predicted": score.n_predicted}
-    return {"ImageId": id_, "type": kind, "fold": fold, "score": score.score} | counts | hits
+    return {"score": score.score, **counts, **hits}

@@ -45,13 +45,22 @@ class Forest:
 
     def predict(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the sum over the trees for rows of features, (n,) float64."""
-        total = np.full(len(features), float(self.base[0]))
-        rows = np.arange(len(features))[:, None]
-        at = np.tile(self.start, (len(features), 1))
-        while (inner := self.feature[at] >= 0).any():
-            answer = features[rows, self.feature[at]] <= self.threshold[at]
-            at = np.where(inner, np.where(answer, self.left[at], self.right[at]), at)
-        total += self.value[at].sum(axis=1, dtype=np.float64)
+        n_rows, n_columns = features.shape
+        values = np.ascontiguousarray(features).ravel()
+        children = np.stack([self.right, self.left], axis=1).ravel()
+        total = np.full(n_rows, float(self.base[0]))
+        row = np.repeat(np.arange(n_rows), self.start.size)
+        node = np.tile(self.start, n_rows)
+        while node.size:
+            # Walks that have ended are left out, since few trees are as deep as the deepest.
+            feature = self.feature.take(node)
+            ends = feature < 0
+            leaves = self.value.take(node[ends])
+            total += np.bincount(row[ends], weights=leaves, minlength=n_rows)
+            goes_on = ~ends
+            row, node, feature = row[goes_on], node[goes_on], feature[goes_on]
+            is_left = values.take(row * n_columns + feature) <= self.threshold.take(node)
+            node = children.take(2 * node + is_left)
         return total
 
 

@@ -8,7 +8,7 @@ generalisation, is the score to report.
 
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import product
@@ -265,7 +265,7 @@ CHOICES = tuple(Choice(*pair) for pair in product(OUTLINE_THRESHOLDS, COSTS))
 
 def score_choices(
     cases: Sequence[Case],
-    scorers: Mapping[str, CandidateScorer],
+    scorers: Sequence[CandidateScorer],
     watershed: WatershedParameters,
     *,
     outline_threshold: float,
@@ -277,15 +277,18 @@ def score_choices(
     Parameters
     ----------
     cases : sequence of Case
-    scorers : mapping of str to CandidateScorer
-        That of each source is used on its images.
+    scorers : sequence of CandidateScorer
+        Of each case.
     watershed : WatershedParameters
     outline_threshold : float
         At which candidates are described, whichever they then end at.
     processes : int
     progress : callable
     """
-    jobs = [(case, scorers[case.source], watershed, outline_threshold) for case in cases]
+    jobs = [
+        (case, scorer, watershed, outline_threshold)
+        for case, scorer in zip(cases, scorers, strict=True)
+    ]
     return np.array(list(_run(_score_choices_of, jobs, processes, progress))).T
 
 

@@ -125,7 +125,7 @@ def predict_out_of_fold(
     held_out = (unseen_samples if is_foreign else held_out_samples)(source, run)
     name = "" if source.dataset_name == COMPETITION else source.dataset_name
     folders = {
-        fold: work / "oof" / prediction_key(run, settings, folds=_folds(run, fold)) / name
+        fold: work / "oof" / prediction_key(run, settings, folds=network_folds(run, fold)) / name
         for fold in set(held_out.fold_of.values())
     }
     files = {id_: folders[fold] / f"{id_}.npy" for id_, fold in held_out.fold_of.items()}
@@ -135,7 +135,8 @@ def predict_out_of_fold(
     return OutOfFoldProbabilities(**vars(held_out), files=files)
 
 
-def _folds(run: Run, fold: int | None) -> list[int]:
+def network_folds(run: Run, fold: int | None) -> list[int]:
+    """Return the folds whose networks have not seen what a fold holds out; None is of no fold."""
     return list(run.networks) if fold is None else [fold]
 
 
@@ -155,7 +156,7 @@ def _predict_missing(
         yield from (sample.id for sample in of_fold if sample not in missing)
         if not missing:
             continue
-        predictor = load_predictor(run, settings, folds=_folds(run, fold))
+        predictor = load_predictor(run, settings, folds=network_folds(run, fold))
         probabilities = predictor.predict([sample.image for sample in missing])
         for sample, probability in zip(missing, probabilities, strict=True):
             save_probability(files[sample.id], probability)

@@ -21,6 +21,7 @@ SETTINGS_FILE = "config.toml"
 FOLDS_FILE = "folds.csv"
 VALIDATION_FILE = "validation.json"
 SCORES_FILE = "oof.csv"
+TUNING_FILE = "tuning.json"
 METRICS_FILE = "metrics.csv"
 
 TRAINED = ("folds", "network", "augment", "training")
@@ -70,6 +71,11 @@ class Run:
     def validation_file(self) -> Path:
         """The out-of-fold score: over all images, by fold and by type."""
         return self.folder / VALIDATION_FILE
+
+    @property
+    def tuning_file(self) -> Path:
+        """What tuning scored by source, and the sources that scorers were trained on."""
+        return self.folder / TUNING_FILE
 
     @property
     def scores_file(self) -> Path:
@@ -139,6 +145,22 @@ class Run:
             f"{self.name}, {networks} ({newest.name} {newest.find_fault()}; name it with "
             f"--weights {newest.name})"
         )
+
+    def scorer_folds(self, fold: int | None, source: str) -> list[int]:
+        """Return the folds whose candidate scorers have not seen an image.
+
+        Parameters
+        ----------
+        fold : int or None
+            That holds the image out; None where no network has seen it.
+        source : str
+            Of the image: a scorer can have been trained on a source that no network has seen.
+        """
+        if fold is not None:
+            return [fold]
+        tuning = read_json(self.tuning_file) if self.tuning_file.exists() else {}
+        held_out_by = tuning.get("scorer_folds", {}).get(source)
+        return list(self.networks) if held_out_by is None else [int(held_out_by)]
 
     def read_validation(self) -> dict[str, Any]:
         """Return what was written about the run's validation; empty where there was none."""

@@ -53,3 +53,13 @@ def weights(here):
     table = "ImageId,type,group,fold\nn0,fluorescence,0,0\nn1,fluorescence,1,1\n"
     (folder / "folds.csv").write_text(table)
     return folder
+
+
+@pytest.fixture
+def foreign(here):
+    """Two labelled images of another source, as a folder of images and one of label images."""
+    for number in range(2):
+        image, labels = crop_on_a_nucleus(*make_image(7 + number, look=number), (64, 80))
+        write_png(here / "foreign" / "images" / f"f{number}.png", image)
+        write_png(here / "foreign" / "labels" / f"f{number}.png", labels.astype(np.uint16))
+    return here / "foreign"

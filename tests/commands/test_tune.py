@@ -1,7 +1,9 @@
+import json
 import re
 
 from kaggle_dsb.cli import run
 from kaggle_dsb.config import load_settings
+from kaggle_dsb.workspace.run import open_run
 from tests.commands.examples import QUICK, save_scorer
 
 
@@ -9,9 +11,26 @@ def test_tune_writes_what_it_chose_and_drops_a_scorer_that_does_not_gain(data, w
     save_scorer(weights, fold=0)
     assert run(["tune", "--weights", "weights", "--trials", "2", *QUICK]) == 0
     said = capsys.readouterr().out
-    assert "nested score, of the images that all were tried on" in said
+    assert "score of each source with what is best without it" in said
     tuned = load_settings(weights / "config.toml").instances
     assert re.search(rf"^min_seed_px +{tuned.min_seed_px}$", said, re.MULTILINE)
     # Untrained networks score nothing either way, and so gain nothing by a scorer.
     assert not tuned.candidate_scorer
     assert not list(weights.glob("scorer*"))
+
+
+def test_tuning_on_further_sources_remembers_which_scorer_has_not_seen_them(
+    data, weights, foreign, monkeypatch
+):
+    # What is found with untrained networks depends on luck; that scorers gain does not here.
+    monkeypatch.setattr("kaggle_dsb.commands.tune.mean_over_sources", lambda *_: [0.0, 1.0])
+    call = ["tune", "--weights", "weights", "--trials", "1", *QUICK]
+    assert run([*call, "--extra", "foreign"]) == 0
+    tuning = json.loads((weights / "tuning.json").read_text())
+    assert tuning["scorer_folds"] == {"foreign": 0}
+    assert set(tuning["scores"]) == {"fluorescence, other sizes", "foreign", "generalisation"}
+    run_ = open_run(weights)
+    assert set(run_.scorers) == {0, 1}
+    assert run_.scorer_folds(None, "foreign") == [0]
+    assert run_.scorer_folds(None, "another") == [0, 1]
+    assert run_.scorer_folds(1, "foreign") == [1]

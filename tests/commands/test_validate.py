@@ -1,4 +1,6 @@
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +40,8 @@ def test_probabilities_of_another_measure_of_size_are_not_taken_for_these(
     data, weights, monkeypatch
 ):
     assert run(["validate", "--weights", "weights", *QUICK]) == 0
-    monkeypatch.setitem(WATERSHED_TO_MEASURE, "body_threshold", 0.3)
+    other = replace(WATERSHED_TO_MEASURE, body_threshold=0.3)
+    monkeypatch.setattr("kaggle_dsb.network.predict.WATERSHED_TO_MEASURE", other)
     assert run(["validate", "--weights", "weights", *QUICK]) == 0
     assert len(list(Path("work/oof").glob("*/n1.npy"))) == 2
 
@@ -58,3 +61,57 @@ def test_robustness_scores_every_disturbance(data, weights, capsys):
     assert run(["robustness", "--weights", "weights", *QUICK]) == 0
     said = capsys.readouterr().out
     assert all(name in said for name in DISTURBANCES)
+
+
+def test_validate_scores_foreign_images_by_the_mean_of_all_networks(data, weights, foreign, capsys):
+    call = ["validate", "--weights", "weights", "--foreign", "foreign", *QUICK]
+    assert run([*call, "--save", "all.csv"]) == 0
+    assert re.search(r"^generalisation +4 +0[.][0-9]+$", capsys.readouterr().out, re.MULTILINE)
+    table = pd.read_csv("all.csv")
+    assert table["source"].tolist() == [*["fluorescence, other sizes"] * 2, *["foreign"] * 2]
+    assert table["fold"].isna().tolist() == [False, False, True, True]
+    assert run([*call, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    by_source = table.groupby("source")["score"].mean()
+    assert report["generalisation"] == pytest.approx(by_source.mean(), abs=1e-6)
+    assert report["sources"]["foreign"]["images"] == 2
+    assert report["images"] == 2  # the out-of-fold score is that of the run's own images
+    (mean,) = map(np.load, Path("work/oof").glob("*/foreign/f0.npy"))
+    (weights / "fold1.safetensors").unlink()
+    assert run(call) == 0
+    alone = [np.load(path) for path in Path("work/oof").glob("*/foreign/f0.npy")]
+    assert any((each != mean).any() for each in alone)
+
+
+def test_validate_scores_a_foreign_source_that_a_fold_held_out_by_its_network(
+    data, weights, foreign, capsys
+):
+    table = (
+        "ImageId,source,type,group,fold\nn0,dsb2018,fluorescence,0,0\n"
+        "n1,dsb2018,fluorescence,1,1\nf0,foreign,fluorescence,2,1\nf1,foreign,fluorescence,3,1\n"
+    )
+    (weights / "folds.csv").write_text(table)
+    call = ["validate", "--weights", "weights", "--foreign", "foreign", *QUICK]
+    assert run([*call, "--save", "all.csv"]) == 0
+    assert pd.read_csv("all.csv")["fold"].tolist() == [0, 1, 1, 1]
+    folder = {path.parent for path in Path("work/oof").glob("*/n1.npy")}
+    assert {path.parent.parent for path in Path("work/oof").glob("*/foreign/f*.npy")} == folder
+
+
+def test_two_sources_of_one_name_are_refused(data, weights, foreign, capsys):
+    call = ["validate", "--weights", "weights", "--foreign", "foreign", "--foreign", "foreign"]
+    assert run(call) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "error: two sources are named foreign: rename the folder of one of them"
+    )
+
+
+def test_errors_and_disturbances_are_told_of_foreign_sources_too(data, weights, foreign, capsys):
+    call = ["validate", "--weights", "weights", "--foreign", "foreign", *QUICK]
+    assert run([*call, "--errors", "--worst", "1", "--output", "seen"]) == 0
+    assert [path.name[:9] for path in Path("seen/foreign").iterdir()] == ["worst-1-f"]
+    assert re.search(r"^foreign +2 ", capsys.readouterr().out, re.MULTILINE)
+    assert run([*call, "--disturbed", "--every", "2", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {row["disturbance"] for row in rows} == set(DISTURBANCES)
+    assert set(rows[0]) == {"disturbance", "fluorescence", "foreign", "all"}

@@ -116,7 +116,9 @@ def test_a_scorer_is_trained_for_each_source_without_the_source(cases, described
 
 
 def test_choices_are_scored_as_the_finder_would_make_them(cases, scorers):
-    scores = score_choices(cases, scorers, WATERSHED, **OPTIONS | {"processes": 2})
+    scores = score_choices(
+        cases, [scorers[case.source] for case in cases], WATERSHED, **OPTIONS | {"processes": 2}
+    )
     assert scores.shape == (len(CHOICES), len(cases))
     assert len(np.unique(scores)) > len(cases)
     for column, case in enumerate(cases):

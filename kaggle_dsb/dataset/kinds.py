@@ -1,4 +1,4 @@
-"""Name where images come from, so that many look-alikes do not outvote the rest."""
+"""Tell images of one kind from others: of one type and size."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -6,8 +6,8 @@ from collections.abc import Mapping
 FEWEST_IMAGES = 10
 
 
-def name_sources(types: Mapping[str, str], sizes: Mapping[str, tuple[int, int]]) -> dict[str, str]:
-    """Name the source of each image of a mixed set by its type and size.
+def name_kinds(types: Mapping[str, str], sizes: Mapping[str, tuple[int, int]]) -> dict[str, str]:
+    """Name the kind of each image of a set by its type and size.
 
     Parameters
     ----------
@@ -17,7 +17,7 @@ def name_sources(types: Mapping[str, str], sizes: Mapping[str, tuple[int, int]])
 
     Returns
     -------
-    id → source
+    id → kind
         Such as ``tissue 256x320``; the images of types and sizes with fewer than `FEWEST_IMAGES`
         are ``tissue, other sizes`` together.
 
@@ -28,7 +28,7 @@ def name_sources(types: Mapping[str, str], sizes: Mapping[str, tuple[int, int]])
 
     Examples
     --------
-    >>> name_sources({"a": "tissue"}, {"a": (8, 9)})
+    >>> name_kinds({"a": "tissue"}, {"a": (8, 9)})
     {'a': 'tissue, other sizes'}
     """
     kinds = {id_: (kind, sizes[id_]) for id_, kind in types.items()}
