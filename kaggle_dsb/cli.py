@@ -29,12 +29,20 @@ DATA, TRAIN, PREDICT, VALIDATE = "Data", "Train", "Predict", "Validate and compa
 LOOK, KAGGLE = "Look", "Kaggle"
 
 INTERRUPTED = 130
-RESUMABLE = {"train", "tune", "validate", "experiment", "download"}
+RESUMABLE = {"train", "tune", "submit", "validate", "experiment", "download"}
 FAST = ("prediction.tta=none",)
 
 
 class VerbsByPurpose(TyperGroup):
-    """Lists the verbs of the help under the panel of each."""
+    """Lists the verbs of the help under the panel of each, and arguments without their types."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a verb; its arguments are named in the help without Python's types."""
+        command: Any = super().get_command(ctx, cmd_name)
+        for param in command.params if command else ():
+            if param.param_type_name == "argument":
+                param.display_type_rich = lambda **_: ""
+        return command
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write a section for each panel, and a line for each verb of it."""
@@ -128,7 +136,10 @@ def run(arguments: list[str]) -> int:
     except InputError as error:
         return _fail(str(error), 2)
     except CallError as error:
-        return _fail(error.format_message().replace("\n", " "), 2)
+        command = error.ctx.command_path if error.ctx else "kaggle-dsb"
+        message = error.format_message().rstrip(".").replace("\n", " ")
+        message = message.replace("Value error, ", "")  # pydantic's, by which typer checks values
+        return _fail(f"{message} (see `{command} --help`)", 2)
     except OSError as error:
         hint = "; free some and give the same command again" if error.errno == errno.ENOSPC else ""
         return _fail(f"{error.filename or 'a file'}: {error.strerror or error}{hint}", 1)
@@ -141,7 +152,9 @@ def run(arguments: list[str]) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"error: {message}", file=sys.stderr)
+    # A file name may hold what a terminal would take for a command.
+    shown = "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in message)
+    print(f"error: {shown}", file=sys.stderr)
     return code
 
 
@@ -376,20 +389,20 @@ def submit(
     quiet: Quiet = False,
 ) -> None:
     """Predict the test images and write a checked submission."""
-    run, settings = opened_run(weights, config, [*FAST, *(set_ or [])] if fast else set_)
+    run, settings = opened_run(weights, config, set_, fast=fast)
     named = _plain(name) if name else None
     source = opened(data, work=work, limit=limit)
     from kaggle_dsb.commands.submit import make_submission, name_submission
 
     submission = make_submission(
         source,
-        run.fast() if fast else run,
+        run,
         settings,
         folder=SUBMISSIONS / (named or name_submission(source)),
         set_name=set_name,
         keeps_probabilities=keep_probabilities,
     )
-    print(*submission.lines(), sep="\n")
+    print(*submission.lines(), f"weights: {_describe(run, weights)}", sep="\n")
 
 
 @app.command("score", rich_help_panel=PREDICT)
@@ -415,7 +428,8 @@ def score(
     """Score a submission or label images as the competition does."""
     submission = _submission(name)
     if data or not truth:
-        source = opened(data, work=work, made=None if predicted else submission)
+        made = None if predicted else submission
+        source = opened(data, work=work, limit=made.limit if made else None, made=made)
     else:
         source = None
     from kaggle_dsb.commands.score import score_files
@@ -427,6 +441,8 @@ def score(
         from kaggle_dsb.tables import print_score
 
         print_score(report)
+    for mistake in report.mistakes:
+        print(f"note: {mistake}", file=sys.stderr)
 
 
 @app.command("validate", rich_help_panel=VALIDATE)
@@ -462,50 +478,44 @@ def validate(
 ) -> None:
     """Score labelled images by the networks that have not seen them."""
     run, settings = opened_run(weights, config, set_)
-    source, *others = (opened(path, work=work, limit=limit) for path in (data, *(foreign or ())))
-    from kaggle_dsb.tables import print_frame
+    sources = [opened(path, work=work, limit=limit) for path in (data, *(foreign or ()))]
+    from kaggle_dsb.tables import print_diagnosis, print_frame, print_validation
 
+    source, *others = sources
     if disturbed:
         from kaggle_dsb.commands.robustness import score_disturbed
 
         table = score_disturbed(source, run, settings, every=every, foreign=others)
-        _print_json(_records(table.reset_index())) if as_json else print_frame(
-            "score by disturbance", table
-        )
+        if as_json:
+            _print_json(_records(table.reset_index()))
+        else:
+            print_frame("score by disturbance", table)
         return
     from kaggle_dsb.commands.validate import (
         join_scores,
         record_validation,
+        summarise,
         validate_sources,
         write_scores,
     )
-    from kaggle_dsb.report.sources import summarise_sources, tabulate_sources
 
-    result, *foreign_results = validate_sources(source, others, run, settings, work=work)
-    scores = join_scores((result, *foreign_results))
+    results = validate_sources(source, others, run, settings, work=work)
     if save:
-        write_scores(save, scores)
-    say(record_validation(source, run, settings, result))
-    content = result.to_json() | summarise_sources(scores)
-    if not as_json:
-        from kaggle_dsb.report.scores import describe_score, tabulate
-
-        print(f"out-of-fold score of {run.name}: {describe_score(result.scores)}")
-        print_frame("by fold and image type", result.table())
-        for title, table in tabulate(result.scores).items():
-            print_frame(title, table)
-        print_frame("by source", tabulate_sources(scores))
+        write_scores(save, join_scores(results))
+    say(record_validation(source, run, settings, results[0]))
+    diagnosed = None
     if errors:
         from kaggle_dsb.commands.diagnose import diagnose_run
 
-        results = list(zip((source, *others), (result, *foreign_results), strict=True))
-        diagnosed = diagnose_run(results, output=output, n_worst=worst)
-        content["errors"] = _records(diagnosed.table.reset_index())
-        if not as_json:
-            print_frame("score, what was lost to what, and outlines (pixels)", diagnosed.table)
-            print(*diagnosed.pictures, sep="\n")
+        pairs = list(zip(sources, results, strict=True))
+        diagnosed = diagnose_run(pairs, output=output, n_worst=worst)
     if as_json:
-        _print_json(content)
+        losses = {"errors": _records(diagnosed.table.reset_index())} if diagnosed else {}
+        _print_json(summarise(results) | losses)
+        return
+    print_validation(run.name, results[0], join_scores(results))
+    if diagnosed:
+        print_diagnosis(diagnosed)
 
 
 @app.command("compare", rich_help_panel=VALIDATE)
@@ -581,7 +591,7 @@ def report(
         print(report_validation(source, run, settings, work=work, path=path))
         return
     submission = _submission(name or "demo")
-    source = opened(data, work=work, made=submission)
+    source = opened(data, work=work, limit=submission.limit, made=submission)
     from kaggle_dsb.commands.report import report_submission
 
     baseline = _submission(against).folder if against else None
@@ -590,7 +600,7 @@ def report(
 
 @app.command("show", rich_help_panel=LOOK)
 def show(
-    ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Ids, or how they begin.")],
+    ids: Annotated[list[str], typer.Argument(metavar="ID", help="Ids, or how they begin.")],
     data: Data = None,
     predicted: Annotated[
         Path | None,
@@ -647,7 +657,7 @@ def push(
     ] = False,
     weights: Weights = None,
 ) -> None:
-    """Push a kernel with its bundle, wait for its run, fetch its output."""
+    """Push a kernel, wait for its run, and fetch its output."""
     run, _ = opened_run(weights, None, None)
     from kaggle_dsb.commands.bundle import bundle_run
     from kaggle_dsb.commands.push import push_bundle, push_kernel
@@ -681,7 +691,7 @@ def kaggle_submit(
     data: Data = None,
     work: Work = WORK,
 ) -> None:
-    """Check a submission, submit it to Kaggle, and record its scores."""
+    """Check a submission, submit it, and record its scores."""
     submission = _submission(name)
     source = opened(data, work=work, made=submission)
     from kaggle_dsb.commands.kaggle_submit import check_locally, submit_to_kaggle
@@ -727,15 +737,25 @@ def opened(
 
 
 def opened_run(
-    weights: Path | None, config: Path | None, overrides: list[str] | None
+    weights: Path | None,
+    config: Path | None,
+    overrides: list[str] | None,
+    *,
+    fast: bool = False,
 ) -> "tuple[Run, Settings]":
     """Find the networks, and load their settings with what is changed on top."""
     from kaggle_dsb.workspace.run import find_run
 
     run = find_run(weights)
-    settings = run.load_settings(*_settings_files(config), overrides=overrides or [])
-    say(f"weights: {run.describe(runs=None if weights else RUNS)}")
+    changes = [*(FAST if fast else ()), *(overrides or ())]
+    settings = run.load_settings(*_settings_files(config), overrides=changes)
+    run = run.fast() if fast else run
+    say(f"weights: {_describe(run, weights)}")
     return run, settings
+
+
+def _describe(run: "Run", weights: Path | None) -> str:
+    return run.describe(runs=None if weights else RUNS)
 
 
 def _settings_files(config: Path | None) -> list[Path]:

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from kaggle_dsb.commands.compare import RunComparison
+    from kaggle_dsb.commands.diagnose import DiagnosedRun
     from kaggle_dsb.commands.score import ScoreReport
+    from kaggle_dsb.commands.validate import OutOfFold
     from kaggle_dsb.dataset.samples import SetSummary
     from kaggle_dsb.report.statistics import Comparison
 
@@ -64,6 +66,24 @@ def print_score(report: "ScoreReport") -> None:
     worst_first = sorted(report.score.images.items(), key=lambda item: item[1].score)
     rows = [(id_, f"{i.score:.4f}", i.n_true, i.n_predicted) for id_, i in worst_first]
     print_table("by image, the worst first", ["image", "score", "true", "predicted"], rows)
+
+
+def print_validation(name: str, result: "OutOfFold", scores: "pd.DataFrame") -> None:
+    """Print the out-of-fold score of a run by fold, image type, threshold and source."""
+    from kaggle_dsb.report.scores import describe_score, tabulate
+    from kaggle_dsb.report.sources import tabulate_sources
+
+    print(f"out-of-fold score of {name}: {describe_score(result.scores)}")
+    print_frame("by fold and image type", result.table())
+    for title, table in tabulate(result.scores).items():
+        print_frame(title, table)
+    print_frame("by source", tabulate_sources(scores))
+
+
+def print_diagnosis(diagnosed: "DiagnosedRun") -> None:
+    """Print what the lost score was lost to, and where the pictures are."""
+    print_frame("score, what was lost to what, and outlines (pixels)", diagnosed.table)
+    print(*diagnosed.pictures, sep="\n")
 
 
 def print_comparison(result: "RunComparison") -> None:

@@ -90,7 +90,7 @@ def test_a_wrong_call_gets_one_line_before_any_work(call, capsys, tmp_path, monk
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("verb", "then"), [("train", "goes on"), ("submit", "starts over")])
+@pytest.mark.parametrize(("verb", "then"), [("train", "goes on"), ("data", "starts over")])
 def test_an_interruption_tells_what_the_same_command_does(verb, then, capsys, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
@@ -106,7 +106,7 @@ def test_ctrl_c_ends_with_130_and_a_line(tmp_path):
     code = (
         "import os, signal, kaggle_dsb.cli as cli\n"
         "cli.say = lambda message: os.kill(os.getpid(), signal.SIGINT)\n"
-        "import sys; sys.exit(cli.run(['submit']))"
+        "import sys; sys.exit(cli.run(['data']))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -2,7 +2,8 @@
 
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,23 +15,26 @@ from numpy.typing import NDArray
 
 from kaggle_dsb import __version__
 from kaggle_dsb.commands.score import ScoreReport, score_files
-from kaggle_dsb.competition.label_files import write_labels
+from kaggle_dsb.competition.label_files import read_labels, write_labels
 from kaggle_dsb.competition.submission import (
     check_submission,
     require_writable_id,
     write_submission,
 )
 from kaggle_dsb.config import Settings, write_settings
-from kaggle_dsb.dataset.samples import Sample, load_samples, sizes
+from kaggle_dsb.dataset.samples import Sample, image_file, load_image, sizes
 from kaggle_dsb.files import InputError, replacing
 from kaggle_dsb.instances.probability import save_probability
-from kaggle_dsb.network.hardware import prepare_hardware
-from kaggle_dsb.network.load import load_finder, load_predictor
-from kaggle_dsb.network.predict import Predictor
-from kaggle_dsb.progress import Report, show_progress
+from kaggle_dsb.instances.tiled import find_nuclei
+from kaggle_dsb.network.hardware import count_cores, prepare_hardware
+from kaggle_dsb.network.load import load_finder, load_predictor, submission_key
+from kaggle_dsb.network.pipeline import predict_samples, run_ahead
+from kaggle_dsb.progress import show_progress
 from kaggle_dsb.workspace.run import Run
 from kaggle_dsb.workspace.source import TEST_SETS, Source, choose_test_set
 from kaggle_dsb.workspace.submission import SubmissionFolder
+
+AHEAD = 4  # images that wait to be predicted, and as many to be cut into nuclei
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,8 @@ def make_submission(
     settings : Settings
         ``prediction``, ``instances`` and ``hardware`` count.
     folder : Path
-        What it holds of an earlier submission is replaced.
+        What it holds of an earlier submission is replaced; an interrupted one of the same images,
+        weights and settings goes on where it stopped.
     set_name : str, optional
         The set to predict; see `kaggle_dsb.workspace.source.choose_test_set`.
     keeps_probabilities : bool
@@ -121,37 +126,109 @@ def make_submission(
     files = SubmissionFolder(folder)
     set_name = choose_test_set(source, set_name)
     required = _required_sizes(source, set_name)
-    samples = load_samples(source.cache, set_name)
-    prepare_hardware(settings)
-    predictor = load_predictor(run, settings, folds=list(run.networks))
-    finder = load_finder(run, settings, folds=list(run.networks))
-    labels = {}
-    with show_progress(f"predicting {set_name}") as progress:
-        for sample, probability in predict_all(predictor, samples, progress):
-            predicted = finder.find(probability, sample.image)
-            labels[sample.id] = predicted
-            write_labels(files.label_file(sample.id), predicted)
-            if keeps_probabilities:
-                save_probability(files.probability_file(sample.id), probability)
-    _write_checked(files.csv_file, labels, required)
     # A score that an earlier submission of this name left would speak of other nuclei.
     files.score_file.unlink(missing_ok=True)
+    _find_all_nuclei(
+        _Images(source.cache, set_name, sizes(source.cache, set_name)),
+        run,
+        settings,
+        files=files,
+        keeps_probabilities=keeps_probabilities,
+    )
+    labels = LabelFiles(files, list(required))
+    _write_checked(files.csv_file, labels, required)
     write_settings(files.settings_file, settings)
-    n_nuclei = sum(int(one.max()) for one in labels.values())
-    facts = {"images": len(labels), "nuclei": n_nuclei, "elapsed_s": time.monotonic() - started}
+    facts = {
+        "images": len(labels),
+        "nuclei": labels.n_nuclei,
+        "elapsed_s": time.monotonic() - started,
+    }
     files.write_made(_describe(source, set_name, run, settings) | facts)
+    files.finish()
     score = _score_if_known(source, files, set_name)
-    return Submission(files, source, set_name, len(labels), n_nuclei, score)
+    return Submission(files, source, set_name, len(labels), labels.n_nuclei, score)
 
 
-def predict_all(
-    predictor: Predictor, samples: Sequence[Sample], progress: Report
-) -> Iterator[tuple[Sample, NDArray[np.float32]]]:
-    """Yield each sample with its probability (3, H, W) float32, in their order."""
-    probabilities = predictor.predict([sample.image for sample in samples])
-    for done, pair in enumerate(zip(samples, probabilities, strict=True), 1):
-        yield pair
-        progress(done, len(samples))
+@dataclass(frozen=True)
+class _Images:
+    """The images of a set, (H, W) by id, as they lie in a cache."""
+
+    cache: Path
+    set_name: str
+    sizes: dict[str, tuple[int, int]]
+
+    def files(self) -> list[Path]:
+        return [image_file(self.cache, self.set_name, id_) for id_ in self.sizes]
+
+    def load(self, image_id: str) -> Sample:
+        image = load_image(self.cache, self.set_name, image_id, self.sizes[image_id])
+        return Sample(image_id, image, None)
+
+
+class LabelFiles(Mapping[str, NDArray[np.int32]]):
+    """The label images of a submission by id, each read when it is asked for.
+
+    Attributes
+    ----------
+    n_nuclei : int
+        Of the label images that were asked for.
+    """
+
+    def __init__(self, files: SubmissionFolder, ids: Sequence[str]) -> None:
+        self._files = files
+        self._ids = ids
+        self.n_nuclei = 0
+
+    def __getitem__(self, image_id: str) -> NDArray[np.int32]:
+        labels = read_labels(self._files.label_file(image_id))
+        self.n_nuclei += int(labels.max(initial=0))
+        return labels
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._ids)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+
+def _find_all_nuclei(
+    images: _Images,
+    run: Run,
+    settings: Settings,
+    *,
+    files: SubmissionFolder,
+    keeps_probabilities: bool,
+) -> None:
+    """Write the label image of each image, but those that an interrupted run has left.
+
+    Images are decoded and cut into nuclei in threads while the networks compute others: what
+    computes them leaves Python's lock alone, and next to it the rest is little.
+    """
+    files.begin(submission_key(run, settings, images.files()))
+    missing = [id_ for id_ in images.sizes if not files.label_file(id_).exists()]
+    if not missing:
+        return
+    prepare_hardware(settings)
+    folds = list(run.networks)
+    predictor = load_predictor(run, settings, folds=folds)
+    finder = load_finder(run, settings, folds=folds)
+
+    def find(sample: Sample, probability: NDArray[np.floating[Any]]) -> None:
+        if keeps_probabilities:
+            save_probability(files.probability_file(sample.id), probability)
+        labels = find_nuclei(finder, probability, sample.image)
+        write_labels(files.label_file(sample.id), labels)
+
+    with (
+        show_progress(f"predicting {images.set_name}") as progress,
+        ThreadPoolExecutor(AHEAD) as readers,
+        ThreadPoolExecutor(count_cores()) as finders,
+    ):
+        samples = run_ahead(readers, images.load, ((id_,) for id_ in missing), ahead=AHEAD)
+        found = run_ahead(finders, find, predict_samples(predictor, samples), ahead=AHEAD)
+        n_before = len(images.sizes) - len(missing)
+        for n_done, _ in enumerate(found, n_before + 1):
+            progress(n_done, len(images.sizes))
 
 
 def _required_sizes(source: Source, set_name: str) -> dict[str, tuple[int, int]]:
@@ -175,9 +252,11 @@ def _required_sizes(source: Source, set_name: str) -> dict[str, tuple[int, int]]
     return {id_: known[id_] for id_ in wanted}
 
 
-def _write_checked(path: Path, labels: dict[str, Any], sizes: dict[str, tuple[int, int]]) -> None:
+def _write_checked(
+    path: Path, labels: Mapping[str, NDArray[np.int32]], sizes: dict[str, tuple[int, int]]
+) -> None:
     with replacing(path) as temporary:
-        write_submission(temporary, {id_: labels[id_] for id_ in sizes})
+        write_submission(temporary, labels)
         faults = check_submission(temporary, sizes)
         if faults:
             raise InputError(f"{path}: not written, {len(faults)} faults, the first: {faults[0]}")
@@ -192,6 +271,7 @@ def _describe(source: Source, set_name: str, run: Run, settings: Settings) -> di
         "version": __version__,
         "commit": find_commit(),
         "data": source.name,
+        **({"limit": source.limit} if source.limit else {}),
         "set": set_name,
         "weights": run.name,
         "weights_sha256": run.digests(),

@@ -17,6 +17,7 @@ from kaggle_dsb.files import InputError, replacing
 from kaggle_dsb.network.load import load_finder
 from kaggle_dsb.network.out_of_fold import predict_out_of_fold
 from kaggle_dsb.progress import show_progress
+from kaggle_dsb.report.sources import summarise_sources
 from kaggle_dsb.workspace.run import Run
 from kaggle_dsb.workspace.source import Source, require_train_set
 
@@ -82,6 +83,11 @@ def record_validation(source: Source, run: Run, settings: Settings, result: OutO
 def join_scores(results: Sequence[OutOfFold]) -> pd.DataFrame:
     """Return the scores of all images of several sources."""
     return pd.concat([result.scores for result in results], ignore_index=True)
+
+
+def summarise(results: Sequence[OutOfFold]) -> dict[str, Any]:
+    """Return the mean scores as JSON's types: of the run's own images, then by source."""
+    return results[0].to_json() | summarise_sources(join_scores(results))
 
 
 def write_scores(path: Path, scores: pd.DataFrame) -> None:

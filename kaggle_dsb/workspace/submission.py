@@ -57,6 +57,11 @@ class SubmissionFolder:
         return self.folder / "score.json"
 
     @property
+    def unfinished_file(self) -> Path:
+        """The key of what the label images are made from; there only until all are."""
+        return self.folder / "unfinished.json"
+
+    @property
     def report_file(self) -> Path:
         """The page about it."""
         return self.folder / "report.html"
@@ -68,6 +73,26 @@ class SubmissionFolder:
     def probability_file(self, image_id: str) -> Path:
         """Return where the probability of an image belongs, (3, H, W) float16."""
         return self.probabilities_folder / f"{image_id}.npy"
+
+    def begin(self, key: str) -> None:
+        """Keep the label images and probabilities of an interrupted run of this key only.
+
+        Parameters
+        ----------
+        key : str
+            Of all that determines the label images.
+        """
+        same = self.unfinished_file.exists() and read_json(self.unfinished_file).get("key") == key
+        if same:
+            return
+        for folder in (self.labels_folder, self.probabilities_folder):
+            for path in folder.glob("*"):
+                path.unlink()
+        write_json(self.unfinished_file, {"key": key})
+
+    def finish(self) -> None:
+        """Note that all label images are there."""
+        self.unfinished_file.unlink(missing_ok=True)
 
     def read_made(self) -> dict[str, Any]:
         """Return what made the submission; empty where it was not recorded."""
@@ -81,6 +106,12 @@ class SubmissionFolder:
     def is_of_demo(self) -> bool:
         """Whether it predicts the demo set."""
         return bool(self.read_made().get("data") == "demo")
+
+    @property
+    def limit(self) -> int | None:
+        """Of each set only so many images were used; None where all were."""
+        limit = self.read_made().get("limit")
+        return int(limit) if limit else None
 
     def find_data(self) -> Path | None:
         """Return where the images that it predicts are; None where that was not recorded.

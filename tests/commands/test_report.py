@@ -4,7 +4,7 @@ import numpy as np
 
 from kaggle_dsb.cli import run
 from kaggle_dsb.config import load_settings, write_settings
-from tests.commands.examples import QUICK
+from tests.commands.examples import QUICK, write_png
 
 
 def test_the_out_of_fold_report_of_a_run_that_was_trained_further(data, weights):
@@ -29,3 +29,26 @@ def test_a_submission_gets_a_page_and_pictures(data, weights, capsys):
     said = capsys.readouterr().out.splitlines()
     assert Path(said[-1]).read_bytes().startswith(b"\x89PNG")
     assert Path("submissions/first/report.html").read_text().startswith("<!doctype html>")
+
+
+def test_what_made_a_submission_is_found_again_by_report_and_score(data, weights, capsys):
+    data.rename("downloads")
+    call = ["submit", "--data", "downloads", "--weights", "weights", "--limit", "1", *QUICK]
+    assert run([*call, "--name", "first"]) == 0
+    assert run(["report", "first"]) == 0
+    assert run(["score", "--name", "first"]) == 0
+    assert " against downloads/stage1_solution.csv" in capsys.readouterr().out
+    Path("downloads").rename("elsewhere")
+    assert run(["report", "first"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "error: submissions/first/made.json: was made from downloads, which is not there; name "
+        "the data with --data"
+    )
+    assert run(["report", "first", "--data", "elsewhere"]) == 0
+
+
+def test_the_report_of_the_demo_set_opens_it_even_beside_other_data(here, weights):
+    assert run(["submit", "--weights", "weights", "--limit", "1", *QUICK]) == 0
+    write_png(here / "data" / "cells.png", np.zeros((9, 9), np.uint8))
+    assert run(["report", "demo"]) == 0
+    assert Path("submissions/demo/report.html").exists()

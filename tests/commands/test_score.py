@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from kaggle_dsb.cli import run
+from kaggle_dsb.competition.label_files import read_labels, write_labels
 from tests.commands.examples import QUICK
 
 
@@ -69,3 +70,19 @@ def test_a_wrong_submission_is_refused_by_file_and_place(data, text, capsys):
     assert len(said) == 1
     assert said[0].startswith("error: bad.csv: ")
     assert BAD_TABLES[text] in said[0]
+
+
+def test_a_likely_mistake_is_told_beside_the_score(foreign, capsys):
+    for path in (foreign / "labels").iterdir():
+        write_labels(Path("masks") / path.name, (read_labels(path) > 0).astype(int))
+    assert run(["score", "masks", "--truth", "foreign/labels"]) == 0
+    said = capsys.readouterr()
+    assert said.err.startswith("note: no image of the prediction has more than one label, the ")
+    assert said.out.startswith("score 0.0000 of masks against foreign/labels\n")
+
+
+def test_a_control_character_of_a_file_name_does_not_reach_the_terminal(here, capsys):
+    assert run(["score", "a\x1b[2J.csv", "--truth", "a\x1b[2J.csv"]) == 2
+    assert capsys.readouterr().err == (
+        "error: a\\x1b[2J.csv: no such file or folder; give a solution CSV or label images\n"
+    )

@@ -3,10 +3,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from kaggle_dsb.cli import run
-from kaggle_dsb.competition.label_files import read_labels
-from kaggle_dsb.config import load_settings
+from kaggle_dsb.competition.label_files import read_labels, write_labels
+from kaggle_dsb.config import load_settings, write_settings
 from tests.commands.examples import QUICK, save_scorer, write_png
 
 
@@ -17,13 +18,19 @@ def test_submit_writes_a_checked_submission_and_what_made_it(data, weights, caps
     assert list(dict.fromkeys(written["ImageId"])) == ["n3", "n2"]
     made = json.loads((folder / "made.json").read_text())
     assert made["data"] == "data"
+    assert made["cross_validation"] is None
+    assert made["no_cross_validation"] == "the run has not been validated"
     assert set(made["weights_sha256"]) == {"fold0.safetensors", "fold1.safetensors"}
     assert 'tta = "none"' in (folder / "config.toml").read_text()
     assert read_labels(folder / "labels" / "n3.png").shape == (50, 90)
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("submissions/first/submission.csv: 2 images, ")
     assert said[1].startswith("score: 0.")
-    assert said[-1].startswith("next: open submissions/first/labels, then upload ")
+    assert said[2:] == [
+        "next: open submissions/first/labels, then upload submissions/first/submission.csv to "
+        "Kaggle",
+        "weights: weights, 2 networks",
+    ]
 
 
 def test_the_same_call_writes_the_same_bytes(data, weights):
@@ -33,7 +40,7 @@ def test_the_same_call_writes_the_same_bytes(data, weights):
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
-def test_submit_takes_a_folder_of_ones_own_images(here, weights):
+def test_submit_takes_a_folder_of_ones_own_images(here, weights, capsys):
     write_png(here / "mine" / "cells.tif", np.full((40, 33), 9, np.uint16))
     call = ["submit", "--data", "mine", "--weights", "weights", "--name", "own", *QUICK]
     assert run(call) == 0
@@ -41,6 +48,13 @@ def test_submit_takes_a_folder_of_ones_own_images(here, weights):
     assert run(call) == 0
     assert not Path("submissions/own/score.json").exists()  # it was of the earlier nuclei
     assert pd.read_csv("submissions/own/submission.csv")["ImageId"].unique().tolist() == ["cells"]
+    assert capsys.readouterr().out.splitlines()[1:3] == [
+        "next: open submissions/own/labels, or run `kaggle-dsb report own`",
+        "weights: weights, 2 networks",
+    ]
+    made = json.loads(Path("submissions/own/made.json").read_text())
+    assert made["cross_validation"] is None
+    assert made["no_cross_validation"] == "the images are not the competition's"
 
 
 def test_a_scorer_is_used_and_recorded_where_there_is_one(data, weights, capsys):
@@ -74,3 +88,121 @@ def test_a_sample_submission_of_other_images_stops_the_submission(data, weights,
         "among the images (1 such); get both files again"
     )
     assert not Path("submissions/first/submission.csv").exists()
+
+
+def test_an_interrupted_submission_goes_on_where_it_stopped(data, weights, monkeypatch):
+    call = ["submit", "--weights", "weights", "--name", "first", *QUICK]
+    assert run([*call[:-4], "whole", *QUICK]) == 0
+    made = []
+
+    def write(path, labels):
+        if made:
+            raise KeyboardInterrupt
+        made.append(path.name)
+        write_labels(path, labels)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("kaggle_dsb.commands.submit.write_labels", write)
+        assert run(call) == 130
+    assert not Path("submissions/first/submission.csv").exists()
+    before = Path("submissions/first/labels", made[0]).stat().st_mtime_ns
+    assert run(call) == 0
+    assert Path("submissions/first/labels", made[0]).stat().st_mtime_ns == before
+    written = [
+        Path("submissions", name, "submission.csv").read_bytes() for name in ("first", "whole")
+    ]
+    assert written[0] == written[1]
+    assert not Path("submissions/first/unfinished.json").exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ["--set", "instances.body_threshold=0.2"],
+        ["--set", "hardware.precision=float32", "--set", "hardware.engine=torch"],
+    ],
+    ids=["other settings", "another engine"],
+)
+def test_what_an_interrupted_submission_left_is_not_taken_for_that_of_other_settings(
+    data, weights, monkeypatch, change
+):
+    call = ["submit", "--weights", "weights", "--name", "first", *QUICK]
+    with monkeypatch.context() as patch:
+        patch.setattr("kaggle_dsb.commands.submit._write_checked", _interrupt)
+        assert run(call) == 130
+    stale = {path: path.stat().st_mtime_ns for path in Path("submissions/first/labels").iterdir()}
+    assert len(stale) == 2
+    assert run([*call, *change]) == 0
+    assert all(path.stat().st_mtime_ns != made for path, made in stale.items())
+
+
+def _interrupt(*_):
+    raise KeyboardInterrupt
+
+
+def test_a_changed_image_is_predicted_anew(data, weights, monkeypatch):
+    call = ["submit", "--weights", "weights", "--name", "first", *QUICK]
+    with monkeypatch.context() as patch:
+        patch.setattr("kaggle_dsb.commands.submit._write_checked", _interrupt)
+        assert run(call) == 130
+    label = Path("submissions/first/labels/n2.png")
+    before = label.stat().st_mtime_ns
+    write_png(data / "stage1_test" / "n2" / "images" / "n2.png", np.zeros((64, 64, 3), np.uint8))
+    assert run(call) == 0
+    assert label.stat().st_mtime_ns != before
+
+
+def test_a_part_of_the_test_images_is_checked_against_itself_and_said_to_be_a_part(
+    data, weights, capsys
+):
+    call = ["submit", "--weights", "weights", "--name", "part", "--limit", "1", *QUICK]
+    assert run(call) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("submissions/part/submission.csv: 1 images, ")
+    assert said[0].endswith(" nuclei, checked, not complete")
+    assert said[-2] == "next: open submissions/part/labels, or run `kaggle-dsb report part`"
+    assert pd.read_csv("submissions/part/submission.csv")["ImageId"].unique().tolist() == ["n2"]
+
+
+def test_what_would_be_refused_is_refused_before_anything_is_predicted(here, weights, capsys):
+    write_png(here / "mine" / "a,b.png", np.full((40, 33), 9, np.uint8))
+    assert run(["submit", "--data", "mine", "--weights", "weights", "--name", "own"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "error: image id 'a,b'; an id has at least a character, and no comma, quote or line break"
+    )
+    assert not Path("submissions").exists()
+
+
+def test_a_submission_without_data_keeps_its_name(here, weights):
+    call = ["submit", "--weights", "weights", "--name", "first", "--limit", "1", *QUICK]
+    assert run(call) == 0
+    assert json.loads(Path("submissions/first/made.json").read_text())["data"] == "demo"
+    assert not Path("submissions/demo").exists()
+
+
+def test_settings_of_the_training_are_refused_where_they_would_have_no_effect(
+    data, weights, capsys
+):
+    call = ["--weights", "weights", "--set", "network.encoder_name=resnet35"]
+    for verb in ("submit", "validate"):
+        assert run([verb, *call]) == 2
+        assert capsys.readouterr().err == (
+            "error: network.encoder_name = 'resnet35': the networks of weights were trained with "
+            "'tu-tf_efficientnet_lite2'; only settings of prediction, instances, hardware count "
+            "here\n"
+        )
+
+
+def test_a_validated_run_quotes_its_score_and_another_setting_none(data, weights):
+    tta = load_settings(weights / "config.toml", overrides=["prediction.tta=none"])
+    write_settings(weights / "config.toml", tta)
+    assert run(["validate", "--weights", "weights"]) == 0
+    earned = json.loads((weights / "validation.json").read_text())["score"]
+    for name, changes, score in (("first", [], earned), ("other", ["min_area_px=5"], None)):
+        sets = [part for change in changes for part in ("--set", f"instances.{change}")]
+        assert run(["submit", "--weights", "weights", "--name", name, *sets]) == 0
+        made = json.loads(Path(f"submissions/{name}/made.json").read_text())
+        assert made["cross_validation"] == score
+    assert made["no_cross_validation"] == (
+        "instances.min_area_px is 5, and was 12 when the run was validated"
+    )

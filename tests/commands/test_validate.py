@@ -46,9 +46,19 @@ def test_probabilities_of_another_measure_of_size_are_not_taken_for_these(
     assert len(list(Path("work/oof").glob("*/n1.npy"))) == 2
 
 
-def test_diagnose_tells_where_the_score_goes_and_draws_the_worst(data, weights, capsys):
-    call = ["diagnose", "--weights", "weights", "--worst", "1", "--output", "seen", *QUICK]
-    assert run(call) == 0
+def test_validation_tells_where_the_score_goes_and_draws_the_worst(data, weights, capsys):
+    call = [
+        "validate",
+        "--weights",
+        "weights",
+        "--errors",
+        "--worst",
+        "1",
+        "--output",
+        "seen",
+        *QUICK,
+    ]
+    assert run([*call, "--output", "seen"]) == 0
     said = capsys.readouterr().out
     assert all(word in said for word in ("missed", "invented", "merged", "split", "outline"))
     drawn = sorted(path.name for path in Path("seen").iterdir())
@@ -57,8 +67,8 @@ def test_diagnose_tells_where_the_score_goes_and_draws_the_worst(data, weights, 
     assert len(drawn) == 2
 
 
-def test_robustness_scores_every_disturbance(data, weights, capsys):
-    assert run(["robustness", "--weights", "weights", *QUICK]) == 0
+def test_validation_scores_every_disturbance(data, weights, capsys):
+    assert run(["validate", "--weights", "weights", "--disturbed", *QUICK]) == 0
     said = capsys.readouterr().out
     assert all(name in said for name in DISTURBANCES)
 
