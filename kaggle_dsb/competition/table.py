@@ -109,7 +109,7 @@ def read_table(path: Path) -> Table:
     text = _decode(path, content, deviations).replace("\r\n", "\n").replace("\r", "\n")
     if text.count("\n") > LARGEST_TABLE_LINES:
         raise InputError(f"{path}: has more than {LARGEST_TABLE_LINES:,} lines; that is the most")
-    lines = []
+    lines: list[Line] = []
     separator = ","
     for number, line in enumerate(text.rstrip("\n").split("\n"), start=1):
         if not line.strip():
