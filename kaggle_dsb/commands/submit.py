@@ -1,5 +1,6 @@
 """From images to a checked submission, with what made it beside it."""
 
+import csv
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from kaggle_dsb import __version__
@@ -239,7 +239,8 @@ def _required_sizes(source: Source, set_name: str) -> dict[str, tuple[int, int]]
     sample = source.sample_submission_file(set_name)
     if sample is None:
         return known
-    wanted = list(pd.read_csv(sample, dtype=str, keep_default_na=False)["ImageId"].unique())
+    with sample.open(newline="", encoding="utf-8") as file:
+        wanted = list(dict.fromkeys(row["ImageId"] for row in csv.DictReader(file)))
     if source.limit:
         return {id_: known[id_] for id_ in wanted if id_ in known}
     if set(wanted) != set(known):

@@ -20,14 +20,13 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import cdist, squareform
-from sklearn.model_selection import StratifiedGroupKFold
 
 from kaggle_dsb.dataset.neighbours import find_neighbours
+from kaggle_dsb.dataset.samples import COMPETITION
 from kaggle_dsb.dataset.types import IMAGE_TYPES, image_type
 from kaggle_dsb.files import InputError, replacing
 
 COLUMNS = ["ImageId", "source", "type", "group", "fold"]
-COMPETITION = "dsb2018"  # the source of the competition's images, and of all in older tables
 SAME_ACQUISITION_BELOW = {"fluorescence": 1.0, "tissue": 10.0, "brightfield": 10.0}
 
 Image = NDArray[np.uint8]
@@ -157,6 +156,8 @@ def split_folds(
             "group": numbers,
         }
     )
+    from sklearn.model_selection import StratifiedGroupKFold
+
     splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
     table["fold"] = -1
     # A type with fewer images than folds cannot stand in each: it is dealt out with the commonest.

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from kaggle_dsb.dataset.prepare import INDEX_COLUMNS, INDEX_FILE
 from kaggle_dsb.files import InputError
 
+COMPETITION = "dsb2018"
+"""The source of the competition's images, and of all images in older tables of folds."""
+
 
 @dataclass(frozen=True, eq=False)
 class Sample:
@@ -104,6 +107,24 @@ def load_samples(cache: Path, set_name: str) -> list[Sample]:
         There is no such cache or set, or a file of it is gone or damaged.
     """
     return [_load(cache / set_name, row) for row in _read_index(cache, set_name)]
+
+
+def image_file(cache: Path, set_name: str, image_id: str) -> Path:
+    """Return the PNG of an image of a set."""
+    return cache / set_name / "images" / f"{image_id}.png"
+
+
+def load_image(
+    cache: Path, set_name: str, image_id: str, size: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """Load one image of a set, (H, W, 3) uint8, of the size that `sizes` tells.
+
+    Raises
+    ------
+    InputError
+        Its file is gone or damaged.
+    """
+    return _load_image(cache / set_name, _Row(image_id, size, None))
 
 
 def describe(

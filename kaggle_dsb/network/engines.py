@@ -132,13 +132,15 @@ def load_engine(
     InputError
         When a network cannot be read.
     """
+    threads = threads or count_cores()
     if choice.name == "openvino":
-        return OpenVinoEngine.load(
-            networks, tta=tta, precision=choice.precision, threads=threads or count_cores()
-        )
+        return OpenVinoEngine.load(networks, tta=tta, precision=choice.precision, threads=threads)
+    import torch
+
     from kaggle_dsb.network.model import load_network
     from kaggle_dsb.network.torch_engine import TorchEngine
 
+    torch.set_num_threads(threads)
     return TorchEngine(
         [load_network(path)[0] for path in networks],
         tta=tta,

@@ -54,7 +54,15 @@ def _cgroup_limit(folder: Path) -> int | None:
 
 
 def prepare_hardware(settings: Settings) -> None:
-    """Set the number of threads, and keep freed memory for the next step.
+    """Set the number of threads of what computes."""
+    threads = settings.hardware.threads or count_cores()
+    cv2.setNumThreads(threads)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(threads)
+
+
+def keep_freed_memory() -> None:
+    """Keep freed memory for the next step of a training.
 
     Notes
     -----
@@ -62,10 +70,6 @@ def prepare_hardware(settings: Settings) -> None:
     again at every step; a step on the CPU takes 7 to 14 % less time without
     (``python -m benchmarks.training_step``).
     """
-    threads = settings.hardware.threads or count_cores()
-    cv2.setNumThreads(threads)
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(threads)
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)
         if hasattr(libc, "mallopt"):

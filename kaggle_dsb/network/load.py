@@ -2,9 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 
+from kaggle_dsb import __version__
 from kaggle_dsb.config import Settings
 from kaggle_dsb.files import InputError
 from kaggle_dsb.instances.finder import NucleusFinder
@@ -38,6 +40,22 @@ def prediction_key(run: Run, settings: Settings, *, folds: Sequence[int]) -> str
         **prediction_facts(settings.prediction, settings.network.nucleus_px),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def submission_key(run: Run, settings: Settings, images: Iterable[Path]) -> str:
+    """Return a short key of all that determines the nuclei found in images.
+
+    That is what `prediction_key` says, the settings of instances, the candidate scorers and the
+    version of the package, and the content of the images' files.
+    """
+    facts = [
+        __version__,
+        prediction_key(run, settings, folds=list(run.networks)),
+        settings.instances.model_dump(mode="json"),
+        [digest_of(path) for path in run.scorers.values()],
+        [digest_of(path) for path in images],
+    ]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
 def load_finder(run: Run, settings: Settings, *, folds: Sequence[int]) -> NucleusFinder:

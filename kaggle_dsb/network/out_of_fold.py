@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kaggle_dsb.config import Settings
-from kaggle_dsb.dataset.folds import COMPETITION, read_folds, select_source
-from kaggle_dsb.dataset.samples import Sample, load_samples
+from kaggle_dsb.dataset.folds import read_folds, select_source
+from kaggle_dsb.dataset.samples import COMPETITION, Sample, load_samples
 from kaggle_dsb.dataset.types import image_type
 from kaggle_dsb.files import InputError
 from kaggle_dsb.instances.probability import load_probability, save_probability

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from kaggle_dsb.config import Settings
-from kaggle_dsb.dataset.folds import COLUMNS, COMPETITION, group_images, split_folds
+from kaggle_dsb.dataset.folds import COLUMNS, group_images, split_folds
 from kaggle_dsb.dataset.groups import GROUPS_FILE, deal_groups, group_by_name, read_groups
-from kaggle_dsb.dataset.samples import Sample, load_samples
+from kaggle_dsb.dataset.samples import COMPETITION, Sample, load_samples
 from kaggle_dsb.dataset.types import image_type
 from kaggle_dsb.files import InputError
 from kaggle_dsb.workspace.source import Source, require_train_set

@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from kaggle_dsb import __version__
 from kaggle_dsb.competition.submission import read_solution
 from kaggle_dsb.dataset.demo import write_demo
-from kaggle_dsb.dataset.folds import COMPETITION
 from kaggle_dsb.dataset.prepare import Prepared, prepare
-from kaggle_dsb.dataset.samples import list_sets, load_samples, sizes
+from kaggle_dsb.dataset.samples import COMPETITION, list_sets, load_samples, sizes
 from kaggle_dsb.files import InputError
 
 DEFAULT_DATA = Path("data")

@@ -238,7 +238,7 @@ def test_a_large_image_is_looked_at_in_its_middle_and_kept_in_half_precision(mon
     ).predict([image])
     assert probability.dtype == np.float16
     assert max(max(shape) for shape in network.shapes) <= 128
-    assert np.abs(probability[0] - stretch_contrast(image)[..., 0] / 255).max() < 2e-3
+    assert ((probability[0] > 0.5) == (image[..., 0] > 127)).mean() > 0.99
 
 
 class MistakenAtFirst(Grey):

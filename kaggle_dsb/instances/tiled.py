@@ -1,0 +1,94 @@
+"""Find the nuclei of an image that is too large to be worked on as a whole."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kaggle_dsb.instances.finder import NucleusFinder
+
+LARGE_PX = 2**25
+"""An image of more pixels is cut into tiles: some arrays of its size fit, dozens do not."""
+
+TILE_PX = 1024
+MARGIN_PX = 192  # about as wide as the largest nucleus
+
+Slices = tuple[slice, slice]
+
+
+def find_nuclei(
+    finder: NucleusFinder, probability: NDArray[np.floating], image: NDArray[np.uint8]
+) -> NDArray[np.int32]:
+    """Find the nuclei of an image of any size, those of a large one tile by tile.
+
+    Parameters
+    ----------
+    finder : NucleusFinder
+    probability : (3, H, W) float32 or float16, in [0, 1]
+        Body, touching border, depth.
+    image : (H, W, 3) uint8
+
+    Returns
+    -------
+    labels : (H, W) int32
+    """
+    if image.shape[0] * image.shape[1] <= LARGE_PX:
+        return finder.find(probability.astype(np.float32, copy=False), image)
+    return find_in_tiles(finder, probability, image)
+
+
+def find_in_tiles(
+    finder: NucleusFinder, probability: NDArray[np.floating], image: NDArray[np.uint8]
+) -> NDArray[np.int32]:
+    """Find the nuclei of an image in overlapping tiles; see `find_nuclei`.
+
+    Notes
+    -----
+    A nucleus is taken from the tile whose core, without the margin, holds its centroid, and whole,
+    since the margin is wider than a nucleus. Two tiles that see a nucleus a little differently may
+    both hold its centroid: then the second one's share of new pixels decides.
+    """
+    labels = np.zeros(image.shape[:2], np.int32)
+    n_nuclei = 0
+    for core, window in _tiles(image.shape[0], image.shape[1]):
+        part = np.ascontiguousarray(probability[:, window[0], window[1]], dtype=np.float32)
+        found = finder.find(part, np.ascontiguousarray(image[window]))
+        kept = _centred_in(found, core, window) & _mostly_new(found, labels[window])
+        number = np.zeros(kept.size, np.int32)
+        number[kept] = n_nuclei + 1 + np.arange(np.count_nonzero(kept))
+        n_nuclei += int(np.count_nonzero(kept))
+        place = labels[window]
+        np.copyto(place, number[found], where=(place == 0) & kept[found])
+    return labels
+
+
+def _tiles(height: int, width: int) -> Iterator[tuple[Slices, Slices]]:
+    """Yield each tile's core, and the window around it with the margin."""
+    for top in range(0, height, TILE_PX):
+        for left in range(0, width, TILE_PX):
+            core = np.s_[top : min(top + TILE_PX, height), left : min(left + TILE_PX, width)]
+            window = tuple(
+                slice(max(part.start - MARGIN_PX, 0), min(part.stop + MARGIN_PX, side))
+                for part, side in zip(core, (height, width), strict=True)
+            )
+            yield core, (window[0], window[1])
+
+
+def _centred_in(found: NDArray[np.int32], core: Slices, window: Slices) -> NDArray[np.bool_]:
+    """Return of each label whether its centroid lies in the core, (n + 1,); never of label 0."""
+    area = np.maximum(np.bincount(found.ravel()), 1)
+    inside = np.ones(area.size, bool)
+    inside[0] = False
+    for axis, (of_core, of_window) in enumerate(zip(core, window, strict=True)):
+        at = np.indices(found.shape, sparse=True)[axis]
+        centre = np.bincount(found.ravel(), np.broadcast_to(at, found.shape).ravel()) / area
+        centre += of_window.start
+        inside &= (centre >= of_core.start - 0.5) & (centre < of_core.stop - 0.5)
+    return inside
+
+
+def _mostly_new(found: NDArray[np.int32], taken: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Return of each label whether most of its pixels are not taken yet, (n + 1,)."""
+    area = np.bincount(found.ravel())
+    shared = np.bincount(found[taken > 0], minlength=area.size)
+    return 2 * shared < area

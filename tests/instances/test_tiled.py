@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+
+from kaggle_dsb.instances import tiled
+from kaggle_dsb.instances.finder import NucleusFinder
+from kaggle_dsb.instances.tiled import find_in_tiles, find_nuclei
+from kaggle_dsb.instances.watershed import WatershedParameters
+
+
+@pytest.fixture
+def small_tiles(monkeypatch):
+    monkeypatch.setattr(tiled, "TILE_PX", 64)
+    monkeypatch.setattr(tiled, "MARGIN_PX", 24)
+    monkeypatch.setattr(tiled, "LARGE_PX", 10_000)
+
+
+def draw_probability(height, width, seed=0):
+    """Draw discs of many sizes, some on the seams, as a probability of float16."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.indices((height, width))
+    body = np.zeros((height, width))
+    for row in range(12, height, 26):
+        for column in range(12, width, 26):
+            body[np.hypot(rows - row, columns - column) <= rng.integers(4, 11)] = 1
+    return np.stack([body, np.zeros_like(body), body]).astype(np.float16)
+
+
+FINDER = NucleusFinder(WatershedParameters(0.5, 0.5, min_seed_px=3, min_area_px=3))
+
+
+@pytest.mark.parametrize("size", [(200, 170), (64, 300), (129, 128)])
+def test_tiles_find_the_same_nuclei_as_the_whole(small_tiles, size):
+    probability = draw_probability(*size)
+    image = np.zeros((*size, 3), np.uint8)
+    whole = FINDER.find(probability.astype(np.float32), image)
+    parts = find_in_tiles(FINDER, probability, image)
+    assert parts.max() == whole.max() > 10
+    pairs = np.unique(np.column_stack([whole.ravel(), parts.ravel()]), axis=0)
+    assert len(pairs) == whole.max() + 1  # each is one of the other, pixel by pixel
+
+
+def test_only_a_large_image_is_cut_into_tiles(small_tiles):
+    sizes = []
+
+    class Recording:
+        def find(self, probability, image):
+            assert probability.dtype == np.float32
+            assert image.shape[:2] == probability.shape[1:]
+            sizes.append(image.shape[:2])
+            return np.zeros(image.shape[:2], np.int32)
+
+    for size in [(100, 100), (101, 100)]:
+        labels = find_nuclei(Recording(), np.zeros((3, *size), np.float16), np.zeros((*size, 3)))
+        assert labels.shape == size
+    assert sizes == [(100, 100), (88, 88), (88, 60), (61, 88), (61, 60)]
