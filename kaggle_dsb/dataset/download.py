@@ -5,7 +5,6 @@
 
 import hashlib
 import http.client
-import json
 import lzma
 import shutil
 import time
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from kaggle_dsb.files import InputError, replacing
+from kaggle_dsb.files import InputError, read_json, write_json
 
 BROAD_URL = "https://data.broadinstitute.org/bbbc/BBBC038"
 BROAD_FILES = (
@@ -277,18 +276,12 @@ def _keep(arrived: Path, target: Path, *, origin: str) -> None:
             f"its entry out of {target.parent / RECORD_FILE}"
         )
     arrived.replace(target)
-    with replacing(target.parent / RECORD_FILE) as temporary:
-        temporary.write_text(json.dumps(record | {target.name: entry}, indent=2) + "\n")
+    write_json(target.parent / RECORD_FILE, record | {target.name: entry})
 
 
 def _read_record(folder: Path) -> dict[str, dict[str, Any]]:
     path = folder / RECORD_FILE
-    if not path.exists():
-        return {}
-    try:
-        return dict(json.loads(path.read_text()))
-    except ValueError as error:
-        raise InputError(f"{path}: is no JSON ({error}); delete it to start anew") from None
+    return read_json(path) if path.exists() else {}
 
 
 def _is_whole(path: Path, entry: dict[str, Any] | None) -> bool:

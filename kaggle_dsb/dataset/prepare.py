@@ -2,7 +2,6 @@
 
 import csv
 import hashlib
-import json
 import shutil
 import tempfile
 import time
@@ -26,7 +25,7 @@ from kaggle_dsb.dataset.layouts import Picture
 from kaggle_dsb.dataset.pixels import IMAGE_SUFFIXES, decode_mask, decode_rgb, warn_of_few_levels
 from kaggle_dsb.dataset.planes import DEFAULT_OPTIONS, ReadOptions
 from kaggle_dsb.dataset.truth import TRUTH_SUFFIXES, read_truth
-from kaggle_dsb.files import InputError
+from kaggle_dsb.files import InputError, read_json, write_json
 
 FINGERPRINT_FILE = "source.json"
 INDEX_FILE = "index.csv"
@@ -174,12 +173,12 @@ def _take_fingerprint(
 
 def _read_prepared(cache: Path, fingerprint: dict[str, Any]) -> Prepared | None:
     try:
-        stored = json.loads((cache / FINGERPRINT_FILE).read_text())
+        stored = read_json(cache / FINGERPRINT_FILE)
         if stored["fingerprint"] != fingerprint:
             return None
         warnings = tuple(stored["warnings"])
         return Prepared(cache, stored["images"], stored["nuclei"], warnings, is_new=False)
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+    except (InputError, KeyError, TypeError):
         return None
 
 
@@ -188,7 +187,7 @@ def _write_fingerprint(build: Path, fingerprint: dict[str, Any], prepared: Prepa
     stored = {"fingerprint": fingerprint} | {
         key: counts[key] for key in ("images", "nuclei", "warnings")
     }
-    (build / FINGERPRINT_FILE).write_text(json.dumps(stored, indent=1) + "\n")
+    write_json(build / FINGERPRINT_FILE, stored)
 
 
 @contextmanager

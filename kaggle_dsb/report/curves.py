@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from kaggle_dsb.files import InputError, replacing
 from kaggle_dsb.report.style import FOLD_COLOURS, FOLD_MARKERS, STYLE
+from kaggle_dsb.workspace.run import open_run
 
 METRICS_COLUMNS = ["epoch", "loss", "score", "learning_rate", "elapsed_s"]
 _PANELS = {
@@ -70,15 +71,14 @@ def read_curves(run: Path) -> list[FoldCurve]:
     InputError
         When there is none, or one is no table of metrics.
     """
-    curves = []
-    for path in sorted(run.glob("fold*/metrics.csv")):
-        number = path.parent.name.removeprefix("fold")
-        if number.isdecimal():
-            is_finished = (run / f"fold{number}.safetensors").exists()
-            curves.append(FoldCurve(int(number), _read_metrics(path), is_finished))
+    opened = open_run(run)
+    curves = [
+        FoldCurve(fold, _read_metrics(path), is_finished=fold in opened.networks)
+        for fold, path in opened.list_metrics().items()
+    ]
     if not curves:
         raise InputError(f"{run}: holds no fold<N>/metrics.csv; name the folder of a training")
-    return sorted(curves, key=lambda curve: curve.fold)
+    return curves
 
 
 def _read_metrics(path: Path) -> pd.DataFrame:

@@ -10,6 +10,7 @@ import pandas as pd
 from kaggle_dsb.competition.metric import THRESHOLDS_PERCENT, ImageScore
 from kaggle_dsb.files import InputError
 from kaggle_dsb.report.statistics import bootstrap_mean
+from kaggle_dsb.workspace.submission import SubmissionFolder
 
 HITS = [f"hits_{percent}" for percent in THRESHOLDS_PERCENT]
 SCORE_COLUMNS = ["score", "type", "fold", "n_true", "n_predicted", *HITS]
@@ -36,7 +37,7 @@ def read_scores(path: Path) -> pd.DataFrame:
         When the file is missing, is neither, or names an image twice.
     """
     if path.is_dir():
-        path = path / "score.json"
+        path = SubmissionFolder(path).score_file
     if not path.exists():
         raise InputError(f"{path}: no such file; give a CSV of validate --save or a score.json")
     scores = _read_json(path) if path.suffix == ".json" else _read_csv(path)

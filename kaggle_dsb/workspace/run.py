@@ -17,6 +17,7 @@ NETWORK = "fold"
 SCORER = "scorer"
 SUFFIX = ".safetensors"
 FAST_FILE = "fast.safetensors"
+FAST_SETTINGS = ("prediction.tta=none",)
 SETTINGS_FILE = "config.toml"
 FOLDS_FILE = "folds.csv"
 VALIDATION_FILE = "validation.json"
@@ -97,6 +98,12 @@ class Run:
     def metrics_file(self, fold: int) -> Path:
         """Return the table of a fold's training: a row an epoch."""
         return self.fold_folder(fold) / METRICS_FILE
+
+    def list_metrics(self) -> dict[int, Path]:
+        """Return the table of each fold whose training has begun."""
+        names = (path.name.removeprefix(NETWORK) for path in self.folder.glob(f"{NETWORK}*"))
+        files = {int(name): self.metrics_file(int(name)) for name in names if name.isdecimal()}
+        return {fold: files[fold] for fold in sorted(files) if files[fold].exists()}
 
     def fast(self) -> "Run":
         """Return one network alone: ``fast.safetensors`` where it is, else the first fold's."""
