@@ -6,6 +6,7 @@ from typing import Any
 
 from kaggle_dsb.files import InputError
 from kaggle_dsb.report.scores import read_scores
+from kaggle_dsb.report.sources import draw_sources, read_sources
 from kaggle_dsb.report.statistics import Comparison, compare_scores
 
 
@@ -73,6 +74,24 @@ def compare_runs(a: Path, b: Path, *, only_common: bool = False) -> RunCompariso
         for kind, group in before.groupby("type")
     }
     return RunComparison(str(a), str(b), overall, per_type)
+
+
+def draw_comparison(path: Path, a: Path, b: Path) -> None:
+    """Draw the scores of two runs by source, those of A as the baseline.
+
+    Parameters
+    ----------
+    path : Path
+        Of the picture; its ending chooses the format.
+    a, b : Path
+        Each a CSV of ``validate --save``: only that tells the sources.
+
+    Raises
+    ------
+    InputError
+        When one of them does not tell the sources.
+    """
+    draw_sources(path, read_sources(b), baseline=read_sources(a))
 
 
 def _to_json(one: Comparison) -> dict[str, Any]:

@@ -138,8 +138,9 @@ def write_letters(
             continue
         rows, columns = np.nonzero(labels == label)
         place = (float(columns.mean()), float(rows.mean()))
-        ink: dict[str, Any] = {"fill": COLOURS[outcome], "stroke_width": 2, "stroke_fill": "black"}
-        pen.text(place, LETTERS[outcome], font=font, anchor="mm", **ink)
+        for colour, stroke_px in (("black", 3), (COLOURS[outcome], 1)):
+            ink: dict[str, Any] = {"fill": colour, "stroke_fill": colour, "stroke_width": stroke_px}
+            pen.text(place, LETTERS[outcome], font=font, anchor="mm", **ink)
     return np.asarray(canvas)
 
 

@@ -49,7 +49,7 @@ def draw_picture(
     A pixel of the image is a whole number of pixels of the picture, so nothing is blurred.
     """
     factor = max(1, -(-_LEAST_SIDE_PX // max(image.shape[:2])))
-    panels, counts = _make_panels(stretch_for_display(image), truth, predicted, factor)
+    panels, counts = make_panels(image, truth, predicted, factor=factor)
     title = f"{name}\n{_caption(image, truth, predicted)}"
     with mpl.rc_context(STYLE):
         figure = _lay_out(panels, title)
@@ -71,14 +71,30 @@ def _label(outcome: Outcome, n: int) -> str:
     return f"{outcome} {n} ({LETTERS[outcome]})" if LETTERS[outcome] else f"{outcome} {n}"
 
 
-def _make_panels(
-    shown: Image, truth: Labels | None, predicted: Labels | None, factor: int
+def make_panels(
+    image: Image, truth: Labels | None, predicted: Labels | None, *, factor: int
 ) -> tuple[list[Panel], dict[Outcome, int]]:
-    large = enlarge(shown, factor).astype(np.uint8)
+    """Draw the panels of an image, and count what happened to its nuclei.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8
+    truth, predicted : (H, W) int32, or None
+    factor : int
+        Pixels of a panel to one of the image.
+
+    Returns
+    -------
+    panels : list of (str, (factor * H, factor * W, 3) uint8)
+        ``image``, ``truth`` and ``prediction``, as far as they are known.
+    counts : dict of Outcome to int
+        Empty where truth or prediction is not known.
+    """
+    large = enlarge(stretch_for_display(image), factor).astype(np.uint8)
     panels: list[Panel] = [("image", large)]
-    matched = (
-        find_outcomes(truth, predicted) if truth is not None and predicted is not None else None
-    )
+    matched = None
+    if truth is not None and predicted is not None:
+        matched = find_outcomes(truth, predicted)
     sides = [
         ("truth", truth, matched and matched.true),
         ("prediction", predicted, matched and matched.predicted),

@@ -1,10 +1,48 @@
 """Scores by the source of images, and their mean: how well a run generalises."""
 
+from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
+import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
+
+from kaggle_dsb.files import InputError, replacing
+from kaggle_dsb.report.style import STYLE
 
 GENERALISATION = "generalisation"
+SOURCE_COLUMNS = ["source", "kind", "score"]
+
+
+def read_sources(path: Path) -> pd.DataFrame:
+    """Read which source each image is of, and its score.
+
+    Parameters
+    ----------
+    path : Path
+        The CSV of ``kaggle-dsb validate --save``.
+
+    Returns
+    -------
+    DataFrame
+        A row an image: ``source, kind, score``.
+
+    Raises
+    ------
+    InputError
+        When it cannot be read, or has no such columns.
+    """
+    try:
+        table = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as a table of scores ({error})") from error
+    missing = [name for name in SOURCE_COLUMNS if name not in table.columns]
+    if missing:
+        raise InputError(
+            f"{path}: has no column {missing[0]}; `kaggle-dsb validate --save` writes such a table"
+        )
+    return table[SOURCE_COLUMNS]
 
 
 def generalisation(scores: pd.DataFrame) -> float:
@@ -65,3 +103,35 @@ def summarise_sources(scores: pd.DataFrame) -> dict[str, Any]:
         for source, of_source in scores.groupby("source")
     }
     return {GENERALISATION: generalisation(scores), "sources": sources}
+
+
+def draw_sources(path: Path, scores: pd.DataFrame, *, baseline: pd.DataFrame | None = None) -> None:
+    """Draw the mean score of each source and kind as a dot, and that of a baseline beside it.
+
+    Parameters
+    ----------
+    path : Path
+        Of the picture; its ending chooses the format.
+    scores, baseline : DataFrame
+        As `tabulate_sources` takes them. Sources that the baseline lacks get one dot.
+    """
+    table = tabulate_sources(scores)
+    before = None if baseline is None else tabulate_sources(baseline).reindex(table.index)["score"]
+    places = np.arange(len(table))
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(8, 1.4 + 0.32 * len(table)), layout="constrained")
+        axes = figure.subplots()
+        if before is not None:
+            axes.hlines(places, before, table["score"], color="#55616e", lw=2.5)
+            axes.scatter(before, places, s=60, fc="white", ec="#55616e", label="before", zorder=3)
+            figure.legend(loc="outside upper right", ncols=2)
+        axes.scatter(table["score"], places, s=60, color="#0072b2", label="after", zorder=4)
+        for place, score in zip(places, table["score"], strict=True):
+            axes.text(1.01, place, f"{score:.3f}", va="center")
+        axes.set_yticks(places, [f"{n} ({i:.0f})" for n, i in table["images"].items()])
+        axes.get_yticklabels()[-1].set_fontweight("bold")
+        axes.set_xlim(0, 1)
+        axes.invert_yaxis()
+        axes.set_xlabel("mean score of the images (their number in brackets)")
+        with replacing(path) as temporary:
+            figure.savefig(temporary)
