@@ -1,3 +1,42 @@
-"""Find the nuclei: a toolkit for Kaggle's 2018 Data Science Bowl."""
+"""Find the nuclei: a toolkit for Kaggle's 2018 Data Science Bowl.
 
-__version__ = "0.1.0"
+The names below are the Python interface; each is imported when it is first used, so that importing
+the package takes no time.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.2.0"
+
+if TYPE_CHECKING:
+    from kaggle_dsb.api import (
+        decode,
+        encode,
+        load_dataset,
+        read_submission,
+        score,
+        segment,
+        write_submission,
+    )
+
+__all__ = [
+    "decode",
+    "encode",
+    "load_dataset",
+    "read_submission",
+    "score",
+    "segment",
+    "write_submission",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from kaggle_dsb import api
+
+    return getattr(api, name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
