@@ -1,0 +1,58 @@
+"""Write docs/api.md from the docstrings of the Python interface; `make docs` runs it."""
+
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import kaggle_dsb
+from kaggle_dsb import api
+
+OUTPUT = Path(__file__).parent / "api.md"
+INTRODUCTION = """\
+# Python interface
+
+    import kaggle_dsb as dsb
+
+    labels = dsb.segment(image)
+
+Images and label images are numpy arrays; importing the package loads nothing, the first
+`dsb.segment` loads the networks. What cannot be used raises `kaggle_dsb.files.InputError`, a
+`ValueError` with a message of one line. The types are in the package (`py.typed`). Words are those
+of the [glossary](glossary.md), and [segment.ipynb](segment.ipynb) shows the functions at work.
+
+This page is made from the docstrings by `make docs`.
+"""
+SECTIONS = re.compile(r"^(\w+)\n-+\n", re.MULTILINE)
+LISTED = {"Parameters", "Returns", "Raises"}
+
+
+def render() -> str:
+    """Return the page."""
+    functions = [getattr(api, name) for name in sorted(kaggle_dsb.__all__)]
+    return "\n".join([INTRODUCTION, *(_render_function(function) for function in functions)])
+
+
+def _render_function(function: object) -> str:
+    parameters = inspect.signature(function).parameters.values()  # type: ignore[arg-type]
+    bare = [parameter.replace(annotation=parameter.empty) for parameter in parameters]
+    name = f"{function.__name__}{inspect.Signature(bare)}"  # type: ignore[attr-defined]
+    summary, *sections = SECTIONS.split(inspect.getdoc(function) or "")
+    parts = [f"## `{name}`", summary.strip()]
+    for title, body in zip(sections[::2], sections[1::2], strict=True):
+        parts += [f"**{title}**", "\n".join(_render_section(title, body.strip("\n")))]
+    return "\n\n".join(parts).replace("``", "`") + "\n"
+
+
+def _render_section(title: str, body: str) -> Iterator[str]:
+    if title == "Examples":
+        yield from ["```python", body.strip(), "```"]
+    elif title in LISTED:
+        for line in body.splitlines():
+            yield line[2:] if line.startswith("    ") else f"- `{line}`:"
+    else:
+        yield body
+
+
+if __name__ == "__main__":
+    OUTPUT.write_text(render(), encoding="utf-8")
