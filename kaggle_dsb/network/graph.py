@@ -104,8 +104,8 @@ def find_graph(settings: NetworkSettings) -> Path:
         except ImportError:
             raise InputError(
                 f"network.encoder_name = {settings.encoder_name!r}: OpenVINO's graph of it does "
-                "not come with the package, and making it needs torch: pip install "
-                "'kaggle_dsb[train]'"
+                "not come with the package; making it needs torch and segmentation-models-pytorch, "
+                "which are not installed"
             ) from None
         export_graph(settings, cached)
     return cached

@@ -122,13 +122,15 @@ class Predictor:
         diameter_px = 0.0
         for _ in range(LOOKS):
             diameter_px = self._measure(image, look_zoom) or diameter_px
-            if not diameter_px:
-                # Nothing is found: the nuclei may be too small for the reduced size.
-                look_zoom *= 2
-            elif ratio_of(diameter_px * look_zoom, self._nucleus_px) <= TRUSTED_RATIO:
+            if diameter_px:
+                is_sure = ratio_of(diameter_px * look_zoom, self._nucleus_px) <= TRUSTED_RATIO
+                next_zoom = choose_zoom(diameter_px, self._nucleus_px)
+            else:  # the nuclei may be too small for a reduced size
+                is_sure = look_zoom >= 1
+                next_zoom = 2 * look_zoom
+            if is_sure:
                 break
-            else:
-                look_zoom = choose_zoom(diameter_px, self._nucleus_px)
+            look_zoom = next_zoom
         return choose_zoom(diameter_px, self._nucleus_px)
 
     def _measure(self, image: Image, zoom: float) -> float:

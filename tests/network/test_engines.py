@@ -179,6 +179,6 @@ def test_a_graph_that_has_to_be_made_needs_torch(monkeypatch, tmp_path):
     with pytest.raises(InputError) as error:
         find_graph(NetworkSettings(encoder_name="resnet34"))
     assert str(error.value) == (
-        "network.encoder_name = 'resnet34': OpenVINO's graph of it does not come with the package, "
-        "and making it needs torch: pip install 'kaggle_dsb[train]'"
+        "network.encoder_name = 'resnet34': OpenVINO's graph of it does not come with the package; "
+        "making it needs torch and segmentation-models-pytorch, which are not installed"
     )
