@@ -10,6 +10,7 @@ import torch
 from kaggle_dsb.config import NetworkSettings, Settings, write_settings
 from kaggle_dsb.dataset.demo import write_demo
 from kaggle_dsb.network.model import NucleusNet, save_network
+from kaggle_dsb.publish.bundle import build_bundle
 from tests.kernels import emulate
 
 TINY = [
@@ -52,18 +53,31 @@ def machine(tmp_path: Path, own_python: Path) -> Iterator[emulate.Machine]:
         yield started
 
 
-@pytest.fixture
-def tiny_run(tmp_path: Path) -> Path:
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of two small networks without any training."""
-    folder = tmp_path / "tiny"
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
     folder.mkdir()
     network = NetworkSettings(decoder_channels=(8, 8, 8, 8, 8))
-    settings = Settings(network=network)
     for fold in range(2):
         torch.manual_seed(fold)
-        save_network(
-            folder / f"fold{fold}.safetensors", NucleusNet(network), settings, fold=fold, score=0.0
-        )
+        path = folder / f"fold{fold}.safetensors"
+        save_network(path, NucleusNet(network), Settings(network=network), fold=fold, score=0.0)
     quick = {"prediction": {"tta": "none", "scales": (1.0,)}, "hardware": {"precision": "float32"}}
     write_settings(folder / "config.toml", Settings(network=network, **quick))
     return folder
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory, tiny_run: Path) -> Path:
+    """A bundle of that run."""
+    folder = tmp_path_factory.mktemp("bundle") / "bundle"
+    networks = sorted(tiny_run.glob("fold*.safetensors"))
+    return build_bundle(folder, networks=networks, about=[tiny_run / "config.toml"]).folder
+
+
+@pytest.fixture
+def attached(machine: emulate.Machine, bundle: Path) -> emulate.Machine:
+    """The machine with the bundle where Kaggle would mount it."""
+    shutil.copytree(bundle, machine.input / "datasets" / "ada" / "kaggle-dsb-bundle")
+    return machine

@@ -8,19 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from kaggle_dsb.publish.bundle import build_bundle
 from tests.kernels.conftest import TINY
 from tests.kernels.emulate import Machine
 
 KERNELS = Path(__file__).parents[2] / "kernels"
 pytestmark = pytest.mark.slow
-
-
-def attach_bundle(machine: Machine, networks: Path | None) -> None:
-    """Build the bundle where Kaggle would mount it."""
-    folder = machine.input / "datasets" / "ada" / "kaggle-dsb-bundle"
-    found = sorted(networks.glob("fold*.safetensors")) if networks else []
-    build_bundle(folder, networks=found, about=[networks / "config.toml"] if networks else [])
 
 
 def change(script: str, **values: str) -> str:
@@ -91,9 +83,9 @@ def test_a_source_that_is_not_mounted_is_told_with_how_to_go_on(
 
 
 def test_two_gpus_make_the_submission_that_is_made_at_home(
-    machine: Machine, tiny_run: Path, tmp_path: Path
+    attached: Machine, tiny_run: Path, tmp_path: Path
 ) -> None:
-    attach_bundle(machine, tiny_run)
+    machine = attached
     said = run_kernel(machine, "submit", N_PARTS="2")
     assert "stage1_test: 2 images, " in said
     for set_name in ("stage1_test", "stage2_test_final"):
@@ -114,24 +106,22 @@ def test_two_gpus_make_the_submission_that_is_made_at_home(
 
 
 def test_training_goes_on_from_the_output_of_an_earlier_run(
-    machine: Machine, tmp_path: Path
+    attached: Machine, tmp_path: Path
 ) -> None:
-    attach_bundle(machine, None)
-    data = machine.input / "competitions" / "data-science-bowl-2018"
+    data = attached.input / "competitions" / "data-science-bowl-2018"
     settings = [word for setting in (*TINY, "folds.n_folds=2") for word in ("--set", setting)]
-    at_home(
-        tmp_path / "home", "train", "--name", "kaggle", "--fold", "0", "--data", data, *settings
-    )
-    output = machine.input / "notebooks" / "ada" / "kaggle-dsb-train" / "runs"
+    first = ["--name", "kaggle", "--fold", "0", "--data", data]
+    at_home(tmp_path / "home", "train", *first, *settings)
+    output = attached.input / "notebooks" / "ada" / "kaggle-dsb-train" / "runs"
     shutil.move(tmp_path / "home" / "runs", output)
 
-    said = run_kernel(machine, "train", SETTINGS=repr(TINY), N_FOLDS="2")
-    attached = "/kaggle/input/notebooks/ada/kaggle-dsb-train/runs/kaggle"
-    assert said.startswith(f"going on with {attached}\n")
-    run = machine.working / "runs" / "kaggle"
+    said = run_kernel(attached, "train", SETTINGS=repr(TINY), N_FOLDS="2")
+    mounted = "/kaggle/input/notebooks/ada/kaggle-dsb-train/runs/kaggle"
+    assert said.startswith(f"going on with {mounted}\n")
+    run = attached.working / "runs" / "kaggle"
     kept = (output / "kaggle" / "fold0.safetensors").read_bytes()
     assert (run / "fold0.safetensors").read_bytes() == kept
     assert {"config.toml", "folds.csv", "fold1.safetensors", "validation.json"} <= {
         path.name for path in run.iterdir()
     }
-    assert (machine.working / "out_of_fold.csv").exists()
+    assert (attached.working / "out_of_fold.csv").exists()

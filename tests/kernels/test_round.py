@@ -1,10 +1,9 @@
-"""The whole round from the command line: data, train, bundle, push, output, submit, score.
+"""The whole round from the command line: data, bundle, push, output, submit, score.
 
 Kaggle is a server on this computer; what is pushed to it runs on an emulated machine. Run with
 ``-s``, it shows the transcript.
 """
 
-import importlib.util
 import io
 import json
 import os
@@ -14,49 +13,17 @@ import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
 from kaggle_dsb.dataset.demo import write_demo
+from tests.kernels import emulate
+from tests.publish import fake_kaggle
 
-TESTS = Path(__file__).parents[1]
+KERNELS = Path(__file__).parents[2] / "kernels"
 COMMAND = [sys.executable, "-c", "from kaggle_dsb.cli import main; main()"]
-TINY = """
-[network]
-decoder_channels = [8, 8, 8, 8, 8]
-[folds]
-n_folds = 2
-[augment]
-crop_px = 64
-[training]
-epochs = 1
-crops_per_epoch = 2
-batch_size = 2
-validate_every_epochs = 1
-[prediction]
-tta = "none"
-[hardware]
-precision = "float32"
-"""
-
-
-def load(name: str, path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules.setdefault(name, importlib.util.module_from_spec(spec))
-    spec.loader.exec_module(module)
-    return module
-
-
-emulate = load("emulate", TESTS / "kernels" / "emulate.py")
-fake_kaggle = load("fake_kaggle", TESTS / "publish" / "fake_kaggle.py")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not emulate.may_emulate(), reason="only root may make name spaces here"),
-]
+pytestmark = pytest.mark.slow
 
 
 def pack_competition(demo: Path) -> bytes:
@@ -83,7 +50,7 @@ class Round:
         server.run_kernel = self.run_kernel
 
     def call(self, *words: str) -> str:
-        """Run the command line in the user's folder and give what it prints."""
+        """Run the command line in the user's folder and return what it prints."""
         print(f"$ kaggle-dsb {' '.join(words)}", flush=True)
         done = subprocess.run(
             [*COMMAND, *words],
@@ -105,11 +72,12 @@ class Round:
         assert request["enableInternet"] is False
         with emulate.start_machine(self.folder / "machine", self._python) as machine:
             (ref,) = request["datasetDataSources"]
+            bundle = machine.input / ref.partition("/")[2]  # as Kaggle mounts older sources
+            bundle.mkdir()
             for name, content in self.server.datasets[ref][-1].items():
-                (machine.input / "datasets" / ref).mkdir(parents=True, exist_ok=True)
-                (machine.input / "datasets" / ref / name).write_bytes(content)
-            data = machine.input / "competitions" / request["competitionDataSources"][0]
-            data.mkdir(parents=True)
+                (bundle / name).write_bytes(content)
+            data = machine.input / request["competitionDataSources"][0]
+            data.mkdir()
             packed = io.BytesIO(self.server.files["data-science-bowl-2018.zip"])
             zipfile.ZipFile(packed).extractall(data)
             script = machine.root / "script.py"
@@ -122,29 +90,27 @@ class Round:
 
 
 @pytest.fixture
-def whole_round(tmp_path: Path) -> Iterator[Round]:
+def whole_round(tmp_path: Path, own_python: Path) -> Iterator[Round]:
     fake = fake_kaggle.FakeKaggle()
     try:
-        running = fake_kaggle.start_server(fake, port=80)
+        running = fake_kaggle.start_server(fake, port=80)  # where the client looks for LOCALHOST
     except OSError as error:
         pytest.skip(f"port 80 of this computer cannot be bound ({error.strerror})")
-    write_demo(tmp_path / "demo", n_train=8, n_test=2)
+    write_demo(tmp_path / "demo", n_train=1, n_test=2)
     fake.files["data-science-bowl-2018.zip"] = pack_competition(tmp_path / "demo")
     (tmp_path / "home").mkdir()
-    (tmp_path / "tiny.toml").write_text(TINY)
-    shutil.copytree(TESTS.parent / "kernels", tmp_path / "kernels")
-    yield Round(tmp_path, fake, emulate.make_image(tmp_path / "venv"))
+    shutil.copytree(KERNELS, tmp_path / "kernels")
+    yield Round(tmp_path, fake, own_python)
     fake_kaggle.stop_server(running)
 
 
-def test_the_whole_round(whole_round: Round) -> None:
+def test_the_whole_round(whole_round: Round, tiny_run: Path) -> None:
     call, folder = whole_round.call, whole_round.folder
+    weights = ["--weights", str(tiny_run)]
     call("download", "--data", "data")
-    call("train", "--data", "data", "--name", "tiny", "--config", "tiny.toml")
-    call("submit", "--data", "data", "--name", "home", "--weights", "runs/tiny")
-    call("bundle", "--weights", "runs/tiny")
-    assert call("bundle-push") == "ada/kaggle-dsb-bundle\n"
-    call("push", "submit", "--hardware", "cpu")
+    call("submit", "--data", "data", "--name", "home", *weights)
+    call("push", "submit", "--hardware", "cpu", "--no-wait", *weights)
+    call("fetch", "submit")
     fetched = folder / "build" / "output" / "submit"
     at_home = folder / "submissions" / "home"
     assert (fetched / "submission.csv").read_bytes() == (at_home / "submission.csv").read_bytes()

@@ -1,31 +1,14 @@
 """The official client, signed in to a server on this computer that stands for Kaggle."""
 
-import importlib.util
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from kagglesdk import kaggle_http_client
 
 from kaggle_dsb.publish import client
-
-
-def load_fake() -> ModuleType:
-    path = Path(__file__).with_name("fake_kaggle.py")
-    if "fake_kaggle" not in sys.modules:
-        spec = importlib.util.spec_from_file_location("fake_kaggle", path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules["fake_kaggle"] = module
-        spec.loader.exec_module(module)
-    return sys.modules["fake_kaggle"]
-
-
-fake_kaggle = load_fake()
+from tests.publish import fake_kaggle
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from kaggle_dsb.publish import session
 from kaggle_dsb.publish.client import Kaggle, KernelRun, PushedVersion, Verdict, connect
 from kaggle_dsb.publish.errors import KaggleError
 from kaggle_dsb.publish.session import wait_until
+from tests.publish import fake_kaggle
 
-fake_kaggle = sys.modules["fake_kaggle"]
 refusal = fake_kaggle.refusal
 REF = "ada/kaggle-dsb-bundle"
 PAGE = "http://localhost/code/ada/kaggle-dsb-submit"

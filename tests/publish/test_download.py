@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import sys
 import zipfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -24,8 +23,8 @@ from kaggle_dsb.dataset.download import (
     unpack_competition,
 )
 from kaggle_dsb.files import InputError
+from tests.publish import fake_kaggle
 
-fake_kaggle = sys.modules["fake_kaggle"]
 CONTENT = bytes(range(256)) * 2000
 TABLE = b"ImageId,EncodedPixels,Height,Width,Usage\n"
 

@@ -1,7 +1,6 @@
 """The whole round against a server on this computer: bundle, push, output, submit, score."""
 
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,8 +27,8 @@ from kaggle_dsb.publish.client import Kaggle, PushedVersion, Verdict
 from kaggle_dsb.publish.errors import KaggleError
 from kaggle_dsb.publish.kernel import prepare_kernel
 from kaggle_dsb.workspace.source import Source, open_source
+from tests.publish import fake_kaggle
 
-fake_kaggle = sys.modules["fake_kaggle"]
 KERNELS_FOLDER = Path(__file__).parents[2] / "kernels"
 REF = "ada/kaggle-dsb-bundle"
 CSV = b"ImageId,EncodedPixels\na,1 1\n"
