@@ -1,6 +1,7 @@
 """Draw training crops from the images of a fold, and the held-out images that are scored."""
 
 from collections.abc import Iterator, Sized
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -130,6 +131,14 @@ class FoldDataModule(pl.LightningDataModule):
         places = part if len(chosen) >= trainer.world_size else chosen
         samples: list[Sample] = [held_out[place] for place in places]
         return DataLoader(samples, batch_size=8, collate_fn=list)  # type: ignore[arg-type]
+
+    def transfer_batch_to_device(
+        self, batch: Any, device: torch.device, dataloader_idx: int
+    ) -> Any:
+        """Leave held-out samples where they are: the predictor moves what it needs."""
+        if isinstance(batch, list) and isinstance(batch[0], Sample):
+            return batch
+        return super().transfer_batch_to_device(batch, device, dataloader_idx)
 
     @property
     def _trainer(self) -> pl.Trainer:

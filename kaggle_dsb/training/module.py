@@ -57,14 +57,6 @@ class SegmentationModule(pl.LightningModule):
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def transfer_batch_to_device(
-        self, batch: Any, device: torch.device, dataloader_idx: int
-    ) -> Any:
-        """Leave held-out samples where they are: the predictor moves what it needs."""
-        if isinstance(batch, list) and isinstance(batch[0], Sample):
-            return batch
-        return super().transfer_batch_to_device(batch, device, dataloader_idx)
-
     def on_validation_epoch_start(self) -> None:
         """Build a predictor that uses the current (EMA) weights."""
         precision = choose_precision(self.settings.hardware.precision, self.device.type)
