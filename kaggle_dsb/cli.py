@@ -30,7 +30,6 @@ LOOK, KAGGLE = "Look", "Kaggle"
 
 INTERRUPTED = 130
 RESUMABLE = {"train", "tune", "submit", "validate", "experiment", "download"}
-FAST = ("prediction.tta=none",)
 
 
 class VerbsByPurpose(TyperGroup):
@@ -471,7 +470,11 @@ def validate(
     limit: Limit = None,
     work: Work = WORK,
     save: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a row an image to this CSV.")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="CSV of all images; a picture by source beside it.",
+        ),
     ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -501,7 +504,10 @@ def validate(
 
     results = validate_sources(source, others, run, settings, work=work)
     if save:
+        from kaggle_dsb.report.sources import draw_sources
+
         write_scores(save, join_scores(results))
+        draw_sources(save.with_suffix(".png"), join_scores(results))
     say(record_validation(source, run, settings, results[0]))
     diagnosed = None
     if errors:
@@ -527,13 +533,18 @@ def compare(
     common: Annotated[
         bool, typer.Option("--common", help="Leave out images that only one of them scored.")
     ] = False,
+    save: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw both by source into this picture.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Tell whether run B is better than run A, and how sure that is."""
-    from kaggle_dsb.commands.compare import compare_runs
+    from kaggle_dsb.commands.compare import compare_runs, draw_comparison
     from kaggle_dsb.tables import print_comparison
 
     result = compare_runs(a, b, only_common=common)
+    if save:
+        draw_comparison(save, a, b)
     if as_json:
         _print_json(result.to_json())
     else:
@@ -555,7 +566,10 @@ def leaderboard(
     boards = make_leaderboard(submissions, only_own=own)
     if as_json:
         _print_json(
-            {name: json.loads(rows.to_json(orient="records")) for name, rows in boards.items()}
+            {
+                board: [{"rank": rank} | vars(mark) for rank, mark in marks]
+                for board, marks in boards.items()
+            }
         )
     else:
         print_boards(boards)
@@ -744,10 +758,10 @@ def opened_run(
     fast: bool = False,
 ) -> "tuple[Run, Settings]":
     """Find the networks, and load their settings with what is changed on top."""
-    from kaggle_dsb.workspace.run import find_run
+    from kaggle_dsb.workspace.run import FAST_SETTINGS, find_run
 
     run = find_run(weights)
-    changes = [*(FAST if fast else ()), *(overrides or ())]
+    changes = [*(FAST_SETTINGS if fast else ()), *(overrides or ())]
     settings = run.load_settings(*_settings_files(config), overrides=changes)
     run = run.fast() if fast else run
     say(f"weights: {_describe(run, weights)}")

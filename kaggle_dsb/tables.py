@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from kaggle_dsb.commands.score import ScoreReport
     from kaggle_dsb.commands.validate import OutOfFold
     from kaggle_dsb.dataset.samples import SetSummary
+    from kaggle_dsb.report.leaderboard import Mark
     from kaggle_dsb.report.statistics import Comparison
 
 Row = Sequence[Any]
@@ -107,14 +108,17 @@ def _compare(comparison: "Comparison") -> Row:
     )
 
 
-def print_boards(boards: Mapping[str, "pd.DataFrame"]) -> None:
+def print_boards(boards: Mapping[str, Sequence[tuple[int | None, "Mark"]]]) -> None:
     """Print each leaderboard; an arrow marks one's own submissions."""
-    for board, frame in boards.items():
-        ranks = frame["rank"].astype(object).where(frame["rank"].notna(), "")
+    for board, marks in boards.items():
         rows = [
-            (f"{'→' if is_own else ' '}  {name}", rank, f"{score:.4f}", date, source)
-            for rank, name, score, date, is_own, source in frame.assign(rank=ranks)[
-                ["rank", "name", "score", "date", "is_own", "source"]
-            ].itertuples(index=False)
+            (
+                f"{'→' if mark.is_own else ' '}  {mark.name}",
+                rank or "",
+                f"{mark.score:.4f}",
+                mark.date,
+                mark.source,
+            )
+            for rank, mark in marks
         ]
         print_table(board, ["   name", "rank", "score", "date", "source"], rows)

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-import pandas as pd
-
-from kaggle_dsb.report.leaderboard import KNOWN_MARKS, rank_marks, read_marks
+from kaggle_dsb.report.leaderboard import KNOWN_MARKS, Mark, rank_marks, read_marks
 
 
-def make_leaderboard(submissions: Path, *, only_own: bool = False) -> dict[str, pd.DataFrame]:
+def make_leaderboard(
+    submissions: Path, *, only_own: bool = False
+) -> dict[str, list[tuple[int | None, Mark]]]:
     """Rank all local submissions.
 
     Parameters
@@ -19,9 +19,8 @@ def make_leaderboard(submissions: Path, *, only_own: bool = False) -> dict[str, 
 
     Returns
     -------
-    dict of str to DataFrame
-        For each board its rows, as `kaggle_dsb.report.leaderboard.rank_marks` gives them.
+    dict of str to list of (rank, Mark)
+        For each board its rows, as `kaggle_dsb.report.leaderboard.rank_marks` returns them.
     """
     own = read_marks(submissions)
-    table = rank_marks(own if only_own else [*KNOWN_MARKS, *own])
-    return {str(board): rows for board, rows in table.groupby("board", sort=False)}
+    return rank_marks(own if only_own else [*KNOWN_MARKS, *own])

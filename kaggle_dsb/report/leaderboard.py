@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from kaggle_dsb.files import InputError
 from kaggle_dsb.workspace.submission import list_submissions
 
@@ -24,7 +22,6 @@ BOARDS = (STAGE1, STAGE2, CROSS_VALIDATION, STARDIST, DEMO)
 STAGE1_IDS_SHA256 = "031c0a93e6f58c3d6bb67656dc0c264fb9e79c250c750443fc2585dd82ab8209"
 """Of the 65 ids of the first stage's test images, sorted and joined by newlines."""
 
-BOARD_COLUMNS = ["board", "rank", "name", "score", "date", "is_own", "source"]
 _CAICEDO = "Caicedo et al. 2019, Nature Methods 16:1247; carpenterlab/2019_caicedo_dsb"
 _SCHMIDT = "Schmidt et al. 2018, MICCAI"
 _UNRANKED = {CROSS_VALIDATION}
@@ -179,30 +176,32 @@ def find_board(score: dict[str, Any], made: dict[str, Any]) -> str:
     return f"{made.get('set', 'own truth')}, {len(ids)} images ({digest})"
 
 
-def rank_marks(marks: Iterable[Mark]) -> pd.DataFrame:
+def rank_marks(marks: Iterable[Mark]) -> dict[str, list[tuple[int | None, Mark]]]:
     """Rank marks, each board apart.
 
     Returns
     -------
-    DataFrame
-        ``board, rank, name, score, date, is_own, source``, best first within a board. ``rank`` is
-        missing where the marks of a board were not measured on the same images. Equal scores share
-        a rank.
+    dict of str to list of (rank, Mark)
+        For each board its marks, the best first. Equal scores share a rank; it is None where the
+        marks of a board were not measured on the same images.
 
     Examples
     --------
-    >>> rank_marks([Mark("b", "x", 0.2, ""), Mark("b", "y", 0.3, "")])[["rank", "name"]].to_numpy()
-    array([[1, 'y'],
-           [2, 'x']], dtype=object)
+    >>> board = rank_marks([Mark("b", "x", 0.2, ""), Mark("b", "y", 0.3, "")])["b"]
+    >>> [(rank, mark.name) for rank, mark in board]
+    [(1, 'y'), (2, 'x')]
     """
-    table = pd.DataFrame(
-        [vars(mark) for mark in marks], columns=[c for c in BOARD_COLUMNS if c != "rank"]
-    )
-    order = {board: number for number, board in enumerate(BOARDS)}
-    table["place"] = table["board"].map(order).fillna(len(order))
-    table = table.sort_values(
-        ["place", "board", "score", "name"], ascending=[True, True, False, True]
-    )
-    ranks = table.groupby("board")["score"].rank(method="min", ascending=False).astype("Int64")
-    table["rank"] = ranks.mask(table["board"].isin(_UNRANKED))
-    return table[BOARD_COLUMNS].reset_index(drop=True)
+    order = {board: place for place, board in enumerate(BOARDS)}
+    boards: dict[str, list[Mark]] = {}
+    for mark in sorted(
+        marks, key=lambda mark: (order.get(mark.board, len(order)), mark.board, mark.name)
+    ):
+        boards.setdefault(mark.board, []).append(mark)
+    return {board: _rank_board(board, rows) for board, rows in boards.items()}
+
+
+def _rank_board(board: str, marks: list[Mark]) -> list[tuple[int | None, Mark]]:
+    best_first = sorted(marks, key=lambda mark: -mark.score)
+    if board in _UNRANKED:
+        return [(None, mark) for mark in best_first]
+    return [(1 + sum(other.score > mark.score for other in marks), mark) for mark in best_first]

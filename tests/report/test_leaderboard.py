@@ -11,6 +11,7 @@ from kaggle_dsb.report.leaderboard import (
     KNOWN_MARKS,
     STAGE1,
     STAGE2,
+    STARDIST,
     Mark,
     find_board,
     rank_marks,
@@ -30,34 +31,43 @@ def test_every_known_mark_names_its_board_and_its_source():
 
 
 def test_the_winner_of_stage_2_leads_its_board_and_stands_on_no_other():
-    table = rank_marks(KNOWN_MARKS)
-    winner = table[table["name"] == "topcoders (1st)"]
-    assert winner[["board", "rank", "score"]].to_numpy().tolist() == [[STAGE2, 1, 0.631646]]
+    places = [
+        (board, rank, mark.score)
+        for board, marks in rank_marks(KNOWN_MARKS).items()
+        for rank, mark in marks
+        if mark.name == "topcoders (1st)"
+    ]
+    assert places == [(STAGE2, 1, 0.631646)]
+
+
+def test_boards_come_in_their_order_and_those_of_ones_own_images_last():
+    own = Mark("images of my own", "mine", 0.52, "measured here", is_own=True)
+    boards = [STAGE1, STAGE2, CROSS_VALIDATION, STARDIST, "images of my own"]
+    assert list(rank_marks([own, *KNOWN_MARKS])) == boards
 
 
 def test_an_own_run_stands_between_the_marks_it_beats_and_those_it_does_not():
     own = Mark(STAGE1, "mine", 0.52, "measured here", is_own=True)
-    board = rank_marks([*KNOWN_MARKS, own]).query("board == @STAGE1")
-    place = board["name"].tolist().index("mine")
-    around = board["name"].iloc[[place - 1, place + 1]].tolist()
+    board = rank_marks([*KNOWN_MARKS, own])[STAGE1]
+    names = [mark.name for _, mark in board]
+    place = names.index("mine")
+    around = [names[place - 1], names[place + 1]]
     assert around == ["samuelschen, two-model ensemble", "copied public kernel"]
-    assert board["rank"].iloc[place] == place + 1
+    assert board[place] == (place + 1, own)
 
 
 def test_equal_scores_share_a_rank_and_the_next_rank_is_skipped():
     marks = [Mark("b", name, score, "") for name, score in [("x", 0.3), ("y", 0.3), ("z", 0.1)]]
-    assert rank_marks(marks)["rank"].tolist() == [1, 1, 3]
+    assert rank_marks(marks) == {"b": list(zip([1, 1, 3], marks, strict=True))}
 
 
 def test_scores_of_different_folds_are_listed_without_a_rank():
-    marks = [Mark(CROSS_VALIDATION, "a", 0.5, ""), Mark(CROSS_VALIDATION, "b", 0.6, "")]
-    table = rank_marks(marks)
-    assert table["name"].tolist() == ["b", "a"]
-    assert table["rank"].isna().all()
+    worse, better = Mark(CROSS_VALIDATION, "a", 0.5, ""), Mark(CROSS_VALIDATION, "b", 0.6, "")
+    assert rank_marks([worse, better]) == {CROSS_VALIDATION: [(None, better), (None, worse)]}
 
 
-def test_no_marks_make_an_empty_table():
-    assert rank_marks([]).empty
+def test_no_marks_make_no_board():
+    assert rank_marks([]) == {}
 
 
 def test_a_submission_gives_a_mark_for_each_score_that_is_known(tmp_path):
