@@ -106,8 +106,8 @@ faults: setup-dev ## fuzz readers, kill commands, fill disks, at full length (AR
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults $(ARGS)
 
 .PHONY: bench
-bench: setup-dev ## time scores, run lengths and loading against their peers (ARGS=--real)
-	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks $(ARGS)
+bench: setup-dev ## time scores, run lengths and loading against their peers (DATA=folder)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks $(OPTIONS) $(ARGS)
 
 .PHONY: docs
 docs: setup-dev ## write docs/api.md from the docstrings

@@ -1,0 +1,131 @@
+"""Readers of foreign bytes, each with a sound file to begin from."""
+
+import io
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from kaggle_dsb.competition.label_files import read_labels, write_labels
+from kaggle_dsb.competition.submission import check_submission, read_solution, read_submission
+from kaggle_dsb.config import Settings, dump_settings, load_settings
+from kaggle_dsb.dataset.folds import read_folds
+from kaggle_dsb.dataset.pixels import decode_mask, decode_rgb
+from kaggle_dsb.dataset.samples import load_samples
+from kaggle_dsb.files import InputError, read_json
+from kaggle_dsb.instances.scorer import load_scorer
+from kaggle_dsb.network.weights import read_network
+from kaggle_dsb.workspace.run import BUNDLED
+from tests.cases import draw
+
+LABELS = {"a": draw("11.22", "11..2"), "b": draw("...", "..."), "c": draw("111", "1.1", "111")}
+SIZES = {image_id: labels.shape for image_id, labels in LABELS.items()}
+SUBMISSION = b"ImageId,EncodedPixels\na,1 4\na,7 1 9 2\nb,\nc,1 4 6 4\n"
+SOLUTION = (
+    b"ImageId,EncodedPixels,Height,Width,Usage\n"
+    b"a,1 4,2,5,Public\na,7 1 9 2,2,5,Public\nb,,2,3,Ignored\nc,1 4 6 4,3,3,Private\n"
+)
+FOLDS = b"ImageId,source,type,group,fold\na,mine,tissue,0,0\nb,mine,tissue,1,1\n"
+
+
+@dataclass(frozen=True)
+class Target:
+    """What reads a file, and the bytes of a file that it reads without a word.
+
+    Attributes
+    ----------
+    name : str
+        Of the file.
+    sound : bytes
+    read : callable
+        Takes the path of the file.
+    """
+
+    name: str
+    sound: bytes
+    read: Callable[[Path], object]
+
+
+def _in_bytes(save: Callable[[io.BytesIO], object]) -> bytes:
+    stream = io.BytesIO()
+    save(stream)
+    return stream.getvalue()
+
+
+def _zip(stream: io.BytesIO) -> None:
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("submission.csv", SUBMISSION)
+
+
+def _image(file_format: str, array: np.ndarray) -> bytes:
+    return _in_bytes(lambda stream: Image.fromarray(array).save(stream, format=file_format))
+
+
+def _submission(path: Path) -> object:
+    check_submission(path, SIZES)
+    return read_submission(path, SIZES)
+
+
+def _cache(path: Path) -> object:
+    """Read a cache whose index is the given file."""
+    cache = path.parent / "cache"
+    for image_id, labels in LABELS.items():
+        for kind in ("images", "labels"):
+            (cache / "stage1_train" / kind).mkdir(parents=True, exist_ok=True)
+            write_labels(cache / "stage1_train" / kind / f"{image_id}.png", labels)
+    (cache / "stage1_train" / "index.csv").write_bytes(path.read_bytes())
+    return load_samples(cache, "stage1_train")
+
+
+def _bundled(name: str) -> bytes:
+    return (BUNDLED / name).read_bytes()
+
+
+GREY = (np.arange(600, dtype=np.uint16).reshape(20, 30) * 50).astype(np.uint16)
+
+TARGETS = {
+    "submission": Target("a.csv", SUBMISSION, _submission),
+    "submission in a zip": Target("a.zip", _in_bytes(_zip), _submission),
+    "solution": Target("a.csv", SOLUTION, read_solution),
+    "labels as PNG": Target("a.png", _image("PNG", GREY), read_labels),
+    "labels as TIFF": Target("a.tif", _image("TIFF", GREY), read_labels),
+    "labels as array": Target(
+        "a.npy", _in_bytes(lambda stream: np.save(stream, GREY)), read_labels
+    ),
+    "labels of Cellpose": Target(
+        "a.npy", _in_bytes(lambda stream: np.save(stream, {"masks": GREY})), read_labels
+    ),
+    "image as PNG": Target(
+        "a.png", _image("PNG", GREY), lambda path: decode_rgb(path.read_bytes())
+    ),
+    "image as TIFF": Target(
+        "a.tif", _image("TIFF", GREY), lambda path: decode_rgb(path.read_bytes())
+    ),
+    "mask": Target("a.png", _image("PNG", GREY > 900), lambda path: decode_mask(path.read_bytes())),
+    "settings": Target("a.toml", dump_settings(Settings()).encode(), load_settings),
+    "folds": Target("folds.csv", FOLDS, read_folds),
+    "index of a cache": Target(
+        "a.csv", b"ImageId,height,width,nuclei\na,2,5,2\nb,2,3,0\nc,3,3,1\n", _cache
+    ),
+    "network": Target("a.safetensors", _bundled("fold0.safetensors"), read_network),
+    "candidate scorer": Target("a.safetensors", _bundled("scorer0.safetensors"), load_scorer),
+    "record": Target("made.json", b'{"version": "0.2.0", "data": "demo", "n": [1, 2]}', read_json),
+}
+
+
+def find_fault(target: Target, content: bytes, folder: Path) -> str | None:
+    """Read a file of these bytes; return what went wrong, None where it was read or refused."""
+    path = folder / target.name
+    path.write_bytes(content)
+    try:
+        target.read(path)
+    except InputError as error:
+        message = str(error)
+        if "\n" in message or not message.isprintable():
+            return f"a message that is not one printable line: {message!r}"
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return None

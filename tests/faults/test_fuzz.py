@@ -1,0 +1,20 @@
+"""The short form of `make faults`."""
+
+import pytest
+
+from tests.faults.fuzz import fuzz
+from tests.faults.targets import TARGETS, find_fault
+
+# Each copies some megabytes an input.
+LARGE = {"network", "candidate scorer"}
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_a_sound_file_is_read(name, tmp_path):
+    assert find_fault(TARGETS[name], TARGETS[name].sound, tmp_path) is None
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_a_changed_file_is_read_or_refused(name):
+    outcome = fuzz(TARGETS[name], name=name, seed=1, inputs=5 if name in LARGE else 60)
+    assert outcome.faults == []
