@@ -156,4 +156,4 @@ def choose_evenly(n: int, at_most: int) -> list[int]:
     """
     if n <= at_most:
         return list(range(n))
-    return np.linspace(0, n - 1, at_most).astype(int).tolist()
+    return [int(place) for place in np.linspace(0, n - 1, at_most)]

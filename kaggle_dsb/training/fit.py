@@ -2,6 +2,7 @@
 
 import importlib.util
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -106,7 +107,9 @@ def network_file(folder: Path, fold: int | None) -> Path:
 
 def is_first_process() -> bool:
     """Return whether this is the one process of a training, or the first on several devices."""
-    return int(getattr(rank_zero_only, "rank", None) or 0) == 0
+    rank = int(getattr(rank_zero_only, "rank", None) or 0)
+    node = int(os.environ.get("NODE_RANK") or os.environ.get("GROUP_RANK") or 0)
+    return rank == node == 0
 
 
 def _fit(
@@ -192,6 +195,11 @@ def _quiet_lightning() -> Iterator[None]:
 def _trainer(settings: Settings, work: Path, *, validates: bool) -> pl.Trainer:
     training, hardware = settings.training, settings.hardware
     device = choose_device(hardware.accelerator)
+    if device == "cuda" and hardware.devices > torch.cuda.device_count():
+        raise InputError(
+            f"hardware.devices = {hardware.devices}: torch finds {torch.cuda.device_count()} GPUs "
+            "here; hardware.accelerator = 'cpu' trains with as many processes on the CPU"
+        )
     n_devices = hardware.devices * hardware.nodes
     return pl.Trainer(
         accelerator="gpu" if device == "cuda" else "cpu",
