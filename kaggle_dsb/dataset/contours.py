@@ -74,7 +74,7 @@ def fill_polygon(rings: Iterable[ArrayLike], shape: tuple[int, int]) -> NDArray[
         columns, rows = (array - first).T
         inside[polygon(rows, columns, inside.shape)] ^= True
     rows, columns = np.nonzero(inside)
-    return (rows + first[1]) * shape[1] + columns + first[0]
+    return np.asarray((rows + first[1]) * shape[1] + columns + first[0], np.intp)
 
 
 def _nest(rings: Sequence[Ring]) -> list[Polygon]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kaggle_dsb.competition.rle import encode_labels
+from kaggle_dsb.dataset.building import building
 from kaggle_dsb.files import InputError
 
 Grey = NDArray[np.floating]
@@ -69,6 +70,13 @@ def write_demo(folder: Path, *, n_train: int = 24, n_test: int = 12, seed: int =
         _write_image(folder / "stage1_test", image_id, image)
         truth[image_id] = labels
     _write_tables(folder, dict(sorted(truth.items())))
+
+
+def ensure_demo(folder: Path) -> None:
+    """Write the demo set unless it is there; safe where several processes do so at once."""
+    if not folder.exists():
+        with building(folder, is_whole=folder.exists) as build:
+            write_demo(build)
 
 
 def make_image(seed: int, *, look: int = 0) -> tuple[NDArray[np.uint8], Labels]:

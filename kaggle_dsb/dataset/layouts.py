@@ -13,6 +13,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
@@ -339,10 +340,8 @@ def _split_coco(entry: Entry, document: dict[str, Any], pictures: list[Picture])
             missing.append(name)
             continue
         part = {"images": [record], "annotations": outlines[record["id"]]}
-        content = json.dumps(part).encode()
-        (exact or candidates)[0][1].truths.append(
-            Entry(entry.holder, entry.path, lambda content=content: content)
-        )
+        content = partial(bytes, json.dumps(part).encode())
+        (exact or candidates)[0][1].truths.append(Entry(entry.holder, entry.path, content))
     if missing:
         yield f"{entry}: tells of {len(missing)} images that are not here, such as {missing[0]}"
 

@@ -142,7 +142,8 @@ def choose_picture(stack: NDArray[Any], axes: str, options: ReadOptions) -> NDAr
     grid = ordered.reshape(n_channels, -1, height, width)
     _require_choice(n_channels, grid.shape[1], options)
     planes = grid[(options.channel or 1) - 1]
-    return planes.max(axis=0) if options.project else planes[(options.plane or 1) - 1]
+    chosen = planes.max(axis=0) if options.project else planes[(options.plane or 1) - 1]
+    return np.asarray(chosen)
 
 
 def _require_choice(n_channels: int, n_planes: int, options: ReadOptions) -> None:
@@ -256,7 +257,7 @@ def _complement(picture: NDArray[Any]) -> NDArray[Any]:
     if picture.dtype == bool:
         return ~picture
     if np.issubdtype(picture.dtype, np.unsignedinteger):
-        return np.iinfo(picture.dtype).max - picture
+        return np.asarray(np.iinfo(picture.dtype).max - picture)
     return np.asarray(picture.max() - picture)
 
 

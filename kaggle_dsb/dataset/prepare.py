@@ -2,13 +2,9 @@
 
 import csv
 import hashlib
-import shutil
-import tempfile
-import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +16,7 @@ from numpy.typing import NDArray
 from kaggle_dsb.competition.label_files import LARGEST_LABEL_ON_DISK, write_labels
 from kaggle_dsb.competition.labels import number_pixels
 from kaggle_dsb.dataset.archive import ACCEPTED_FORMS, Archive, DataFaults, list_files
+from kaggle_dsb.dataset.building import building
 from kaggle_dsb.dataset.entries import Entry
 from kaggle_dsb.dataset.layouts import Picture
 from kaggle_dsb.dataset.pixels import IMAGE_SUFFIXES, decode_mask, decode_rgb, warn_of_few_levels
@@ -33,7 +30,6 @@ INDEX_COLUMNS = ("ImageId", "height", "width", "nuclei")
 
 _FORMAT = 2  # raise it when the layout of the cache changes: older caches are then built anew
 _WORKERS = 2
-_LEFTOVER_AGE_S = 3600
 _SOURCE_SUFFIXES = (*IMAGE_SUFFIXES, *TRUTH_SUFFIXES, ".json", ".csv")
 
 Progress = Callable[[int, int], None]
@@ -128,7 +124,7 @@ def prepare(
     known = _read_prepared(cache, fingerprint)
     if known:
         return known
-    with _building(cache) as build:
+    with building(cache, is_whole=lambda: _read_prepared(cache, fingerprint) is not None) as build:
         job = _Job(build, options, progress, limit)
         rows, warnings = _build(source, job, cache=cache)
         images = {name: len(set_rows) for name, set_rows in rows.items()}
@@ -188,31 +184,6 @@ def _write_fingerprint(build: Path, fingerprint: dict[str, Any], prepared: Prepa
         key: counts[key] for key in ("images", "nuclei", "warnings")
     }
     write_json(build / FINGERPRINT_FILE, stored)
-
-
-@contextmanager
-def _building(cache: Path) -> Iterator[Path]:
-    """Yield a folder beside the cache that becomes the cache once the block has succeeded."""
-    prefix = f".{cache.name}-building-"
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in cache.parent.glob(prefix + "*"):
-        # A younger one may belong to another process at work.
-        if time.time() - leftover.stat().st_mtime > _LEFTOVER_AGE_S:
-            shutil.rmtree(leftover, ignore_errors=True)
-    outer = Path(tempfile.mkdtemp(prefix=prefix, dir=cache.parent))
-    try:
-        build = outer / "cache"
-        build.mkdir()
-        yield build
-        if cache.exists():
-            cache.rename(outer / "old")
-        build.rename(cache)
-    except OSError as error:
-        # A write that fails, as on a full disk, does not know its file.
-        error.filename = error.filename or str(cache)
-        raise
-    finally:
-        shutil.rmtree(outer, ignore_errors=True)
 
 
 def _build(source: Path, job: _Job, *, cache: Path) -> tuple[dict[str, list[Row]], list[str]]:

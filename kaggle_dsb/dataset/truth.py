@@ -65,10 +65,6 @@ def read_truth(
         return _read_label_image(data, shape, options)
     if suffix == ".npy":
         return number_values(_check_shape(parse_labels(data, suffix=suffix), shape), options)
-    if suffix not in TRUTH_SUFFIXES:
-        raise InputError(
-            f"has no known form; label images and {', '.join(TRUTH_SUFFIXES)} are read"
-        )
     try:
         if suffix == ".zip":
             return _fill_all(_read_rois(data), shape)
@@ -101,9 +97,7 @@ def number_values(values: NDArray[Any], options: ReadOptions = DEFAULT_OPTIONS) 
     >>> number_values(np.array([[0, 7, 7, 9]])).labels.tolist()
     [[0, 1, 1, 2]]
     """
-    if values.ndim == 3:
-        return Truth(relabel(_number_colours(values)), [])
-    numbers = _as_whole_numbers(values)
+    numbers = _number_colours(values) if values.ndim == 3 else _as_whole_numbers(values)
     if _is_soft_edged(numbers):
         numbers = numbers > numbers.max() // 2
     labels = relabel(numbers.astype(np.int64))
@@ -178,7 +172,7 @@ def _is_soft_edged(values: NDArray[Any]) -> bool:
     if values.dtype != np.uint8 or values.max(initial=0) != 255:
         return False
     counts = np.bincount(values.ravel(), minlength=256)[1:]
-    return np.count_nonzero(counts) > 1 and bool(counts[-1] > 0.5 * counts.sum())
+    return bool(np.count_nonzero(counts) > 1 and counts[-1] > 0.4 * counts.sum())
 
 
 def _fill_all(nuclei: Iterable[Sequence[Any]], shape: tuple[int, int]) -> Truth:

@@ -2,14 +2,18 @@
 
 from typing import Literal, get_args
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 ImageType = Literal["fluorescence", "tissue", "brightfield"]
 IMAGE_TYPES: tuple[ImageType, ...] = get_args(ImageType)
 
-DARK_GROUND_BELOW = 100  # median grey level; the 664 training images leave 44 to 157 empty
-COLOURED_ABOVE = 6.0  # mean chroma in grey levels; the training images leave 0.1 to 11.9 empty
+COLOURED_ABOVE = 0.025  # mean chroma over mean brightest channel; H&E has 0.037 or more
+CHROMA_ABOVE = 2.0  # mean chroma in grey levels; less is noise
+EMPTY_CHANNEL_BELOW = 0.14  # median darkest channel over median brightest; H&E has over 0.25
+DARK_GROUND_BELOW = 100  # median grey level
+_MOST_PIXELS = 65536
 
 
 def image_type(image: NDArray[np.uint8]) -> ImageType:
@@ -23,14 +27,16 @@ def image_type(image: NDArray[np.uint8]) -> ImageType:
     Returns
     -------
     ImageType
-        ``fluorescence`` where the ground is dark (whatever its colour), else ``tissue`` where the
-        picture is coloured, else ``brightfield``.
 
     Notes
     -----
-    The ground is the median pixel, since nuclei cover less than half of nearly every image.
-    Chroma is the largest channel less the smallest, averaged over the image. Both limits stand in
-    the middle of a wide gap of the training images, so neither is delicate.
+    A **coloured** image is stained tissue unless it looks like dyes that glow on black: one of the
+    three channels is all but empty, or nearly all pixels are close to the darkest, or one colour
+    map explains the image and its colour grows with its light. Stains absorb light, so none of
+    these holds for tissue, however dark it is.
+
+    A **grey** image is told by its ground, the median pixel: fluorescence where the ground is dark
+    or lies near the darkest pixels, brightfield where it is bright or lies near the brightest.
 
     Examples
     --------
@@ -39,7 +45,45 @@ def image_type(image: NDArray[np.uint8]) -> ImageType:
     >>> image_type(np.full((8, 8, 3), (230, 180, 220), np.uint8))
     'tissue'
     """
-    if np.median(image.mean(axis=2)) < DARK_GROUND_BELOW:
-        return "fluorescence"
-    chroma = image.max(axis=2).astype(np.float32) - image.min(axis=2)
-    return "tissue" if chroma.mean() > COLOURED_ABOVE else "brightfield"
+    pixels = _sample_pixels(image)
+    asymmetry = _asymmetry(pixels.mean(axis=1))
+    if not _is_coloured(pixels):
+        if np.median(pixels.mean(axis=1)) < DARK_GROUND_BELOW:
+            return "brightfield" if asymmetry < -0.5 else "fluorescence"
+        return "fluorescence" if asymmetry > 0.2 else "brightfield"
+    glows = asymmetry > 0.7 or _has_empty_channel(pixels) or _is_of_one_dye(pixels)
+    return "fluorescence" if glows else "tissue"
+
+
+def _sample_pixels(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return up to some 65,000 pixels of the smoothed image, (N, 3); noise has colour too."""
+    step = max(1, int(np.sqrt(image.shape[0] * image.shape[1] / _MOST_PIXELS)))
+    return cv2.blur(image, (5, 5))[::step, ::step].reshape(-1, 3).astype(np.float32)
+
+
+def _asymmetry(grey: NDArray[np.float32]) -> float:
+    """Return where the median lies: 1 at the darkest pixels, -1 at the brightest."""
+    low, middle, high = np.percentile(grey, [1, 50, 99])
+    return float((low + high - 2 * middle) / max(high - low, 1))
+
+
+def _is_coloured(pixels: NDArray[np.float32]) -> bool:
+    brightest = pixels.max(axis=1)
+    chroma = float((brightest - pixels.min(axis=1)).mean())
+    return chroma > CHROMA_ABOVE and chroma > COLOURED_ABOVE * float(brightest.mean())
+
+
+def _has_empty_channel(pixels: NDArray[np.float32]) -> bool:
+    darkest, brightest = np.median(pixels.min(axis=1)), np.median(pixels.max(axis=1))
+    return bool(darkest < EMPTY_CHANNEL_BELOW * brightest)
+
+
+def _is_of_one_dye(pixels: NDArray[np.float32]) -> bool:
+    """Tell whether all colours lie on one line, and are the purer the brighter they are."""
+    chroma = pixels.max(axis=1) - pixels.min(axis=1)
+    grey = pixels.mean(axis=1)
+    if chroma.std() == 0 or grey.std() == 0:
+        return False
+    variances = np.linalg.eigvalsh(np.cov(pixels.T))
+    grows = np.corrcoef(chroma, grey)[0, 1] > 0.95
+    return bool(grows and variances[-1] > 0.98 * variances.sum())

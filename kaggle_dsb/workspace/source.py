@@ -2,8 +2,6 @@
 
 import hashlib
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +11,16 @@ from numpy.typing import NDArray
 
 from kaggle_dsb import __version__
 from kaggle_dsb.competition.submission import read_solution
-from kaggle_dsb.dataset.demo import write_demo
+from kaggle_dsb.dataset.demo import ensure_demo
+from kaggle_dsb.dataset.planes import DEFAULT_OPTIONS, ReadOptions
 from kaggle_dsb.dataset.prepare import Prepared, prepare
 from kaggle_dsb.dataset.samples import COMPETITION, list_sets, load_samples, sizes
 from kaggle_dsb.files import InputError
 
 DEFAULT_DATA = Path("data")
 TRAIN_SET = "stage1_train"
+OWN_TRAIN_SETS = ("train", "training")
+OWN_TEST_SETS = ("test", "testing")
 SOLUTION_FILES = {
     "stage1_test": "stage1_solution.csv",
     "stage2_test_final": "stage2_solution_final.csv",
@@ -95,6 +96,7 @@ def open_source(
     limit: int | None = None,
     demo: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    options: ReadOptions = DEFAULT_OPTIONS,
 ) -> Source:
     """Prepare the data of a command.
 
@@ -111,6 +113,8 @@ def open_source(
         Take the demo set where no data are named, even if there is a folder ``data``.
     progress : callable, optional
         Called with the numbers of images prepared and of all images.
+    options : ReadOptions
+        How files that hold several pictures or nuclei are read.
 
     Raises
     ------
@@ -120,23 +124,21 @@ def open_source(
     if data is None and not demo and DEFAULT_DATA.is_dir() and any(DEFAULT_DATA.iterdir()):
         data = DEFAULT_DATA
     origin = data or _draw_demo(work)
-    cache = work / "cache" / _name_cache(origin, limit)
-    prepared = prepare(origin, cache, progress=progress, limit=limit)
+    cache = work / "cache" / _name_cache(origin, limit, options)
+    prepared = prepare(origin, cache, progress=progress, limit=limit, options=options)
     return Source(origin, prepared.cache, data is None, prepared, limit)
 
 
-def _name_cache(origin: Path, limit: int | None) -> str:
-    digest = hashlib.sha256(str(origin.expanduser().resolve()).encode()).hexdigest()[:8]
+def _name_cache(origin: Path, limit: int | None, options: ReadOptions) -> str:
+    place = str(origin.expanduser().resolve())
+    key = place if options == DEFAULT_OPTIONS else f"{place}\n{options}"
+    digest = hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()[:8]
     return f"{origin.name}-{digest}" + (f"-{limit}" if limit else "")
 
 
 def _draw_demo(work: Path) -> Path:
     folder = work / f"demo-{__version__}"
-    if not folder.exists():
-        work.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=work, prefix=".demo-") as scratch:
-            write_demo(Path(scratch) / "demo")
-            shutil.move(Path(scratch) / "demo", folder)
+    ensure_demo(folder)
     return folder
 
 
@@ -153,7 +155,7 @@ def choose_test_set(source: Source, name: str | None) -> str:
         if name not in sets:
             raise InputError(f"{source.origin}: has no set {name!r}; it has {', '.join(sets)}")
         return name
-    for candidate in TEST_SETS:
+    for candidate in (*TEST_SETS, *OWN_TEST_SETS):
         if candidate in sets:
             return candidate
     if len(sets) == 1:
@@ -174,9 +176,10 @@ def require_train_set(source: Source) -> str:
         sets = ", ".join(source.prepared.images)
         raise InputError(
             f"{source.origin}: has no set with masks (only {sets}); needed is {TRAIN_SET}, with "
-            "ID/images/ID.png and ID/masks/*.png"
+            "ID/images/ID.png and ID/masks/*.png, or a folder of images/ and masks/"
         )
-    return TRAIN_SET if TRAIN_SET in with_masks else with_masks[0]
+    known = [name for name in (TRAIN_SET, *OWN_TRAIN_SETS) if name in with_masks]
+    return [*known, *with_masks][0]
 
 
 def read_solution_labels(source: Source, set_name: str) -> dict[str, Labels]:

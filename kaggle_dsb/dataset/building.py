@@ -1,0 +1,72 @@
+"""Build a folder out of sight and put it in its place once it is whole."""
+
+import errno
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_LEFTOVER_AGE_S = 3600
+_LEFTOVERS = (".*-building-*", ".demo-*")  # the latter of versions before 0.2
+_MOST_ATTEMPTS = 10
+
+
+@contextmanager
+def building(folder: Path, *, is_whole: Callable[[], bool]) -> Iterator[Path]:
+    """Yield a new folder that takes the place of ``folder`` once the block has succeeded.
+
+    Parameters
+    ----------
+    folder : Path
+        What it holds is replaced at once; it is never seen half-written.
+    is_whole : callable
+        Returns whether ``folder`` already is what the block builds. Another process that was
+        quicker then keeps its own, and this one's is discarded.
+
+    Notes
+    -----
+    What processes that were killed left beside ``folder`` is removed once it is an hour old; a
+    younger leftover may belong to a process at work.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(folder.parent)
+    outer = Path(tempfile.mkdtemp(prefix=f".{folder.name}-building-", dir=folder.parent))
+    try:
+        build = outer / "new"
+        build.mkdir()
+        yield build
+        _take_place(build, folder, is_whole)
+    except OSError as error:
+        # A write that fails, as on a full disk, does not know its file.
+        error.filename = error.filename or str(folder)
+        raise
+    finally:
+        shutil.rmtree(outer, ignore_errors=True)
+
+
+def _remove_leftovers(parent: Path) -> None:
+    for pattern in _LEFTOVERS:
+        for leftover in parent.glob(pattern):
+            try:
+                is_old = time.time() - leftover.stat().st_mtime > _LEFTOVER_AGE_S
+            except FileNotFoundError:
+                continue  # another process removed it
+            if is_old:
+                shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _take_place(build: Path, folder: Path, is_whole: Callable[[], bool]) -> None:
+    for attempt in range(_MOST_ATTEMPTS):
+        if is_whole():
+            return
+        with suppress(FileNotFoundError):  # there is none, or another process moved it
+            folder.rename(build.parent / f"old{attempt}")
+        try:
+            build.rename(folder)
+            return
+        except OSError as error:
+            # Another process put its own there between the two renames.
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or attempt + 1 == _MOST_ATTEMPTS:
+                raise

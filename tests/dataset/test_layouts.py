@@ -1,0 +1,301 @@
+"""Labelled data in the layouts that other tools and published sets have."""
+
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import roifile
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image
+
+from kaggle_dsb.dataset.archive import DataFaults
+from kaggle_dsb.dataset.export import export_labels
+from kaggle_dsb.dataset.planes import ReadOptions
+from kaggle_dsb.dataset.prepare import prepare
+from kaggle_dsb.dataset.samples import load_samples
+
+# Three nuclei, of which the first two touch and the third has a hole.
+LABELS = np.array(
+    [
+        [1, 1, 2, 2, 0, 0, 0, 0],
+        [1, 1, 2, 2, 0, 3, 3, 3],
+        [0, 1, 2, 0, 0, 3, 0, 3],
+        [0, 0, 0, 0, 0, 3, 3, 3],
+    ],
+    np.int32,
+)
+IMAGE = np.where(LABELS > 0, 200, 10).astype(np.uint8)
+COLOURS = np.array([[0, 0, 0], [255, 0, 0], [0, 255, 0], [255, 0, 9]], np.uint8)
+
+
+def write(path: Path, content: NDArray | bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif path.suffix == ".npy":
+        np.save(path, content)
+    elif path.suffix.lower() in (".tif", ".tiff"):
+        tifffile.imwrite(path, content, photometric="minisblack")
+    else:
+        path.write_bytes(cv2.imencode(path.suffix, content)[1].tobytes())
+
+
+def save_png(image: Image.Image) -> bytes:
+    target = io.BytesIO()
+    image.save(target, "PNG")
+    return target.getvalue()
+
+
+def seg_npy() -> bytes:
+    target = io.BytesIO()
+    content = {"masks": LABELS.astype(np.uint16), "filename": "x.png", "est_diam": 3.5}
+    np.save(target, content, allow_pickle=True)  # type: ignore[arg-type]
+    return target.getvalue()
+
+
+def exported(form: str) -> bytes:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        return export_labels(Path(folder), {"x": LABELS}, [form])[0].read_bytes()
+
+
+def read(source: Path, tmp_path: Path, **options: object) -> tuple[list, tuple[str, ...]]:
+    prepared = prepare(source, tmp_path / "cache", options=ReadOptions(**options))  # type: ignore[arg-type]
+    samples = [sample for name in prepared.images for sample in load_samples(prepared.cache, name)]
+    return samples, prepared.warnings
+
+
+PALETTE = Image.fromarray(LABELS.astype(np.uint8), "P")
+PALETTE.putpalette([68, 1, 84, 10, 10, 10, 10, 10, 10, 9, 9, 9])
+ALPHA = np.dstack([np.zeros_like(IMAGE)] * 3 + [(LABELS == 1).astype(np.uint8) * 255])
+
+
+@pytest.mark.parametrize(
+    ("image", "truth", "content"),
+    [
+        ("images/x.png", "masks/x.png", LABELS.astype(np.uint8)),
+        ("images/x.tif", "labels/x.tif", LABELS.astype(np.uint16)),
+        ("images/x.tif", "masks/x.tif", LABELS * 70000),
+        ("images/x.tif", "masks/x.tif", LABELS.astype(np.float32)),
+        ("images/X.PNG", "masks/X.TIF", LABELS.astype(np.uint16)),
+        ("images/a b.c.png", "masks/a b.c.png", LABELS.astype(np.uint8)),
+        ("images/x.png", "masks/x.png", COLOURS[LABELS][..., ::-1]),
+        ("images/x.png", "masks/x.png", save_png(PALETTE)),
+        ("images/x.png", "labels/x_mask.png", LABELS.astype(np.uint8)),
+        ("images/x.png", "labels/x.npy", LABELS),
+        ("images/x.png", "labels/x.geojson", exported("geojson")),
+        ("images/x.png", "labels/x.ome.tif", exported("ome")),
+        ("train/images/x.png", "train/masks/x.png", LABELS.astype(np.uint8)),
+        ("x.tif", "x_masks.tif", LABELS.astype(np.uint16)),
+        ("x.tif", "x_cp_masks.png", LABELS.astype(np.uint16)),
+        ("x.tif", "x_seg.npy", seg_npy()),
+        ("x.png", "x.geojson", exported("geojson")),
+        ("x.png", "masks/x.png", LABELS.astype(np.uint8)),
+        ("x.png", "coco.json", exported("coco")),
+        ("images/x.png", "annotations/instances.json", exported("coco")),
+        ("x/images/x.png", "x/masks/x.png", LABELS.astype(np.uint8)),
+        ("x/images/x.png", "x/masks/all.tif", LABELS.astype(np.uint16)),
+    ],
+)
+def test_the_nuclei_are_read_in_every_layout(
+    tmp_path: Path, image: str, truth: str, content: NDArray | bytes
+) -> None:
+    write(tmp_path / "own" / image, IMAGE)
+    write(tmp_path / "own" / truth, content)
+    (sample,), warnings = read(tmp_path / "own", tmp_path)
+    np.testing.assert_array_equal(sample.labels > 0, LABELS > 0)
+    np.testing.assert_array_equal(
+        sample.labels, LABELS if sample.labels[0, 0] == 1 else np.array([0, 2, 1, 3])[LABELS]
+    )
+    assert warnings == ()
+    assert sample.id == Path(image).stem
+
+
+@pytest.mark.parametrize("name", ["x_rois.zip", "RoiSet.zip", "x.zip"])
+def test_regions_of_imagej_are_read_without_their_holes(tmp_path: Path, name: str) -> None:
+    write(tmp_path / "own" / "x.png", IMAGE)
+    write(tmp_path / "own" / name, exported("roi"))
+    (sample,), warnings = read(tmp_path / "own", tmp_path)
+    filled = LABELS.copy()
+    filled[2, 6] = 3
+    np.testing.assert_array_equal(sample.labels, filled)
+    assert warnings == ()
+
+
+def test_a_rectangle_of_imagej_covers_its_pixels(tmp_path: Path) -> None:
+    roi = roifile.ImagejRoi(
+        roitype=roifile.ROI_TYPE.RECT, top=1, left=2, bottom=3, right=6, name="a"
+    )
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as packed:
+        packed.writestr("a.roi", roi.tobytes())
+    write(tmp_path / "own" / "x.png", IMAGE)
+    write(tmp_path / "own" / "x_rois.zip", content.getvalue())
+    (sample,), _ = read(tmp_path / "own", tmp_path)
+    expected = np.zeros_like(LABELS)
+    expected[1:3, 2:6] = 1
+    np.testing.assert_array_equal(sample.labels, expected)
+
+
+def test_one_folder_of_masks_an_image_is_read(tmp_path: Path) -> None:
+    write(tmp_path / "own" / "images" / "x.png", IMAGE)
+    for label in (1, 2, 3):
+        mask = (label == LABELS).astype(np.uint8)
+        write(tmp_path / "own" / "masks" / "x" / f"{label}.png", mask)
+    (sample,), warnings = read(tmp_path / "own", tmp_path)
+    np.testing.assert_array_equal(sample.labels, LABELS)
+    assert warnings == ()
+
+
+def test_folders_of_two_sets_are_two_sets(tmp_path: Path) -> None:
+    for name in ("train", "test"):
+        write(tmp_path / "own" / name / "images" / "x.png", IMAGE)
+        write(tmp_path / "own" / name / "masks" / "x.png", LABELS.astype(np.uint8))
+    prepared = prepare(tmp_path / "own", tmp_path / "cache")
+    assert prepared.images == {"test": 1, "train": 1}
+    assert prepared.nuclei == {"test": 3, "train": 3}
+
+
+def test_a_binary_mask_of_all_nuclei_is_warned_of(tmp_path: Path) -> None:
+    write(tmp_path / "own" / "images" / "x.png", IMAGE)
+    write(tmp_path / "own" / "masks" / "x.png", (LABELS > 0).astype(np.uint8) * 255)
+    (sample,), warnings = read(tmp_path / "own", tmp_path)
+    assert sample.labels.max() == 1
+    assert warnings == (
+        "masks/x.png: is a binary mask of 2 parts, read as one nucleus; "
+        "--connected-components reads each part as a nucleus",
+    )
+
+
+@pytest.mark.parametrize("high", [1, 255])
+def test_connected_components_reads_the_parts_of_a_binary_mask(tmp_path: Path, high: int) -> None:
+    write(tmp_path / "own" / "images" / "x.png", IMAGE)
+    write(tmp_path / "own" / "masks" / "x.png", ((LABELS > 0) * high).astype(np.uint8))
+    (sample,), warnings = read(tmp_path / "own", tmp_path, connected_components=True)
+    np.testing.assert_array_equal(sample.labels, np.array([0, 1, 1, 2])[LABELS])
+    assert warnings == ()
+
+
+def test_a_mask_with_grey_edges_is_one_nucleus_and_not_many(tmp_path: Path) -> None:
+    mask = cv2.circle(np.zeros((40, 40), np.uint8), (20, 20), 12, 255, -1)
+    write(tmp_path / "own" / "images" / "x.png", mask)
+    write(tmp_path / "own" / "masks" / "x.png", cv2.GaussianBlur(mask, (0, 0), 0.8))
+    (sample,), warnings = read(tmp_path / "own", tmp_path)
+    assert sample.labels.max() == 1
+    assert np.count_nonzero((sample.labels > 0) != (mask > 0)) < 20
+    assert warnings == ()
+
+
+@pytest.mark.parametrize("folder", ["x/masks/1.png", "masks/x.png"])
+def test_a_mask_in_the_alpha_channel_is_read(tmp_path: Path, folder: str) -> None:
+    write(tmp_path / "own" / folder.replace("masks", "images").replace("1.", "x."), IMAGE)
+    write(tmp_path / "own" / folder, ALPHA)
+    (sample,), _ = read(tmp_path / "own", tmp_path)
+    np.testing.assert_array_equal(sample.labels, LABELS == 1)
+
+
+def test_a_truth_without_its_image_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "own" / "images" / "x.png", IMAGE)
+    write(tmp_path / "own" / "masks" / "y.png", LABELS.astype(np.uint8))
+    write(tmp_path / "own" / "images" / "z.png", IMAGE)
+    _, warnings = read(tmp_path / "own", tmp_path)
+    assert warnings == ("masks/y.png: has the name of no image; it is left out",)
+
+
+def test_two_truths_of_an_image_are_named(tmp_path: Path) -> None:
+    write(tmp_path / "own" / "x.tif", IMAGE)
+    write(tmp_path / "own" / "x_masks.tif", LABELS.astype(np.uint16))
+    write(tmp_path / "own" / "x_seg.npy", seg_npy())
+    _, warnings = read(tmp_path / "own", tmp_path)
+    assert warnings == ("images/x: x_masks.tif and x_seg.npy tell its nuclei; x_masks.tif is read",)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("x.png", np.ones((3, 3), np.uint8), "is 3 x 3 pixels; its image is 4 x 8"),
+        ("x.npy", np.full(LABELS.shape, -1), "labels hold -1; a label is 0 for background or a"),
+        ("x.tif", LABELS + np.float32(0.5), "holds fractions; labels are whole numbers"),
+        ("x.geojson", b"{", "cannot be read (JSONDecodeError"),
+        ("x.geojson", b'{"geometry": {"type": "Point"}}', "holds a 'Point'; nuclei are of type"),
+        ("x.zip", b"PK", "cannot be read (BadZipFile"),
+    ],
+)
+def test_a_truth_that_cannot_be_read_is_a_fault(
+    tmp_path: Path, name: str, content: NDArray | bytes, message: str
+) -> None:
+    write(tmp_path / "own" / "images" / "x.png", IMAGE)
+    write(tmp_path / "own" / "masks" / name, content)
+    with pytest.raises(DataFaults) as caught:
+        prepare(tmp_path / "own", tmp_path / "cache")
+    assert caught.value.faults[0].startswith(f"masks/{name}: {message}")
+
+
+def test_coco_names_images_that_are_missing(tmp_path: Path) -> None:
+    document = json.loads(exported("coco"))
+    document["images"].append({"id": 7, "file_name": "far/y.png", "height": 4, "width": 8})
+    write(tmp_path / "own" / "x.png", IMAGE)
+    write(tmp_path / "own" / "coco.json", json.dumps(document).encode())
+    _, warnings = read(tmp_path / "own", tmp_path)
+    assert warnings == ("coco.json: tells of 1 images that are not here, such as far/y.png",)
+
+
+def test_packed_run_lengths_of_coco_are_read(tmp_path: Path) -> None:
+    # As pycocotools packs the counts 5, 2, 25 of a mask of 4 x 8 pixels.
+    outline = {"size": [4, 8], "counts": "52i0"}
+    document = {
+        "images": [{"id": 1, "file_name": "x.png", "height": 4, "width": 8}],
+        "annotations": [{"image_id": 1, "segmentation": outline}],
+    }
+    write(tmp_path / "own" / "x.png", IMAGE)
+    write(tmp_path / "own" / "coco.json", json.dumps(document).encode())
+    (sample,), _ = read(tmp_path / "own", tmp_path)
+    expected = np.zeros_like(LABELS)
+    expected[1:3, 1] = 1
+    np.testing.assert_array_equal(sample.labels, expected)
+
+
+@pytest.mark.parametrize("suffix", [".czi", ".nd2", ".lif", ".dcm"])
+def test_a_format_that_is_not_read_says_what_to_do(tmp_path: Path, suffix: str) -> None:
+    write(tmp_path / "own" / f"x{suffix}", b"1")
+    with pytest.raises(DataFaults) as caught:
+        prepare(tmp_path / "own", tmp_path / "cache")
+    assert caught.value.faults[0].startswith(f"x{suffix}: is a ")
+    assert caught.value.faults[0].endswith(
+        "file, which is not read; save it as OME-TIFF, for instance with Fiji or QuPath"
+    )
+
+
+@pytest.mark.parametrize("name", ["a,b", "a\nb", 'a"b', "a\x1bb"])
+def test_a_name_that_is_no_image_id_is_refused_early(
+    tmp_path: Path, name: str, write_set: Callable
+) -> None:
+    write(tmp_path / "own" / f"{name}.png", IMAGE)
+    with pytest.raises(DataFaults) as caught:
+        prepare(tmp_path / "own", tmp_path / "cache")
+    assert str(caught.value) == (
+        f"{name!r}: the name of an image becomes its ImageId, which holds no comma, quote, "
+        "line break or other control character: rename it"
+    )
+
+
+def test_a_name_too_long_for_the_files_written_later_is_refused_early(tmp_path: Path) -> None:
+    write(tmp_path / "own" / f"{'n' * 246}.png", IMAGE)
+    with pytest.raises(DataFaults) as caught:
+        prepare(tmp_path / "own", tmp_path / "cache")
+    assert str(caught.value) == (
+        f"{'n' * 246}.png: a name of 246 bytes; the longest has 200: rename it"
+    )
+
+
+def test_one_image_is_a_source(tmp_path: Path) -> None:
+    write(tmp_path / "one.tif", IMAGE)
+    (sample,), warnings = read(tmp_path / "one.tif", tmp_path)
+    assert (sample.id, sample.labels, warnings) == ("one", None, ())
