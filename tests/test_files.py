@@ -44,6 +44,7 @@ def test_json_is_read_as_it_was_written(tmp_path):
     [
         ("{", "cannot be read as JSON (Expecting property name enclosed in double quotes: "),
         ("[1]", "holds a list, must hold an object"),
+        ("[" * 100_000, "cannot be read as JSON (maximum recursion depth exceeded"),
     ],
 )
 def test_what_is_no_json_object_is_refused_by_name(tmp_path, text, fault):

@@ -168,7 +168,18 @@ def _read_index(cache: Path, set_name: str) -> list[_Row]:
         if not known:
             raise InputError(f"{cache}: holds no prepared data; prepare the data first")
         raise InputError(f"{cache}: holds no set {set_name!r}; it holds {', '.join(known)}")
-    with path.open(newline="") as handle:
+    try:
+        return _parse_index(path)
+    except InputError:
+        raise
+    except (ValueError, csv.Error):
+        raise InputError(
+            f"{path}: is damaged; delete the cache and prepare the data anew"
+        ) from None
+
+
+def _parse_index(path: Path) -> list[_Row]:
+    with path.open(newline="", encoding="utf-8") as handle:
         header, *lines = list(csv.reader(handle)) or [[]]
     if tuple(header) != INDEX_COLUMNS:
         raise InputError(f"{path}: columns {header}; they should be {list(INDEX_COLUMNS)}")

@@ -52,7 +52,7 @@ def read_network(path: Path) -> NetworkFile:
         with safe_open(path, "numpy") as file:
             description = json.loads((file.metadata() or {}).get(METADATA_KEY, "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError, ValueError) as error:
+    except (OSError, SafetensorError, ValueError, RecursionError) as error:
         raise InputError(
             f"{path}: is no readable network ({error}); give a .safetensors file that "
             "`kaggle-dsb train` wrote"

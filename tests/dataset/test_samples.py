@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -86,3 +87,15 @@ def test_an_index_with_other_columns_is_refused(cache: Path) -> None:
     assert str(caught.value) == (
         f"{path}: columns ['id', 'height']; they should be ['ImageId', 'height', 'width', 'nuclei']"
     )
+
+
+@pytest.mark.parametrize(
+    "content", [b"a,x,3,1\n", b"a,2\n", b"\xff\n", b"a," + b"9" * 5000 + b",3,1\n"]
+)
+def test_a_damaged_index_is_named(tmp_path: Path, content: bytes) -> None:
+    index = tmp_path / "stage1_train" / "index.csv"
+    index.parent.mkdir()
+    index.write_bytes(b"ImageId,height,width,nuclei\n" + content)
+    message = f"{index}: is damaged; delete the cache and prepare the data anew"
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        load_samples(tmp_path, "stage1_train")
