@@ -33,7 +33,7 @@ def draw_gallery(source: Source, output: Path, *, folds: Path | None = None) -> 
     InputError
         When there is no set with masks, or the table names other images.
     """
-    images, table = _load(source, folds)
+    images, table = _load_with_folds(source, folds)
     draw_sheet(output / SHEET_FILE, images, table)
     return output / SHEET_FILE
 
@@ -51,7 +51,7 @@ def draw_groups(source: Source, output: Path, *, folds: Path | None = None) -> l
     InputError
         As for `draw_gallery`, or when no two images are neighbours.
     """
-    images, table = _load(source, folds)
+    images, table = _load_with_folds(source, folds)
     fold_of = dict(zip(table["ImageId"], table["fold"].astype(int), strict=True))
     layouts = mosaic_layout(find_neighbours(images))
     mosaics = [
@@ -64,7 +64,7 @@ def draw_groups(source: Source, output: Path, *, folds: Path | None = None) -> l
     return draw_mosaics(output, images, mosaics)
 
 
-def _load(source: Source, folds: Path | None) -> tuple[dict[str, Image], pd.DataFrame]:
+def _load_with_folds(source: Source, folds: Path | None) -> tuple[dict[str, Image], pd.DataFrame]:
     samples = load_samples(source.cache, require_train_set(source))
     images = {sample.id: sample.image for sample in samples}
     if folds is None:

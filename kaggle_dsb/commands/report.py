@@ -39,8 +39,6 @@ _SHOWN_FACTS = {
     "elapsed_s": "seconds to predict",
 }
 
-Labels = NDArray[np.int32]
-
 
 def report_submission(
     source: Source, folder: Path, *, truth: Path | None = None, against: Path | None = None

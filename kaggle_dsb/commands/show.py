@@ -4,22 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from kaggle_dsb.competition.label_files import read_label_folder
 from kaggle_dsb.competition.submission import read_submission
 from kaggle_dsb.dataset.samples import list_sets, load_samples, sizes
 from kaggle_dsb.files import InputError
+from kaggle_dsb.report.display import Labels
 from kaggle_dsb.report.pictures import draw_picture
 from kaggle_dsb.workspace.source import Source, read_solution_labels
 from kaggle_dsb.workspace.submission import SubmissionFolder
 
-Labels = NDArray[np.int32]
-
 
 @dataclass(frozen=True)
-class _Found:
+class _ImageInSet:
     """An image that was asked for, in its set."""
 
     id: str
@@ -54,8 +50,8 @@ def show_images(
     wanted = [_find(source, id_) for id_ in ids]
     predictions = _read_predictions(predicted, source) if predicted else {}
     paths = []
-    for set_name in dict.fromkeys(one.set_name for one in wanted):
-        chosen = {one.id for one in wanted if one.set_name == set_name}
+    for set_name in dict.fromkeys(image.set_name for image in wanted):
+        chosen = {image.id for image in wanted if image.set_name == set_name}
         truths = read_solution_labels(source, set_name)
         for sample in load_samples(source.cache, set_name):
             if sample.id in chosen:
@@ -67,14 +63,14 @@ def show_images(
     return paths
 
 
-def _find(source: Source, start: str) -> _Found:
+def _find(source: Source, start: str) -> _ImageInSet:
     matches = [
-        _Found(id_, set_name)
+        _ImageInSet(id_, set_name)
         for set_name in list_sets(source.cache)
         for id_ in sizes(source.cache, set_name)
         if id_.startswith(start)
     ]
-    exact = [one for one in matches if one.id == start]
+    exact = [image for image in matches if image.id == start]
     if len(exact or matches) == 1:
         return (exact or matches)[0]
     if not matches:
@@ -83,7 +79,7 @@ def _find(source: Source, start: str) -> _Found:
             f"{source.origin}: no image begins with {start!r}; give an id or its beginning, "
             f"as {example[:12]}"
         )
-    few = ", ".join(one.id[:12] for one in matches[:3])
+    few = ", ".join(image.id[:12] for image in matches[:3])
     raise InputError(
         f"{start!r} begins {len(matches)} ids ({few}, ...); give more of the one you mean"
     )

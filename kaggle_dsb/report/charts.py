@@ -95,7 +95,7 @@ def chart_groups(table: pd.DataFrame, noun: str) -> Markup:
     Parameters
     ----------
     table : DataFrame
-        As `kaggle_dsb.report.scores.summarise` returns it.
+        As `kaggle_dsb.report.scores.summarise_groups` returns it.
     noun : str
         What the groups are: ``fold`` or ``type``.
     """

@@ -167,8 +167,8 @@ def tabulate_losses(diagnoses: dict[str, Diagnosis], type_of: dict[str, str]) ->
     """
     rows = pd.DataFrame(
         [
-            {"score": one.score, **one.lost, "outward_px": one.outward_px, "apart_px": one.apart_px}
-            for one in diagnoses.values()
+            {"score": d.score, **d.lost, "outward_px": d.outward_px, "apart_px": d.apart_px}
+            for d in diagnoses.values()
         ]
     )
     types = pd.Series([type_of[id_] for id_ in diagnoses], name="type")

@@ -92,7 +92,7 @@ def _stack_types(cells: Mapping[tuple[str, int], list[str]]) -> tuple[dict[str, 
     tops: dict[str, int] = {}
     top = _HEAD_PX
     for kind in IMAGE_TYPES:
-        most = max((len(ids) for (one, _), ids in cells.items() if one == kind), default=0)
+        most = max((len(ids) for (of, _), ids in cells.items() if of == kind), default=0)
         if most:
             tops[kind] = top + _TITLE_PX
             top += _TITLE_PX + -(-most // _PER_ROW) * _STEP_PX + _GAP_PX
@@ -225,12 +225,16 @@ def _draw_mosaic(axes: Axes, images: Mapping[str, Image], mosaic: Mosaic, *, num
     axes.imshow(picture, interpolation=smooth, extent=extent)
     axes.set_xlim(-4, _MOSAIC_PX + 4)
     axes.set_ylim(_MOSAIC_PX + 4, -4)
-    one = len(mosaic.folds) == 1
+    is_whole = len(mosaic.folds) == 1
     fold = min(mosaic.folds)
-    colour = FOLD_COLOURS[fold % len(FOLD_COLOURS)] if one else "black"
-    frame: dict[str, Any] = {"edgecolor": colour, "linewidth": 4, "linestyle": "-" if one else "--"}
+    colour = FOLD_COLOURS[fold % len(FOLD_COLOURS)] if is_whole else "black"
+    frame: dict[str, Any] = {
+        "edgecolor": colour,
+        "linewidth": 4,
+        "linestyle": "-" if is_whole else "--",
+    }
     axes.add_patch(Rectangle((0, 0), extent[1], extent[2], fill=False, clip_on=False, **frame))
-    where = f"fold {fold}" if one else f"TORN between folds {sorted(mosaic.folds)}"
+    where = f"fold {fold}" if is_whole else f"divided between folds {sorted(mosaic.folds)}"
     title = f"{number}: {len(mosaic.places)} crops, {where}"
     axes.set_title(title, loc="left", fontsize=9, pad=3)
 

@@ -63,11 +63,11 @@ def write_page(path: Path, results: Iterable[ImageResult], about: About) -> None
     InputError
         When there is no image.
     """
-    entries = [_pack(describe_result(result)) for result in results]
+    entries = [_pack_entry(describe_result(result)) for result in results]
     if not entries:
         raise InputError(f"{path}: no image to report on; at least one is needed")
     entries.sort(key=lambda entry: (_score_of(entry.row), entry.row.id))
-    template = _environment().get_template("report.html.j2")
+    template = _open_templates().get_template("report.html.j2")
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.writelines(template.generate(**_context(entries, about)))
 
@@ -77,11 +77,11 @@ def _score_of(row: ImageRow) -> float:
     return row.score.score if row.score else 2.0
 
 
-def _pack(entry: ImageEntry) -> _PackedEntry:
+def _pack_entry(entry: ImageEntry) -> _PackedEntry:
     return _PackedEntry(entry.row, entry.thumbnails, _to_script(entry.payload))
 
 
-def _environment() -> jinja2.Environment:
+def _open_templates() -> jinja2.Environment:
     folder = Path(__file__).parent / "templates"
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder),

@@ -167,7 +167,7 @@ def describe_result(result: ImageResult) -> ImageEntry:
     thumbnails = {
         name: _draw_thumbnail(result.image, truth, labels) for name, labels in predictions.items()
     }
-    return ImageEntry(row, thumbnails, _pack(result, truth, predictions))
+    return ImageEntry(row, thumbnails, _pack_pixels(result, truth, predictions))
 
 
 def _find_change(truth: Labels | None, predicted: Labels, baseline: Labels) -> Change:
@@ -195,7 +195,7 @@ def _draw_thumbnail(image: Image, truth: Labels | None, labels: Labels) -> str:
     return encode_webp(thumbnail, quality=_THUMB_QUALITY)
 
 
-def _pack(
+def _pack_pixels(
     result: ImageResult, truth: Labels | None, predictions: Mapping[str, Labels]
 ) -> dict[str, Any]:
     shown = find_display_range(result.image)

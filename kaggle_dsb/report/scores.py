@@ -64,8 +64,8 @@ def _read_json(path: Path) -> pd.DataFrame:
     try:
         images: dict[str, Any] = json.loads(path.read_text())["images"]
         rows = {
-            id_: [one["score"], one["type"], None, one["n_true"], one["n_predicted"], *one["hits"]]
-            for id_, one in images.items()
+            id_: [i["score"], i["type"], None, i["n_true"], i["n_predicted"], *i["hits"]]
+            for id_, i in images.items()
         }
         table = pd.DataFrame.from_dict(rows, orient="index", columns=SCORE_COLUMNS)
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -82,7 +82,7 @@ def precision_table(scores: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, index=scores.index, columns=list(THRESHOLDS_PERCENT))
 
 
-def summarise(scores: pd.DataFrame, by: str) -> pd.DataFrame:
+def summarise_groups(scores: pd.DataFrame, by: str) -> pd.DataFrame:
     """Return the mean score of each fold or type, with its interval.
 
     Parameters
@@ -126,7 +126,7 @@ def tabulate(scores: pd.DataFrame) -> dict[str, pd.DataFrame]:
         As `read_scores` returns it.
     """
     tables = {
-        f"by {name}": summarise(scores, by)
+        f"by {name}": summarise_groups(scores, by)
         for by, name in (("fold", "fold"), ("type", "image type"))
         if scores[by].notna().any()
     }

@@ -13,7 +13,7 @@ from kaggle_dsb.dataset.types import IMAGE_TYPES
 from kaggle_dsb.report import charts
 from kaggle_dsb.report.outcomes import OUTCOMES, Outcome
 from kaggle_dsb.report.results import ImageRow
-from kaggle_dsb.report.scores import summarise
+from kaggle_dsb.report.scores import summarise_groups
 from kaggle_dsb.report.statistics import Comparison, Interval, bootstrap_mean, compare_scores
 
 
@@ -89,7 +89,7 @@ def summarise_rows(rows: Sequence[ImageRow]) -> Summary:
         median_px=float(np.median(predicted_px)) if predicted_px.size else 0.0,
         sizes_chart=charts.chart_sizes(areas_px),
         scored=_summarise_scores([row for row in rows if row.score]),
-        comparison=_compare(rows),
+        comparison=_compare_with_baseline(rows),
     )
 
 
@@ -98,9 +98,9 @@ def _summarise_scores(rows: list[ImageRow]) -> ScoreSummary | None:
         return None
     table = _tabulate(rows)
     kinds = [kind for kind in IMAGE_TYPES if (table["type"] == kind).any()]
-    tables = {"type": summarise(table, "type").reindex(kinds)}
+    tables = {"type": summarise_groups(table, "type").reindex(kinds)}
     if table["fold"].notna().any():
-        tables["fold"] = summarise(table, "fold")
+        tables["fold"] = summarise_groups(table, "fold")
     precision = _mean_precision(rows, kinds)
     counts = {"all": _count_outcomes(rows)} | {
         kind: _count_outcomes([row for row in rows if row.type == kind]) for kind in kinds
@@ -150,7 +150,7 @@ def _count_outcomes(rows: list[ImageRow]) -> dict[Outcome, int]:
     return {name: sum(row.counts[name] for row in rows if row.counts) for name in OUTCOMES}
 
 
-def _compare(rows: Sequence[ImageRow]) -> Comparison | None:
+def _compare_with_baseline(rows: Sequence[ImageRow]) -> Comparison | None:
     """Compare the scores with the baseline's; None where one of them is not known."""
     changes = {
         row.id: (row.change.baseline_score, row.score.score)

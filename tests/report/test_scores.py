@@ -13,7 +13,7 @@ from kaggle_dsb.report.scores import (
     describe_score,
     precision_table,
     read_scores,
-    summarise,
+    summarise_groups,
     tabulate,
 )
 
@@ -63,7 +63,7 @@ def test_precision_is_that_of_the_score(tmp_path):
 
 
 def test_a_summary_gives_each_type_its_mean_and_interval(tmp_path):
-    table = summarise(read_scores(write_csv(tmp_path / "a.csv")), "type")
+    table = summarise_groups(read_scores(write_csv(tmp_path / "a.csv")), "type")
     assert table.loc["tissue"].tolist() == [1, 0.5, 0.5, 0.5, 0.5, 0.0]
     assert table.index.tolist() == ["fluorescence", "tissue"]
 
