@@ -5,9 +5,12 @@ in the call or its input, 130 an interruption.
 """
 
 import errno
+import functools
+import inspect
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -65,10 +68,6 @@ app = typer.Typer(
 CallError: type[Any] = typer.BadParameter.__bases__[0]
 
 
-def _hush(quiet: bool) -> None:
-    be_quiet(quiet)
-
-
 Data = Annotated[
     Path | None,
     typer.Option(
@@ -101,11 +100,51 @@ Fold = Annotated[list[int] | None, typer.Option(metavar="N", help="Only this fol
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Pictures = Annotated[Path, typer.Option(metavar="FOLDER", help="Where the pictures go.")]
 Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", callback=_hush, help="Leave out progress and remarks.")
+    bool, typer.Option("--quiet", "-q", callback=be_quiet, help="Leave out progress and remarks.")
 ]
 Truth = Annotated[
     Path | None, typer.Option(metavar="PATH", help="Solution CSV or folder of label images.")
 ]
+_STACKS = "Files with several pictures or nuclei"
+_READ_OPTIONS: dict[str, tuple[Any, Any]] = {
+    "channel": (
+        Annotated[
+            int | None,
+            typer.Option(min=1, metavar="N", rich_help_panel=_STACKS, help="Read this channel."),
+        ],
+        None,
+    ),
+    "plane": (
+        Annotated[
+            int | None,
+            typer.Option(
+                min=1, metavar="N", rich_help_panel=_STACKS, help="Read this plane of a stack."
+            ),
+        ],
+        None,
+    ),
+    "project": (
+        Annotated[
+            Literal["max"] | None,
+            typer.Option(
+                metavar="max", rich_help_panel=_STACKS, help="Read the maximum over all planes."
+            ),
+        ],
+        None,
+    ),
+    "connected_components": (
+        Annotated[
+            bool,
+            typer.Option(
+                "--connected-components",
+                rich_help_panel=_STACKS,
+                help="Read each part of a binary mask as a nucleus.",
+            ),
+        ],
+        False,
+    ),
+}
+_READING: dict[str, Any] = {}  # what the verb that runs was told of them
 Origin = Literal["auto", "kaggle", "broad"]
 Hardware = Literal["gpu", "cpu"]
 KernelName = Literal["submit", "train"]
@@ -163,6 +202,31 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def reads_images(verb: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that choose what is read of files with several pictures or nuclei."""
+
+    @functools.wraps(verb)
+    def with_options(**arguments: Any) -> None:
+        _READING.update({name: arguments.pop(name) for name in _READ_OPTIONS})
+        try:
+            verb(**arguments)
+        finally:
+            _READING.clear()
+
+    signature = inspect.signature(verb)
+    added = [
+        inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+        )
+        for name, (annotation, default) in _READ_OPTIONS.items()
+    ]
+    parameters = [*signature.parameters.values(), *added]
+    with_options.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    annotations = {name: annotation for name, (annotation, _) in _READ_OPTIONS.items()}
+    with_options.__annotations__ = verb.__annotations__ | annotations
+    return with_options
+
+
 @app.callback()
 def options(
     version: Annotated[
@@ -193,6 +257,7 @@ def download(
 
 
 @app.command("data", rich_help_panel=DATA)
+@reads_images
 def data(
     data: Data = None,
     info: Annotated[bool, typer.Option("--info", help="Print a table of what is there.")] = False,
@@ -240,6 +305,7 @@ def gallery(
 
 
 @app.command("train", rich_help_panel=TRAIN)
+@reads_images
 def train(
     data: Data = None,
     name: Annotated[str, typer.Option(metavar="NAME", help="Run name; saved to runs/NAME.")] = (
@@ -281,6 +347,7 @@ def train(
 
 
 @app.command("tune", rich_help_panel=TRAIN)
+@reads_images
 def tune(
     data: Data = None,
     weights: Weights = None,
@@ -363,6 +430,7 @@ def curves(
 
 
 @app.command("submit", rich_help_panel=PREDICT)
+@reads_images
 def submit(
     data: Data = None,
     name: Annotated[
@@ -380,6 +448,12 @@ def submit(
     fast: Annotated[
         bool, typer.Option("--fast", help="One network, no rotations: a fifth of the time.")
     ] = False,
+    export: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FORMATS", help="Also write nuclei as geojson, coco, roi or ome; a,b for both."
+        ),
+    ] = None,
     weights: Weights = None,
     config: Config = None,
     set_: Set = None,
@@ -388,6 +462,9 @@ def submit(
     quiet: Quiet = False,
 ) -> None:
     """Predict the test images and write a checked submission."""
+    from kaggle_dsb.dataset.export import parse_formats
+
+    formats = parse_formats(export or "")
     run, settings = opened_run(weights, config, set_, fast=fast)
     named = _plain(name) if name else None
     source = opened(data, work=work, limit=limit)
@@ -401,10 +478,13 @@ def submit(
         set_name=set_name,
         keeps_probabilities=keep_probabilities,
     )
-    print(*submission.lines(), f"weights: {_describe(run, weights)}", sep="\n")
+    exported = submission.export(formats)
+    told = [f"{submission.files.export_folder}: {len(exported)} files"] if exported else []
+    print(*submission.lines(), *told, f"weights: {_describe(run, weights)}", sep="\n")
 
 
 @app.command("score", rich_help_panel=PREDICT)
+@reads_images
 def score(
     predicted: Annotated[
         Path | None,
@@ -445,6 +525,7 @@ def score(
 
 
 @app.command("validate", rich_help_panel=VALIDATE)
+@reads_images
 def validate(
     data: Data = None,
     weights: Weights = None,
@@ -576,6 +657,7 @@ def leaderboard(
 
 
 @app.command("report", rich_help_panel=LOOK)
+@reads_images
 def report(
     name: Annotated[
         str | None, typer.Argument(metavar="NAME", help="The submission. [default: demo]")
@@ -613,6 +695,7 @@ def report(
 
 
 @app.command("show", rich_help_panel=LOOK)
+@reads_images
 def show(
     ids: Annotated[list[str], typer.Argument(metavar="ID", help="Ids, or how they begin.")],
     data: Data = None,
@@ -736,13 +819,17 @@ def opened(
 ) -> "Source":
     """Open the data that are named, else those that a submission was made from."""
     say(f"reading {data or 'the data'}")  # before the imports, which take seconds
+    from kaggle_dsb.dataset.planes import ReadOptions
     from kaggle_dsb.workspace.source import open_source
 
+    options = ReadOptions(**_READING)
     if made and data is None:
         data = made.find_data()
     demo = bool(made and made.is_of_demo)
     with show_progress("preparing the data") as progress:
-        source = open_source(data, work=work, limit=limit, demo=demo, progress=progress)
+        source = open_source(
+            data, work=work, limit=limit, demo=demo, progress=progress, options=options
+        )
     if source.is_demo:
         say("demo: no data given, so this works on the package's own synthetic images")
     for warning in source.prepared.warnings if source.prepared.is_new else ():

@@ -22,6 +22,7 @@ from kaggle_dsb.competition.submission import (
     write_submission,
 )
 from kaggle_dsb.config import Settings, write_settings
+from kaggle_dsb.dataset.export import export_labels
 from kaggle_dsb.dataset.samples import Sample, image_file, load_image, sizes
 from kaggle_dsb.files import InputError, replacing
 from kaggle_dsb.instances.probability import save_probability
@@ -70,10 +71,16 @@ class Submission:
         """Say what was written, what it is worth, and what to do with it."""
         checked = "checked" if self.is_complete else "checked, not complete"
         counts = f"{self.n_images} images, {self.n_nuclei} nuclei"
-        score = [f"score: {self.score.score.mean:.4f} against {self.score.truth}"] * bool(
-            self.score
-        )
-        return [f"{self.files.csv_file}: {counts}, {checked}", *score, f"next: {self._advice()}"]
+        lines = [f"{self.files.csv_file}: {counts}, {checked}"]
+        if self.score:
+            lines.append(f"score: {self.score.score.mean:.4f} against {self.score.truth}")
+        return [*lines, f"next: {self._advice()}"]
+
+    def export(self, formats: Sequence[str]) -> list[Path]:
+        """Write the nuclei in other tools' formats too; see `kaggle_dsb.dataset.export`."""
+        ids = list(sizes(self.source.cache, self.set_name))
+        labels = LabelFiles(self.files, ids)
+        return export_labels(self.files.export_folder, labels, formats)
 
     def _advice(self) -> str:
         if self.source.is_demo:
