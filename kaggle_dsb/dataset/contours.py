@@ -1,16 +1,14 @@
 """Nuclei as polygons: traced from labels, and filled again.
 
 Coordinates are (x, y) with the corner of the first pixel at (0, 0), so that its centre is at
-(0.5, 0.5), as QuPath, ImageJ and COCO have it.
+(0.5, 0.5), as QuPath, ImageJ and COCO have it. scikit-image is imported when outlines are met: its
+import takes long, and most data have none.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.ndimage import find_objects
-from skimage.draw import polygon
-from skimage.measure import find_contours, points_in_poly
 
 Ring = NDArray[np.float64]
 Polygon = list[Ring]  # the exterior, then the holes
@@ -34,6 +32,9 @@ def trace_nuclei(labels: NDArray[np.int32]) -> Iterator[tuple[int, list[Polygon]
     The outlines pass midway between the centres of pixels inside and outside, so that filling them
     returns the very pixels. Pixels that touch by a corner only are two parts.
     """
+    from scipy.ndimage import find_objects
+    from skimage.measure import find_contours
+
     for label, box in enumerate(find_objects(labels), start=1):
         if box is not None:
             mask = np.pad(labels[box] == label, 1)
@@ -61,6 +62,8 @@ def fill_polygon(rings: Iterable[ArrayLike], shape: tuple[int, int]) -> NDArray[
     >>> fill_polygon([[(0, 0), (2, 0), (2, 1), (0, 1)]], (2, 3)).tolist()
     [0, 1]
     """
+    from skimage.draw import polygon
+
     arrays = [np.asarray(ring, float).reshape(-1, 2) - 0.5 for ring in rings]
     if not arrays:
         return np.zeros(0, np.intp)
@@ -79,6 +82,8 @@ def fill_polygon(rings: Iterable[ArrayLike], shape: tuple[int, int]) -> NDArray[
 
 def _nest(rings: Sequence[Ring]) -> list[Polygon]:
     """Put every hole behind the exterior it lies in."""
+    from skimage.measure import points_in_poly
+
     # Contours run one way round what is inside and the other way round what is outside.
     exteriors: list[Polygon] = [[ring] for ring in rings if _signed_area(ring) > 0]
     for hole in rings:

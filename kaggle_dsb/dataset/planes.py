@@ -141,9 +141,10 @@ def choose_picture(stack: NDArray[Any], axes: str, options: ReadOptions) -> NDAr
     n_channels = math.prod(stack.shape[axis] for axis in channels)
     grid = ordered.reshape(n_channels, -1, height, width)
     _require_choice(n_channels, grid.shape[1], options)
-    planes = grid[(options.channel or 1) - 1]
-    chosen = planes.max(axis=0) if options.project else planes[(options.plane or 1) - 1]
-    return np.asarray(chosen)
+    # An option meant for the stacks of a folder leaves its single pictures alone.
+    planes = grid[options.channel - 1 if options.channel and n_channels > 1 else 0]
+    chosen = planes[options.plane - 1 if options.plane and len(planes) > 1 else 0]
+    return np.asarray(planes.max(axis=0) if options.project else chosen)
 
 
 def _require_choice(n_channels: int, n_planes: int, options: ReadOptions) -> None:
@@ -162,7 +163,6 @@ def _require_choice(n_channels: int, n_planes: int, options: ReadOptions) -> Non
         ("channel", options.channel, n_channels),
         ("plane", options.plane, n_planes),
     ):
-        # An option meant for the stacks of a folder leaves its single pictures alone.
         if number is not None and count > 1 and number > count:
             raise InputError(f"holds {count} {name}s; {name} {number} is not among them")
 

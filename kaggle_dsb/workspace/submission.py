@@ -37,6 +37,11 @@ class SubmissionFolder:
         return self.folder / "labels"
 
     @property
+    def export_folder(self) -> Path:
+        """Holds the nuclei in other tools' formats, where they were asked for."""
+        return self.folder / "export"
+
+    @property
     def probabilities_folder(self) -> Path:
         """Holds the probability of each image, where they were kept."""
         return self.folder / "probabilities"

@@ -1,0 +1,182 @@
+import io
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from kaggle_dsb.dataset.pixels import decode, decode_rgb
+from kaggle_dsb.dataset.planes import LARGEST_IMAGE_PX, ReadOptions, decode_tiff, orient
+from kaggle_dsb.files import InputError
+
+# Two channels of three planes of 4 x 5 pixels; every plane of its own value.
+STACK = np.arange(6, dtype=np.uint8).reshape(3, 2, 1, 1) * np.ones((1, 1, 4, 5), np.uint8)
+
+
+def save_tiff(image: np.ndarray, **options: object) -> bytes:
+    target = io.BytesIO()
+    tifffile.imwrite(target, image, **options)
+    return target.getvalue()
+
+
+HYPERSTACK = save_tiff(STACK, imagej=True, metadata={"axes": "ZCYX"})
+OME = save_tiff(STACK, ome=True, metadata={"axes": "ZCYX"})
+
+
+@pytest.mark.parametrize("data", [HYPERSTACK, OME], ids=["ImageJ", "OME"])
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (ReadOptions(channel=1, plane=1), 0),
+        (ReadOptions(channel=2, plane=1), 1),
+        (ReadOptions(channel=1, plane=3), 4),
+        (ReadOptions(channel=2, project="max"), 5),
+    ],
+)
+def test_a_channel_and_a_plane_of_a_stack_are_read(
+    data: bytes, options: ReadOptions, expected: int
+) -> None:
+    picture = decode_tiff(data, options)
+    np.testing.assert_array_equal(picture, np.full((4, 5), expected))
+
+
+@pytest.mark.parametrize("data", [HYPERSTACK, OME], ids=["ImageJ", "OME"])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ReadOptions(),
+            "holds 2 channels and 3 planes; "
+            "choose with --channel 1 to 2 and --plane 1 to 3 or --project max",
+        ),
+        (
+            ReadOptions(channel=1),
+            "holds 2 channels and 3 planes; choose with --plane 1 to 3 or --project max",
+        ),
+        (ReadOptions(plane=1), "holds 2 channels and 3 planes; choose with --channel 1 to 2"),
+        (ReadOptions(channel=3, plane=1), "holds 2 channels; channel 3 is not among them"),
+        (ReadOptions(channel=1, plane=4), "holds 3 planes; plane 4 is not among them"),
+    ],
+)
+def test_a_stack_asks_for_what_was_not_chosen(
+    data: bytes, options: ReadOptions, message: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        decode_tiff(data, options)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        save_tiff(STACK[:, 0], photometric="minisblack"),
+        save_tiff(STACK[:, 0].astype(np.uint16)),
+        save_tiff(STACK[:, 0], photometric="minisblack", metadata=None),
+    ],
+    ids=["pages", "marked as RGB by tifffile", "plain pages"],
+)
+def test_pages_are_planes(data: bytes) -> None:
+    with pytest.raises(InputError, match=r"^holds 3 planes; choose with --plane 1 to 3 or"):
+        decode_tiff(data, ReadOptions())
+    assert decode_tiff(data, ReadOptions(plane=2)).max() == 2
+    assert decode_tiff(data, ReadOptions(project="max")).max() == 4
+
+
+def test_five_samples_a_pixel_are_channels() -> None:
+    image = np.arange(5, dtype=np.uint16) * np.ones((4, 6, 1), np.uint16)
+    data = save_tiff(image, photometric="minisblack", planarconfig="contig")
+    with pytest.raises(InputError, match=r"^holds 5 channels; choose with --channel 1 to 5$"):
+        decode_tiff(data, ReadOptions())
+    assert (decode_tiff(data, ReadOptions(channel=4)) == 3).all()
+
+
+def test_an_option_for_stacks_leaves_single_pictures_alone() -> None:
+    data = save_tiff(STACK[2, 1])
+    options = ReadOptions(channel=2, plane=3)
+    np.testing.assert_array_equal(decode_tiff(data, options), STACK[2, 1])
+
+
+def test_an_animated_gif_asks_for_a_plane() -> None:
+    frames = [Image.fromarray(np.full((4, 5), value, np.uint8)) for value in (10, 200)]
+    target = io.BytesIO()
+    frames[0].save(target, "GIF", save_all=True, append_images=frames[1:])
+    with pytest.raises(InputError, match=r"^holds 2 planes; choose with --plane 1 to 2 or"):
+        decode_rgb(target.getvalue())
+    assert decode_rgb(target.getvalue(), ReadOptions(plane=2)).max() == 200
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"compression": "zstd"},
+        {"compression": "lzw"},
+        {"tile": (16, 16)},
+        {"bigtiff": True},
+        {"byteorder": ">"},
+        {"photometric": "miniswhite"},
+    ],
+    ids=["zstandard", "lzw", "tiled", "big", "big-endian", "white is zero"],
+)
+def test_every_kind_of_tiff_is_read(options: dict) -> None:
+    image = np.arange(20 * 30, dtype=np.uint16).reshape(20, 30)
+    decoded = decode(save_tiff(image, **options))
+    if options.get("photometric"):
+        decoded = 65535 - decoded
+    np.testing.assert_array_equal(decoded, image)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.int16, np.uint32])
+def test_every_depth_is_brought_to_8_bits(dtype: type) -> None:
+    image = np.array([[0, 100, 200]], dtype)
+    np.testing.assert_array_equal(decode_rgb(save_tiff(image))[..., 0], [[0, 128, 255]])
+
+
+def test_a_cmyk_tiff_is_read_as_colours() -> None:
+    red = np.zeros((4, 5, 4), np.uint8)
+    red[..., 1:3] = 255
+    decoded = decode_rgb(save_tiff(red, photometric="separated"))
+    assert decoded[0, 0].tolist() == [255, 0, 0]
+
+
+def turn(image: Image.Image, form: str, orientation: int) -> bytes:
+    target = io.BytesIO()
+    exif = Image.Exif()
+    exif[274] = orientation
+    image.save(target, form, exif=exif)
+    return target.getvalue()
+
+
+@pytest.mark.parametrize("form", ["JPEG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_orientation_is_obeyed(form: str, orientation: int) -> None:
+    grey = np.full((16, 32), 20, np.uint8)
+    grey[:8, :8] = 220
+    decoded = decode_rgb(turn(Image.fromarray(grey).convert("RGB"), form, orientation))
+    expected = orient(grey, orientation)
+    assert decoded.shape[:2] == expected.shape
+    assert np.abs(decoded[..., 0].astype(int) - expected).max() < 60
+
+
+def test_an_image_too_large_is_refused_by_its_size_alone() -> None:
+    header = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + (30000).to_bytes(4, "big") * 2
+    data = header + b"\x08\0\0\0\0" + b"\0" * 4 + b"\0\0\0\0IEND\xaeB`\x82"
+    with pytest.raises(InputError) as caught:
+        decode_rgb(data)
+    assert str(caught.value) == (
+        f"is 30000 x 30000 pixels; the largest image has {LARGEST_IMAGE_PX} pixels, "
+        "such as 16384 x 16384; cut it"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"channel": 0}, "channel 0; the first channel is 1"),
+        ({"plane": -1}, "plane -1; the first plane is 1"),
+        ({"plane": 1, "project": "max"}, "both a plane and a projection; name one of them"),
+    ],
+)
+def test_impossible_options_are_refused(arguments: dict, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        ReadOptions(**arguments)
+    assert str(caught.value) == message
