@@ -1,10 +1,14 @@
+import stat
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from kaggle_dsb.dataset.archive import ACCEPTED_FORMS, Archive, Contents, DataFaults
+from kaggle_dsb.dataset import entries
+from kaggle_dsb.dataset.archive import ACCEPTED_FORMS, Archive, DataFaults
+from kaggle_dsb.dataset.layouts import Contents
+from kaggle_dsb.files import InputError
 
 
 @pytest.fixture
@@ -133,6 +137,82 @@ def test_a_name_outside_the_zip_is_a_fault(tmp_path: Path, find: Callable, name:
         f"stage1_test.zip: {name!r} lies outside the zip's own folder; "
         "names in a zip are relative and hold no '..'"
     ]
+
+
+def test_a_link_in_a_zip_is_a_fault(tmp_path: Path, find: Callable) -> None:
+    path = make_zip(tmp_path / "stage1_test.zip", "b/images/b.png")
+    link = zipfile.ZipInfo("c/images/c.png")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(path, "a") as packed:
+        packed.writestr(link, "/etc/passwd")
+    assert find(path).faults == [
+        "stage1_test.zip: 'c/images/c.png' is a link; a zip must hold the file itself"
+    ]
+
+
+def test_a_name_with_a_drive_is_a_fault(tmp_path: Path, find: Callable) -> None:
+    contents = find(make_zip(tmp_path / "stage1_test.zip", "b/images/b.png", "C:/evil.png"))
+    assert contents.faults == [
+        "stage1_test.zip: 'C:/evil.png' lies outside the zip's own folder; "
+        "names in a zip are relative and hold no '..'"
+    ]
+
+
+def test_a_file_that_unpacks_to_too_much_is_refused_unread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entries, "LARGEST_FILE_BYTES", 2**20)
+    path = tmp_path / "stage1_test.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("b/images/b.png", bytes(2**21))
+    (tmp_path / "scratch").mkdir()
+    with Archive(path, tmp_path / "scratch") as archive:
+        (picture,) = archive.find_contents().pictures
+        message = "^holds 2 MiB; a file of more than 1 MiB is not read into memory$"
+        with pytest.raises(InputError, match=message):
+            picture.images[0].read()
+
+
+def test_a_zip_that_understates_its_files_is_read_no_further(tmp_path: Path) -> None:
+    path = tmp_path / "stage1_test.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("b/images/b.png", bytes(2**21))
+    data = path.read_bytes().replace((2**21).to_bytes(4, "little"), (100).to_bytes(4, "little"))
+    path.write_bytes(data)
+    (tmp_path / "scratch").mkdir()
+    with Archive(path, tmp_path / "scratch") as archive:
+        (picture,) = archive.find_contents().pictures
+        with pytest.raises(InputError, match=r"^cannot be read \(Bad CRC-32"):
+            picture.images[0].read()
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damage_of_every_kind_of_zip_is_a_line(tmp_path: Path, method: int) -> None:
+    path = tmp_path / "stage1_test.zip"
+    with zipfile.ZipFile(path, "w", method) as packed:
+        packed.writestr("b/images/b.png", bytes(range(256)) * 64)
+    data = bytearray(path.read_bytes())
+    data[60:90] = b"\xff" * 30
+    path.write_bytes(data)
+    (tmp_path / "scratch").mkdir()
+    with Archive(path, tmp_path / "scratch") as archive:
+        (picture,) = archive.find_contents().pictures
+        with pytest.raises(InputError, match=r"^cannot be read \(.*; get the file again$"):
+            picture.images[0].read()
+
+
+def test_an_unknown_way_of_packing_is_a_line(tmp_path: Path) -> None:
+    path = make_zip(tmp_path / "stage1_test.zip", "b/images/b.png")
+    data = bytearray(path.read_bytes())
+    central = data.index(b"PK\x01\x02")
+    data[8:10] = data[central + 10 : central + 12] = (99).to_bytes(2, "little")
+    path.write_bytes(data)
+    (tmp_path / "scratch").mkdir()
+    with Archive(path, tmp_path / "scratch") as archive:
+        (picture,) = archive.find_contents().pictures
+        message = r"^cannot be read \(That compression method is not supported\); get"
+        with pytest.raises(InputError, match=message):
+            picture.images[0].read()
 
 
 @pytest.mark.parametrize("keep", [0, 10, -5])

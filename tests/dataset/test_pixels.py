@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from kaggle_dsb.dataset.pixels import decode_mask, decode_rgb, to_8_bit
+from kaggle_dsb.dataset.pixels import decode_mask, decode_rgb, to_8_bit, warn_of_few_levels
 from kaggle_dsb.files import InputError
 
 RGB = np.array([[[10, 20, 30], [40, 50, 60]], [[70, 80, 90], [0, 255, 1]]], np.uint8)
@@ -77,6 +77,70 @@ def test_a_few_hot_pixels_do_not_darken_a_16_bit_image() -> None:
     image = np.random.default_rng(0).integers(100, 200, (300, 300, 3)).astype(np.uint16)
     image[0, :2] = 65535
     assert to_8_bit(image)[1:].mean() > 120
+
+
+def draw_sparse_nuclei() -> np.ndarray:
+    """Six nuclei of 12 bits, 1,000 levels above the ground, on 2 % of an image in 16 bits."""
+    image = np.random.default_rng(0).normal(300, 20, (300, 300))
+    for number in range(6):
+        cv2.circle(image, (40 + 45 * number, 150), 9, 1300, -1)
+    return image.astype(np.uint16)
+
+
+@pytest.mark.parametrize("bright", [3000, 40000, 65535])
+def test_a_bright_speck_does_not_darken_the_nuclei_of_a_16_bit_image(bright: int) -> None:
+    image = draw_sparse_nuclei()
+    image[10:14, 10:90] = bright
+    decoded = decode_rgb(save_tiff(image))[..., 0]
+    ground, nucleus = decoded[250, 20:280].mean(), decoded[150, 40]
+    assert nucleus - ground > 40
+    assert decoded[12, 50] == 255
+    assert warn_of_few_levels(save_tiff(image), decoded) is None
+
+
+def test_a_16_bit_image_that_lost_its_detail_is_warned_of() -> None:
+    image = draw_sparse_nuclei()
+    image[10:14, 10:290] = 65535
+    decoded = np.dstack([(image // 256).astype(np.uint8)] * 3)
+    assert warn_of_few_levels(save_tiff(image), decoded) == (
+        "99 % of the pixels fall within 5 of 256 grey levels, since a few are far brighter; "
+        "dim nuclei may be lost"
+    )
+    assert warn_of_few_levels(save(Image.fromarray(decoded), "PNG"), decoded) is None
+
+
+def test_dense_16_bit_images_keep_their_whole_range() -> None:
+    image = np.random.default_rng(0).integers(100, 4000, (200, 200)).astype(np.uint16)
+    decoded = to_8_bit(image)
+    assert decoded.min() == 0
+    assert np.unique(decoded).size == 256
+
+
+def test_hidden_pixels_take_the_colour_of_the_ground() -> None:
+    image = np.full((4, 6, 4), (9, 9, 9, 255), np.uint8)
+    image[0, 0, :3] = 200
+    image[3] = (255, 255, 255, 0)
+    decoded = decode_rgb(save(Image.fromarray(image), "PNG"))
+    assert decoded[3].tolist() == [[9, 9, 9]] * 6
+    assert decoded[0, 0].tolist() == [200, 200, 200]
+
+
+@pytest.mark.parametrize("shape", [(1, 7), (7, 1), (1, 1)])
+def test_images_of_one_row_or_column_are_read(shape: tuple[int, int]) -> None:
+    image = np.full(shape, 77, np.uint8)
+    for data in (save(Image.fromarray(image), "PNG"), save_tiff(image)):
+        np.testing.assert_array_equal(decode_rgb(data), np.dstack([image] * 3))
+
+
+def test_a_mask_with_holes_and_two_parts_keeps_them() -> None:
+    mask = np.array([[255, 255, 255, 0, 1], [255, 0, 255, 0, 1], [255, 255, 255, 0, 0]], np.uint8)
+    np.testing.assert_array_equal(decode_mask(save(Image.fromarray(mask), "PNG")), mask > 0)
+
+
+def test_a_mask_that_only_the_alpha_channel_tells_is_read() -> None:
+    mask = np.zeros((3, 5, 4), np.uint8)
+    mask[1, 2:4, 3] = 255
+    np.testing.assert_array_equal(decode_mask(save(Image.fromarray(mask), "PNG")), mask[..., 3] > 0)
 
 
 def test_colours_keep_their_proportions_when_stretched() -> None:

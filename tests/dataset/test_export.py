@@ -1,0 +1,111 @@
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import roifile
+import tifffile
+
+from kaggle_dsb.dataset.contours import fill_polygon, trace_nuclei
+from kaggle_dsb.dataset.demo import make_image
+from kaggle_dsb.dataset.export import EXPORT_FORMATS, export_labels, parse_formats
+from kaggle_dsb.files import InputError
+
+# A square, and a ring around a nucleus of one pixel.
+LABELS = np.array(
+    [
+        [1, 1, 0, 2, 2, 2],
+        [1, 1, 0, 2, 3, 2],
+        [0, 0, 0, 2, 2, 2],
+    ],
+    np.int32,
+)
+
+
+def test_each_format_writes_its_files(tmp_path: Path) -> None:
+    labels = {"a": LABELS, "b": np.zeros_like(LABELS)}
+    written = export_labels(tmp_path, labels, list(EXPORT_FORMATS))
+    names = [path.name for path in written]
+    assert names == [
+        *("a.geojson", "b.geojson", "coco.json"),
+        *("a_rois.zip", "b_rois.zip", "a.ome.tif", "b.ome.tif"),
+    ]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
+
+
+def test_a_polygon_lies_around_its_pixels_with_the_hole_behind_the_exterior(
+    tmp_path: Path,
+) -> None:
+    (path,) = export_labels(tmp_path, {"a": LABELS}, ["geojson"])
+    square, ring, dot = json.loads(path.read_text())["features"]
+    assert square["geometry"]["type"] == "Polygon"
+    assert square["properties"] == {"objectType": "detection", "name": "nucleus 1"}
+    (exterior,) = square["geometry"]["coordinates"]
+    assert exterior[0] == exterior[-1]
+    assert np.min(exterior, axis=0).tolist() == [0, 0]
+    assert np.max(exterior, axis=0).tolist() == [2, 2]
+    outer, hole = ring["geometry"]["coordinates"]
+    assert np.ptp(outer, axis=0).tolist() == [3, 3]
+    assert np.ptp(hole, axis=0).tolist() == [1, 1]
+    assert np.mean(dot["geometry"]["coordinates"][0][:-1], axis=0).tolist() == [4.5, 1.5]
+
+
+def test_a_nucleus_in_two_parts_is_one_feature_and_two_regions(tmp_path: Path) -> None:
+    labels = np.array([[1, 0, 1]], np.int32)
+    geojson, rois = export_labels(tmp_path, {"a": labels}, ["geojson", "roi"])
+    (feature,) = json.loads(geojson.read_text())["features"]
+    assert feature["geometry"]["type"] == "MultiPolygon"
+    with zipfile.ZipFile(rois) as packed:
+        assert packed.namelist() == ["0001-1.roi", "0001-2.roi"]
+
+
+def test_regions_hold_the_outline_in_imagejs_coordinates(tmp_path: Path) -> None:
+    (path,) = export_labels(tmp_path, {"a": LABELS[:, :2]}, ["roi"])
+    roi = roifile.roiread(path)
+    coordinates = (roi[0] if isinstance(roi, list) else roi).coordinates()
+    assert np.min(coordinates, axis=0).tolist() == [0, 0]
+    assert np.max(coordinates, axis=0).tolist() == [2, 2]
+
+
+def test_coco_counts_down_columns_from_the_background(tmp_path: Path) -> None:
+    (path,) = export_labels(tmp_path, {"a": LABELS[:, :2]}, ["coco"])
+    document = json.loads(path.read_text())
+    assert document["images"] == [{"id": 1, "file_name": "a.png", "height": 3, "width": 2}]
+    (annotation,) = document["annotations"]
+    assert annotation["segmentation"] == {"size": [3, 2], "counts": [0, 2, 1, 2, 1]}
+    assert annotation["bbox"] == [0, 0, 2, 2]
+    assert annotation["area"] == 4
+
+
+def test_ome_keeps_the_labels_and_the_axes(tmp_path: Path) -> None:
+    (path,) = export_labels(tmp_path, {"a": LABELS}, ["ome"])
+    with tifffile.TiffFile(path) as tiff:
+        assert tiff.is_ome
+        assert tiff.series[0].axes == "YX"
+        np.testing.assert_array_equal(tiff.asarray(), LABELS)
+
+
+@pytest.mark.parametrize("look", [1, 2])
+def test_tracing_and_filling_returns_the_very_pixels(look: int) -> None:
+    _, labels = make_image(0, look=look)
+    filled = np.zeros_like(labels)
+    for label, polygons in trace_nuclei(labels):
+        rings = [ring for polygon in polygons for ring in polygon]
+        filled.ravel()[fill_polygon(rings, labels.shape)] = label
+    np.testing.assert_array_equal(filled, labels)
+
+
+def test_what_lies_outside_the_image_is_cut_off() -> None:
+    ring = [(-3, -3), (1, -3), (1, 1), (-3, 1)]
+    assert fill_polygon([ring], (2, 2)).tolist() == [0]
+    assert fill_polygon([[(5, 5), (9, 5), (9, 9)]], (2, 2)).size == 0
+    assert fill_polygon([], (2, 2)).size == 0
+
+
+def test_formats_are_named_with_commas() -> None:
+    assert parse_formats(" geojson,ROI ") == ["geojson", "roi"]
+    assert parse_formats("") == []
+    with pytest.raises(InputError) as caught:
+        parse_formats("svg")
+    assert str(caught.value) == "export format 'svg'; it should be one of geojson, coco, roi, ome"
