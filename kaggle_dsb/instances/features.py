@@ -1,17 +1,14 @@
 """Describe candidate nuclei by numbers: shape, probability, and how they stand in their image."""
 
+from collections.abc import Mapping, Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from kaggle_dsb.instances.candidates import (
-    CandidateTree,
-    Floats,
-    Integers,
-    Labels,
-    find_candidates,
-)
-from kaggle_dsb.instances.outline import grey_range, relative_grey
+from kaggle_dsb.instances.candidates import CandidateTree, find_candidates
+from kaggle_dsb.instances.hills import Floats, Integers, Labels
+from kaggle_dsb.instances.outline import Grey, measure_grey
 from kaggle_dsb.instances.size import median_diameter
 
 Plane = NDArray[np.float32]
@@ -96,26 +93,27 @@ def describe_image(
     -------
     tree : CandidateTree
     features : (n_candidates, n_features) float32
+        In the order of `FEATURES`.
     """
+    grey = measure_grey(image)
     tree = find_candidates(
         probability,
-        relative_grey(image),
+        grey.relative,
         min_seed_px=MIN_SEED_PX,
         outline_threshold=outline_threshold,
     )
-    diameter_px = median_diameter(nuclei)
-    return tree, describe_candidates(
-        tree, probability, image, diameter_px=diameter_px, outline_threshold=outline_threshold
-    )
+    shared = describe_pixels(image, probability[0], grey) | {
+        "median_diameter_px": median_diameter(nuclei),
+        "level": outline_threshold,
+    }
+    return tree, describe_candidates(tree, probability, grey.relative, shared)
 
 
 def describe_candidates(
     tree: CandidateTree,
     probability: NDArray[np.float32],
-    image: NDArray[np.uint8],
-    *,
-    diameter_px: float,
-    outline_threshold: float,
+    grey: Plane,
+    shared: Mapping[str, float],
 ) -> NDArray[np.float32]:
     """Describe each candidate.
 
@@ -124,36 +122,30 @@ def describe_candidates(
     tree : CandidateTree
     probability : (3, H, W) float32
         That the tree was built from.
-    image : (H, W, 3) uint8
+    grey : (H, W) float32
         Likewise.
-    diameter_px : float
-        That of the image's nuclei, as `kaggle_dsb.instances.size.median_diameter` measures it; 0
-        where there are none.
-    outline_threshold : float
-        That the tree was built with.
+    shared : mapping of str to float
+        What holds for all candidates: ``median_diameter_px``, 0 where there are no nuclei,
+        ``level``, and what `describe_pixels` returns.
 
     Returns
     -------
     (n_candidates, n_features) float32
         In the order of `FEATURES`.
     """
-    grey = relative_grey(image)
     inside = _inside(tree, probability, grey)
     outline = _outline(tree, probability, grey, inside["mean_grey"])
-    table = {
-        **inside,
-        **_relative_size(tree, probability[0], inside["area_px"], diameter_px),
-        "level": np.full(tree.n_candidates, outline_threshold),
-        **outline,
-        **_branch(tree, probability, grey, inside["mean_grey"]),
-    }
-    of_image = _image(image, probability[0]) | {
-        "median_diameter_px": diameter_px,
+    of_image = dict(shared) | {
         "image_basins": tree.n_basins,
         "image_rim_gradient": _median(outline["rim_gradient"]),
         "image_rim_body_gradient": _median(outline["rim_body_gradient"]),
     }
-    table |= {name: np.full(tree.n_candidates, value) for name, value in of_image.items()}
+    table = {
+        **inside,
+        **_basins(tree, probability, grey, inside, shared["median_diameter_px"]),
+        **outline,
+        **{name: np.full(tree.n_candidates, value) for name, value in of_image.items()},
+    }
     return np.column_stack([table[name] for name in FEATURES]).astype(np.float32)
 
 
@@ -162,24 +154,38 @@ class _Region:
 
     def __init__(self, tree: CandidateTree, labels: Labels) -> None:
         self._tree = tree
-        self.index: Integers = np.flatnonzero(labels)
-        self._basin = labels.ravel()[self.index]
+        self.pixels: Integers = np.flatnonzero(labels)
+        self._basin = labels.take(self.pixels).astype(np.int64)
         self.count = self.sum(None)
 
-    def sum(self, values: NDArray[np.floating] | None) -> Floats:
+    def at(self, plane: Plane) -> NDArray[np.float64]:
+        """Return the values of a plane at the pixels."""
+        return plane.take(self.pixels).astype(np.float64)
+
+    def sum(self, values: NDArray[np.float64] | NDArray[np.bool_] | None) -> Floats:
         """Return the sum of values at the pixels of each candidate; without values, count them."""
         n = self._tree.n_basins + 1
         return self._tree.add_up(np.bincount(self._basin, weights=values, minlength=n))
 
-    def means(self, *planes: Plane) -> list[Floats]:
-        """Return the mean of each plane over the pixels of each candidate; 0 where it has none."""
-        area = np.maximum(self.count, 1)
-        return [self.sum(plane.ravel()[self.index]) / area for plane in planes]
+    def mean(self, values: NDArray[np.float64]) -> Floats:
+        """Return the mean of values at the pixels of each candidate; 0 where it has none."""
+        mean: Floats = self.sum(values) / np.maximum(self.count, 1)
+        return mean
 
     def mean_and_deviation(self, plane: Plane) -> tuple[Floats, Floats]:
         """Return the mean and the standard deviation of a plane over each candidate."""
-        mean, mean_square = self.means(plane, plane**2)
+        values = self.at(plane)
+        mean, mean_square = self.mean(values), self.mean(values * values)
         return mean, np.sqrt(np.maximum(mean_square - mean**2, 0))
+
+    def greatest(self, plane: Plane) -> Floats:
+        """Return the greatest value of a plane that is not negative over each candidate."""
+        of_basin = np.zeros(self._tree.n_basins + 1)
+        np.maximum.at(of_basin, self._basin, self.at(plane))
+        greatest = of_basin[1:].tolist()
+        for a, b in self._tree.children[self._tree.n_basins :].tolist():
+            greatest.append(max(greatest[a], greatest[b]))
+        return np.array(greatest)
 
 
 def _inside(
@@ -188,21 +194,19 @@ def _inside(
     """Describe the pixels inside each candidate."""
     region = _Region(tree, tree.labels)
     body, border, depth = probability
-    perimeter = np.maximum(_perimeter(tree), 1)
-    mean_body, mean_border = region.means(body, border)
     mean_depth, sd_depth = region.mean_and_deviation(depth)
     mean_grey, sd_grey = region.mean_and_deviation(grey)
-    on_edge = np.zeros_like(grey)
-    on_edge[[0, -1]] = on_edge[:, [0, -1]] = 1
-    area = np.maximum(region.count, 1)
-    (edge_share,) = region.means(on_edge)
+    perimeter = np.maximum(_perimeter(tree), 1)
+    rows, columns = np.divmod(region.pixels, grey.shape[1])
+    last_row, last_column = grey.shape[0] - 1, grey.shape[1] - 1
+    on_edge = (rows == 0) | (rows == last_row) | (columns == 0) | (columns == last_column)
     return {
         "area_px": region.count,
-        "roundness": 4 * np.pi * area / perimeter**2,
-        **_ellipse(region, grey.shape[1]),
-        "edge_share": edge_share * area / perimeter,
-        "mean_body": mean_body,
-        "mean_border": mean_border,
+        "roundness": 4 * np.pi * np.maximum(region.count, 1) / perimeter**2,
+        **_ellipse(region, rows.astype(np.float64), columns.astype(np.float64)),
+        "edge_share": region.sum(on_edge) / perimeter,
+        "mean_body": region.mean(region.at(body)),
+        "mean_border": region.mean(region.at(border)),
         "mean_depth": mean_depth,
         "sd_depth": sd_depth,
         "mean_grey": mean_grey,
@@ -210,67 +214,79 @@ def _inside(
     }
 
 
-def _ellipse(region: _Region, width: int) -> dict[str, Floats]:
+def _ellipse(
+    region: _Region, rows: NDArray[np.float64], columns: NDArray[np.float64]
+) -> dict[str, Floats]:
     """Compare each candidate with the ellipse of its second moments."""
-    rows, columns = (x.astype(np.float64) for x in np.divmod(region.index, width))
-    area = np.maximum(region.count, 1)
-    r, c = region.sum(rows) / area, region.sum(columns) / area
+    r, c = region.mean(rows), region.mean(columns)
     # A pixel is a unit square, which has a variance of its own.
-    row = region.sum(rows * rows) / area - r * r + 1 / 12
-    column = region.sum(columns * columns) / area - c * c + 1 / 12
-    both = region.sum(rows * columns) / area - r * c
+    row = region.mean(rows * rows) - r * r + 1 / 12
+    column = region.mean(columns * columns) - c * c + 1 / 12
+    both = region.mean(rows * columns) - r * c
     determinant = np.maximum(row * column - both**2, 1 / 144)
     spread = np.sqrt(np.maximum((row - column) ** 2 / 4 + both**2, 0))
     return {
-        "ellipse_fit": area / (4 * np.pi * np.sqrt(determinant)),
+        "ellipse_fit": np.maximum(region.count, 1) / (4 * np.pi * np.sqrt(determinant)),
         "elongation": np.sqrt(determinant) / ((row + column) / 2 + spread),
     }
 
 
-def _relative_size(
-    tree: CandidateTree, body: Plane, area_px: Floats, diameter_px: float
+def _basins(
+    tree: CandidateTree,
+    probability: NDArray[np.float32],
+    grey: Plane,
+    inside: dict[str, Floats],
+    diameter_px: float,
 ) -> dict[str, Floats]:
-    typical_px = np.pi / 4 * diameter_px**2
-    whole = _Region(tree, tree.basins).count
-    half = _area_of_body(tree, body, HALF_BODY)
+    """Describe each candidate's basins, further out than it ends, and how it stands in the tree."""
+    region = _Region(tree, tree.basins)
+    body = region.at(probability[0])
+    parent = tree.parent()
+    half, faint, clear = (region.sum(body > t) for t in (HALF_BODY, FAINT_BODY, CLEAR_BODY))
+    margin = np.where(body > CLEAR_BODY, 0, region.at(grey))
+    margin_grey = region.sum(margin) / np.maximum(region.count - clear, 1)
+    area, typical = inside["area_px"], np.pi / 4 * diameter_px**2
     return {
-        "relative_area": area_px / typical_px if diameter_px else np.ones_like(area_px),
-        "filled_share": area_px / np.maximum(whole, 1),
-        "body_share": area_px / np.maximum(half, 1),
+        "relative_area": area / typical if diameter_px else np.ones_like(area),
+        "filled_share": area / np.maximum(region.count, 1),
+        "body_share": area / np.maximum(half, 1),
+        "saddle": tree.saddle,
+        "saddle_outside": np.where(parent >= 0, tree.saddle[parent], 0),
+        "peak": region.greatest(probability[2]),
+        "n_basins": (tree.last - tree.first + 1).astype(np.float64),
+        "sharpness": clear / np.maximum(faint, 1),
+        "grey_contrast": inside["mean_grey"] - margin_grey,
     }
-
-
-def _area_of_body(tree: CandidateTree, body: Plane, threshold: float) -> Floats:
-    return _Region(tree, np.where(body > threshold, tree.basins, 0)).count
 
 
 def _outline(
     tree: CandidateTree, probability: NDArray[np.float32], grey: Plane, mean_grey: Floats
 ) -> dict[str, Floats]:
     """Describe what lies along the outlines, with smoothed grey levels."""
-    smooth = cv2.GaussianBlur(grey, (0, 0), 1).astype(np.float32, copy=False)
+    smooth = cv2.GaussianBlur(grey, (0, 0), 1)
     body, border, _ = probability
     labels = tree.labels
-    rim = _Region(tree, np.where(cv2.erode((labels > 0).astype(np.uint8), RIM) > 0, 0, labels))
+    core = cv2.erode((labels > 0).astype(np.uint8), RIM)
+    rim = _Region(tree, np.where(core > 0, 0, labels))
     # OpenCV's morphology knows no 32-bit integers; these are exact as floats.
     around = cv2.dilate(labels.astype(np.float32), RING)
     ring = _Region(tree, np.where(labels > 0, 0, around.astype(np.int32)))
-    rim_grey, gradient, body_gradient = rim.means(smooth, _gradient(smooth), _gradient(body))
+    gradient = rim.mean(rim.at(_gradient(smooth)))
+    rim_grey, ring_grey = rim.mean(rim.at(smooth)), ring.mean(ring.at(smooth))
     rim_body, rim_sd_body = rim.mean_and_deviation(body)
     rim_membership, rim_sd_membership = rim.mean_and_deviation(tree.membership)
-    ring_grey, ring_body, ring_border = ring.means(smooth, body, border)
     step = np.maximum(np.abs(mean_grey - ring_grey), 0.01)
     return {
         "rim_grey": rim_grey,
         "rim_gradient": gradient,
-        "rim_body_gradient": body_gradient,
+        "rim_body_gradient": rim.mean(rim.at(_gradient(body))),
         "rim_body": rim_body,
         "rim_sd_body": rim_sd_body,
         "rim_membership": rim_membership,
         "rim_sd_membership": rim_sd_membership,
         "ring_grey": ring_grey,
-        "ring_body": ring_body,
-        "ring_border": ring_border,
+        "ring_body": ring.mean(ring.at(body)),
+        "ring_border": ring.mean(ring.at(border)),
         "relative_rim_gradient": gradient / np.maximum(gradient, 1e-4),
         "relative_rim_grey": rim_grey / np.maximum(mean_grey, 1e-3),
         "outline_level": np.clip((rim_grey - ring_grey) / step, -5, 5),
@@ -284,16 +300,18 @@ def _median(values: Floats) -> float:
 def _gradient(plane: Plane) -> Plane:
     """Return the steepness of a plane, per pixel."""
     down, right = (cv2.Sobel(plane, cv2.CV_32F, *axis, scale=1 / 8) for axis in ((0, 1), (1, 0)))
-    return np.hypot(down, right)
+    steepness: Plane = cv2.magnitude(down, right)
+    return steepness
 
 
 def _perimeter(tree: CandidateTree) -> Floats:
     """Count the pixel edges around each candidate, (n_candidates,), but not the image's own."""
     n, labels = tree.n_basins + 1, tree.labels
-    pairs = [(labels[:-1], labels[1:]), (labels[:, :-1], labels[:, 1:])]
-    here, there = (np.concatenate([p[side].ravel() for p in pairs]) for side in (0, 1))
-    differ = np.flatnonzero(here != there)
-    here, there = here[differ].astype(np.int64), there[differ].astype(np.int64)
+    sides = []
+    for a, b in ((labels[:-1], labels[1:]), (labels[:, :-1], labels[:, 1:])):
+        differ = np.flatnonzero(a != b)
+        sides.append((a.ravel()[differ], b.ravel()[differ]))
+    here, there = (np.concatenate(side).astype(np.int64) for side in zip(*sides, strict=True))
     around = tree.add_up(np.bincount(here, minlength=n) + np.bincount(there, minlength=n))
     # An edge between two basins of one candidate was counted from both sides.
     inner = (here > 0) & (there > 0)
@@ -343,44 +361,36 @@ def _greatest_between(values: Integers, start: Integers, last: Integers) -> Inte
     return greatest
 
 
-def _branch(
-    tree: CandidateTree, probability: NDArray[np.float32], grey: Plane, mean_grey: Floats
-) -> dict[str, Floats]:
-    """Describe how each candidate stands in the tree."""
-    body, _, depth = probability
-    parent = tree.parent()
-    clear, faint = (_area_of_body(tree, body, t) for t in (CLEAR_BODY, FAINT_BODY))
-    (margin_grey,) = _Region(tree, np.where(body > CLEAR_BODY, 0, tree.basins)).means(grey)
-    return {
-        "saddle": tree.saddle,
-        "saddle_outside": np.where(parent >= 0, tree.saddle[parent], 0),
-        "peak": _peak(tree, depth),
-        "n_basins": (tree.last - tree.first + 1).astype(np.float64),
-        "sharpness": clear / np.maximum(faint, 1),
-        "grey_contrast": mean_grey - margin_grey,
-    }
+def describe_pixels(image: NDArray[np.uint8], body: Plane, grey: Grey) -> dict[str, float]:
+    """Describe a whole image, whatever candidates are in it.
 
-
-def _peak(tree: CandidateTree, plane: Plane) -> Floats:
-    """Return the greatest value of a plane within each candidate's basins."""
-    of_basin = np.zeros(tree.n_basins + 1)
-    np.maximum.at(of_basin, tree.basins.ravel(), plane.ravel())
-    peak = of_basin[1:].tolist()
-    for a, b in tree.children[tree.n_basins :].tolist():
-        peak.append(max(peak[a], peak[b]))
-    return np.array(peak)
-
-
-def _image(image: NDArray[np.uint8], body: Plane) -> dict[str, float]:
-    """Describe a whole image."""
-    chroma = image.max(axis=2).astype(np.float32) - image.min(axis=2)
-    levels = grey_range(image.mean(axis=2, dtype=np.float32))
-    dark, bright = (level / 255 for level in levels)
+    Parameters
+    ----------
+    image : (H, W, 3) uint8
+    body : (H, W) float32
+    grey : Grey
+        Of the image.
+    """
+    channels = cv2.split(image)
+    brightest = cv2.max(cv2.max(channels[0], channels[1]), channels[2])
+    darkest = cv2.min(cv2.min(channels[0], channels[1]), channels[2])
+    chroma = cv2.subtract(brightest, darkest)
+    dark, bright = grey.dark / 255, grey.bright / 255
     return {
         "image_body": float(body.mean()),
-        "image_grey": float(np.median(image)) / 255,
+        "image_grey": _median_level(channels) / 255,
         "image_chroma": float(chroma.mean()) / 255,
         "image_dark": dark,
         "image_bright": bright,
         "image_contrast": bright - dark,
     }
+
+
+def _median_level(channels: Sequence[NDArray[np.uint8]]) -> float:
+    """Return the median of the pixels of all channels."""
+    counts = cv2.calcHist(channels, [0], None, [256], [0, 256]).ravel()
+    for channel in range(1, len(channels)):
+        counts += cv2.calcHist(channels, [channel], None, [256], [0, 256]).ravel()
+    before = np.cumsum(counts, dtype=np.float64)
+    middle = [(before[-1] - 1) // 2, before[-1] // 2]
+    return float(np.searchsorted(before, middle, side="right").mean())

@@ -5,35 +5,58 @@ both are asked: the body's probability, and how bright a pixel is, from the grou
 to its inside.
 """
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 Plane = NDArray[np.float32]
+Labels = NDArray[np.int32]
 
 BODY_SHARE = 0.3
 SURELY_INSIDE, INSIDE, OUTSIDE = 0.85, 0.7, 0.15
 """Body probabilities: no hole is left above the first; the light within and around is measured
 above the second and below the third."""
 GROUND_SIGMA_PX = 8
+SHRINK = 4
 LEAST_CONTRAST = 0.02
 
 
-def relative_grey(image: NDArray[np.uint8]) -> Plane:
-    """Return the grey levels of (H, W, 3) uint8 on a scale where nearly all lie from 0 to 1."""
-    grey = image.mean(axis=2, dtype=np.float32)
-    low, high = grey_range(grey)
-    relative: Plane = ((grey - low) / max(high - low, 1)).astype(np.float32)
-    return relative
+@dataclass(frozen=True)
+class Grey:
+    """The grey levels of an image, on a scale where nearly all lie from 0 to 1.
+
+    Attributes
+    ----------
+    relative : (H, W) float32
+    dark, bright : float
+        The levels, of 255, that are 0 and 1 there.
+    """
+
+    relative: Plane
+    dark: float
+    bright: float
 
 
-def grey_range(grey: Plane) -> tuple[float, float]:
-    """Return the levels between which nearly all of (H, W) grey levels lie."""
-    low, high = np.percentile(grey, (0.5, 99.8))
-    return float(low), float(high)
+def measure_grey(image: NDArray[np.uint8]) -> Grey:
+    """Return the grey levels of (H, W, 3) uint8."""
+    total = cv2.transform(image.astype(np.float32), np.ones((1, 3), np.float32))
+    counts = cv2.calcHist([total], [0], None, [3 * 255 + 1], [0, 3 * 255 + 1]).ravel()
+    dark, bright = (_percentile(counts, percent) / 3 for percent in (0.5, 99.8))
+    relative = (total / np.float32(3) - np.float32(dark)) / np.float32(max(bright - dark, 1))
+    return Grey(relative, dark, bright)
 
 
-def find_membership(body: Plane, basins: NDArray[np.int32], grey: Plane) -> Plane:
+def _percentile(counts: Plane, percent: float) -> float:
+    """Return the percentile of integers of which each occurs so many times."""
+    before = np.cumsum(counts, dtype=np.float64)
+    place = percent / 100 * (before[-1] - 1)
+    low, high = np.searchsorted(before, [np.floor(place), np.ceil(place)], side="right")
+    return float(low + (high - low) * (place % 1))
+
+
+def find_membership(body: Plane, basins: Labels, grey: Plane) -> Plane:
     """Tell how far each pixel belongs to the nucleus of its basin.
 
     Parameters
@@ -50,35 +73,50 @@ def find_membership(body: Plane, basins: NDArray[np.int32], grey: Plane) -> Plan
         About 0 on the ground, 1 inside, a half where a nucleus ends. The body alone where a basin
         has no sure inside or stands out too little.
     """
-    inside, has_inside = _light_inside(body, basins, grey)
-    ground = _light_of_ground(body, grey)
-    step = inside[basins] - ground
-    is_clear = has_inside[basins] & (np.abs(step) >= LEAST_CONTRAST)
-    light = np.clip((grey - ground) / np.where(is_clear, step, 1), -0.5, 1.5)
-    light = np.where(body > SURELY_INSIDE, np.maximum(light, 1), light)
-    membership: Plane = np.where(is_clear, BODY_SHARE * body + (1 - BODY_SHARE) * light, body)
-    return membership.astype(np.float32, copy=False)
+    membership = body.copy()
+    pixels = np.flatnonzero(basins)
+    basin, own_body, own_grey = (a.ravel()[pixels] for a in (basins, body, grey))
+    inside, has_inside = _light_inside(own_body, basin, own_grey)
+    ground = _light_of_ground(body, grey).ravel()[pixels]
+    step = inside[basin] - ground
+    is_clear = has_inside[basin] & (np.abs(step) >= LEAST_CONTRAST)
+    light = np.clip((own_grey - ground) / np.where(is_clear, step, 1), -0.5, 1.5)
+    light = np.where(own_body > SURELY_INSIDE, np.maximum(light, 1), light)
+    both = BODY_SHARE * own_body + (1 - BODY_SHARE) * light
+    membership.ravel()[pixels] = np.where(is_clear, both, own_body)
+    return membership
 
 
-def _light_inside(
-    body: Plane, basins: NDArray[np.int32], grey: Plane
-) -> tuple[Plane, NDArray[np.bool_]]:
-    """Return the mean grey level of each basin's sure inside, and which basins have one."""
-    n = int(basins.max()) + 1
-    core = np.where(body > INSIDE, basins, 0).ravel()
-    count = np.bincount(core, minlength=n)
-    count[0] = 0
-    mean = np.bincount(core, weights=grey.ravel(), minlength=n) / np.maximum(count, 1)
-    return mean.astype(np.float32), count > 0
+def _light_inside(body: Plane, basin: Labels, grey: Plane) -> tuple[Plane, NDArray[np.bool_]]:
+    """Return the mean grey level of each basin's sure inside, and which basins have one.
+
+    All three are of the same pixels, (n,).
+    """
+    n = int(basin.max(initial=0)) + 1
+    is_core = body > INSIDE
+    count = np.bincount(basin[is_core], minlength=n)
+    total = np.bincount(basin[is_core], weights=grey[is_core], minlength=n)
+    return (total / np.maximum(count, 1)).astype(np.float32), count > 0
 
 
 def _light_of_ground(body: Plane, grey: Plane) -> Plane:
-    """Return the grey level of the ground near each pixel, of all ground where none is near."""
+    """Return the grey level of the ground near each pixel, of all ground where none is near.
+
+    It is smoothed so widely that a quarter of the size is enough.
+    """
     is_ground = (body < OUTSIDE).astype(np.float32)
     if not is_ground.any():
         return np.zeros_like(grey)
-    blur = (0, 0), GROUND_SIGMA_PX
-    near, share = cv2.GaussianBlur(grey * is_ground, *blur), cv2.GaussianBlur(is_ground, *blur)
-    everywhere = np.median(grey[is_ground > 0])
-    ground: Plane = np.where(share > 1e-3, near / np.maximum(share, 1e-3), everywhere)
-    return ground.astype(np.float32, copy=False)
+    height, width = grey.shape
+    small = max(width // SHRINK, 1), max(height // SHRINK, 1)
+    near, share = (
+        cv2.GaussianBlur(
+            cv2.resize(plane, small, interpolation=cv2.INTER_AREA), (0, 0), GROUND_SIGMA_PX / SHRINK
+        )
+        for plane in (grey * is_ground, is_ground)
+    )
+    ground = near / np.maximum(share, 1e-3)
+    if share.min() <= 1e-3:
+        ground = np.where(share > 1e-3, ground, np.median(grey[is_ground > 0]))
+    full: Plane = cv2.resize(ground.astype(np.float32), (width, height))
+    return full

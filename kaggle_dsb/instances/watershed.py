@@ -4,10 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
-from skimage.segmentation import watershed
 
-from kaggle_dsb.competition.labels import relabel
+from kaggle_dsb.instances.hills import find_hills, join_hills
 
 
 @dataclass(frozen=True)
@@ -52,11 +50,14 @@ def watershed_nuclei(
     A part of the mask that holds no seed is dropped with it.
     """
     height = seed_height(probability)
-    seeds, _ = ndimage.label(height > parameters.seed_threshold)
-    seeds = _drop_small(seeds, parameters.min_seed_px)
-    mask = (probability[0] > parameters.body_threshold) | (seeds > 0)
-    labels = watershed(-height, seeds, mask=mask)
-    return relabel(_drop_small(labels, parameters.min_area_px))
+    mask = (probability[0] > parameters.body_threshold) | (height > parameters.seed_threshold)
+    hills = find_hills(height, mask, (parameters.seed_threshold,))
+    joined = join_hills(hills, min_seed_px=parameters.min_seed_px)
+    area = np.bincount(joined.basin_of_hill, hills.area, joined.n_basins + 1)
+    is_large = area >= parameters.min_area_px
+    is_large[0] = False
+    number = np.where(is_large, np.cumsum(is_large), 0)
+    return hills.paint(number[joined.basin_of_hill])
 
 
 def seed_height(probability: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -67,9 +68,3 @@ def seed_height(probability: NDArray[np.float32]) -> NDArray[np.float32]:
     body, border, depth = probability
     height: NDArray[np.float32] = (depth + body * (1 - border)) / 2
     return height
-
-
-def _drop_small(labels: NDArray[np.int32], min_px: int) -> NDArray[np.int32]:
-    area = np.bincount(labels.ravel())
-    area[0] = min_px
-    return np.where((area >= min_px)[labels], labels, 0).astype(np.int32)

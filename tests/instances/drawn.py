@@ -4,6 +4,7 @@ import numpy as np
 from scipy import ndimage
 
 from kaggle_dsb.instances import candidates, features
+from kaggle_dsb.instances.outline import measure_grey
 from kaggle_dsb.instances.watershed import WatershedParameters
 from kaggle_dsb.training.targets import make_targets
 
@@ -49,9 +50,10 @@ def find_candidates(probability, *, min_seed_px, outline_threshold=0.3):
 
 def describe(tree, probability, image, *, diameter_px):
     """Return each candidate's features by name."""
-    table = features.describe_candidates(
-        tree, probability, image, diameter_px=diameter_px, outline_threshold=0.3
-    )
+    grey = measure_grey(image)
+    shared = features.describe_pixels(image, probability[0], grey)
+    shared |= {"median_diameter_px": diameter_px, "level": 0.3}
+    table = features.describe_candidates(tree, probability, grey.relative, shared)
     assert table.shape == (tree.n_candidates, len(features.FEATURES))
     return dict(zip(features.FEATURES, table.T, strict=True))
 
