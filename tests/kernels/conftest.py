@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from kaggle_dsb.config import NetworkSettings, Settings, write_settings
+from kaggle_dsb.config import (
+    HardwareSettings,
+    NetworkSettings,
+    PredictionSettings,
+    Settings,
+    write_settings,
+)
 from kaggle_dsb.dataset.demo import write_demo
 from kaggle_dsb.network.model import NucleusNet, save_network
 from kaggle_dsb.publish.bundle import build_bundle
@@ -58,13 +64,16 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of two small networks without any training."""
     folder = tmp_path_factory.mktemp("runs") / "tiny"
     folder.mkdir()
-    network = NetworkSettings(decoder_channels=(8, 8, 8, 8, 8))
+    settings = Settings(
+        network=NetworkSettings(decoder_channels=(8, 8, 8, 8, 8)),
+        prediction=PredictionSettings(tta="none", scales=(1.0,)),
+        hardware=HardwareSettings(precision="float32"),
+    )
     for fold in range(2):
         torch.manual_seed(fold)
-        path = folder / f"fold{fold}.safetensors"
-        save_network(path, NucleusNet(network), Settings(network=network), fold=fold, score=0.0)
-    quick = {"prediction": {"tta": "none", "scales": (1.0,)}, "hardware": {"precision": "float32"}}
-    write_settings(folder / "config.toml", Settings(network=network, **quick))
+        network = NucleusNet(settings.network, pretrained=False)
+        save_network(folder / f"fold{fold}.safetensors", network, settings, fold=fold, score=0.0)
+    write_settings(folder / "config.toml", settings)
     return folder
 
 
