@@ -15,7 +15,8 @@ def test_two_validations_are_compared(data, weights, capsys):
     for name in ("a.csv", "b.csv"):
         assert run([*call, name]) == 0
     capsys.readouterr()
-    assert run(["compare", "a.csv", "b.csv"]) == 0
+    assert run(["compare", "a.csv", "b.csv", "--save", "both.png"]) == 0
+    assert all(Path(picture).exists() for picture in ("a.png", "b.png", "both.png"))
     assert capsys.readouterr().out.startswith("b.csv cannot be told from a.csv: difference 0.000")
     lines = Path("b.csv").read_text().splitlines(keepends=True)
     Path("part.csv").write_text("".join(lines[:2]))

@@ -1,5 +1,7 @@
 """The page as a user sees it: opened from disk in headless Chromium, by mouse and by keyboard."""
 
+import dataclasses
+import re
 import shutil
 from pathlib import Path
 
@@ -67,7 +69,7 @@ def page(browser, report):
 
 
 def shown(page):
-    return page.locator("#rows tbody tr:visible").count()
+    return page.locator("#grid > li:visible").count()
 
 
 def wait_until_drawn(page):
@@ -78,7 +80,7 @@ def wait_until_drawn(page):
 
 
 def open_first(page):
-    page.locator("#rows tbody tr:visible .thumb").first.click()
+    page.locator("#grid > li:visible .thumb").first.click()
     wait_until_drawn(page)
 
 
@@ -97,17 +99,37 @@ def ink(page):
     )
 
 
-def test_a_thumbnail_is_drawn_only_as_it_comes_into_view(page):
-    assert shown(page) == N_PICTURES
-    drawn = "[...document.querySelectorAll('.thumb img')].filter(i => i.naturalWidth > 0).length"
-    assert page.evaluate(drawn) < N_PICTURES
-    page.locator("#rows tbody tr").last.scroll_into_view_if_needed()
-    page.wait_for_function(f"{drawn} === {N_PICTURES}")
+def transform(page):
+    return page.evaluate("getComputedStyle(document.getElementById('layers')).transform")
+
+
+def point_at(page, row, column):
+    """Move the mouse to the middle of a pixel of the open image."""
+    page.mouse.move(
+        *page.evaluate(
+            """([row, column]) => {
+              const layers = document.getElementById("layers");
+              const scale = new DOMMatrix(getComputedStyle(layers).transform).a;
+              const box = layers.getBoundingClientRect();
+              return [box.left + (column + 0.5) * scale, box.top + (row + 0.5) * scale];
+            }""",
+            [row, column],
+        )
+    )
+
+
+def test_all_thumbnails_are_printed(page):
+    assert len(re.findall(rb"/Subtype\s*/Image", page.pdf())) >= N_PICTURES
+
+
+def test_the_thumbnails_grow_with_the_slider(page):
+    width = page.locator("#grid img").first.bounding_box()["width"]
+    page.locator('input[name="size"]').fill("480")
+    assert page.locator("#grid img").first.bounding_box()["width"] > 1.5 * width
 
 
 def test_a_filter_by_type_hides_the_other_images(page):
-    rows = page.locator("#rows tbody tr")
-    n_tissue = rows.filter(has_text="tissue").count()
+    n_tissue = page.locator("#rows tbody tr").filter(has_text="tissue").count()
     assert 0 < n_tissue < N_PICTURES
     for kind in ("fluorescence", "brightfield"):
         box = page.locator(f'input[name="type"][value="{kind}"]')
@@ -124,10 +146,62 @@ def test_an_id_is_found_by_how_it_begins(page):
     assert page.locator("#count").text_content() == f"0 of {N_PICTURES} images"
 
 
+def test_filters_that_leave_nothing_say_so_and_can_be_undone(page):
+    assert not page.locator("#nothing").is_visible()
+    page.locator('input[name="id"]').fill("zz")
+    assert page.locator("#nothing").is_visible()
+    page.locator("#show-all").click()
+    assert shown(page) == N_PICTURES
+    assert not page.locator("#nothing").is_visible()
+
+
+def counts_in_table(page):
+    cells = page.locator("#rows tbody tr td:nth-child(7)").all_text_contents()
+    return list(map(int, cells))
+
+
 def test_sorting_puts_the_largest_count_first(page):
-    page.locator('select[name="sort"]').select_option("nPredicted")
-    counts = page.locator("#rows tbody tr td:nth-child(7)").all_text_contents()
-    assert list(map(int, counts)) == sorted(map(int, counts), reverse=True)
+    page.locator('label:has(input[name="view"][value="table"])').click()
+    page.locator('select[name="sort"]').select_option("-nPredicted")
+    assert counts_in_table(page) == sorted(counts_in_table(page), reverse=True)
+
+
+def test_a_click_on_a_header_sorts_and_a_second_one_turns_the_order(page):
+    page.locator('label:has(input[name="view"][value="table"])').click()
+    header = page.locator('th[data-key="nPredicted"]')
+    header.locator("button").click()
+    assert header.get_attribute("aria-sort") == "ascending"
+    assert counts_in_table(page) == sorted(counts_in_table(page))
+    header.locator("button").click()
+    assert header.get_attribute("aria-sort") == "descending"
+    assert counts_in_table(page) == sorted(counts_in_table(page), reverse=True)
+    assert page.locator("#rows .thumb img").first.evaluate("image => image.naturalWidth") > 0
+
+
+def test_the_address_keeps_what_is_shown(page):
+    page.locator('label:has(input[name="view"][value="table"])').click()
+    page.locator('th[data-key="id"] button').click()
+    page.locator('input[name="type"][value="fluorescence"]').uncheck()
+    page.reload()
+    assert page.locator("#rows").is_visible()
+    assert page.locator('th[data-key="id"]').get_attribute("aria-sort") == "ascending"
+    assert not page.locator('input[name="type"][value="fluorescence"]').is_checked()
+    page.locator("#rows tbody tr:visible .thumb").first.click()
+    wait_until_drawn(page)
+    title = page.locator("#viewer-title").text_content()
+    page.reload()
+    wait_until_drawn(page)
+    assert page.locator("#viewer-title").text_content() == title
+
+
+def test_the_score_is_on_the_screen_of_a_phone(browser, report):
+    page = open_page(browser, report)
+    page.set_viewport_size({"width": 360, "height": 740})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    page.locator('label:has(input[name="view"][value="table"])').click()
+    box = page.locator("#rows td.score").first.bounding_box()
+    assert box["x"] + box["width"] <= 360
+    page.context.close()
 
 
 def test_layers_are_toggled_with_the_mouse(page):
@@ -140,7 +214,7 @@ def test_layers_are_toggled_with_the_mouse(page):
 
 
 def test_layers_are_toggled_with_the_keyboard(page):
-    page.locator("#rows .thumb").first.focus()
+    page.locator("#grid .thumb").first.focus()
     page.keyboard.press("Enter")
     wait_until_drawn(page)
     page.keyboard.press("p")
@@ -182,26 +256,67 @@ def test_the_arrow_keys_go_through_the_images_that_the_filter_left(page):
 
 def test_zooming_in_and_fitting_again_leaves_the_picture_as_it_was(page):
     open_first(page)
-    style = "getComputedStyle(document.getElementById('layers')).transform"
-    fitted = page.evaluate(style)
+    fitted = transform(page)
     page.keyboard.press("+")
-    assert page.evaluate(style) != fitted
+    assert transform(page) != fitted
     page.keyboard.press("0")
-    assert page.evaluate(style) == fitted
+    assert transform(page) == fitted
+
+
+def test_the_next_image_keeps_the_zoom(page):
+    open_first(page)
+    page.keyboard.press("+")
+    page.keyboard.press("+")
+    scale = "new DOMMatrix(getComputedStyle(document.getElementById('layers')).transform).a"
+    zoomed = page.evaluate(scale)
+    page.keyboard.press("ArrowRight")
+    wait_until_drawn(page)
+    assert page.evaluate(scale) == zoomed
 
 
 def test_a_nucleus_tells_what_happened_to_it(page):
     open_first(page)
-    place = page.evaluate(
-        """() => {
-          const layers = document.getElementById("layers");
-          const scale = new DOMMatrix(getComputedStyle(layers).transform).a;
-          const box = layers.getBoundingClientRect();
-          return [box.left + 2.5 * scale, box.top + 2.5 * scale];
-        }"""
-    )
-    page.mouse.move(*place)
+    point_at(page, 2, 2)
     assert "predicted nucleus" in page.locator("#tip").text_content()
+
+
+def test_the_pointer_tells_place_and_levels_of_the_image_before_its_stretch(page, pictures):
+    open_first(page)
+    id_ = page.locator("#viewer-title").text_content()
+    image = next(picture.image for picture in pictures if picture.id == id_)
+    point_at(page, 20, 30)
+    told = page.locator("#tip").text_content()
+    place, *levels = map(int, re.findall(r"\d+", told.splitlines()[0]))
+    assert (place, levels[0]) == (20, 30)
+    around = image[15:26, 25:36].reshape(-1, 3).astype(int)
+    assert around.min() - 10 <= min(levels[1:]) <= max(levels[1:]) <= around.max() + 10
+    assert "probability: nucleus " in told
+
+
+def test_brightness_and_contrast_change_the_image_until_they_are_reset(page):
+    open_first(page)
+    shown_by = "document.getElementById('layer-image').style.filter"
+    page.locator("#brightness").fill("250")
+    page.locator("#contrast").fill("150")
+    assert page.evaluate(shown_by) == "brightness(250%) contrast(150%)"
+    page.keyboard.press("r")
+    assert page.evaluate(shown_by) == "brightness(100%) contrast(100%)"
+
+
+def test_two_predictions_are_toggled(browser, pictures, tmp_path):
+    path = tmp_path / "report.html"
+    empty = dataclasses.replace(pictures[0], baseline=0 * pictures[0].predicted)
+    write_page(path, [empty], dataclasses.replace(ABOUT, baseline="earlier"))
+    page = open_page(browser, path)
+    open_first(page)
+    page.keyboard.press("t")
+    assert ink(page) > 0
+    page.keyboard.press("c")
+    assert ink(page) == 0
+    page.keyboard.press("c")
+    assert ink(page) > 0
+    assert page.faults == []
+    page.context.close()
 
 
 def test_the_theme_follows_the_system_until_it_is_chosen(browser, report):
@@ -224,5 +339,8 @@ def test_a_page_without_truth_offers_no_truth(browser, tmp_path):
     assert ink(page) > 0
     assert not page.locator("#show-truth").is_visible()
     assert not page.locator("#opacity").is_visible()
+    toggle = page.locator("label:has(#show-predicted)").bounding_box()
+    assert toggle["width"] > 150
+    assert page.locator('select[name="sort"]').input_value() == "id"
     assert page.faults == []
     page.context.close()

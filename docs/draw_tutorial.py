@@ -1,0 +1,137 @@
+"""Draw the pictures of docs/tutorial.md: run its commands in miniature and photograph the pages.
+
+Run `make tutorial-pictures`. It needs Chromium, and leaves its images, runs and submissions in
+build/tutorial; a step whose result is there is not done again.
+"""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from kaggle_dsb.competition.label_files import write_labels
+from kaggle_dsb.dataset.demo import make_image
+from kaggle_dsb.report.display import parse_colour
+from kaggle_dsb.report.outcomes import COLOURS
+
+PICTURES = Path(__file__).parent / "tutorial"
+WORK = Path("build/tutorial").resolve()
+CELLS = WORK / "cells"
+N_CELLS = 6
+BEFORE, AFTER, RUN = "before", "after", "mine"
+TRAINING = (
+    "training.start_from=bundled",
+    "training.epochs=3",
+    "training.crops_per_epoch=96",
+    "training.learning_rate=5e-4",
+)
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+WIDTH, HEIGHT = 1280, 760
+
+
+def run(*arguments: str, makes: str) -> None:
+    """Run a verb of the command line in the folder of the tutorial, unless its result is there."""
+    if not (WORK / makes).exists():
+        command = Path(sys.executable).with_name("kaggle-dsb")
+        subprocess.run([command, *arguments], cwd=WORK, check=True)
+
+
+def write_cells() -> None:
+    """Write labelled images of one's own: a picture and a label image each."""
+    for number in range(N_CELLS):
+        image, labels = make_image(1000 + number, look=number)
+        path = CELLS / "images" / f"cell{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(path)
+        write_labels(CELLS / "labels" / path.name, labels)
+
+
+def run_tutorial() -> None:
+    """Run the tutorial's commands."""
+    run("submit", "--name", "demo", makes="submissions/demo/made.json")
+    run("report", "demo", makes="submissions/demo/report.html")
+    write_cells()
+    cells = ("--data", "cells")
+    run("submit", *cells, "--fast", "--name", BEFORE, makes=f"submissions/{BEFORE}/made.json")
+    run("report", BEFORE, *cells, makes=f"submissions/{BEFORE}/report.html")
+    changes = [word for setting in TRAINING for word in ("--set", setting)]
+    train = ("train", *cells, "--name", RUN, "--fold", "0", *changes)
+    run(*train, makes=f"runs/{RUN}/fold0.safetensors")
+    run("curves", f"runs/{RUN}", makes=f"runs/{RUN}/curves.png")
+    weights = ("--weights", f"runs/{RUN}")
+    submit = ("submit", *cells, *weights, "--fast", "--name", AFTER)
+    run(*submit, makes=f"submissions/{AFTER}/made.json")
+    report = ("report", AFTER, *cells, "--against", BEFORE)
+    run(*report, makes=f"submissions/{AFTER}/report.html")
+
+
+def open_report(browser: Browser, name: str) -> Page:
+    """Open the page of a submission."""
+    page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
+    page.goto((WORK / "submissions" / name / "report.html").as_uri())
+    return page
+
+
+def photograph(page: Page, name: str) -> None:
+    """Write what the page shows as a PNG of few colours, which is small."""
+    path = PICTURES / f"{name}.png"
+    page.screenshot(path=path)
+    with Image.open(path) as picture:
+        small = reduce_colours(picture.convert("RGB"))
+    small.save(path, optimize=True)
+    print(path, path.stat().st_size)
+
+
+def reduce_colours(picture: Image.Image) -> Image.Image:
+    """Take 240 colours of a picture, and those of the outcomes as they are."""
+    exact = [parse_colour(colour) for colour in COLOURS.values()]
+    palette = [*(picture.quantize(240).getpalette() or [])[: 3 * 240], *sum(exact, ())]
+    colours = Image.new("P", (1, 1))
+    colours.putpalette(palette)
+    return picture.quantize(palette=colours, dither=Image.Dither.NONE)
+
+
+def photograph_pages(browser: Browser) -> None:
+    """Photograph the tutorial's pages."""
+    page = open_report(browser, "demo")
+    photograph(page, "1-report")
+    page.locator("#images").scroll_into_view_if_needed()
+    page.evaluate("document.getElementById('images').scrollIntoView()")
+    page.wait_for_timeout(500)
+    photograph(page, "2-images")
+    page.locator("#grid .thumb").first.click()
+    page.wait_for_function(
+        "document.getElementById('stage').dataset.drawn"
+        " === document.getElementById('viewer-title').textContent"
+    )
+    page.keyboard.press("+")
+    photograph(page, "3-viewer")
+    for number, name in ((4, BEFORE), (5, AFTER)):
+        page = open_report(browser, name)
+        page.evaluate("document.getElementById('images').scrollIntoView()")
+        page.wait_for_timeout(500)
+        photograph(page, f"{number}-{name}")
+
+
+if __name__ == "__main__":
+    WORK.mkdir(parents=True, exist_ok=True)
+    PICTURES.mkdir(exist_ok=True)
+    run_tutorial()
+    with sync_playwright() as driver:
+        chromium = driver.chromium.launch(
+            executable_path=shutil.which("chromium"), args=CHROMIUM_FLAGS
+        )
+        photograph_pages(chromium)
+        chromium.close()
+    shutil.copyfile(WORK / "runs" / RUN / "curves.png", PICTURES / "6-curves.png")
