@@ -1,5 +1,7 @@
 """Time scores, run lengths and loading against their peers, each pair in the same run.
 
+What is measured is the CPU time of one thread, which other work on the machine changes little.
+
 Run from the repository root: ``python -m benchmarks``, with ``--data FOLDER`` on the competition's
 own images. Ratios above 1 are in this package's favour. ``python -m benchmarks.inference`` and
 ``python -m benchmarks.training_step`` measure the network.
@@ -16,7 +18,7 @@ import numpy as np
 
 from benchmarks import peers
 from benchmarks.examples import Labels, draw_discs, load_train_set, predict
-from benchmarks.timing import Comparison, Job, compare, print_comparisons
+from benchmarks.timing import Comparison, Job, compare, print_comparison, print_head
 from kaggle_dsb.competition.label_files import write_labels
 from kaggle_dsb.competition.labels import stack_masks
 from kaggle_dsb.competition.metric import score_image
@@ -25,6 +27,7 @@ from kaggle_dsb.dataset.samples import load_samples
 from kaggle_dsb.workspace.source import open_source, require_train_set
 
 N_IMAGES = 65
+N_ENCODED = 8  # of the drawn ones; of a data set all
 N_LOADED = 100
 
 
@@ -40,13 +43,15 @@ def main() -> None:
         labels = [sample.labels for sample in samples if sample.labels is not None]
     else:
         labels = [draw_discs((512, 640), 100, seed=seed) for seed in range(N_IMAGES)]
-    print(f"{platform.processor() or platform.machine()}, numpy {np.__version__}, best of rounds")
-    comparisons = [
-        *compare_scores(labels[:: max(1, len(labels) // N_IMAGES)][:N_IMAGES], arguments.rounds),
-        *compare_run_lengths(labels),
-        compare_loading(arguments.data, arguments.work),
-    ]
-    print_comparisons(comparisons)
+    print(f"{platform.processor() or platform.machine()}, numpy {np.__version__}")
+    print_head()
+    chosen = labels[:: max(1, len(labels) // N_IMAGES)][:N_IMAGES]
+    encoded = labels if arguments.data else labels[:N_ENCODED]
+    for comparison in compare_scores(chosen, arguments.rounds):
+        print_comparison(comparison)
+    for comparison in compare_run_lengths(encoded):
+        print_comparison(comparison)
+    print_comparison(compare_loading(arguments.data, arguments.work))
 
 
 def compare_scores(labels: list[Labels], rounds: int) -> Iterator[Comparison]:
@@ -134,10 +139,9 @@ def compare_loading(data: Path | None, work: Path) -> Comparison:
 
 
 def _read_masks(folder: Path, image_id: str) -> object:
-    image = cv2.imread(str(folder / f"{image_id}.png"))
+    cv2.imread(str(folder / f"{image_id}.png"))
     paths = sorted((folder / image_id).glob("*.png"))
-    masks = [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in paths]
-    return image, stack_masks(masks, image.shape[:2])
+    return stack_masks(np.asarray(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)) for path in paths)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from rich.console import Console
-from rich.table import Table
-
 Job = Callable[[], object]
 
 
@@ -28,29 +25,32 @@ class Comparison:
 
 
 def compare(task: str, ours: Job, peers: Mapping[str, Job | None], *, rounds: int) -> Comparison:
-    """Time jobs in turn, so that a busy moment of the machine hits all of them, best of rounds."""
+    """Measure the CPU time of jobs in turn, the best of some rounds."""
     jobs = {"": ours, **{name: job for name, job in peers.items() if job is not None}}
     best = dict.fromkeys(jobs, float("inf"))
     for _ in range(rounds):
         for name, job in jobs.items():
-            started = time.perf_counter()
+            started = time.process_time()
             job()
-            best[name] = min(best[name], time.perf_counter() - started)
+            best[name] = min(best[name], time.process_time() - started)
     return Comparison(task, best[""], {name: best.get(name) for name in peers})
 
 
-def print_comparisons(comparisons: list[Comparison]) -> None:
-    """Print a row for each task and peer; a ratio above 1 is in this package's favour."""
-    table = Table(box=None, pad_edge=False)
-    for name in ("task", "kaggle_dsb", "peer", "", "ratio"):
-        table.add_column(name, justify="left" if name in ("task", "peer") else "right")
-    for comparison in comparisons:
-        for name, seconds in comparison.peers_s.items():
-            table.add_row(
-                comparison.task,
-                f"{1000 * comparison.ours_s:.2f} ms",
-                name,
-                f"{1000 * seconds:.2f} ms" if seconds is not None else "not installed",
-                f"{seconds / comparison.ours_s:.1f}" if seconds is not None else "",
-            )
-    Console(width=110).print(table)
+def print_head() -> None:
+    """Print the names of the columns; a ratio above 1 is in this package's favour."""
+    _print_row("task", "kaggle_dsb", "peer", "its time", "ratio")
+
+
+def print_comparison(comparison: Comparison) -> None:
+    """Print a row for each peer."""
+    ours = f"{1000 * comparison.ours_s:.2f} ms"
+    for name, seconds in comparison.peers_s.items():
+        if seconds is None:
+            _print_row(comparison.task, ours, name, "not installed", "")
+        else:
+            ratio = f"{seconds / comparison.ours_s:.1f}"
+            _print_row(comparison.task, ours, name, f"{1000 * seconds:.2f} ms", ratio)
+
+
+def _print_row(task: str, ours: str, peer: str, theirs: str, ratio: str) -> None:
+    print(f"{task:32}{ours:>14}  {peer:32}{theirs:>14}{ratio:>8}", flush=True)

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from tests.faults.kills import COMMANDS, digest, limit_files, run, start
+from tests.faults.kills import COMMANDS, digest, limit_files, prepare, run, run_undisturbed, start
 
 # Nothing can be made here, not even by root.
 READ_ONLY = Path("/sys")
@@ -16,17 +16,11 @@ def fill_disks(name: str, scratch: Path) -> list[str]:
     It must end with one line and exit code 1, leave nothing half-written, and end well once there
     is room.
     """
-    command = COMMANDS[name]
-    base, whole = scratch / f"{name}-room", scratch / f"{name}-enough"
-    base.mkdir(parents=True)
-    for arguments in command.before:
-        run(arguments, base)
-    shutil.copytree(base, whole)
-    run(command.arguments, whole)
-    expected = digest(whole, command.results)
+    command, folder = COMMANDS[name], scratch / name
+    base = prepare(name, scratch)
+    expected = run_undisturbed(name, base, folder)
     faults = []
     for size in SIZES_BYTES:
-        folder = scratch / f"{name}-full"
         shutil.copytree(base, folder)
         code, said = run(command.arguments, folder, preexec_fn=limit_files(size))
         last = said.splitlines()[-1] if said else ""
@@ -57,9 +51,7 @@ def run_at_once(name: str, scratch: Path, *, n: int = 2) -> list[str]:
     """
     command = COMMANDS[name]
     folder = scratch / f"{name}-at-once"
-    folder.mkdir(parents=True)
-    for arguments in command.before:
-        run(arguments, folder)
+    shutil.copytree(prepare(name, scratch), folder)
     processes = [start(command.arguments, folder) for _ in range(n)]
     faults = []
     for process in processes:

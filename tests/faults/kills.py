@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-VOLATILE = {"made", "elapsed_s", "commit"}
+VOLATILE = {"made", "elapsed_s", "commit", "fingerprint"}  # a fingerprint holds times of files
 SHORT = ["--limit", "6", "--set", "folds.n_folds=2", "--set", "hardware.threads=1"]
 
 
@@ -110,24 +110,13 @@ def kill_often(
     Each round kills the command twice, the second time while it goes on from the first, then lets
     it end, and compares what it leaves with an undisturbed run.
     """
-    command = COMMANDS[name]
-    base = scratch / f"{name}-base"
-    base.mkdir(parents=True)
-    for arguments in command.before:
-        code, said = run(arguments, base)
-        if code:
-            raise RuntimeError(f"{arguments}: exit {code}: {said}")
-    whole = scratch / f"{name}-whole"
-    shutil.copytree(base, whole)
+    command, folder = COMMANDS[name], scratch / name
+    base = prepare(name, scratch)
     started = time.monotonic()
-    code, said = run(command.arguments, whole)
-    if code:
-        raise RuntimeError(f"{command.arguments}: exit {code}: {said}")
+    expected = run_undisturbed(name, base, folder)
     takes_s = time.monotonic() - started
-    expected = digest(whole, command.results)
     outcome, source = KillOutcome(name), random.Random(seed)
     while outcome.kills < kills:
-        folder = scratch / f"{name}-killed"
         shutil.copytree(base, folder)
         for _ in range(2):
             outcome.kills += kill_once(command, folder, after_s=source.uniform(0, takes_s))
@@ -138,9 +127,37 @@ def kill_often(
         elif digest(folder, command.results) != expected:
             changed = dict(digest(folder, command.results).items() ^ expected.items())
             outcome.faults.append(f"other bytes in {sorted(changed)[:5]}")
-        tell(f"{name}: {outcome.kills} kills, {len(outcome.faults)} faults")
+        tell(f"{name}: {outcome.kills} kills, {outcome.faults[-1:]}")
         shutil.rmtree(folder)
     return outcome
+
+
+def prepare(name: str, scratch: Path) -> Path:
+    """Return a folder in which all has run that must run before a command."""
+    base = scratch / f"{name}-base"
+    if not base.exists():
+        base.mkdir(parents=True)
+        for arguments in COMMANDS[name].before:
+            _require_success(arguments, base)
+    return base
+
+
+def run_undisturbed(name: str, base: Path, folder: Path) -> dict[str, str]:
+    """Run a command in ``folder``, a copy of ``base``, and return what it leaves.
+
+    The same folder must be used for what is compared: the names of caches depend on it.
+    """
+    shutil.copytree(base, folder)
+    _require_success(COMMANDS[name].arguments, folder)
+    expected = digest(folder, COMMANDS[name].results)
+    shutil.rmtree(folder)
+    return expected
+
+
+def _require_success(arguments: Sequence[str], folder: Path) -> None:
+    code, said = run(arguments, folder)
+    if code:
+        raise RuntimeError(f"{arguments}: exit {code}: {said}")
 
 
 def kill_once(command: Command, folder: Path, *, after_s: float) -> bool:
