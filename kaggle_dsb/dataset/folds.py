@@ -196,8 +196,8 @@ def read_folds(path: Path) -> pd.DataFrame:
     Raises
     ------
     InputError
-        When the file is missing or no table of folds, names an id twice or an unknown type, or
-        splits a group.
+        When the file is missing or no table of folds, names an id twice or none, an unknown type or
+        a fold that is no whole number, or splits a group.
     """
     try:
         folds = pd.read_csv(path, dtype={"ImageId": str, "source": str})
@@ -207,10 +207,11 @@ def read_folds(path: Path) -> pd.DataFrame:
         folds.insert(1, "source", COMPETITION)
     if list(folds.columns) != COLUMNS:
         raise InputError(f"{path}: has columns {list(folds.columns)}, must have {COLUMNS}")
+    _require_whole_numbers(path, folds)
     repeated = folds["ImageId"][folds.duplicated(["source", "ImageId"])]
     if len(repeated):
         raise InputError(f"{path}: names image {repeated.iloc[0]} twice, must name each once")
-    unknown = set(folds["type"]) - set(IMAGE_TYPES)
+    unknown = set(folds["type"].astype(str)) - set(IMAGE_TYPES)
     if unknown:
         raise InputError(
             f"{path}: has type {unknown.pop()!r}, must be one of {', '.join(IMAGE_TYPES)}"
@@ -219,3 +220,19 @@ def read_folds(path: Path) -> pd.DataFrame:
     if (torn > 1).any():
         raise InputError(f"{path}: splits group {torn.idxmax()} between folds, must keep it whole")
     return folds
+
+
+def _require_whole_numbers(path: Path, folds: pd.DataFrame) -> None:
+    """Raise ``InputError`` for an image without a name, and a group or fold that is no number."""
+    if folds["ImageId"].isna().any():
+        line = int(folds["ImageId"].isna().idxmax()) + 2
+        raise InputError(f"{path}: line {line} names no image")
+    for name in ("group", "fold"):
+        column = pd.to_numeric(folds[name], errors="coerce")
+        wrong = ~(column >= 0) | (column % 1 != 0)
+        if wrong.any():
+            line = int(wrong.idxmax()) + 2
+            raise InputError(
+                f"{path}: line {line} has {name} {folds[name].iloc[line - 2]}, "
+                "must be a whole number from 0"
+            )

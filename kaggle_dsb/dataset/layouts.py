@@ -41,6 +41,7 @@ _TRUTH_FOLDERS = ("masks", "labels")
 _TRUTH_NAME = re.compile(
     r"(?P<id>.+?)(?:_cp)?[ _-](?:masks?|labels?|seg|rois?|roiset|annotations?)", re.IGNORECASE
 )
+_PICTURE_NAME = re.compile(r"(?P<id>.+?)[ _-](?:img|image)", re.IGNORECASE)
 _LONE_ROI_SET = re.compile(r"(?:rois?|roi_?set)", re.IGNORECASE)
 _CSV_NAME = re.compile(r"stage[12]_\w+\.csv")
 _FORBIDDEN = re.compile(r'[,"\x00-\x1f\x7f\ud800-\udfff]')
@@ -236,21 +237,24 @@ def _pair(
     pictures: dict[_Key, Picture],
 ) -> Iterator[str]:
     """Add the pictures among ``entries`` with the files that tell their nuclei."""
-    stems = {entry.stem for entry in entries if entry.suffix in IMAGE_SUFFIXES}
-    beside = [entry for entry in entries if _tells_another(entry, stems)]
+    images = [entry for entry in entries if entry.suffix in IMAGE_SUFFIXES]
+    names = {name for entry in images for name in _names_of_picture(entry)}
+    beside = [entry for entry in entries if _tells_another(entry, names)]
+    told = {entry.path for entry in beside}
     own: dict[str, Picture] = {}
-    for entry in entries:
-        if entry.suffix in IMAGE_SUFFIXES and entry not in beside:
+    for entry in images:
+        if entry.path not in told:
             image_id = "_".join((*below, entry.stem))
             key = _Key(set_name, place.holder, image_id)
-            own[entry.stem] = pictures.setdefault(key, Picture(set_name, image_id))
-            own[entry.stem].images.append(entry)
+            picture = pictures.setdefault(key, Picture(set_name, image_id))
+            picture.images.append(entry)
+            own |= dict.fromkeys(_names_of_picture(entry), picture)
     for stem, masks in folder.masks.items():
         if stem in own:
             own[stem].masks += masks
     for truth in [*beside, *folder.truths]:
         matched = [own[id_] for id_ in _ids_told_by(truth) if id_ in own]
-        if not matched and len(own) == 1 and _LONE_ROI_SET.fullmatch(truth.stem):
+        if not matched and len(images) == 1 and _LONE_ROI_SET.fullmatch(truth.stem):
             matched = list(own.values())
         if matched:
             matched[0].truths.append(truth)
@@ -258,11 +262,18 @@ def _pair(
             yield f"{truth}: has the name of no image; it is left out"
 
 
-def _tells_another(entry: Entry, stems: set[str]) -> bool:
+def _tells_another(entry: Entry, names: set[str]) -> bool:
+    """Tell by its name whether a file beside pictures tells the nuclei of one of them."""
     if entry.suffix in TRUTH_SUFFIXES:
-        is_lone = len(stems) == 1 and _LONE_ROI_SET.fullmatch(entry.stem) is not None
-        return is_lone or any(id_ in stems for id_ in _ids_told_by(entry))
-    return any(id_ in stems for id_ in _ids_told_by(entry)[1:])
+        is_lone = len(names) == 1 and _LONE_ROI_SET.fullmatch(entry.stem) is not None
+        return is_lone or any(id_ in names for id_ in _ids_told_by(entry))
+    return any(id_ in names for id_ in _ids_told_by(entry)[1:])
+
+
+def _names_of_picture(entry: Entry) -> list[str]:
+    """Return the names under which files may tell its nuclei: ``7_masks`` those of ``7_img``."""
+    match = _PICTURE_NAME.fullmatch(entry.stem)
+    return [entry.stem, match["id"]] if match else [entry.stem]
 
 
 def _ids_told_by(truth: Entry) -> list[str]:

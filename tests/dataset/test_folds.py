@@ -109,6 +109,14 @@ HEADER = "ImageId,type,group,fold\n"
             HEADER + "x,moon,0,0\n",
             "has type 'moon', must be one of fluorescence, tissue, brightfield",
         ),
+        (HEADER + ",tissue,0,0\n", "line 2 names no image"),
+        (
+            HEADER + "x,tissue,0,0\ny,tissue,1,b\n",
+            "line 3 has fold b, must be a whole number from 0",
+        ),
+        (HEADER + "x,tissue,0,-1\n", "line 2 has fold -1, must be a whole number from 0"),
+        (HEADER + "x,tissue,0.5,0\n", "line 2 has group 0.5, must be a whole number from 0"),
+        (HEADER + "x,tissue,,0\n", "line 2 has group nan, must be a whole number from 0"),
         (
             HEADER + "x,tissue,3,0\ny,tissue,3,1\n",
             "splits group 3 between folds, must keep it whole",

@@ -96,6 +96,7 @@ ALPHA = np.dstack([np.zeros_like(IMAGE)] * 3 + [(LABELS == 1).astype(np.uint8) *
         ("x.tif", "x_masks.tif", LABELS.astype(np.uint16)),
         ("x.tif", "x_cp_masks.png", LABELS.astype(np.uint16)),
         ("x.tif", "x_seg.npy", seg_npy()),
+        ("007_img.png", "007_masks.png", LABELS.astype(np.uint16)),
         ("x.png", "x.geojson", exported("geojson")),
         ("x.png", "masks/x.png", LABELS.astype(np.uint8)),
         ("x.png", "coco.json", exported("coco")),

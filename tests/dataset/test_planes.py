@@ -70,7 +70,7 @@ def test_a_stack_asks_for_what_was_not_chosen(
     "data",
     [
         save_tiff(STACK[:, 0], photometric="minisblack"),
-        save_tiff(STACK[:, 0].astype(np.uint16)),
+        save_tiff(STACK[:, 0], photometric="rgb", planarconfig="separate"),
         save_tiff(STACK[:, 0], photometric="minisblack", metadata=None),
     ],
     ids=["pages", "marked as RGB by tifffile", "plain pages"],
