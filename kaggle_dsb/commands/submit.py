@@ -133,17 +133,16 @@ def make_submission(
     files = SubmissionFolder(folder)
     set_name = choose_test_set(source, set_name)
     required = _required_sizes(source, set_name)
+    images = _Images(source.cache, set_name, sizes(source.cache, set_name))
+    key = submission_key(run, settings, images.files())
+    files.begin(f"{key} with probabilities" if keeps_probabilities else key)
+    _find_all_nuclei(
+        images, run, settings, files=files.draft, keeps_probabilities=keeps_probabilities
+    )
+    labels = LabelFiles(files.draft, list(required))
+    _write_checked(files.csv_file, labels, required)
     # A score that an earlier submission of this name left would speak of other nuclei.
     files.score_file.unlink(missing_ok=True)
-    _find_all_nuclei(
-        _Images(source.cache, set_name, sizes(source.cache, set_name)),
-        run,
-        settings,
-        files=files,
-        keeps_probabilities=keeps_probabilities,
-    )
-    labels = LabelFiles(files, list(required))
-    _write_checked(files.csv_file, labels, required)
     write_settings(files.settings_file, settings)
     facts = {
         "images": len(labels),
@@ -211,7 +210,6 @@ def _find_all_nuclei(
     Images are decoded and cut into nuclei in threads while the networks compute others: what
     computes them leaves Python's lock alone, and next to it the rest is little.
     """
-    files.begin(submission_key(run, settings, images.files()))
     missing = [id_ for id_ in images.sizes if not files.label_file(id_).exists()]
     if not missing:
         return

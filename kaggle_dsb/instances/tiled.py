@@ -80,7 +80,7 @@ def _centred_in(found: NDArray[np.int32], core: Slices, window: Slices) -> NDArr
     inside = np.ones(area.size, bool)
     inside[0] = False
     for axis, (of_core, of_window) in enumerate(zip(core, window, strict=True)):
-        at = np.indices(found.shape, sparse=True)[axis]
+        at: NDArray[np.int64] = np.indices(found.shape, sparse=True)[axis]
         centre = np.bincount(found.ravel(), np.broadcast_to(at, found.shape).ravel()) / area
         centre += of_window.start
         inside &= (centre >= of_core.start - 0.5) & (centre < of_core.stop - 0.5)

@@ -56,7 +56,9 @@ def export_graph(settings: NetworkSettings, path: Path) -> None:
     image = torch.zeros(EXAMPLE_SHAPE, dtype=torch.uint8)
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tracing warns of each size that it takes for granted
-        traced: Any = torch.jit.trace(function, (image, *tensors), check_trace=False)
+        traced: Any = torch.jit.trace(  # type: ignore[no-untyped-call]
+            function, (image, *tensors), check_trace=False
+        )
         shapes = [PartialShape(list(tensor.shape)) for tensor in tensors]
         model = openvino.convert_model(traced, input=[PartialShape([-1, 3, -1, -1]), *shapes])
     for name, parameter in zip([IMAGE, *function.state], model.get_parameters(), strict=True):

@@ -29,7 +29,7 @@ WATERSHED_TO_MEASURE = WatershedParameters(
 LOOK_PX = 512  # the longer side of what is looked at to measure nuclei
 LEAST_LOOK_ZOOM = 0.5  # a larger image is looked at in its middle only
 LOOKS = 3
-TRUSTED_RATIO = 2.0  # nuclei this much larger or smaller than trained for are looked at again
+TRUSTED_RATIO = 1.7  # nuclei this much larger or smaller than trained for are looked at again
 PLAUSIBLE_RATIO = 1.6  # between the size assumed and the size predicted
 HALF_PRECISION_PX = 2**25  # an image larger than this is kept in half precision
 

@@ -1,5 +1,6 @@
 """A submission, with what made it and what it is worth, as it lies in a folder."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,9 +63,14 @@ class SubmissionFolder:
         return self.folder / "score.json"
 
     @property
-    def unfinished_file(self) -> Path:
-        """The key of what the label images are made from; there only until all are."""
-        return self.folder / "unfinished.json"
+    def draft(self) -> "SubmissionFolder":
+        """Holds the label images and probabilities until all of them are there."""
+        return SubmissionFolder(self.folder / "unfinished")
+
+    @property
+    def key_file(self) -> Path:
+        """What the label images of a draft are made from, as a key."""
+        return self.folder / "key.json"
 
     @property
     def report_file(self) -> Path:
@@ -80,24 +86,26 @@ class SubmissionFolder:
         return self.probabilities_folder / f"{image_id}.npy"
 
     def begin(self, key: str) -> None:
-        """Keep the label images and probabilities of an interrupted run of this key only.
+        """Begin a draft, or keep that of an interrupted run of the same key.
 
         Parameters
         ----------
         key : str
             Of all that determines the label images.
         """
-        same = self.unfinished_file.exists() and read_json(self.unfinished_file).get("key") == key
-        if same:
+        path = self.draft.key_file
+        if path.exists() and read_json(path).get("key") == key:
             return
-        for folder in (self.labels_folder, self.probabilities_folder):
-            for path in folder.glob("*"):
-                path.unlink()
-        write_json(self.unfinished_file, {"key": key})
+        shutil.rmtree(self.draft.folder, ignore_errors=True)
+        write_json(path, {"key": key})
 
     def finish(self) -> None:
-        """Note that all label images are there."""
-        self.unfinished_file.unlink(missing_ok=True)
+        """Put what the draft holds in the place of what an earlier submission left."""
+        for name in (self.labels_folder.name, self.probabilities_folder.name):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+            if (self.draft.folder / name).exists():
+                (self.draft.folder / name).rename(self.folder / name)
+        shutil.rmtree(self.draft.folder)
 
     def read_made(self) -> dict[str, Any]:
         """Return what made the submission; empty where it was not recorded."""

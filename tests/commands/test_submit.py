@@ -104,15 +104,15 @@ def test_an_interrupted_submission_goes_on_where_it_stopped(data, weights, monke
     with monkeypatch.context() as patch:
         patch.setattr("kaggle_dsb.commands.submit.write_labels", write)
         assert run(call) == 130
-    assert not Path("submissions/first/submission.csv").exists()
-    before = Path("submissions/first/labels", made[0]).stat().st_mtime_ns
+    assert [path.name for path in Path("submissions/first").iterdir()] == ["unfinished"]
+    before = Path("submissions/first/unfinished/labels", made[0]).stat().st_mtime_ns
     assert run(call) == 0
     assert Path("submissions/first/labels", made[0]).stat().st_mtime_ns == before
     written = [
         Path("submissions", name, "submission.csv").read_bytes() for name in ("first", "whole")
     ]
     assert written[0] == written[1]
-    assert not Path("submissions/first/unfinished.json").exists()
+    assert not Path("submissions/first/unfinished").exists()
 
 
 @pytest.mark.parametrize(
@@ -130,10 +130,23 @@ def test_what_an_interrupted_submission_left_is_not_taken_for_that_of_other_sett
     with monkeypatch.context() as patch:
         patch.setattr("kaggle_dsb.commands.submit._write_checked", _interrupt)
         assert run(call) == 130
-    stale = {path: path.stat().st_mtime_ns for path in Path("submissions/first/labels").iterdir()}
+    draft = Path("submissions/first/unfinished/labels")
+    stale = {path.name: path.stat().st_mtime_ns for path in draft.iterdir()}
     assert len(stale) == 2
     assert run([*call, *change]) == 0
-    assert all(path.stat().st_mtime_ns != made for path, made in stale.items())
+    for path in Path("submissions/first/labels").iterdir():
+        assert path.stat().st_mtime_ns != stale[path.name]
+
+
+def test_an_interrupted_submission_leaves_the_earlier_one_as_it_was(data, weights, monkeypatch):
+    call = ["submit", "--weights", "weights", "--name", "first", *QUICK]
+    assert run(call) == 0
+    folder = Path("submissions/first")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with monkeypatch.context() as patch:
+        patch.setattr("kaggle_dsb.commands.submit._write_checked", _interrupt)
+        assert run([*call, "--set", "instances.body_threshold=0.2"]) == 130
+    assert {path: path.read_bytes() for path in before} == before
 
 
 def _interrupt(*_):
@@ -145,11 +158,10 @@ def test_a_changed_image_is_predicted_anew(data, weights, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("kaggle_dsb.commands.submit._write_checked", _interrupt)
         assert run(call) == 130
-    label = Path("submissions/first/labels/n2.png")
-    before = label.stat().st_mtime_ns
+    before = Path("submissions/first/unfinished/labels/n2.png").stat().st_mtime_ns
     write_png(data / "stage1_test" / "n2" / "images" / "n2.png", np.zeros((64, 64, 3), np.uint8))
     assert run(call) == 0
-    assert label.stat().st_mtime_ns != before
+    assert Path("submissions/first/labels/n2.png").stat().st_mtime_ns != before
 
 
 def test_a_part_of_the_test_images_is_checked_against_itself_and_said_to_be_a_part(
