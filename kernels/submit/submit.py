@@ -150,7 +150,7 @@ Look at some images beside the nuclei found in them.
 # %%
 def draw(set_name, parts, n_pictures=6):
     """Draw some images of a set beside their nuclei, and show them in a notebook."""
-    from kaggle_dsb.competition.labels import read_labels
+    from kaggle_dsb.competition.label_files import read_labels
     from kaggle_dsb.dataset.pixels import decode_rgb
     from kaggle_dsb.report.pictures import draw_picture
 

@@ -9,6 +9,7 @@ import torch
 
 from kaggle_dsb.config import (
     HardwareSettings,
+    InstanceSettings,
     NetworkSettings,
     PredictionSettings,
     Settings,
@@ -67,6 +68,7 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = Settings(
         network=NetworkSettings(decoder_channels=(8, 8, 8, 8, 8)),
         prediction=PredictionSettings(tta="none", scales=(1.0,)),
+        instances=InstanceSettings(body_threshold=0.4, seed_threshold=0.5, min_seed_px=1),
         hardware=HardwareSettings(precision="float32"),
     )
     for fold in range(2):

@@ -37,9 +37,13 @@ exec "$@"
 """
 
 
+OPTIONAL = ("imagecodecs", "roifile")
+"""What Kaggle's image lacks and a kernel can do without: files of microscopes and ImageJ need it."""
+
+
 def list_image_packages() -> list[str]:
     """Name the distributions that this package needs, less what Kaggle's image lacks."""
-    lacking = {canonicalize_name(name) for name in (*LACKING, "kaggle_dsb")}
+    lacking = {canonicalize_name(name) for name in (*LACKING, *OPTIONAL, "kaggle_dsb")}
     found: dict[str, None] = {}
     waiting = [*(requires("kaggle_dsb") or []), "pip"]
     while waiting:
