@@ -169,8 +169,10 @@ def count_levels(image: NDArray[np.uint8]) -> int:
 
 def warn_of_few_levels(data: bytes, image: NDArray[np.uint8]) -> str | None:
     """Say that an image of more than 8 bits lost nearly all detail in its few brightest pixels."""
+    if _has_8_bits(data) or image.max() - image.min() < 128:
+        return None
     levels = count_levels(image)
-    if levels >= _FEWEST_LEVELS or image.max() - image.min() < 128 or _has_8_bits(data):
+    if levels >= _FEWEST_LEVELS:
         return None
     return (
         f"99 % of the pixels fall within {levels} of 256 grey levels, since a few are far "
