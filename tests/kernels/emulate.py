@@ -38,7 +38,7 @@ exec "$@"
 
 
 OPTIONAL = ("imagecodecs", "roifile")
-"""What Kaggle's image lacks and a kernel can do without: files of microscopes and ImageJ need it."""
+"""What Kaggle's image lacks and a kernel does without: files of microscopes and ImageJ need it."""
 
 
 def list_image_packages() -> list[str]:
