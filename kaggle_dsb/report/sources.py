@@ -124,8 +124,9 @@ def draw_sources(path: Path, scores: pd.DataFrame, *, baseline: pd.DataFrame | N
         if before is not None:
             axes.hlines(places, before, table["score"], color="#55616e", lw=2.5)
             axes.scatter(before, places, s=60, fc="white", ec="#55616e", label="before", zorder=3)
-            figure.legend(loc="outside upper right", ncols=2)
         axes.scatter(table["score"], places, s=60, color="#0072b2", label="after", zorder=4)
+        if before is not None:
+            figure.legend(loc="outside upper right", ncols=2)
         for place, score in zip(places, table["score"], strict=True):
             axes.text(1.01, place, f"{score:.3f}", va="center")
         axes.set_yticks(places, [f"{n} ({i:.0f})" for n, i in table["images"].items()])
