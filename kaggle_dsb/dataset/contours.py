@@ -10,6 +10,10 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from kaggle_dsb.files import InputError
+
+_FARTHEST_PX = 1e9
+
 Ring = NDArray[np.float64]
 Polygon = list[Ring]  # the exterior, then the holes
 
@@ -57,6 +61,11 @@ def fill_polygon(rings: Iterable[ArrayLike], shape: tuple[int, int]) -> NDArray[
     (n,) intp
         Flat numbers, by rows.
 
+    Raises
+    ------
+    InputError
+        A coordinate is not finite, or far beyond any image.
+
     Examples
     --------
     >>> fill_polygon([[(0, 0), (2, 0), (2, 1), (0, 1)]], (2, 3)).tolist()
@@ -67,6 +76,8 @@ def fill_polygon(rings: Iterable[ArrayLike], shape: tuple[int, int]) -> NDArray[
     arrays = [np.asarray(ring, float).reshape(-1, 2) - 0.5 for ring in rings]
     if not arrays:
         return np.zeros(0, np.intp)
+    if not all(np.abs(array).max(initial=0) < _FARTHEST_PX for array in arrays):
+        raise InputError(f"has coordinates that are not numbers below {_FARTHEST_PX:g}")
     # Only the part of the image that the rings reach is painted.
     points = np.concatenate(arrays)
     first = np.clip(np.floor(points.min(axis=0)).astype(int), 0, (shape[1], shape[0]))

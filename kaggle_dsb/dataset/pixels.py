@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from kaggle_dsb.dataset.planes import (
     DEFAULT_OPTIONS,
@@ -32,6 +32,7 @@ FORMATS = "PNG, TIFF, JPEG, BMP, GIF, WebP or JPEG 2000"
 
 _CLIPPED_PERCENT = 0.01
 _FEWEST_LEVELS = 8
+_SHORTEST_BYTES = 26  # a PNG says until there what it holds
 _SILENT = 0
 # OpenCV 4.13 moved it from one place to the other.
 _set_log_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
@@ -230,7 +231,7 @@ def _is_cut_short(data: bytes) -> bool:
     # Some versions of OpenCV decode what is left of a cut file and fill the rest with grey.
     for first, last in _LAST_MARKS.items():
         if data.startswith(first):
-            return last not in data[-4096:]
+            return last not in data[_SHORTEST_BYTES:][-4096:]
     return False
 
 
@@ -259,9 +260,9 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
         try:
             with Image.open(io.BytesIO(data)) as image:
                 yield image
-        except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError) as error:
-            if isinstance(error, InputError):
-                raise
+        except InputError:
+            raise
+        except Exception:  # Pillow's readers raise errors of every kind on damaged files.
             raise InputError(
                 f"cannot be read as an image; it should be a whole {FORMATS}"
             ) from None

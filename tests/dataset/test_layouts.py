@@ -226,6 +226,12 @@ def test_two_truths_of_an_image_are_named(tmp_path: Path) -> None:
         ("x.tif", LABELS + np.float32(0.5), "holds fractions; labels are whole numbers"),
         ("x.geojson", b"{", "cannot be read (JSONDecodeError"),
         ("x.geojson", b'{"geometry": {"type": "Point"}}', "holds a 'Point'; nuclei are of type"),
+        (
+            "x.geojson",
+            b'{"geometry": {"type": "Polygon", "coordinates": [[[NaN, 1], [2, 3], [1, 1]]]}}',
+            "has coordinates that are not numbers below 1e+09",
+        ),
+        ("x.geojson", b"[[1]]", "cannot be read (AttributeError"),
         ("x.zip", b"PK", "cannot be read (BadZipFile"),
     ],
 )

@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from kaggle_dsb.dataset.pixels import decode_mask, decode_rgb, to_8_bit, warn_of_few_levels
+from kaggle_dsb.dataset.pixels import (
+    JPEG,
+    PNG,
+    TIFF,
+    decode_mask,
+    decode_rgb,
+    to_8_bit,
+    warn_of_few_levels,
+)
 from kaggle_dsb.files import InputError
 
 RGB = np.array([[[10, 20, 30], [40, 50, 60]], [[70, 80, 90], [0, 255, 1]]], np.uint8)
@@ -178,6 +186,12 @@ def test_a_file_cut_short_is_refused(form: str) -> None:
     data = save(Image.fromarray(noise), form)
     with pytest.raises(InputError, match=r"^was cut short; get the file again$"):
         decode_rgb(data[: len(data) // 2])
+
+
+@given(st.binary(max_size=200), st.sampled_from([*TIFF, PNG, JPEG, b"GIF89a", b"BM", b"RIFF"]))
+def test_bytes_that_only_begin_like_an_image_are_refused(content: bytes, first: bytes) -> None:
+    with pytest.raises(InputError):
+        decode_rgb(first + content)
 
 
 def test_what_is_no_image_is_refused() -> None:
