@@ -91,7 +91,13 @@ def run(arguments: Sequence[str], folder: Path, **options: object) -> tuple[int,
 def digest(folder: Path, patterns: Sequence[str]) -> dict[str, str]:
     """Return the hash of every file; of a record without the time at which it was made."""
     paths = {path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}
-    return {str(path.relative_to(folder)): _digest_file(path) for path in sorted(paths)}
+    names = {path.relative_to(folder): path for path in sorted(paths)}
+    # What a killed process was building has a hidden name, and is no result.
+    return {
+        str(name): _digest_file(path)
+        for name, path in names.items()
+        if not any(part.startswith(".") for part in name.parts)
+    }
 
 
 def _digest_file(path: Path) -> str:
