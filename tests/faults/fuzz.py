@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
-from tests.faults.targets import TARGETS, Target, find_fault
+from tests.faults.targets import Target, find_fault
 
 LONGEST_S = 10
 PIECES = [
@@ -93,30 +93,6 @@ def fuzz_by_coverage(name: str, seconds: int) -> str | None:
     """
     if not find_spec("atheris"):
         return None
-    command = [sys.executable, "-m", "tests.faults.fuzz", name, str(seconds)]
+    command = [sys.executable, "-m", "tests.faults.by_coverage", name, str(seconds)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return (done.stdout + done.stderr)[-2000:]
-
-
-def _run_atheris(name: str, seconds: int) -> None:
-    import atheris
-
-    target = TARGETS[name]
-    folder = Path(tempfile.mkdtemp())
-    corpus = folder / "corpus"
-    corpus.mkdir()
-    (corpus / "sound").write_bytes(target.sound)
-
-    def read(content: bytes) -> None:
-        fault = find_fault(target, content, folder)
-        if fault:
-            raise AssertionError(fault)
-
-    limits = [f"-max_total_time={seconds}", f"-timeout={LONGEST_S}", "-rss_limit_mb=4096"]
-    atheris.instrument_all() if sys.flags.dev_mode else None
-    atheris.Setup([sys.argv[0], *limits, str(corpus)], read)
-    atheris.Fuzz()
-
-
-if __name__ == "__main__":
-    _run_atheris(sys.argv[1], int(sys.argv[2]))
