@@ -202,7 +202,8 @@ def read_folds(path: Path) -> pd.DataFrame:
     try:
         folds = pd.read_csv(path, dtype={"ImageId": str, "source": str})
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as a table of folds ({error})") from error
+        reason = " ".join(str(error).split())  # pandas writes several lines
+        raise InputError(f"{path}: cannot be read as a table of folds ({reason})") from error
     if list(folds.columns) == [name for name in COLUMNS if name != "source"]:
         folds.insert(1, "source", COMPETITION)
     if list(folds.columns) != COLUMNS:

@@ -118,6 +118,11 @@ HEADER = "ImageId,type,group,fold\n"
         (HEADER + "x,tissue,0.5,0\n", "line 2 has group 0.5, must be a whole number from 0"),
         (HEADER + "x,tissue,,0\n", "line 2 has group nan, must be a whole number from 0"),
         (
+            HEADER + "x,tissue,0,0\ny,tissue,0,0,1\n",
+            "cannot be read as a table of folds (Error tokenizing data. C error: "
+            "Expected 4 fields in line 3, saw 5)",
+        ),
+        (
             HEADER + "x,tissue,3,0\ny,tissue,3,1\n",
             "splits group 3 between folds, must keep it whole",
         ),
