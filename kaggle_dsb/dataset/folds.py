@@ -226,13 +226,13 @@ def read_folds(path: Path) -> pd.DataFrame:
 def _require_whole_numbers(path: Path, folds: pd.DataFrame) -> None:
     """Raise ``InputError`` for an image without a name, and a group or fold that is no number."""
     if folds["ImageId"].isna().any():
-        line = int(folds["ImageId"].isna().idxmax()) + 2
+        line = int(folds["ImageId"].isna().to_numpy().argmax()) + 2
         raise InputError(f"{path}: line {line} names no image")
     for name in ("group", "fold"):
         column = pd.to_numeric(folds[name], errors="coerce")
         wrong = ~(column >= 0) | (column % 1 != 0)
         if wrong.any():
-            line = int(wrong.idxmax()) + 2
+            line = int(wrong.to_numpy().argmax()) + 2
             raise InputError(
                 f"{path}: line {line} has {name} {folds[name].iloc[line - 2]}, "
                 "must be a whole number from 0"

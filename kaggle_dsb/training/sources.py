@@ -88,7 +88,7 @@ def make_folds(
     settings : Settings
         ``folds`` counts.
     known : DataFrame, optional
-        A table of folds whose assignments are kept. Its sources are taken as they are.
+        A table of folds, which is kept; a source that has an image in it is not dealt out.
 
     Returns
     -------
@@ -104,15 +104,20 @@ def make_folds(
     """
     main, *extra = sources
     tables = [] if known is None else [known]
-    names = set() if known is None else set(known["source"])
-    if main.name not in names:
+    pairs = set() if known is None else set(zip(known["source"], known["ImageId"], strict=True))
+    if not _is_known(main, pairs):
         _append(tables, _split_main(main, settings))
     n_folds = 1 + max(int(table["fold"].max()) for table in tables)
     for number, source in enumerate(extra):
-        if source.name not in names:
+        if not _is_known(source, pairs):
             whole = number % n_folds if settings.folds.extra == "sources" else None
             _append(tables, _deal_source(source, n_folds, held_out_by=whole))
     return pd.concat(tables, ignore_index=True)[COLUMNS]
+
+
+def _is_known(source: LabelledSource, pairs: set[tuple[str, str]]) -> bool:
+    """Return whether any image of a source is among these (source, image) pairs."""
+    return any((source.name, sample.id) in pairs for sample in source.samples)
 
 
 def _append(tables: list[pd.DataFrame], table: pd.DataFrame) -> None:

@@ -99,6 +99,14 @@ def test_sources_that_a_run_knows_keep_their_folds(main_source, folds, cells, sl
     assert table[: len(known)].equals(known)
 
 
+def test_other_images_under_a_known_name_are_dealt_out_beside_the_known_ones(main_source, folds):
+    other = folds.assign(ImageId=["a", "b", "c", "d"])
+    table = make_folds([main_source], tiny("folds.n_folds=2"), known=other)
+    assert table[:4].equals(other)
+    assert table["ImageId"][4:].tolist() == ["i0", "i1", "i2", "i3"]
+    assert set(table["group"][4:]) & set(other["group"]) == set()
+
+
 def weights_by_source(sources, table, settings, fold):
     data = divide(sources, table, fold=fold, settings=settings)
     name_of = {id(s): source.name for source in sources for s in source.samples}
