@@ -191,7 +191,11 @@ def read_solution_labels(source: Source, set_name: str) -> dict[str, Labels]:
         Empty where the data hold no solution of this set.
     """
     path = source.solution_file(set_name)
-    return read_solution(path, source.sizes()) if path else {}
+    if path is None:
+        return {}
+    known = source.sizes()
+    labels = read_solution(path, known)
+    return {id_: labels[id_] for id_ in labels if id_ in known} if source.limit else labels
 
 
 def find_truth(source: Source, ids: Collection[str]) -> tuple[str, dict[str, Labels]] | None:

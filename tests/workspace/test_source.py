@@ -54,6 +54,8 @@ def test_a_limit_is_remembered_and_has_a_cache_of_its_own(here, drawn):
     assert whole.cache != part.cache
     assert set(list_sets(part.cache).values()) == {1}
     assert len(part.sizes()) == 2
+    assert len(read_solution_labels(part, "stage1_test")) == 1
+    assert len(read_solution_labels(whole, "stage1_test")) > 1
 
 
 def test_the_solution_is_the_truth_of_the_test_set_and_masks_of_the_others(here, drawn):
