@@ -88,7 +88,7 @@ test-oldest: setup-dev ## run the fast tests with the oldest versions that pypro
 	$(BIN)/uv pip install --no-config --quiet --python $(OLDEST)/bin/python --no-deps \
 		--no-build-isolation --editable .
 	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest --numprocesses auto --dist worksteal \
-		-p no:cacheprovider -m "not slow and not browser" $(ARGS)
+		-p no:cacheprovider -m "not slow and not browser" -W ignore::DeprecationWarning $(ARGS)
 
 .PHONY: test-kaggle
 test-kaggle: setup-dev ## run the kernels with the versions of Kaggle's image (PYTHON=python3.12)
