@@ -11,11 +11,12 @@ from kaggle_dsb.config import HardwareSettings, Settings, write_settings
 from kaggle_dsb.dataset.kinds import name_kinds
 from kaggle_dsb.dataset.samples import require_labels
 from kaggle_dsb.files import InputError, write_json
+from kaggle_dsb.instances.hills import Floats
 from kaggle_dsb.instances.scorer import CandidateScorer
 from kaggle_dsb.instances.tuning import (
     CHOICES,
     Case,
-    Nested,
+    Choice,
     choose_nested,
     describe_cases,
     mean_over_sources,
@@ -110,9 +111,10 @@ def tune_run(
         cases += _cases(other, run, settings, work=work, held_out_by=fold)
     processes = settings.hardware.threads or count_cores()
     watershed, scores = _choose_watershed(cases, settings, n_trials=n_trials, processes=processes)
-    scorers, nested = _train_scorers(cases, watershed, settings, processes=processes)
-    scores["scorer"] = nested.scores
-    tuned = _choose_settings(settings, watershed, scores, nested)
+    scorers, choice, scores["scorer"] = _choose_scorers(
+        cases, watershed, settings, processes=processes
+    )
+    tuned = _choose_settings(settings, watershed, scores, choice)
     _write(run, Tuned(tuned, scores), scorers, scorer_folds)
     return Tuned(tuned, scores)
 
@@ -188,13 +190,38 @@ def _choose_watershed(
     return proposals[nested.best], scores
 
 
-def _train_scorers(
+def _choose_scorers(
     cases: Sequence[Case], watershed: WatershedParameters, settings: Settings, *, processes: int
-) -> tuple[dict[int, CandidateScorer], Nested]:
-    """Return a scorer a fold, and the choices among candidates by scorers of other sources."""
+) -> tuple[dict[int, CandidateScorer], Choice, Floats]:
+    """Return a scorer a fold, how to choose by them, and the nested score of each image.
+
+    Where nuclei score more that end elsewhere than they did in training, scorers are trained anew
+    for nuclei that end there.
+    """
+    units, seed = _units(cases), settings.folds.seed
+    threshold = settings.instances.outline_threshold
+    options = {"seed": seed, "processes": processes}
+    scorers, by_choice = _train_scorers(cases, watershed, threshold, **options)
+    best = CHOICES[choose_nested(by_choice, units).best].outline_threshold
+    if best != threshold:
+        threshold = best
+        scorers, by_choice = _train_scorers(cases, watershed, threshold, **options)
+    rows = [n for n, choice in enumerate(CHOICES) if choice.outline_threshold == threshold]
+    nested = choose_nested(by_choice[rows], units)
+    return scorers, CHOICES[rows[nested.best]], nested.scores
+
+
+def _train_scorers(
+    cases: Sequence[Case],
+    watershed: WatershedParameters,
+    threshold: float,
+    *,
+    seed: int,
+    processes: int,
+) -> tuple[dict[int, CandidateScorer], Floats]:
+    """Return a scorer a fold, and the score of each choice by scorers of other sources."""
     units = _units(cases)
     weights = source_weights([case.source for case in cases])
-    threshold, seed = settings.instances.outline_threshold, settings.folds.seed
     with show_progress("describing candidates") as progress:
         described = describe_cases(
             cases, watershed, outline_threshold=threshold, processes=processes, progress=progress
@@ -217,18 +244,17 @@ def _train_scorers(
         without_fold = train_without_each(
             folds, described, weights=weights, seed=seed, progress=progress
         )
-    return without_fold, choose_nested(by_choice, units)
+    return without_fold, by_choice
 
 
 def _choose_settings(
-    settings: Settings, watershed: WatershedParameters, scores: pd.DataFrame, nested: Nested
+    settings: Settings, watershed: WatershedParameters, scores: pd.DataFrame, choice: Choice
 ) -> Settings:
     """Return the settings with what generalises best."""
     tried = scores.dropna()
     by_way = mean_over_sources(
         tried[["watershed", "scorer"]].to_numpy().T, tried["source"].tolist()
     )
-    choice = CHOICES[nested.best]
     update = {
         **asdict(watershed),
         "outline_threshold": choice.outline_threshold,

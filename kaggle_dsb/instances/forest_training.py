@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
+import lightgbm
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
-from sklearn.ensemble import HistGradientBoostingRegressor
 
 from kaggle_dsb.instances.forest import Forest
 
@@ -49,34 +50,38 @@ def train_forest(
         How much each row counts.
     parameters : ForestParameters
     seed : int
+        The same seed gives the same forest, on any number of cores.
     """
-    model = HistGradientBoostingRegressor(
-        max_iter=parameters.n_trees,
-        learning_rate=parameters.learning_rate,
-        max_leaf_nodes=parameters.max_leaves,
-        max_features=parameters.feature_share,
-        min_samples_leaf=40,
-        l2_regularization=1.0,
-        early_stopping=False,
-        random_state=seed,
-    )
-    model.fit(features, values, sample_weight=weights)
-    return _flatten(model)
+    options = {
+        "objective": "regression",
+        "learning_rate": parameters.learning_rate,
+        "num_leaves": parameters.max_leaves,
+        "feature_fraction_bynode": parameters.feature_share,
+        "min_data_in_leaf": 40,
+        "lambda_l2": 1.0,
+        "deterministic": True,
+        "force_row_wise": True,
+        "seed": seed,
+        "verbosity": -1,
+    }
+    data = lightgbm.Dataset(features.astype(np.float64), values, weight=weights)
+    return flatten_booster(lightgbm.train(options, data, parameters.n_trees))
 
 
-def _flatten(model: HistGradientBoostingRegressor) -> Forest:
+def flatten_booster(booster: lightgbm.Booster) -> Forest:
     """Lay a fitted model's trees one after the other."""
-    trees = [tree.nodes for (tree,) in model._predictors]
-    start = np.cumsum([0, *map(len, trees)])[:-1]
-    nodes = np.concatenate(trees)
-    offset = np.repeat(start, [len(tree) for tree in trees])
-    is_leaf = nodes["is_leaf"].astype(bool)
+    nodes = booster.trees_to_dataframe()
+    row_of = pd.Series(np.arange(len(nodes)), nodes["node_index"])
+    column_of = {name: column for column, name in enumerate(booster.feature_name())}
+    children = (nodes[side].map(row_of) for side in ("left_child", "right_child"))
+    left, right = (child.fillna(0).to_numpy(np.int32) for child in children)
     return Forest(
-        feature=np.where(is_leaf, -1, nodes["feature_idx"]).astype(np.int16),
-        threshold=nodes["num_threshold"].astype(np.float64),
-        left=(nodes["left"] + offset).astype(np.int32),
-        right=(nodes["right"] + offset).astype(np.int32),
-        value=nodes["value"].astype(np.float32),
-        start=start.astype(np.int32),
-        base=np.ravel(model._baseline_prediction).astype(np.float32),
+        feature=nodes["split_feature"].map(column_of).fillna(-1).to_numpy(np.int16),
+        threshold=pd.to_numeric(nodes["threshold"]).fillna(0).to_numpy(np.float64),
+        left=left,
+        right=right,
+        value=nodes["value"].to_numpy(np.float32),
+        start=np.flatnonzero(nodes["node_depth"] == 1).astype(np.int32),
+        # The mean is part of the first tree.
+        base=np.zeros(1, np.float32),
     )
