@@ -13,6 +13,7 @@ COLOURED_ABOVE = 0.025  # mean chroma over mean brightest channel; H&E has 0.037
 CHROMA_ABOVE = 2.0  # mean chroma in grey levels; less is noise
 EMPTY_CHANNEL_BELOW = 0.14  # median darkest channel over median brightest; H&E has over 0.25
 DARK_GROUND_BELOW = 100  # median grey level
+_LEAST_RANGE = 8.0  # grey levels; where there are fewer, their order says nothing
 _MOST_PIXELS = 65536
 
 
@@ -64,7 +65,7 @@ def _sample_pixels(image: NDArray[np.uint8]) -> NDArray[np.float32]:
 def _asymmetry(grey: NDArray[np.float32]) -> float:
     """Return where the median lies: 1 at the darkest pixels, -1 at the brightest."""
     low, middle, high = np.percentile(grey, [1, 50, 99])
-    return float((low + high - 2 * middle) / max(high - low, 1))
+    return float((low + high - 2 * middle) / max(high - low, _LEAST_RANGE))
 
 
 def _is_coloured(pixels: NDArray[np.float32]) -> bool:
@@ -85,5 +86,5 @@ def _is_of_one_dye(pixels: NDArray[np.float32]) -> bool:
     if chroma.std() == 0 or grey.std() == 0:
         return False
     variances = np.linalg.eigvalsh(np.cov(pixels.T))
-    grows = np.corrcoef(chroma, grey)[0, 1] > 0.95
-    return bool(grows and variances[-1] > 0.98 * variances.sum())
+    grows = np.corrcoef(chroma, grey)[0, 1] > 0.98
+    return bool(grows and variances[-1] > 0.99 * variances.sum())
