@@ -250,7 +250,7 @@ def cmyk_to_rgb(light: NDArray[Any]) -> NDArray[Any]:
     """Return RGB, (H, W, 3), of the light that each of the inks CMYK lets through, (H, W, 4)."""
     full = np.iinfo(light.dtype).max
     rgb = light[..., :3].astype(np.float64) * light[..., 3:] / full
-    return np.rint(rgb).astype(light.dtype)
+    return np.asarray(np.rint(rgb), light.dtype)
 
 
 def _complement(picture: NDArray[Any]) -> NDArray[Any]:
