@@ -28,10 +28,10 @@ def kernels(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["fetch"], "Missing argument 'KERNEL'. Choose from: \tsubmit, \ttrain"),
-        (["push"], "Missing argument 'KERNEL'. Choose from: \tsubmit, \ttrain"),
-        (["kaggle-submit", "--message", "first"], "Missing option '--name'."),
-        (["kaggle-submit", "--name", "first"], "Missing option '--message'."),
+        (["fetch"], "Missing argument 'KERNEL'. Choose from: \\tsubmit, \\ttrain"),
+        (["push"], "Missing argument 'KERNEL'. Choose from: \\tsubmit, \\ttrain"),
+        (["kaggle-submit", "--message", "first"], "Missing option '--name'"),
+        (["kaggle-submit", "--name", "first"], "Missing option '--message'"),
     ],
 )
 def test_what_is_not_named_is_not_sent(
@@ -42,7 +42,7 @@ def test_what_is_not_named_is_not_sent(
     message: str,
 ) -> None:
     assert run(words) == 2
-    assert capsys.readouterr().err == f"error: {message}\n"
+    assert capsys.readouterr().err == (f"error: {message} (see `kaggle-dsb {words[0]} --help`)\n")
     assert server.calls == []
 
 
