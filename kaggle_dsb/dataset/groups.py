@@ -62,10 +62,9 @@ def read_groups(path: Path, ids: Collection[str]) -> dict[str, str]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
-            rows = list(reader)
+            columns, rows = list(reader.fieldnames or []), list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read as a table of groups ({error})") from None
-    columns = list(reader.fieldnames or [])
     if columns != ["ImageId", "group"]:
         raise InputError(f"{path}: has columns {columns}, must have ['ImageId', 'group']")
     group_of = {row["ImageId"]: row["group"] for row in rows}

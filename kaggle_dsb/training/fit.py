@@ -95,7 +95,7 @@ def train_fold(
             module.load_state_dict(checkpoint["state_dict"])
             metrics = pd.read_csv(work / METRICS_FILE).set_index("epoch")
             epoch = checkpoint["epoch"]
-            score = float(metrics.at[epoch, "score"]) if data.held_out else None
+            score = metrics["score"].to_dict()[epoch] if data.held_out else None
             save_network(trained, module.network, settings, fold=fold, epoch=epoch, score=score)
     return trained
 

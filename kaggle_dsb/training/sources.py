@@ -212,7 +212,7 @@ def _rows_of(sources: Sequence[LabelledSource], folds: pd.DataFrame) -> pd.DataF
             "the images that the run was begun with, or choose another --name"
         )
     rows = table.loc[list(samples)].reset_index()
-    rows["sample"] = list(samples.values())
+    rows["sample"] = pd.Series(list(samples.values()), index=rows.index, dtype=object)
     return rows
 
 
