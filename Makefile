@@ -27,11 +27,13 @@ MESSAGE ?=
 WEIGHTS ?=
 PROFILE ?=
 EXTRA ?=
+FOREIGN ?=
 COMMA := ,
 NAMED = $(if $(NAME),--name "$(NAME)")
 OPTIONS = $(if $(DATA),--data "$(DATA)") $(if $(WEIGHTS),--weights "$(WEIGHTS)") \
 	$(if $(PROFILE),--config "$(PROFILE)") $(if $(MESSAGE),--message "$(MESSAGE)") \
-	$(foreach folder,$(subst $(COMMA), ,$(EXTRA)),--extra "$(folder)")
+	$(foreach folder,$(subst $(COMMA), ,$(EXTRA)),--extra "$(folder)") \
+	$(foreach folder,$(subst $(COMMA), ,$(FOREIGN)),--foreign "$(folder)")
 
 .PHONY: help
 help: ## show this list

@@ -8,6 +8,7 @@ for the basins: each candidate is a range of consecutive basins.
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,7 +78,7 @@ class CandidateTree:
         labels = np.where(self.membership > outline_threshold, self.basins, 0)
         return replace(self, labels=labels)
 
-    def add_up(self, of_basins: Floats) -> Floats:
+    def add_up(self, of_basins: NDArray[Any]) -> Floats:
         """Return the sum over the basins of each candidate, (n_candidates,).
 
         Parameters

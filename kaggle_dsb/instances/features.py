@@ -1,6 +1,7 @@
 """Describe candidate nuclei by numbers: shape, probability, and how they stand in their image."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -263,7 +264,7 @@ def _outline(
     tree: CandidateTree, probability: NDArray[np.float32], grey: Plane, mean_grey: Floats
 ) -> dict[str, Floats]:
     """Describe what lies along the outlines, with smoothed grey levels."""
-    smooth = cv2.GaussianBlur(grey, (0, 0), 1)
+    smooth = cv2.GaussianBlur(grey, (0, 0), 1).astype(np.float32, copy=False)
     body, border, _ = probability
     labels = tree.labels
     core = cv2.erode((labels > 0).astype(np.uint8), RIM)
@@ -300,8 +301,7 @@ def _median(values: Floats) -> float:
 def _gradient(plane: Plane) -> Plane:
     """Return the steepness of a plane, per pixel."""
     down, right = (cv2.Sobel(plane, cv2.CV_32F, *axis, scale=1 / 8) for axis in ((0, 1), (1, 0)))
-    steepness: Plane = cv2.magnitude(down, right)
-    return steepness
+    return cv2.magnitude(down, right).astype(np.float32, copy=False)
 
 
 def _perimeter(tree: CandidateTree) -> Floats:
@@ -386,11 +386,11 @@ def describe_pixels(image: NDArray[np.uint8], body: Plane, grey: Grey) -> dict[s
     }
 
 
-def _median_level(channels: Sequence[NDArray[np.uint8]]) -> float:
+def _median_level(channels: Sequence[NDArray[Any]]) -> float:
     """Return the median of the pixels of all channels."""
-    counts = cv2.calcHist(channels, [0], None, [256], [0, 256]).ravel()
-    for channel in range(1, len(channels)):
-        counts += cv2.calcHist(channels, [channel], None, [256], [0, 256]).ravel()
+    counts = sum(
+        cv2.calcHist([channel], [0], None, [256], [0, 256]).ravel() for channel in channels
+    )
     before = np.cumsum(counts, dtype=np.float64)
     middle = [(before[-1] - 1) // 2, before[-1] // 2]
     return float(np.searchsorted(before, middle, side="right").mean())

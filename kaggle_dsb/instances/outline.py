@@ -6,6 +6,7 @@ to its inside.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -48,7 +49,7 @@ def measure_grey(image: NDArray[np.uint8]) -> Grey:
     return Grey(relative, dark, bright)
 
 
-def _percentile(counts: Plane, percent: float) -> float:
+def _percentile(counts: NDArray[Any], percent: float) -> float:
     """Return the percentile of integers of which each occurs so many times."""
     before = np.cumsum(counts, dtype=np.float64)
     place = percent / 100 * (before[-1] - 1)
@@ -75,7 +76,7 @@ def find_membership(body: Plane, basins: Labels, grey: Plane) -> Plane:
     """
     membership = body.copy()
     pixels = np.flatnonzero(basins)
-    basin, own_body, own_grey = (a.ravel()[pixels] for a in (basins, body, grey))
+    basin, own_body, own_grey = basins.take(pixels), body.take(pixels), grey.take(pixels)
     inside, has_inside = _light_inside(own_body, basin, own_grey)
     ground = _light_of_ground(body, grey).ravel()[pixels]
     step = inside[basin] - ground
@@ -118,5 +119,5 @@ def _light_of_ground(body: Plane, grey: Plane) -> Plane:
     ground = near / np.maximum(share, 1e-3)
     if share.min() <= 1e-3:
         ground = np.where(share > 1e-3, ground, np.median(grey[is_ground > 0]))
-    full: Plane = cv2.resize(ground.astype(np.float32), (width, height))
-    return full
+    full = cv2.resize(ground.astype(np.float32), (width, height))
+    return full.astype(np.float32, copy=False)

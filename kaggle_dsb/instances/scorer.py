@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kaggle_dsb.instances.candidates import Floats
 from kaggle_dsb.instances.features import FEATURES
 from kaggle_dsb.instances.forest import Forest, load_forest, save_forest
+from kaggle_dsb.instances.hills import Floats
 
 _KEY = "quality"
 

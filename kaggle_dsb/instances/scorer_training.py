@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from kaggle_dsb.competition.metric import THRESHOLDS_PERCENT
 from kaggle_dsb.files import InputError
-from kaggle_dsb.instances.candidates import CandidateTree, Floats
+from kaggle_dsb.instances.candidates import CandidateTree
 from kaggle_dsb.instances.forest_training import ForestParameters, train_forest
+from kaggle_dsb.instances.hills import Floats
 from kaggle_dsb.instances.scorer import CandidateScorer
 
 PARAMETERS = ForestParameters(n_trees=600, learning_rate=0.04, max_leaves=31, feature_share=0.5)

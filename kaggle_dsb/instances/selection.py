@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from kaggle_dsb.instances.candidates import CandidateTree, Floats
+from kaggle_dsb.instances.candidates import CandidateTree
+from kaggle_dsb.instances.hills import Floats
 
 
 def select_nuclei(

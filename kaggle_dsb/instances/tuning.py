@@ -20,8 +20,8 @@ import optuna
 from numpy.typing import NDArray
 
 from kaggle_dsb.competition.metric import score_image
-from kaggle_dsb.instances.candidates import Floats
 from kaggle_dsb.instances.features import describe_image
+from kaggle_dsb.instances.hills import Floats
 from kaggle_dsb.instances.probability import load_probability
 from kaggle_dsb.instances.scorer import CandidateScorer, predict_quality
 from kaggle_dsb.instances.scorer_training import candidate_quality, train_scorer
