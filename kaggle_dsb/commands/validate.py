@@ -42,12 +42,12 @@ class OutOfFold:
     labels: dict[str, NDArray[np.uint16]]
 
     def table(self) -> pd.DataFrame:
-        """Give the mean score by fold (rows, the last over all) and image type (columns)."""
+        """Return the mean score by fold (rows, the last over all) and image type (columns)."""
         by_fold = self.scores.pivot_table("score", "fold", "type", margins=True, margins_name="all")
         return by_fold.reindex(columns=[*sorted(set(map(str, by_fold)) - {"all"}), "all"])
 
     def to_json(self) -> dict[str, Any]:
-        """Give the mean scores as JSON's types: over all, by fold, by type."""
+        """Return the mean scores as JSON's types: over all, by fold, by type."""
         by = self.scores.groupby
         return {
             "score": float(self.scores["score"].mean()),
