@@ -109,11 +109,11 @@ def _draw_nuclei(
     picture: Image, labels: NDArray[np.generic], outcomes: dict[int, Outcome] | None
 ) -> Image:
     """Draw outlines and letters; without known outcomes every nucleus looks like a hit."""
-    labels = labels.astype(np.int32)
+    nuclei = labels.astype(np.int32)
     if outcomes is None:
-        outcomes = dict.fromkeys(np.unique(labels[labels > 0]).tolist(), "hit")
-    outlined = overlay_outcomes(picture, labels, outcomes, line_px=_LINE_PX)
-    return write_letters(outlined, labels, outcomes)
+        outcomes = dict.fromkeys(np.unique(nuclei[nuclei > 0]).tolist(), "hit")
+    outlined = overlay_outcomes(picture, nuclei, outcomes, line_px=_LINE_PX)
+    return write_letters(outlined, nuclei, outcomes)
 
 
 def _caption(image: Image, truth: Labels | None, predicted: Labels | None) -> str:

@@ -114,18 +114,29 @@ def _summarise_scores(rows: list[ImageRow]) -> ScoreSummary | None:
         precision=precision,
         thresholds=[f"{percent / 100:.2f}" for percent in THRESHOLDS_PERCENT],
         tables=tables,
-        charts={
-            "Precision by IoU threshold": charts.chart_thresholds(precision),
-            **{
-                f"Score by {'image type' if by == 'type' else by}, 95 % interval": (
-                    charts.chart_groups(groups, by)
-                )
-                for by, groups in tables.items()
-            },
-            "What happened to the nuclei": charts.chart_outcomes(pd.DataFrame(counts).T),
-            "Images by score": charts.chart_scores(scores),
-        },
+        charts=_draw_charts(precision, tables, pd.DataFrame(counts).T, scores),
     )
+
+
+def _draw_charts(
+    precision: dict[str, list[float]],
+    tables: dict[str, pd.DataFrame],
+    counts: pd.DataFrame,
+    scores: NDArray[np.float64],
+) -> dict[str, Markup]:
+    """Return the charts by caption, in the order in which they are shown."""
+    by_group = {
+        f"Score by {'image type' if by == 'type' else by}, 95 % interval": charts.chart_groups(
+            groups, by
+        )
+        for by, groups in tables.items()
+    }
+    return {
+        "Precision by IoU threshold": charts.chart_thresholds(precision),
+        **by_group,
+        "What happened to the nuclei": charts.chart_outcomes(counts),
+        "Images by score": charts.chart_scores(scores),
+    }
 
 
 def _tabulate(rows: list[ImageRow]) -> pd.DataFrame:
