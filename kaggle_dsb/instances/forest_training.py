@@ -76,7 +76,7 @@ def flatten_booster(booster: lightgbm.Booster) -> Forest:
     children = (nodes[side].map(row_of) for side in ("left_child", "right_child"))
     left, right = (child.fillna(0).to_numpy(np.int32) for child in children)
     return Forest(
-        feature=nodes["split_feature"].map(column_of).fillna(-1).to_numpy(np.int16),
+        feature=nodes["split_feature"].map(column_of).fillna(-1).to_numpy().astype(np.int16),
         threshold=pd.to_numeric(nodes["threshold"]).fillna(0).to_numpy(np.float64),
         left=left,
         right=right,

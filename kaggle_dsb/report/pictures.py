@@ -96,8 +96,8 @@ def make_panels(
     if truth is not None and predicted is not None:
         matched = find_outcomes(truth, predicted)
     sides = [
-        ("truth", truth, matched and matched.true),
-        ("prediction", predicted, matched and matched.predicted),
+        ("truth", truth, None if matched is None else matched.true),
+        ("prediction", predicted, None if matched is None else matched.predicted),
     ]
     for name, labels, outcomes in sides:
         if labels is not None:

@@ -199,7 +199,7 @@ def _pack_pixels(
     result: ImageResult, truth: Labels | None, predictions: Mapping[str, Labels]
 ) -> dict[str, Any]:
     shown = find_display_range(result.image)
-    payload = {
+    payload: dict[str, Any] = {
         "image": encode_webp(stretch_for_display(result.image), quality=_IMAGE_QUALITY),
         "range": None if shown is None else [round(level, 1) for level in shown],
         "truth": None,

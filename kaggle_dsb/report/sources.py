@@ -128,7 +128,7 @@ def draw_sources(path: Path, scores: pd.DataFrame, *, baseline: pd.DataFrame | N
         if before is not None:
             figure.legend(loc="outside upper right", ncols=2)
         for place, score in zip(places, table["score"], strict=True):
-            axes.text(1.01, place, f"{score:.3f}", va="center")
+            axes.text(1.01, float(place), f"{score:.3f}", va="center")
         axes.set_yticks(places, [f"{n} ({i:.0f})" for n, i in table["images"].items()])
         axes.get_yticklabels()[-1].set_fontweight("bold")
         axes.set_xlim(0, 1)

@@ -149,7 +149,7 @@ def _tabulate(rows: list[ImageRow]) -> pd.DataFrame:
     )
 
 
-def _mean_precision(rows: list[ImageRow], kinds: list[str]) -> dict[str, list[float]]:
+def _mean_precision(rows: list[ImageRow], kinds: Sequence[str]) -> dict[str, list[float]]:
     precision = np.array([row.score.precision for row in rows if row.score])
     types = np.array([row.type for row in rows])
     chosen: dict[str, NDArray[np.bool_]] = {"all": np.ones(len(rows), bool)}
