@@ -446,7 +446,7 @@ def submit(
         bool, typer.Option("--keep-probabilities", help="Keep them for the report to show.")
     ] = False,
     fast: Annotated[
-        bool, typer.Option("--fast", help="One network, no rotations: a fifth of the time.")
+        bool, typer.Option("--fast", help="One network, one view: a fraction of the time.")
     ] = False,
     export: Annotated[
         str | None,

@@ -199,7 +199,7 @@ class InstanceSettings(_Section):
     min_area_px: int = Field(12, ge=0)
     """Least area of a nucleus, in pixels."""
 
-    outline_threshold: float = Field(0.3, gt=0, lt=1)
+    outline_threshold: float = Field(0.35, gt=0, lt=1)
     """Candidates end where their membership (0 ground, 1 inside) falls to this."""
 
     candidate_scorer: bool = True

@@ -11,17 +11,16 @@ from kaggle_dsb.config import HardwareSettings, Settings, write_settings
 from kaggle_dsb.dataset.kinds import name_kinds
 from kaggle_dsb.dataset.samples import require_labels
 from kaggle_dsb.files import InputError, write_json
-from kaggle_dsb.instances.hills import Floats
 from kaggle_dsb.instances.scorer import CandidateScorer
 from kaggle_dsb.instances.tuning import (
-    CHOICES,
+    COSTS,
     Case,
-    Choice,
+    Nested,
     choose_nested,
     describe_cases,
     mean_over_sources,
     propose_watersheds,
-    score_choices,
+    score_costs,
     score_watersheds,
     source_weights,
     train_without_each,
@@ -95,7 +94,9 @@ def tune_run(
 
     Notes
     -----
-    Where all images are of one source, the choice is nested by fold.
+    Where all images are of one source, the choice is nested by fold. The outline threshold is not
+    chosen: the kinds of images in one data set share the style of its annotators, and would outvote
+    all other styles.
     """
     if run.is_bundled:
         raise InputError(
@@ -111,10 +112,9 @@ def tune_run(
         cases += _cases(other, run, settings, work=work, held_out_by=fold)
     processes = settings.hardware.threads or count_cores()
     watershed, scores = _choose_watershed(cases, settings, n_trials=n_trials, processes=processes)
-    scorers, choice, scores["scorer"] = _choose_scorers(
-        cases, watershed, settings, processes=processes
-    )
-    tuned = _choose_settings(settings, watershed, scores, choice)
+    scorers, nested = _train_scorers(cases, watershed, settings, processes=processes)
+    scores["scorer"] = nested.scores
+    tuned = _choose_settings(settings, watershed, scores, cost=COSTS[nested.best])
     _write(run, Tuned(tuned, scores), scorers, scorer_folds)
     return Tuned(tuned, scores)
 
@@ -190,38 +190,13 @@ def _choose_watershed(
     return proposals[nested.best], scores
 
 
-def _choose_scorers(
-    cases: Sequence[Case], watershed: WatershedParameters, settings: Settings, *, processes: int
-) -> tuple[dict[int, CandidateScorer], Choice, Floats]:
-    """Return a scorer a fold, how to choose by them, and the nested score of each image.
-
-    Where nuclei score more that end elsewhere than they did in training, scorers are trained anew
-    for nuclei that end there.
-    """
-    units, seed = _units(cases), settings.folds.seed
-    threshold = settings.instances.outline_threshold
-    options = {"seed": seed, "processes": processes}
-    scorers, by_choice = _train_scorers(cases, watershed, threshold, **options)
-    best = CHOICES[choose_nested(by_choice, units).best].outline_threshold
-    if best != threshold:
-        threshold = best
-        scorers, by_choice = _train_scorers(cases, watershed, threshold, **options)
-    rows = [n for n, choice in enumerate(CHOICES) if choice.outline_threshold == threshold]
-    nested = choose_nested(by_choice[rows], units)
-    return scorers, CHOICES[rows[nested.best]], nested.scores
-
-
 def _train_scorers(
-    cases: Sequence[Case],
-    watershed: WatershedParameters,
-    threshold: float,
-    *,
-    seed: int,
-    processes: int,
-) -> tuple[dict[int, CandidateScorer], Floats]:
-    """Return a scorer a fold, and the score of each choice by scorers of other sources."""
-    units = _units(cases)
+    cases: Sequence[Case], watershed: WatershedParameters, settings: Settings, *, processes: int
+) -> tuple[dict[int, CandidateScorer], Nested]:
+    """Return a scorer a fold, and the choice of a cost by scorers that have not seen the source."""
+    units, seed = _units(cases), settings.folds.seed
     weights = source_weights([case.source for case in cases])
+    threshold = settings.instances.outline_threshold
     with show_progress("describing candidates") as progress:
         described = describe_cases(
             cases, watershed, outline_threshold=threshold, processes=processes, progress=progress
@@ -231,7 +206,7 @@ def _train_scorers(
             units, described, weights=weights, seed=seed, progress=progress
         )
     with show_progress("choosing nuclei") as progress:
-        by_choice = score_choices(
+        by_cost = score_costs(
             cases,
             [without_source[unit] for unit in units],
             watershed,
@@ -244,11 +219,11 @@ def _train_scorers(
         without_fold = train_without_each(
             folds, described, weights=weights, seed=seed, progress=progress
         )
-    return without_fold, by_choice
+    return without_fold, choose_nested(by_cost, units)
 
 
 def _choose_settings(
-    settings: Settings, watershed: WatershedParameters, scores: pd.DataFrame, choice: Choice
+    settings: Settings, watershed: WatershedParameters, scores: pd.DataFrame, *, cost: float
 ) -> Settings:
     """Return the settings with what generalises best."""
     tried = scores.dropna()
@@ -257,8 +232,7 @@ def _choose_settings(
     )
     update = {
         **asdict(watershed),
-        "outline_threshold": choice.outline_threshold,
-        "nucleus_cost": choice.cost,
+        "nucleus_cost": cost,
         "candidate_scorer": bool(by_way[1] > by_way[0]),
     }
     # The hardware is this machine's: a later prediction with the networks has its own.

@@ -11,7 +11,7 @@ from kaggle_dsb.instances.scorer import CandidateScorer, predict_quality
 from kaggle_dsb.instances.selection import select_nuclei
 from kaggle_dsb.instances.watershed import WatershedParameters, watershed_nuclei
 
-OUTLINE_THRESHOLD = 0.3
+OUTLINE_THRESHOLD = 0.35
 
 
 @dataclass(frozen=True)

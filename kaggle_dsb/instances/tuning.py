@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -28,7 +27,6 @@ from kaggle_dsb.instances.scorer_training import candidate_quality, train_scorer
 from kaggle_dsb.instances.selection import select_nuclei
 from kaggle_dsb.instances.watershed import WatershedParameters, watershed_nuclei
 
-OUTLINE_THRESHOLDS = (0.2, 0.3, 0.42)
 COSTS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4)
 
 Report = Callable[[int, int], None]
@@ -253,17 +251,7 @@ def source_weights(sources: Sequence[str]) -> list[float]:
     return [len(sources) / len(count) / count[source] for source in sources]
 
 
-class Choice(NamedTuple):
-    """How nuclei are chosen among candidates, and where they end."""
-
-    outline_threshold: float
-    cost: float
-
-
-CHOICES = tuple(Choice(*pair) for pair in product(OUTLINE_THRESHOLDS, COSTS))
-
-
-def score_choices(
+def score_costs(
     cases: Sequence[Case],
     scorers: Sequence[CandidateScorer],
     watershed: WatershedParameters,
@@ -272,7 +260,7 @@ def score_choices(
     processes: int,
     progress: Report,
 ) -> Floats:
-    """Score each image with each of `CHOICES`, (n_choices, n_cases).
+    """Score each image with each of `COSTS`, (n_costs, n_cases).
 
     Parameters
     ----------
@@ -281,7 +269,6 @@ def score_choices(
         Of each case.
     watershed : WatershedParameters
     outline_threshold : float
-        At which candidates are described, whichever they then end at.
     processes : int
     progress : callable
     """
@@ -289,10 +276,10 @@ def score_choices(
         (case, scorer, watershed, outline_threshold)
         for case, scorer in zip(cases, scorers, strict=True)
     ]
-    return np.array(list(_run(_score_choices_of, jobs, processes, progress))).T
+    return np.array(list(_run(_score_costs_of, jobs, processes, progress))).T
 
 
-def _score_choices_of(
+def _score_costs_of(
     job: tuple[Case, CandidateScorer, WatershedParameters, float],
 ) -> list[float]:
     case, scorer, watershed, outline_threshold = job
@@ -302,16 +289,10 @@ def _score_choices_of(
         probability, case.image, nuclei, outline_threshold=outline_threshold
     )
     quality = predict_quality([scorer], features)
-    trees = {threshold: tree.end_at(threshold) for threshold in OUTLINE_THRESHOLDS}
     return [
         score_image(
             case.truth,
-            select_nuclei(
-                trees[choice.outline_threshold],
-                quality,
-                cost=choice.cost,
-                min_area_px=watershed.min_area_px,
-            ),
+            select_nuclei(tree, quality, cost=cost, min_area_px=watershed.min_area_px),
         ).score
-        for choice in CHOICES
+        for cost in COSTS
     ]

@@ -17,7 +17,7 @@ NETWORK = "fold"
 SCORER = "scorer"
 SUFFIX = ".safetensors"
 FAST_FILE = "fast.safetensors"
-FAST_SETTINGS = ("prediction.tta=none",)
+FAST_SETTINGS = ("prediction.tta=none", "prediction.scales=[1]")
 SETTINGS_FILE = "config.toml"
 FOLDS_FILE = "folds.csv"
 VALIDATION_FILE = "validation.json"

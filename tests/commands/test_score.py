@@ -78,7 +78,7 @@ def test_a_likely_mistake_is_told_beside_the_score(foreign, capsys):
     assert run(["score", "masks", "--truth", "foreign/labels"]) == 0
     said = capsys.readouterr()
     assert said.err.startswith("note: no image of the prediction has more than one label, the ")
-    assert said.out.startswith("score 0.0000 of masks against foreign/labels\n")
+    assert said.out.startswith("score 0.0167 of masks against foreign/labels\n")
 
 
 def test_a_control_character_of_a_file_name_does_not_reach_the_terminal(here, capsys):

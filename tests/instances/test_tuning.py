@@ -4,17 +4,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kaggle_dsb.competition.metric import score_image
+from kaggle_dsb.instances.features import FEATURES
 from kaggle_dsb.instances.finder import NucleusFinder
+from kaggle_dsb.instances.forest import Forest
 from kaggle_dsb.instances.probability import load_probability, save_probability
+from kaggle_dsb.instances.scorer import CandidateScorer
 from kaggle_dsb.instances.tuning import (
-    CHOICES,
+    COSTS,
     Case,
     Described,
     choose_nested,
     describe_cases,
     mean_over_sources,
     propose_watersheds,
-    score_choices,
+    score_costs,
     score_watersheds,
     train_without_each,
 )
@@ -115,17 +118,29 @@ def test_a_scorer_is_trained_for_each_source_without_the_source(cases, described
     assert (others["b"].forest.predict(rows) != scorers["b"].forest.predict(rows)).any()
 
 
-def test_choices_are_scored_as_the_finder_would_make_them(cases, scorers):
-    scores = score_choices(
-        cases, [scorers[case.source] for case in cases], WATERSHED, **OPTIONS | {"processes": 2}
+def make_scorer_of_areas(*, above_px, small, large):
+    """Make a scorer that expects one quality of small candidates and another of large ones."""
+    forest = Forest(
+        feature=np.array([FEATURES.index("area_px"), -1, -1], np.int16),
+        threshold=np.array([above_px, 0, 0], np.float64),
+        left=np.array([1, 0, 0], np.int32),
+        right=np.array([2, 0, 0], np.int32),
+        value=np.array([0, small, large], np.float32),
+        start=np.array([0], np.int32),
+        base=np.zeros(1, np.float32),
     )
-    assert scores.shape == (len(CHOICES), len(cases))
-    assert len(np.unique(scores)) > len(cases)
+    return CandidateScorer(forest)
+
+
+def test_costs_are_scored_as_the_finder_would_choose_by_them(cases):
+    scorer = make_scorer_of_areas(above_px=250, small=0.18, large=0.32)
+    scores = score_costs(cases, [scorer] * len(cases), WATERSHED, **OPTIONS | {"processes": 2})
+    assert scores.shape == (len(COSTS), len(cases))
+    # Below 0.18 all nuclei are chosen, from there on the large ones, from 0.32 on none.
+    assert len(np.unique(scores, axis=0)) == 3
     for column, case in enumerate(cases):
         probability = load_probability(case.probability)
-        for row, choice in enumerate(CHOICES):
-            if choice.outline_threshold != OPTIONS["outline_threshold"]:
-                continue
-            finder = NucleusFinder(WATERSHED, [scorers[case.source]], *choice)
+        for row, cost in enumerate(COSTS):
+            finder = NucleusFinder(WATERSHED, [scorer], OPTIONS["outline_threshold"], cost)
             found = finder.find(probability, case.image)
             assert scores[row, column] == score_image(case.truth, found).score
