@@ -92,7 +92,7 @@ def test_a_sample_submission_of_other_images_stops_the_submission(data, weights,
 
 def test_an_interrupted_submission_goes_on_where_it_stopped(data, weights, monkeypatch):
     call = ["submit", "--weights", "weights", "--name", "first", *QUICK]
-    assert run([*call[:-4], "whole", *QUICK]) == 0
+    assert run(["submit", "--weights", "weights", "--name", "whole", *QUICK]) == 0
     made = []
 
     def write(path, labels):
@@ -180,7 +180,8 @@ def test_what_would_be_refused_is_refused_before_anything_is_predicted(here, wei
     write_png(here / "mine" / "a,b.png", np.full((40, 33), 9, np.uint8))
     assert run(["submit", "--data", "mine", "--weights", "weights", "--name", "own"]) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "error: image id 'a,b'; an id has at least a character, and no comma, quote or line break"
+        "error: 'a,b': the name of an image becomes its ImageId, which holds no comma, quote, line "
+        "break or other control character: rename it"
     )
     assert not Path("submissions").exists()
 
