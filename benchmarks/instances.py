@@ -26,9 +26,7 @@ def draw() -> tuple[np.ndarray, np.ndarray]:
     for row, column in rng.integers(20, np.array(SHAPE) - 20, (N_NUCLEI, 2)).tolist():
         cv2.circle(body, (column, row), 14, 1, -1)
         cv2.circle(depth, (column, row), 8, 1, -1)
-    body, depth = (
-        cv2.GaussianBlur(plane, (0, 0), 2).astype(np.float32) for plane in (body, depth)
-    )
+    body, depth = (cv2.GaussianBlur(plane, (0, 0), 2).astype(np.float32) for plane in (body, depth))
     noisy = np.clip(200 * body + rng.normal(20, 6, SHAPE), 0, 255).astype(np.uint8)
     return np.repeat(noisy[..., None], 3, 2), np.stack([body, 0 * body, depth])
 
