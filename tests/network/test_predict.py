@@ -257,15 +257,15 @@ class MistakenAtFirst(Grey):
 
 
 def test_an_image_whose_size_was_mistaken_is_predicted_again():
-    image = discs(8)  # 96 x 96 pixels, as wide as one disc of radius 24
+    image = discs(8)  # 96 x 96 pixels
     predictor = make_predictor(
-        [MistakenAtFirst(discs(24)[:96, :96])], nucleus_px=28, tta="none", scales=[1]
+        [MistakenAtFirst(discs(22)[:96, :96])], nucleus_px=28, tta="none", scales=[1]
     )
     zooms = []
     predict_at = predictor._predict_at
     predictor._predict_at = lambda images, at: zooms.extend(at) or predict_at(images, at)
     list(predictor.predict([image]))
-    assert zooms == [pytest.approx(28 / 48, rel=0.1), pytest.approx(28 / 16, rel=0.1)]
+    assert zooms == [pytest.approx(28 / 44, rel=0.1), pytest.approx(28 / 16, rel=0.1)]
 
 
 @pytest.mark.parametrize(
