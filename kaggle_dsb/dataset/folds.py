@@ -211,7 +211,9 @@ def read_folds(path: Path) -> pd.DataFrame:
     _require_whole_numbers(path, folds)
     repeated = folds["ImageId"][folds.duplicated(["source", "ImageId"])]
     if len(repeated):
-        raise InputError(f"{path}: names image {repeated.iloc[0]} twice, must name each once")
+        raise InputError(
+            f"{path}: names image {_show(repeated.iloc[0])} twice, must name each once"
+        )
     unknown = set(folds["type"].astype(str)) - set(IMAGE_TYPES)
     if unknown:
         raise InputError(
@@ -234,6 +236,12 @@ def _require_whole_numbers(path: Path, folds: pd.DataFrame) -> None:
         if wrong.any():
             line = int(wrong.to_numpy().argmax()) + 2
             raise InputError(
-                f"{path}: line {line} has {name} {folds[name].iloc[line - 2]}, "
+                f"{path}: line {line} has {name} {_show(folds[name].iloc[line - 2])}, "
                 "must be a whole number from 0"
             )
+
+
+def _show(value: object) -> str:
+    """Return a value as text for a message, quoted where it could not be seen."""
+    text = str(value)
+    return text if text.isprintable() else repr(text)
