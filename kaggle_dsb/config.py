@@ -290,7 +290,7 @@ def annotate_settings(settings: Settings) -> str:
 
     Examples
     --------
-    >>> print(annotate_settings(Settings())[:40])
+    >>> print(annotate_settings(Settings())[:39])
     [folds]
     n_folds = 4  # Number of folds.
     """
