@@ -46,8 +46,8 @@ def segment(image: ArrayLike, *, fast: bool = True, weights: str | Path | None =
     image
         (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA, of any numeric type; alpha is ignored.
     fast
-        Use one network and one view. False takes the mean of all networks of the run and of four
-        rotations: several times the time for a slightly better result.
+        Use one network and one view. False takes the mean of all networks of the run, with the
+        views and scales of its settings: several times the time for a slightly better result.
     weights
         Folder of trained networks, such as ``runs/mine``; the bundled ones when left out.
 
