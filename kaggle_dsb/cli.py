@@ -463,10 +463,10 @@ def submit(
 ) -> None:
     """Predict the test images and write a checked submission."""
     named = _plain(name) if name else None
-    run, settings = opened_run(weights, config, set_, fast=fast)
     from kaggle_dsb.dataset.export import parse_formats
 
     formats = parse_formats(export or "")
+    run, settings = opened_run(weights, config, set_, fast=fast)
     source = opened(data, work=work, limit=limit)
     from kaggle_dsb.commands.submit import make_submission, name_submission
 

@@ -183,7 +183,7 @@ def test_a_finished_fold_is_not_trained_again(trained, data):
 
 
 def start_training(folder: Path) -> subprocess.Popen[bytes]:
-    overrides = [x for setting in [*TINY, "training.epochs=6"] for x in ("--set", setting)]
+    overrides = [x for setting in [*TINY, "training.epochs=24"] for x in ("--set", setting)]
     command = [
         sys.executable,
         "-m",
