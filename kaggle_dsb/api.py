@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from kaggle_dsb.aliases import Labels
 from kaggle_dsb.competition import rle, submission
 from kaggle_dsb.competition.metric import score_image, score_images
 from kaggle_dsb.files import InputError
@@ -34,8 +35,6 @@ __all__ = [
     "segment",
     "write_submission",
 ]
-
-Labels = NDArray[np.int32]
 
 
 def segment(image: ArrayLike, *, fast: bool = True, weights: str | Path | None = None) -> Labels:

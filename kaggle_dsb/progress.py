@@ -3,15 +3,14 @@
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.progress import Progress as Bar
 
-Report = Callable[[int, int], None]
-"""Called with the numbers of things done and of all things."""
+    from kaggle_dsb.aliases import Progress
 
 LOG_EVERY_S = 30.0
 WINDOW_S = 60.0
@@ -32,7 +31,7 @@ def say(message: str) -> None:
 
 
 @contextmanager
-def show_progress(title: str) -> Iterator[Report]:
+def show_progress(title: str) -> "Iterator[Progress]":
     """Show a bar while the block runs; where stderr is no terminal, a line every half minute."""
     if _quiet:
         yield lambda done, total: None
@@ -87,15 +86,16 @@ def _describe_time(seconds: float) -> str:
     return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:.0f} min"
 
 
-def _bar() -> "Progress":
+def _bar() -> "Bar":
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as Bar
 
     text, pace = TextColumn("{task.description}"), TextColumn("{task.fields[pace]}")
-    return Progress(text, BarColumn(), MofNCompleteColumn(), pace, console=Console(stderr=True))
+    return Bar(text, BarColumn(), MofNCompleteColumn(), pace, console=Console(stderr=True))
 
 
-def _report_to(bar: "Progress", title: str) -> Report:
+def _report_to(bar: "Bar", title: str) -> "Progress":
     task = bar.add_task(title, total=None, pace="")
     pace = Pace(time.monotonic())
 
@@ -106,7 +106,7 @@ def _report_to(bar: "Progress", title: str) -> Report:
     return report
 
 
-def _log(title: str) -> Report:
+def _log(title: str) -> "Progress":
     said_s = time.monotonic()
     pace = Pace(said_s)
 

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+from kaggle_dsb.aliases import Progress
 from kaggle_dsb.dataset.download import (
     BROAD_URL,
     KAGGLE_FILES,
-    Progress,
     download_broad,
     find_missing,
     require_space,

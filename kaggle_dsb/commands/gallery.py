@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from kaggle_dsb.aliases import Image
 from kaggle_dsb.config import FoldSettings
 from kaggle_dsb.dataset.folds import read_folds, select_source, split_folds
 from kaggle_dsb.dataset.mosaics import mosaic_layout
 from kaggle_dsb.dataset.neighbours import find_neighbours
 from kaggle_dsb.dataset.samples import load_samples
 from kaggle_dsb.files import InputError
-from kaggle_dsb.report.display import Image
 from kaggle_dsb.report.gallery import Mosaic, draw_mosaics, draw_sheet
 from kaggle_dsb.workspace.source import Source, require_train_set
 

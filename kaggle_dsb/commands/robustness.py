@@ -6,6 +6,7 @@ from itertools import compress
 import numpy as np
 import pandas as pd
 
+from kaggle_dsb.aliases import Progress
 from kaggle_dsb.competition.metric import score_image
 from kaggle_dsb.config import Settings
 from kaggle_dsb.dataset.disturb import DISTURBANCES
@@ -18,7 +19,7 @@ from kaggle_dsb.network.out_of_fold import (
     network_folds,
     unseen_samples,
 )
-from kaggle_dsb.progress import Report, show_progress
+from kaggle_dsb.progress import show_progress
 from kaggle_dsb.workspace.run import Run
 from kaggle_dsb.workspace.source import Source
 
@@ -71,7 +72,7 @@ def _score(
     run: Run,
     settings: Settings,
     every: int,
-    progress: Report,
+    progress: Progress,
 ) -> Iterator[tuple[str, str, float]]:
     """Yield a disturbance, an image type and a score for each chosen image, fold by fold."""
     cells = pd.DataFrame(

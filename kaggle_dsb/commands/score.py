@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kaggle_dsb.aliases import LabelsById
 from kaggle_dsb.competition.label_files import find_label_files, read_label_folder
 from kaggle_dsb.competition.metric import THRESHOLDS_PERCENT, Score, score_images
 from kaggle_dsb.competition.mistakes import find_likely_mistakes
@@ -17,8 +18,6 @@ from kaggle_dsb.files import InputError
 
 if TYPE_CHECKING:
     from kaggle_dsb.workspace.source import Source
-
-LabelsById = dict[str, NDArray[np.int32]]
 
 
 @dataclass(frozen=True)

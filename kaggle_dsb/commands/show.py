@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kaggle_dsb.aliases import Labels
 from kaggle_dsb.competition.label_files import read_label_folder
 from kaggle_dsb.competition.submission import read_submission
 from kaggle_dsb.dataset.samples import list_sets, load_samples, sizes
 from kaggle_dsb.files import InputError
-from kaggle_dsb.report.display import Labels
 from kaggle_dsb.report.pictures import draw_picture
 from kaggle_dsb.workspace.source import Source, read_solution_labels
 from kaggle_dsb.workspace.submission import SubmissionFolder

@@ -1,13 +1,10 @@
 """Mistakes that lower a score without making the files unreadable, as they are often made."""
 
-from collections.abc import Mapping
-
 import numpy as np
 from numpy.typing import NDArray
 
+from kaggle_dsb.aliases import LabelsById
 from kaggle_dsb.competition.metric import Score, score_image
-
-LabelsById = Mapping[str, NDArray[np.int32]]
 
 _IMAGES_TRIED = 8
 _CLEAR_GAIN = 0.05

@@ -10,12 +10,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from kaggle_dsb.aliases import Labels
 from kaggle_dsb.competition.rle import encode_labels
 from kaggle_dsb.dataset.building import building
 from kaggle_dsb.files import InputError
 
-Grey = NDArray[np.floating]
-Labels = NDArray[np.int32]
+Light = NDArray[np.floating]
 
 _LEAST_AREA_PX = 20
 _SOLUTION_COLUMNS = ("ImageId", "EncodedPixels", "Height", "Width", "Usage")
@@ -192,7 +192,7 @@ def _fits(nucleus: NDArray[np.bool_], labels: Labels) -> bool:
 
 def _paint_fluorescence(labels: Labels, random: np.random.Generator) -> NDArray[np.uint8]:
     brightness = random.choice([35.0, 60.0, 110.0, 170.0])
-    nuclei = _spread(labels, random, (0.55, 1.25)) * (0.8 + 0.35 * _depth(labels))
+    nuclei = _spread(labels, random, (0.55, 1.25)) * (0.8 + 0.35 * _depth_inside(labels))
     nuclei *= 1 + 0.14 * _grain(labels.shape, random, 1.5) + 0.1 * _grain(labels.shape, random, 4)
     sharp = _blur(brightness * nuclei, random.uniform(0.6, 1.4))
     haze = _blur(brightness * nuclei, 14) * random.uniform(0.03, 0.15)
@@ -200,7 +200,7 @@ def _paint_fluorescence(labels: Labels, random: np.random.Generator) -> NDArray[
     light = (sharp + haze) * (1 + 0.15 * _slope(labels.shape, random)) + ground
     # Photons come one by one: the noise grows with the root of the light.
     noise = random.normal(0, 1, labels.shape) * np.sqrt(np.maximum(light, 0) * 0.06 + 0.3)
-    return _to_rgb(light + noise)
+    return _to_rgb_picture(light + noise)
 
 
 def _paint_tissue(
@@ -210,7 +210,7 @@ def _paint_tissue(
     stroma = _stain_stroma(shape, random)
     ghosts = _blur(_lay_ghosts(labels, random), random.uniform(2, 5)) * random.uniform(0.3, 0.55)
     chromatin = 1 + 0.25 * _grain(shape, random, 1.2) + 0.18 * _grain(shape, random, 2.5)
-    rim = 1.3 - 0.5 * _depth(labels)
+    rim = 1.3 - 0.5 * _depth_inside(labels)
     nuclei = np.maximum(_spread(labels, random, (0.4, 1.0)) * chromatin * rim, 0.22)
     amount = np.where(labels > 0, nuclei, stroma + ghosts)
     amount = np.clip(_blur(amount, random.uniform(0.7, 1.3)), 0, 1.25)[..., None]
@@ -220,7 +220,7 @@ def _paint_tissue(
     return _quantise(light + random.normal(0, 1.5, light.shape))
 
 
-def _stain_stroma(shape: tuple[int, ...], random: np.random.Generator) -> Grey:
+def _stain_stroma(shape: tuple[int, ...], random: np.random.Generator) -> Light:
     """Return the faint stain between nuclei: fibres and grain, with pale openings."""
     texture = 0.02 * _fibres(shape, random) + 0.015 * _grain(shape, random, 1.5)
     clouds = 0.5 * _grain(shape, random, 6) + _grain(shape, random, 28)
@@ -250,10 +250,10 @@ def _paint_brightfield(labels: Labels, random: np.random.Generator) -> NDArray[n
     halo = _blur((labels > 0).astype(np.float32), 3.5) - _blur((labels > 0).astype(np.float32), 1.2)
     light = 232 * passing * (1 - dark) * (1 + 0.25 * np.maximum(halo, 0))
     light = light * (1 + 0.03 * _slope(shape, random)) + random.normal(0, 1.2, shape)
-    return _to_rgb(light)
+    return _to_rgb_picture(light)
 
 
-def _lay_ghosts(labels: Labels, random: np.random.Generator) -> Grey:
+def _lay_ghosts(labels: Labels, random: np.random.Generator) -> Light:
     """Return nuclei of another focal plane: seen blurred, and no part of the truth."""
     ghosts = np.zeros(labels.shape, np.float32)
     for _ in range(int(random.integers(3, 10))):
@@ -269,31 +269,31 @@ def _centres(labels: Labels) -> Iterator[tuple[float, float]]:
         yield float(rows.mean()), float(columns.mean())
 
 
-def _spread(labels: Labels, random: np.random.Generator, between: tuple[float, float]) -> Grey:
+def _spread(labels: Labels, random: np.random.Generator, between: tuple[float, float]) -> Light:
     """Return an image where every nucleus has a random strength and the background none."""
     strengths = random.uniform(*between, int(labels.max()) + 1).astype(np.float32)
     strengths[0] = 0
     return strengths[labels]
 
 
-def _depth(labels: Labels) -> Grey:
+def _depth_inside(labels: Labels) -> Light:
     """Return 0 at the edge of the nuclei to 1 in the middle of the thickest."""
     inside = (labels > 0).astype(np.uint8)
     distance = cv2.distanceTransform(inside, cv2.DIST_L2, 5)
-    depth: Grey = np.sqrt(distance / max(float(distance.max()), 1.0))
+    depth: Light = np.sqrt(distance / max(float(distance.max()), 1.0))
     return depth
 
 
-def _blur(image: Grey, sigma_px: float) -> Grey:
+def _blur(image: Light, sigma_px: float) -> Light:
     return cv2.GaussianBlur(image.astype(np.float32), (0, 0), sigma_px).astype(np.float32)
 
 
-def _grain(shape: tuple[int, ...], random: np.random.Generator, sigma_px: float) -> Grey:
+def _grain(shape: tuple[int, ...], random: np.random.Generator, sigma_px: float) -> Light:
     """Return smooth noise of mean 0 and deviation 1."""
     return _standardise(_blur(random.normal(0, 1, shape), sigma_px))
 
 
-def _fibres(shape: tuple[int, ...], random: np.random.Generator) -> Grey:
+def _fibres(shape: tuple[int, ...], random: np.random.Generator) -> Light:
     """Return noise drawn out along one direction, as stroma is."""
     length_px = 21
     kernel = np.zeros((length_px, length_px), np.float32)
@@ -304,25 +304,25 @@ def _fibres(shape: tuple[int, ...], random: np.random.Generator) -> Grey:
     return _standardise(_blur(noise.astype(np.float32), 1.2))
 
 
-def _standardise(noise: Grey) -> Grey:
-    standard: Grey = (noise - noise.mean()) / noise.std()
+def _standardise(noise: Light) -> Light:
+    standard: Light = (noise - noise.mean()) / noise.std()
     return standard
 
 
-def _slope(shape: tuple[int, ...], random: np.random.Generator) -> Grey:
+def _slope(shape: tuple[int, ...], random: np.random.Generator) -> Light:
     """Return uneven illumination: a plane from about -1 to 1."""
     angle = random.uniform(0, 2 * np.pi)
     rows = np.linspace(-1, 1, shape[0])[:, None] * np.sin(angle)
     columns = np.linspace(-1, 1, shape[1])[None, :] * np.cos(angle)
-    plane: Grey = (rows + columns).astype(np.float32)
+    plane: Light = (rows + columns).astype(np.float32)
     return plane
 
 
-def _to_rgb(grey: Grey) -> NDArray[np.uint8]:
+def _to_rgb_picture(grey: Light) -> NDArray[np.uint8]:
     return np.repeat(_quantise(grey)[..., None], 3, axis=2)
 
 
-def _quantise(light: Grey) -> NDArray[np.uint8]:
+def _quantise(light: Light) -> NDArray[np.uint8]:
     return np.clip(np.rint(light), 0, 255).astype(np.uint8)
 
 

@@ -4,12 +4,10 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from kaggle_dsb.aliases import Image, Labels
 from kaggle_dsb.competition.labels import relabel
 
-Image = NDArray[np.uint8]
-Labels = NDArray[np.int32]
 Disturbance = Callable[[Image, Labels], tuple[Image, Labels]]
 
 

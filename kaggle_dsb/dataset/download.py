@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from kaggle_dsb.aliases import Progress
 from kaggle_dsb.files import InputError, read_json, write_json
 
 BROAD_URL = "https://data.broadinstitute.org/bbbc/BBBC038"
@@ -46,7 +47,6 @@ _CHUNK_BYTES = 1 << 20
 # What zipfile raises for a damaged, encrypted or oddly compressed entry.
 _DAMAGE = (zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, RuntimeError)
 
-Progress = Callable[[int, int], None]
 Opener = Callable[[str], Any]
 """Given a file's name, a context manager that yields a `Progress`."""
 

@@ -8,12 +8,10 @@ from typing import Any
 
 import numpy as np
 import tifffile
-from numpy.typing import NDArray
 
+from kaggle_dsb.aliases import Labels
 from kaggle_dsb.dataset.contours import trace_nuclei
 from kaggle_dsb.files import InputError, replacing
-
-Labels = NDArray[np.int32]
 
 COCO_FILE = "coco.json"
 

@@ -21,6 +21,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import cdist, squareform
 
+from kaggle_dsb.aliases import Image
 from kaggle_dsb.dataset.neighbours import find_neighbours
 from kaggle_dsb.dataset.samples import COMPETITION
 from kaggle_dsb.dataset.types import IMAGE_TYPES, image_type
@@ -28,8 +29,6 @@ from kaggle_dsb.files import InputError, replacing
 
 COLUMNS = ["ImageId", "source", "type", "group", "fold"]
 SAME_ACQUISITION_BELOW = {"fluorescence": 1.0, "tissue": 10.0, "brightfield": 10.0}
-
-Image = NDArray[np.uint8]
 
 
 def acquisition_signature(image: Image) -> NDArray[np.float64]:

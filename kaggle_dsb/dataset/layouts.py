@@ -1,8 +1,9 @@
 """Files to pictures and their nuclei: Kaggle's layout and those of other tools.
 
 * **Kaggle**: ``ID/images/ID.png`` and ``ID/masks/*.png``, a mask a nucleus.
-* **Folders** (StarDist and many published sets): ``images/`` beside ``masks/`` or ``labels/``, a
-  label image (or GeoJSON, ROI zip …) a picture, below any folder such as ``train``.
+* **Folders** (StarDist and many published sets): ``images/`` beside ``masks/``, ``labels/`` or the
+  like, a label image (or GeoJSON, ROI zip …) a picture, above or below folders such as ``train``;
+  `kaggle_dsb.dataset.naming` knows the names.
 * **Beside** (Cellpose and others): ``X.tif`` and ``X_masks.tif``, ``X_cp_masks.png``,
   ``X_seg.npy``, ``X.geojson``, ``X_rois.zip`` …
 * **COCO**: a JSON for all pictures, which names them.
@@ -14,12 +15,23 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import takewhile
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from kaggle_dsb.dataset.entries import Entry
+from kaggle_dsb.dataset.naming import (
+    IMAGE_FOLDER,
+    TRUTH_FOLDER,
+    Folder,
+    is_by_product,
+    names_of_image,
+    names_told_by,
+    standardise_folders,
+    tells_lone_image,
+)
 from kaggle_dsb.dataset.pixels import IMAGE_SUFFIXES
-from kaggle_dsb.dataset.truth import TRUTH_SUFFIXES, is_coco
+from kaggle_dsb.dataset.truth import TRUTH_SUFFIXES, is_coco, is_geojson
 from kaggle_dsb.files import InputError
 
 KAGGLE_SETS = ("stage1_train", "stage1_test", "stage2_test_final")
@@ -36,13 +48,8 @@ UNREAD_FORMATS = {
     ".dcm": "DICOM",
 }
 
-_PICTURE_FOLDER = "images"
-_TRUTH_FOLDERS = ("masks", "labels")
-_TRUTH_NAME = re.compile(
-    r"(?P<id>.+?)(?:_cp)?[ _-](?:masks?|labels?|seg|rois?|roiset|annotations?)", re.IGNORECASE
-)
-_PICTURE_NAME = re.compile(r"(?P<id>.+?)[ _-](?:img|image)", re.IGNORECASE)
-_LONE_ROI_SET = re.compile(r"(?:rois?|roi_?set)", re.IGNORECASE)
+_TRUTH_FOLDERS = (TRUTH_FOLDER, "labels")
+_UNREAD_TRUTHS = (".mat", ".xml", ".npz", ".h5", ".hdf5", ".txt")
 _CSV_NAME = re.compile(r"stage[12]_\w+\.csv")
 _FORBIDDEN = re.compile(r'[,"\x00-\x1f\x7f\ud800-\udfff]')
 
@@ -96,7 +103,7 @@ class Contents:
 
 class _Place(NamedTuple):
     holder: str
-    folder: tuple[str, ...]
+    folder: Folder
 
 
 class _Key(NamedTuple):
@@ -125,25 +132,27 @@ def arrange(entries: Iterable[Entry], outer: str) -> Contents:
         The name of the folder or file that was given.
     """
     tables: dict[str, Entry] = {}
-    folders: dict[_Place, _Folder] = defaultdict(_Folder)
-    documents, unread = [], []
+    placed: list[Entry] = []
+    documents, unread, unread_truths = [], [], []
     for entry in entries:
         if _CSV_NAME.fullmatch(entry.path.name):
             tables.setdefault(entry.path.name, entry)
         elif entry.suffix == ".json":
             documents.append(entry)
         elif entry.suffix in (*IMAGE_SUFFIXES, *TRUTH_SUFFIXES):
-            _place(entry, folders)
+            placed.append(entry)
         elif entry.suffix in UNREAD_FORMATS:
             unread.append(entry)
-    pictures, warnings = _pair_all(folders, outer)
+        elif entry.suffix in _UNREAD_TRUTHS:
+            unread_truths.append(entry)
+    pictures, warnings = _pair_all(_place_all(placed), outer)
     chosen, holder_warnings = _choose_holders(pictures)
-    coco_warnings = [line for entry in documents for line in _add_coco(entry, chosen)]
+    document_warnings = [line for entry in documents for line in _add_document(entry, chosen)]
     faults = [fault for picture in chosen for fault in _check_picture(picture)]
-    refused = [_refuse(entry) for entry in unread]
+    refused = [*map(_refuse, unread), *_refuse_truths(unread_truths, chosen)]
     if not chosen:
         faults += refused
-    warnings += [*holder_warnings, *coco_warnings, *refused, *_warn_of_choice(chosen)]
+    warnings += [*holder_warnings, *document_warnings, *refused, *_warn_of_choice(chosen)]
     return Contents(chosen, tables, faults, warnings)
 
 
@@ -154,17 +163,54 @@ def _refuse(entry: Entry) -> str:
     )
 
 
-def _place(entry: Entry, folders: dict[_Place, _Folder]) -> None:
-    parts = entry.path.parts
-    above = [*reversed(parts[:-1]), "", ""]
-    if above[0] == _PICTURE_FOLDER:
-        folders[_Place(entry.holder, parts[:-2])].pictures.append(entry)
+def _refuse_truths(entries: list[Entry], pictures: list[Picture]) -> Iterator[str]:
+    """Tell of files that probably tell nuclei in a form that is not read."""
+    names = {name for picture in pictures for image in picture.images for name in _names_of(image)}
+    likely = [
+        entry
+        for entry in entries
+        if entry.suffix != ".txt" and not pictures or names & {*names_told_by(entry.stem)}
+    ]
+    if likely:
+        yield (
+            f"{likely[0]}{_and_more(len(likely) - 1)}: {likely[0].suffix} is not read; nuclei are "
+            "told by label images, arrays (.npy), GeoJSON, COCO or zips of ImageJ's regions"
+        )
+
+
+def _and_more(count: int) -> str:
+    return f" and {count} more" if count else ""
+
+
+def _place_all(entries: list[Entry]) -> dict[_Place, _Folder]:
+    folders: dict[_Place, _Folder] = defaultdict(_Folder)
+    by_holder: dict[str, dict[Folder, bool]] = defaultdict(dict)
+    for entry in entries:
+        inside = by_holder[entry.holder]
+        folder = entry.path.parts[:-1]
+        inside[folder] = inside.get(folder, False) or entry.suffix in IMAGE_SUFFIXES
+    standard = {
+        holder: standardise_folders(
+            inside, with_images=[folder for folder, has_images in inside.items() if has_images]
+        )
+        for holder, inside in by_holder.items()
+    }
+    for entry in entries:
+        folder = entry.path.parts[:-1]
+        _place(entry, standard[entry.holder].get(folder, folder), folders)
+    return folders
+
+
+def _place(entry: Entry, folder: Folder, folders: dict[_Place, _Folder]) -> None:
+    above = [*reversed(folder), "", ""]
+    if above[0] == IMAGE_FOLDER:
+        folders[_Place(entry.holder, folder[:-1])].pictures.append(entry)
     elif above[0] in _TRUTH_FOLDERS:
-        folders[_Place(entry.holder, parts[:-2])].truths.append(entry)
+        folders[_Place(entry.holder, folder[:-1])].truths.append(entry)
     elif above[1] in _TRUTH_FOLDERS:
-        folders[_Place(entry.holder, parts[:-3])].masks[above[0]].append(entry)
+        folders[_Place(entry.holder, folder[:-2])].masks[above[0]].append(entry)
     else:
-        folders[_Place(entry.holder, parts[:-1])].loose.append(entry)
+        folders[_Place(entry.holder, folder)].loose.append(entry)
 
 
 def _pair_all(folders: dict[_Place, _Folder], outer: str) -> tuple[dict[_Key, Picture], list[str]]:
@@ -205,12 +251,12 @@ def _is_kaggles(place: _Place, folder: _Folder) -> bool:
     """Tell ``ID/images/ID.png``, ``ID/masks/*.png`` from a folder ``images`` of many pictures."""
     if not place.folder or not (folder.pictures or folder.truths):
         return False
-    stems = {entry.stem for entry in folder.pictures}
-    if not stems:
+    names = {name for entry in folder.pictures for name in _names_of(entry)}
+    if not names:
         return not any(entry.suffix in IMAGE_SUFFIXES for entry in folder.loose)
-    told = {id_ for entry in folder.truths for id_ in _ids_told_by(entry)}
-    return place.folder[-1] in stems or (
-        len(folder.pictures) == 1 and bool(told) and not stems & told
+    told = {name for entry in folder.truths for name in names_told_by(entry.stem)}
+    return place.folder[-1] in {entry.stem for entry in folder.pictures} or (
+        len(folder.pictures) == 1 and bool(told) and not names & told
     )
 
 
@@ -238,23 +284,23 @@ def _pair(
 ) -> Iterator[str]:
     """Add the pictures among ``entries`` with the files that tell their nuclei."""
     images = [entry for entry in entries if entry.suffix in IMAGE_SUFFIXES]
-    names = {name for entry in images for name in _names_of_picture(entry)}
-    beside = [entry for entry in entries if _tells_another(entry, names)]
+    names = {name for entry in images for name in _names_of(entry)}
+    beside = [entry for entry in entries if _tells_another(entry, names, len(images))]
     told = {entry.path for entry in beside}
-    own: dict[str, Picture] = {}
-    for entry in images:
-        if entry.path not in told:
-            image_id = "_".join((*below, entry.stem))
-            key = _Key(set_name, place.holder, image_id)
-            picture = pictures.setdefault(key, Picture(set_name, image_id))
-            picture.images.append(entry)
-            own |= dict.fromkeys(_names_of_picture(entry), picture)
+    by_products = [entry for entry in images if is_by_product(entry.stem, names)]
+    if by_products:
+        yield (
+            f"{by_products[0]}{_and_more(len(by_products) - 1)}: what Cellpose writes beside an "
+            "image and its masks; left out"
+        )
+    left = [entry for entry in images if entry.path not in told and entry not in by_products]
+    own = _add_pictures(left, place, set_name, below, pictures)
     for stem, masks in folder.masks.items():
         if stem in own:
             own[stem].masks += masks
-    for truth in [*beside, *folder.truths]:
-        matched = [own[id_] for id_ in _ids_told_by(truth) if id_ in own]
-        if not matched and len(images) == 1 and _LONE_ROI_SET.fullmatch(truth.stem):
+    for truth in [*(entry for entry in beside if entry not in by_products), *folder.truths]:
+        matched = [own[name] for name in names_told_by(truth.stem) if name in own]
+        if not matched and len(left) == 1 and tells_lone_image(truth.stem):
             matched = list(own.values())
         if matched:
             matched[0].truths.append(truth)
@@ -262,24 +308,36 @@ def _pair(
             yield f"{truth}: has the name of no image; it is left out"
 
 
-def _tells_another(entry: Entry, names: set[str]) -> bool:
-    """Tell by its name whether a file beside pictures tells the nuclei of one of them."""
-    if entry.suffix in TRUTH_SUFFIXES:
-        is_lone = len(names) == 1 and _LONE_ROI_SET.fullmatch(entry.stem) is not None
-        return is_lone or any(id_ in names for id_ in _ids_told_by(entry))
-    return any(id_ in names for id_ in _ids_told_by(entry)[1:])
+def _add_pictures(
+    images: list[Entry],
+    place: _Place,
+    set_name: str,
+    below: Folder,
+    pictures: dict[_Key, Picture],
+) -> dict[str, Picture]:
+    """Add a picture for each image, and return all by the names that truths may call them by."""
+    own: dict[str, Picture] = {}
+    aliases: dict[str, Picture] = {}
+    for entry in images:
+        image_id = "_".join((*below, entry.stem))
+        key = _Key(set_name, place.holder, image_id)
+        picture = pictures.setdefault(key, Picture(set_name, image_id))
+        picture.images.append(entry)
+        own[entry.stem] = picture
+        aliases |= dict.fromkeys(_names_of(entry), picture)
+    return aliases | own
 
 
-def _names_of_picture(entry: Entry) -> list[str]:
-    """Return the names under which files may tell its nuclei: ``7_masks`` those of ``7_img``."""
-    match = _PICTURE_NAME.fullmatch(entry.stem)
-    return [entry.stem, match["id"]] if match else [entry.stem]
+def _tells_another(entry: Entry, names: set[str], n_images: int) -> bool:
+    """Tell by its name whether a file beside images tells the nuclei of one of them."""
+    is_image = entry.suffix in IMAGE_SUFFIXES
+    if n_images == 1 + is_image and tells_lone_image(entry.stem):
+        return True
+    return any(name in names for name in names_told_by(entry.stem)[1 if is_image else 0 :])
 
 
-def _ids_told_by(truth: Entry) -> list[str]:
-    """Return the ids whose nuclei a file of this name may tell, the likeliest first."""
-    match = _TRUTH_NAME.fullmatch(truth.stem)
-    return [truth.stem, match["id"]] if match else [truth.stem]
+def _names_of(image: Entry) -> list[str]:
+    return names_of_image(image.stem)
 
 
 def _shared_folders(places: Iterable[_Place]) -> dict[str, int]:
@@ -319,16 +377,34 @@ def _choose_holders(pictures: dict[_Key, Picture]) -> tuple[list[Picture], list[
     return chosen, warnings
 
 
-def _add_coco(entry: Entry, pictures: list[Picture]) -> Iterator[str]:
-    """Give each picture its part of a COCO file, as a document of its own."""
+def _add_document(entry: Entry, pictures: list[Picture]) -> Iterator[str]:
+    """Give pictures their part of a JSON document: COCO's of all, or GeoJSON of one."""
     try:
         document = json.loads(entry.read())
         if is_coco(document):
             yield from _split_coco(entry, document, pictures)
+        else:
+            yield from _add_named(entry, document, pictures)
     except (InputError, ValueError, RecursionError) as error:
         yield f"{entry}: cannot be read as JSON ({error}); it is left out"
     except (KeyError, TypeError, AttributeError) as error:
         yield f"{entry}: is no whole COCO file ({type(error).__name__}: {error}); it is left out"
+
+
+def _add_named(entry: Entry, document: Any, pictures: list[Picture]) -> Iterator[str]:
+    told = {*names_told_by(entry.stem)}
+    named = [
+        picture
+        for picture in pictures
+        for image in picture.images
+        if image.holder == entry.holder and told & {*_names_of(image)}
+    ]
+    if not named:
+        return
+    if is_geojson(document):
+        _nearest(entry, [(picture.images[0], picture) for picture in named]).truths.append(entry)
+    else:
+        yield f"{entry}: is neither GeoJSON nor COCO; it is left out"
 
 
 def _split_coco(entry: Entry, document: dict[str, Any], pictures: list[Picture]) -> Iterator[str]:
@@ -352,9 +428,20 @@ def _split_coco(entry: Entry, document: dict[str, Any], pictures: list[Picture])
             continue
         part = {"images": [record], "annotations": outlines[record["id"]]}
         content = partial(bytes, json.dumps(part).encode())
-        (exact or candidates)[0][1].truths.append(Entry(entry.holder, entry.path, content))
+        picture = _nearest(entry, exact or candidates)
+        picture.truths.append(Entry(entry.holder, entry.path, content))
     if missing:
         yield f"{entry}: tells of {len(missing)} images that are not here, such as {missing[0]}"
+
+
+def _nearest(entry: Entry, candidates: list[tuple[Entry, Picture]]) -> Picture:
+    """Return the picture whose image shares the most folders with a document."""
+
+    def n_shared(image: Entry) -> int:
+        pairs = zip(image.path.parts[:-1], entry.path.parts[:-1], strict=False)
+        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+    return max(candidates, key=lambda pair: n_shared(pair[0]))[1]
 
 
 def _warn_of_choice(pictures: list[Picture]) -> Iterator[str]:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from kaggle_dsb.aliases import Image
+
 EDGE_CORRELATION_ABOVE = 0.95
 EDGE_STEP_BELOW = 1.3
-
-Image = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import csv
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from kaggle_dsb.aliases import Progress
 from kaggle_dsb.competition.label_files import LARGEST_LABEL_ON_DISK, write_labels
 from kaggle_dsb.competition.labels import number_pixels
 from kaggle_dsb.dataset.archive import ACCEPTED_FORMS, Archive, DataFaults, list_files
@@ -32,7 +33,6 @@ _FORMAT = 2  # raise it when the layout of the cache changes: older caches are t
 _WORKERS = 2
 _SOURCE_SUFFIXES = (*IMAGE_SUFFIXES, *TRUTH_SUFFIXES, ".json", ".csv")
 
-Progress = Callable[[int, int], None]
 Row = tuple[str, int, int, int | None]
 
 

@@ -121,6 +121,12 @@ def is_coco(document: Any) -> bool:
     )
 
 
+def is_geojson(document: Any) -> bool:
+    """Tell whether a JSON document describes objects as GeoJSON does."""
+    first = document[0] if isinstance(document, list) and document else document
+    return isinstance(first, dict) and first.get("type") in ("FeatureCollection", "Feature")
+
+
 def holds_rois(names: Iterable[str]) -> bool:
     """Tell a zip of ImageJ's regions of interest by the names in it."""
     suffixes = {PurePosixPath(name).suffix.lower() for name in names if not name.endswith("/")}

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kaggle_dsb.instances.hills import Floats, Integers, Joined, Labels, find_hills, join_hills
+from kaggle_dsb.aliases import Labels
+from kaggle_dsb.instances.hills import Floats, Integers, Joined, find_hills, join_hills
 from kaggle_dsb.instances.outline import find_membership
 from kaggle_dsb.instances.watershed import seed_height
 

@@ -7,12 +7,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from kaggle_dsb.aliases import Labels, Plane
 from kaggle_dsb.instances.candidates import CandidateTree, find_candidates
-from kaggle_dsb.instances.hills import Floats, Integers, Labels
+from kaggle_dsb.instances.hills import Floats, Integers
 from kaggle_dsb.instances.outline import Grey, measure_grey
 from kaggle_dsb.instances.size import median_diameter
-
-Plane = NDArray[np.float32]
 
 FEATURES = (
     # Of the pixels inside.

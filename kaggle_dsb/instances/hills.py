@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Labels = NDArray[np.int32]
+from kaggle_dsb.aliases import Labels
+
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 

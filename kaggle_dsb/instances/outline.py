@@ -12,8 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Plane = NDArray[np.float32]
-Labels = NDArray[np.int32]
+from kaggle_dsb.aliases import Labels, Plane
 
 BODY_SHARE = 0.3
 SURELY_INSIDE, INSIDE, OUTSIDE = 0.85, 0.7, 0.15

@@ -18,6 +18,7 @@ import numpy as np
 import optuna
 from numpy.typing import NDArray
 
+from kaggle_dsb.aliases import Progress
 from kaggle_dsb.competition.metric import score_image
 from kaggle_dsb.instances.features import describe_image
 from kaggle_dsb.instances.hills import Floats
@@ -29,7 +30,6 @@ from kaggle_dsb.instances.watershed import WatershedParameters, watershed_nuclei
 
 COSTS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4)
 
-Report = Callable[[int, int], None]
 Label = TypeVar("Label", str, int)
 
 
@@ -149,7 +149,7 @@ def score_watersheds(
     proposals: Sequence[WatershedParameters],
     *,
     processes: int,
-    progress: Report,
+    progress: Progress,
 ) -> Floats:
     """Score each image with each watershed, (n_proposals, n_cases) float64."""
     jobs = [(case, proposals) for case in cases]
@@ -157,7 +157,7 @@ def score_watersheds(
 
 
 def _run(
-    job: Callable[..., Any], arguments: Sequence[Any], processes: int, progress: Report
+    job: Callable[..., Any], arguments: Sequence[Any], processes: int, progress: Progress
 ) -> Iterator[Any]:
     with ProcessPoolExecutor(processes) as pool:
         for done, result in enumerate(pool.map(job, arguments, chunksize=2), 1):
@@ -187,7 +187,7 @@ def describe_cases(
     *,
     outline_threshold: float,
     processes: int,
-    progress: Report,
+    progress: Progress,
 ) -> list[Described]:
     """Describe the candidates of all images; the watershed tells their typical size."""
     jobs = [(case, watershed, outline_threshold) for case in cases]
@@ -210,7 +210,7 @@ def train_without_each(
     *,
     weights: Sequence[float],
     seed: int,
-    progress: Report,
+    progress: Progress,
 ) -> dict[Label, CandidateScorer]:
     """Train a scorer for each label, on the images of all other labels.
 
@@ -258,7 +258,7 @@ def score_costs(
     *,
     outline_threshold: float,
     processes: int,
-    progress: Report,
+    progress: Progress,
 ) -> Floats:
     """Score each image with each of `COSTS`, (n_costs, n_cases).
 

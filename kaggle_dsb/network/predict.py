@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from kaggle_dsb.aliases import Image
 from kaggle_dsb.config import PredictionSettings
 from kaggle_dsb.instances.probability import CHANNELS
 from kaggle_dsb.instances.size import ZOOM_RANGE, choose_zoom, median_diameter
@@ -16,7 +17,6 @@ from kaggle_dsb.instances.watershed import WatershedParameters, watershed_nuclei
 from kaggle_dsb.network.contrast import LEAST_RANGE, QUANTILES_PERCENT, stretch_contrast
 from kaggle_dsb.network.engines import STRIDE_PX, Engine
 
-Image = NDArray[np.uint8]
 Probability = NDArray[np.float32]
 
 FORMAT = 2

@@ -16,10 +16,10 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
+from kaggle_dsb.aliases import Labels
 from kaggle_dsb.competition.labels import relabel
 from kaggle_dsb.competition.metric import match, score_image
 from kaggle_dsb.files import replacing
-from kaggle_dsb.report.display import Labels
 from kaggle_dsb.report.outcomes import COLOURS, HIT_ABOVE_PERCENT
 from kaggle_dsb.report.style import STYLE
 

@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
+from kaggle_dsb.aliases import Image, Labels
 from kaggle_dsb.report.outcomes import COLOURS, LETTERS, Outcome
-
-Image = NDArray[np.uint8]
-Labels = NDArray[np.int32]
 
 _DARK_BELOW = 100  # median grey level
 _QUANTILES = (1.0, 99.7)

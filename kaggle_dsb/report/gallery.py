@@ -14,9 +14,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from numpy.typing import NDArray
 
+from kaggle_dsb.aliases import Image
 from kaggle_dsb.dataset.types import IMAGE_TYPES
 from kaggle_dsb.files import replacing
-from kaggle_dsb.report.display import Image, stretch_for_display
+from kaggle_dsb.report.display import stretch_for_display
 from kaggle_dsb.report.style import FOLD_COLOURS, PICTURE_DPI, STYLE
 
 _THUMB_PX = 96

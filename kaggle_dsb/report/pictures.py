@@ -8,11 +8,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
+from kaggle_dsb.aliases import Image, Labels
 from kaggle_dsb.competition.metric import score_image
 from kaggle_dsb.files import replacing
 from kaggle_dsb.report.display import (
-    Image,
-    Labels,
     enlarge,
     overlay_outcomes,
     stretch_for_display,

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kaggle_dsb.aliases import Image, Labels
 from kaggle_dsb.competition.labels import relabel
 from kaggle_dsb.competition.metric import ImageScore, score_image
 from kaggle_dsb.report.display import (
-    Image,
-    Labels,
     draw_thumbnail,
     encode_webp,
     find_display_range,

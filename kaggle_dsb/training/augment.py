@@ -15,10 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from kaggle_dsb.aliases import Image, Labels
 from kaggle_dsb.config import AugmentSettings
-
-Image = NDArray[np.uint8]
-Labels = NDArray[np.int32]
 
 MAX_PASTED = 6
 PASTE_PLACES = 10

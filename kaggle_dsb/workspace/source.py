@@ -6,10 +6,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from kaggle_dsb import __version__
+from kaggle_dsb.aliases import Labels
 from kaggle_dsb.competition.submission import read_solution
 from kaggle_dsb.dataset.demo import ensure_demo
 from kaggle_dsb.dataset.planes import DEFAULT_OPTIONS, ReadOptions
@@ -30,8 +28,6 @@ SAMPLE_SUBMISSION_FILES = {
     "stage2_test_final": "stage2_sample_submission_final.csv",
 }
 TEST_SETS = tuple(SOLUTION_FILES)
-
-Labels = NDArray[np.int32]
 
 
 @dataclass(frozen=True)
