@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
@@ -18,11 +17,14 @@ from kaggle_dsb.dataset.planes import (
     choose_picture,
     cmyk_to_rgb,
     decode_tiff,
+    orient,
     require_size,
 )
+from kaggle_dsb.dataset.png import PALETTE, decode_png, read_orientation
+from kaggle_dsb.dataset.png import SIGNATURE as PNG
 from kaggle_dsb.files import InputError
 
-PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+JPEG = b"\xff\xd8\xff"
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 IMAGE_SUFFIXES = (
     *(".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp"),
@@ -33,9 +35,6 @@ FORMATS = "PNG, TIFF, JPEG, BMP, GIF, WebP or JPEG 2000"
 _CLIPPED_PERCENT = 0.01
 _FEWEST_LEVELS = 8
 _SHORTEST_BYTES = 26  # a PNG says until there what it holds
-_SILENT = 0
-# OpenCV 4.13 moved it from one place to the other.
-_set_log_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
 _LAST_MARKS = {PNG: b"IEND", JPEG: b"\xff\xd9"}
 _PILLOW = threading.Lock()
 
@@ -64,6 +63,7 @@ def decode_rgb(data: bytes, options: ReadOptions = DEFAULT_OPTIONS) -> NDArray[n
 
     Examples
     --------
+    >>> import cv2
     >>> _, encoded = cv2.imencode(".png", np.full((2, 3), 7, np.uint8))
     >>> decode_rgb(encoded.tobytes()).shape
     (2, 3, 3)
@@ -217,13 +217,8 @@ def decode(
         return decode_tiff(data, options, keeps_indices=keeps_indices)
     if data.startswith(PNG):
         require_size(*struct.unpack(">II", data[16:24])[::-1])
-        is_palette = data[25] == 3
-        if not (is_palette and keeps_indices):
-            return _decode_quickly(data, cv2.IMREAD_UNCHANGED)
-    if data.startswith(JPEG):
-        with _opened(data) as image:
-            require_size(image.height, image.width)
-        return _decode_quickly(data, cv2.IMREAD_COLOR)
+        if data[25] != PALETTE:
+            return orient(decode_png(data), read_orientation(data))
     return _decode_with_pillow(data, options, keeps_indices=keeps_indices)
 
 
@@ -233,23 +228,6 @@ def _is_cut_short(data: bytes) -> bool:
         if data.startswith(first):
             return last not in data[_SHORTEST_BYTES:][-4096:]
     return False
-
-
-def _decode_quickly(data: bytes, flags: int) -> NDArray[Any]:
-    # OpenCV would print its own account of a broken file to the terminal.
-    level = _set_log_level(_SILENT)
-    try:
-        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error:
-        decoded = None
-    finally:
-        _set_log_level(level)
-    if decoded is None:
-        raise InputError(f"cannot be read as an image; it should be a whole {FORMATS}")
-    if decoded.ndim == 3:
-        order = [2, 1, 0, 3] if decoded.shape[2] == 4 else [2, 1, 0]
-        decoded = decoded[..., order] if decoded.shape[2] > 2 else decoded
-    return decoded
 
 
 @contextmanager

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from kaggle_dsb.dataset.png import decode_png
 from kaggle_dsb.dataset.prepare import INDEX_COLUMNS, INDEX_FILE
 from kaggle_dsb.files import InputError
 
@@ -193,23 +193,23 @@ def _load(folder: Path, row: _Row) -> Sample:
     image = _load_image(folder, row)
     if row.nuclei is None:
         return Sample(row.id, image, None)
-    labels = _read_png(folder / "labels" / f"{row.id}.png", row, cv2.IMREAD_UNCHANGED)
+    labels = _read_png(folder / "labels" / f"{row.id}.png", row.size, np.uint16)
     return Sample(row.id, image, labels.astype(np.int32))
 
 
 def _load_image(folder: Path, row: _Row) -> NDArray[np.uint8]:
-    bgr = _read_png(folder / "images" / f"{row.id}.png", row, cv2.IMREAD_COLOR)
-    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+    image = _read_png(folder / "images" / f"{row.id}.png", (*row.size, 3), np.uint8)
+    return np.ascontiguousarray(image)
 
 
-def _read_png(path: Path, row: _Row, flags: int) -> NDArray[Any]:
+def _read_png(path: Path, shape: tuple[int, ...], dtype: type) -> NDArray[Any]:
     try:
-        decoded = cv2.imdecode(np.fromfile(path, np.uint8), flags)
-    except (OSError, cv2.error):
+        decoded = decode_png(path.read_bytes())
+    except (OSError, InputError):
         decoded = None
-    if decoded is None or decoded.shape[:2] != row.size:
+    if decoded is None or decoded.shape != shape or decoded.dtype != dtype:
         raise InputError(
-            f"{path}: is missing or is no image of {row.size[0]} x {row.size[1]} pixels; "
+            f"{path}: is missing or is no image of {shape[0]} x {shape[1]} pixels; "
             "delete the cache and prepare the data anew"
         )
     return decoded

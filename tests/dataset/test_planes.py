@@ -138,6 +138,12 @@ def test_a_cmyk_tiff_is_read_as_colours() -> None:
     assert decoded[0, 0].tolist() == [255, 0, 0]
 
 
+def test_a_cmyk_jpeg_is_read_as_colours() -> None:
+    target = io.BytesIO()
+    Image.new("CMYK", (16, 16), (0, 255, 255, 0)).save(target, "JPEG")
+    np.testing.assert_allclose(decode_rgb(target.getvalue())[0, 0], [255, 0, 0], atol=3)
+
+
 def turn(image: Image.Image, form: str, orientation: int) -> bytes:
     target = io.BytesIO()
     exif = Image.Exif()
@@ -146,7 +152,7 @@ def turn(image: Image.Image, form: str, orientation: int) -> bytes:
     return target.getvalue()
 
 
-@pytest.mark.parametrize("form", ["JPEG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF", "WEBP"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_the_orientation_is_obeyed(form: str, orientation: int) -> None:
     grey = np.full((16, 32), 20, np.uint8)

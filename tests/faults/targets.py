@@ -73,9 +73,10 @@ def _cache(path: Path) -> object:
     """Read a cache whose index is the given file."""
     cache = path.parent / "cache"
     for image_id, labels in LABELS.items():
-        for kind in ("images", "labels"):
-            (cache / "stage1_train" / kind).mkdir(parents=True, exist_ok=True)
-            write_labels(cache / "stage1_train" / kind / f"{image_id}.png", labels)
+        image = np.repeat(labels[..., None], 3, axis=2).astype(np.uint8)
+        (cache / "stage1_train" / "images").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(cache / "stage1_train" / "images" / f"{image_id}.png")
+        write_labels(cache / "stage1_train" / "labels" / f"{image_id}.png", labels)
     (cache / "stage1_train" / "index.csv").write_bytes(path.read_bytes())
     return load_samples(cache, "stage1_train")
 
