@@ -72,7 +72,7 @@ def segment(image: ArrayLike, *, fast: bool = True, weights: str | Path | None =
     """
     from kaggle_dsb.instances.tiled import find_nuclei
 
-    rgb = _to_rgb(image)
+    rgb = _to_8_bit_rgb(image)
     predictor, finder = _load_models(None if weights is None else Path(weights), fast=fast)
     (probability,) = predictor.predict([rgb])
     return find_nuclei(finder, probability, rgb)
@@ -93,7 +93,7 @@ def _load_models(weights: Path | None, *, fast: bool) -> "tuple[Predictor, Nucle
     )
 
 
-def _to_rgb(image: ArrayLike) -> NDArray[np.uint8]:
+def _to_8_bit_rgb(image: ArrayLike) -> NDArray[np.uint8]:
     """Return an image as (H, W, 3) uint8, other depths stretched to their range."""
     from kaggle_dsb.dataset.pixels import to_8_bit
 

@@ -20,6 +20,8 @@ from typer.core import TyperGroup
 from kaggle_dsb import __version__
 from kaggle_dsb.files import InputError
 from kaggle_dsb.progress import be_quiet, say, show_progress
+from kaggle_dsb.publish import Hardware
+from kaggle_dsb.workspace import RUNS, SUBMISSIONS
 
 if TYPE_CHECKING:
     from kaggle_dsb.config import Settings
@@ -102,7 +104,7 @@ Pictures = Annotated[Path, typer.Option(metavar="FOLDER", help="Where the pictur
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", callback=be_quiet, help="Leave out progress and remarks.")
 ]
-Truth = Annotated[
+TruthOption = Annotated[
     Path | None, typer.Option(metavar="PATH", help="Solution CSV or folder of label images.")
 ]
 _STACKS = "Files with several pictures or nuclei"
@@ -145,14 +147,10 @@ _READ_OPTIONS: dict[str, tuple[Any, Any]] = {
     ),
 }
 _READING: dict[str, Any] = {}  # what the verb that runs was told of them
-Origin = Literal["auto", "kaggle", "broad"]
-Hardware = Literal["gpu", "cpu"]
 KernelName = Literal["submit", "train"]
-Kernel = Annotated[KernelName, typer.Argument(metavar="KERNEL", help="submit or train.")]
+KernelArgument = Annotated[KernelName, typer.Argument(metavar="KERNEL", help="submit or train.")]
 
 WORK = Path("work")
-SUBMISSIONS = Path("submissions")
-RUNS = Path("runs")
 PICTURES = Path("pictures")
 BUNDLE = Path("build/bundle")
 
@@ -245,7 +243,8 @@ def download(
         "data"
     ),
     origin: Annotated[
-        Origin, typer.Option("--from", help="kaggle, broad, or auto: kaggle with credentials.")
+        Literal["auto", "kaggle", "broad"],
+        typer.Option("--from", help="kaggle, broad, or auto: kaggle with credentials."),
     ] = "auto",
     quiet: Quiet = False,
 ) -> None:
@@ -490,7 +489,7 @@ def score(
         Path | None,
         typer.Argument(metavar="PREDICTED", help="Submission CSV or folder of label images."),
     ] = None,
-    truth: Truth = None,
+    truth: TruthOption = None,
     data: Annotated[
         Path | None,
         typer.Option(
@@ -663,7 +662,7 @@ def report(
         str | None, typer.Argument(metavar="NAME", help="The submission. [default: demo]")
     ] = None,
     data: Data = None,
-    truth: Truth = None,
+    truth: TruthOption = None,
     weights: Weights = None,
     config: Config = None,
     set_: Set = None,
@@ -744,7 +743,7 @@ def bundle(
 
 @app.command("push", rich_help_panel=KAGGLE)
 def push(
-    name: Kernel,
+    name: KernelArgument,
     hardware: Annotated[Hardware, typer.Option(help="gpu is two T4.")] = "gpu",
     trained: Annotated[
         bool, typer.Option("--trained", help="Attach the train kernel's output.")
@@ -772,7 +771,7 @@ def push(
 
 
 @app.command("fetch", rich_help_panel=KAGGLE)
-def fetch(name: Kernel) -> None:
+def fetch(name: KernelArgument) -> None:
     """Wait for the run of a pushed kernel, and fetch its output."""
     from kaggle_dsb.commands.push import find_pushed
     from kaggle_dsb.publish.client import connect

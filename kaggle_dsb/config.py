@@ -417,7 +417,7 @@ def _validate(values: Mapping[str, Any], *, source: str) -> Settings:
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
-        raise InputError(f"{source}: {_explain(error)}") from None
+        raise InputError(f"{source}: {_explain_setting(error)}") from None
 
 
 def dump_settings(settings: Settings) -> str:
@@ -452,7 +452,7 @@ def _apply(values: dict[str, Any], override: str) -> None:
     _merge(values, {key: value})
 
 
-def _explain(error: ValidationError) -> str:
+def _explain_setting(error: ValidationError) -> str:
     first = error.errors()[0]
     place = [str(part) for part in first["loc"]]
     name = ".".join(place)

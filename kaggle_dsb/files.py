@@ -1,5 +1,6 @@
 """What every stage needs of the file system: one error for bad input, one safe way to write."""
 
+import hashlib
 import json
 import os
 import tempfile
@@ -47,6 +48,12 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def digest_of(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_json(path: Path) -> dict[str, Any]:

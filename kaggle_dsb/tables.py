@@ -91,11 +91,11 @@ def print_comparison(result: "RunComparison") -> None:
     """Print which run is better, over all images and by image type."""
     print(result.sentence())
     header = ["images", "n", "A", "B", "B - A", "95 %", "better", "worse"]
-    rows = [(name, *_compare(comparison)) for name, comparison in result.rows()]
+    rows = [(name, *_comparison_row(comparison)) for name, comparison in result.rows()]
     print_table("by image type", header, rows)
 
 
-def _compare(comparison: "Comparison") -> Row:
+def _comparison_row(comparison: "Comparison") -> Row:
     gain = comparison.difference
     return (
         comparison.n_images,

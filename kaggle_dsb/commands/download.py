@@ -58,7 +58,7 @@ def download_competition(folder: Path, *, origin: Origin = "auto") -> list[str]:
         print(f"downloading from {origin}: {why}", file=sys.stderr)
     if origin == "kaggle":
         return download_kaggle(folder)
-    return download_broad(folder, base_url=BROAD_URL, show=_show)
+    return download_broad(folder, base_url=BROAD_URL, show=_show_megabytes)
 
 
 def download_kaggle(folder: Path) -> list[str]:
@@ -76,6 +76,6 @@ def download_kaggle(folder: Path) -> list[str]:
 
 
 @contextmanager
-def _show(name: str) -> Iterator[Progress]:
+def _show_megabytes(name: str) -> Iterator[Progress]:
     with show_progress(f"{name}, MB") as progress:
         yield lambda done, total: progress(round(done / 1e6), round(total / 1e6))

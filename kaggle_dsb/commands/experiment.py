@@ -18,7 +18,7 @@ from kaggle_dsb.workspace.source import Source
 TRAINED_SECTIONS = ("network", "augment", "training")
 USED_SECTIONS = (*TRAINED_SECTIONS, "prediction", "instances")
 TITLE = "## Trials"
-HEADER = (
+LOG_HEADER = (
     "| date | tried | images | before | after | difference, 95 % | by type | cost | kept |",
     "|---|---|---|---|---|---|---|---|---|",
 )
@@ -150,7 +150,7 @@ def try_variation(
     varied = _train_variation(source, baseline, after, folder, folds) if is_trained else baseline
     score_after = score(varied, after)
     cost_s = time.monotonic() - started
-    return _compare(str(variation), score_before, score_after, cost_s=cost_s)
+    return _compare_results(str(variation), score_before, score_after, cost_s=cost_s)
 
 
 def _differ(one: Settings, other: Settings, sections: Sequence[str]) -> bool:
@@ -172,7 +172,7 @@ def _train_variation(
     return find_run(folder)
 
 
-def _compare(tried: str, before: OutOfFold, after: OutOfFold, *, cost_s: float) -> Trial:
+def _compare_results(tried: str, before: OutOfFold, after: OutOfFold, *, cost_s: float) -> Trial:
     a, b = (result.scores.set_index("ImageId")["score"] for result in (before, after))
     type_of = before.scores.set_index("ImageId")["type"]
     by_type = {
@@ -193,7 +193,7 @@ def append_trial(log: Path, trial: Trial) -> None:
     today = datetime.now(UTC).date().isoformat()
     lines = log.read_text().rstrip("\n").split("\n") if log.exists() else ["# Experiments"]
     if TITLE not in lines:
-        lines += ["", TITLE, "", *HEADER]
+        lines += ["", TITLE, "", *LOG_HEADER]
     place = lines.index(TITLE) + 1
     while place < len(lines) and not lines[place].startswith("## "):
         place += 1

@@ -1,13 +1,12 @@
 """Check a submission, submit it to Kaggle, and record its scores."""
 
-import hashlib
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 from kaggle_dsb.competition.submission import check_submission
 from kaggle_dsb.dataset.samples import sizes
-from kaggle_dsb.files import InputError
+from kaggle_dsb.files import InputError, digest_of
 from kaggle_dsb.publish.client import Kaggle, Verdict
 from kaggle_dsb.publish.errors import KaggleError
 from kaggle_dsb.publish.session import wait_until
@@ -108,8 +107,10 @@ def submit_to_kaggle(
 
 
 def _find_pending(folder: Path, message: str) -> int | None:
-    entry = SubmissionFolder(folder).read_score().get("kaggle", {})
-    is_same = (entry.get("sha256"), entry.get("message")) == (_hash(folder), message)
+    submission = SubmissionFolder(folder)
+    entry = submission.read_score().get("kaggle", {})
+    asked = (digest_of(submission.csv_file), message)
+    is_same = (entry.get("sha256"), entry.get("message")) == asked
     return int(entry["number"]) if is_same and entry["status"] == "pending" else None
 
 
@@ -122,11 +123,7 @@ def _note(folder: Path, message: str, number: int, verdict: Verdict) -> None:
         "public_score": verdict.public_score,
         "private_score": verdict.private_score,
         "error": verdict.error,
-        "sha256": _hash(folder),
+        "sha256": digest_of(submission.csv_file),
         "asked": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     submission.write_score(submission.read_score() | {"kaggle": entry})
-
-
-def _hash(folder: Path) -> str:
-    return hashlib.sha256(SubmissionFolder(folder).csv_file.read_bytes()).hexdigest()

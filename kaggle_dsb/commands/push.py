@@ -17,7 +17,7 @@ from kaggle_dsb.publish.kernel import find_kernel
 from kaggle_dsb.publish.session import wait_until
 
 BUILD = Path("build")
-RECORD_FILE = BUILD / "pushed.json"
+PUSHED_FILE = BUILD / "pushed.json"
 _LONGEST_RUN_S = 14 * 3600  # 12 hours is what Kaggle allows, and a queue goes before
 _LOG_LINES = 20
 
@@ -83,7 +83,7 @@ def push_bundle(
     ref = f"{kaggle.username}/{BUNDLE_SLUG}"
     entry = {"ref": ref, "sha256": bundle.digest}
     status = kaggle.dataset_status(ref)
-    if status == "ready" and _read_record().get("bundle") == entry:
+    if status == "ready" and _read_pushed().get("bundle") == entry:
         print(f"{ref}: unchanged since it was pushed, not sent again", file=sys.stderr)
         return ref
     kaggle.upload_dataset(folder, is_new=status is None, notes=notes)
@@ -95,7 +95,7 @@ def push_bundle(
     status = wait_until(ask, doing=f"{ref}: getting ready", every_s=every_s, limit_s=limit_s)
     if status != "ready":
         raise KaggleError(f"{ref}: Kaggle could not prepare the data set (status {status})")
-    _record("bundle", entry)
+    _record_pushed("bundle", entry)
     return ref
 
 
@@ -116,14 +116,14 @@ def push_kernel(kaggle: Kaggle, name: str, folder: Path) -> PushedVersion:
         When Kaggle refuses it or one of its sources.
     """
     version = kaggle.push_kernel(folder)
-    _record(name, asdict(version))
+    _record_pushed(name, asdict(version))
     return version
 
 
 def find_pushed(kaggle: Kaggle, name: str) -> PushedVersion:
     """Return the version of a kernel that was pushed last from here, else Kaggle's latest."""
     ref = f"{kaggle.username}/{find_kernel(name).slug}"
-    entry = _read_record().get(name, {})
+    entry = _read_pushed().get(name, {})
     if entry.get("ref") == ref:
         return PushedVersion(**entry)
     return PushedVersion(ref, None, f"https://www.kaggle.com/code/{ref}")
@@ -185,9 +185,9 @@ def _find_output_faults(path: Path) -> list[str]:
     return []
 
 
-def _read_record() -> dict[str, Any]:
-    return read_json(RECORD_FILE) if RECORD_FILE.exists() else {}
+def _read_pushed() -> dict[str, Any]:
+    return read_json(PUSHED_FILE) if PUSHED_FILE.exists() else {}
 
 
-def _record(key: str, entry: dict[str, Any]) -> None:
-    write_json(RECORD_FILE, _read_record() | {key: entry})
+def _record_pushed(key: str, entry: dict[str, Any]) -> None:
+    write_json(PUSHED_FILE, _read_pushed() | {key: entry})

@@ -149,7 +149,7 @@ def make_submission(
         "nuclei": labels.n_nuclei,
         "elapsed_s": time.monotonic() - started,
     }
-    files.write_made(_describe(source, set_name, run, settings) | facts)
+    files.write_made(_describe_making(source, set_name, run, settings) | facts)
     files.finish()
     score = _score_if_known(source, files, set_name)
     return Submission(files, source, set_name, len(labels), labels.n_nuclei, score)
@@ -268,7 +268,7 @@ def _write_checked(
             raise InputError(f"{path}: not written, {len(faults)} faults, the first: {faults[0]}")
 
 
-def _describe(source: Source, set_name: str, run: Run, settings: Settings) -> dict[str, Any]:
+def _describe_making(source: Source, set_name: str, run: Run, settings: Settings) -> dict[str, Any]:
     score, reason = run.cross_validation(settings)
     if source.is_demo or set_name not in TEST_SETS:
         score, reason = None, "the images are not the competition's"

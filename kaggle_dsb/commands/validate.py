@@ -145,7 +145,7 @@ def validate_run(
                     "kind": kind,
                     "type": predicted.type_of[sample.id],
                     "fold": fold,
-                    **_describe(score),
+                    **_score_columns(score),
                 }
             )
             labels[sample.id] = found.astype(np.uint16)
@@ -186,7 +186,7 @@ def validate_sources(
     ]
 
 
-def _describe(score: ImageScore) -> dict[str, object]:
+def _score_columns(score: ImageScore) -> dict[str, object]:
     hits = {f"hits_{t}": n for t, n in zip(THRESHOLDS_PERCENT, score.hits, strict=True)}
     counts = {"n_true": score.n_true, "n_predicted": score.n_predicted}
     return {"score": score.score, **counts, **hits}

@@ -70,7 +70,7 @@ def read_labels(path: Path) -> NDArray[np.int32]:
     Raises
     ------
     InputError
-        When the file is missing, damaged, above `LARGEST_IMAGE_PX`, or no label image.
+        When the file is missing, damaged, above `LARGEST_LABELS_PX`, or no label image.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file; labels are {FORMS}")

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from kaggle_dsb.files import InputError
 
-LARGEST_IMAGE_PX = 400_000_000
+LARGEST_LABELS_PX = 400_000_000
 """Pixels of the largest image that is read, 20,000 x 20,000: its labels take 1.6 GB."""
 
 
@@ -51,11 +51,11 @@ def check_size(shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def check_pixels(size: tuple[int, int]) -> tuple[int, int]:
-    """Return ``size`` (H, W), or raise ``InputError`` when it is above `LARGEST_IMAGE_PX`."""
+    """Return ``size`` (H, W), or raise ``InputError`` when it is above `LARGEST_LABELS_PX`."""
     height, width = size
-    if height * width > LARGEST_IMAGE_PX:
+    if height * width > LARGEST_LABELS_PX:
         raise InputError(
-            f"an image of {height} x {width} pixels; the most is {LARGEST_IMAGE_PX:,} pixels"
+            f"an image of {height} x {width} pixels; the most is {LARGEST_LABELS_PX:,} pixels"
         )
     return size
 

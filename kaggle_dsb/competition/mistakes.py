@@ -66,7 +66,7 @@ def _find_other_numbering(truth: LabelsById, predicted: LabelsById) -> list[str]
         return []
     scores = {
         meaning: float(
-            np.mean([score_image(truth[i], _renumber(predicted[i], meaning)).score for i in ids])
+            np.mean([score_image(truth[i], _renumber_as(predicted[i], meaning)).score for i in ids])
         )
         for meaning in ("as asked", "along rows", "from 0", "along rows and from 0")
     }
@@ -79,7 +79,7 @@ def _find_other_numbering(truth: LabelsById, predicted: LabelsById) -> list[str]
     ]
 
 
-def _renumber(labels: NDArray[np.int32], meaning: str) -> NDArray[np.int32]:
+def _renumber_as(labels: NDArray[np.int32], meaning: str) -> NDArray[np.int32]:
     flat = labels.T.ravel()
     if "from 0" in meaning:
         flat = np.concatenate([[0], flat[:-1]])

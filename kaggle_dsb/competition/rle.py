@@ -23,7 +23,7 @@ _PAIRS = re.compile(r"(?:[0-9]{1,18} [0-9]{1,18}(?: |$))*")
 _SHOWN_CHARACTERS = 40
 
 
-def encode(mask: ArrayLike) -> Runs:
+def mask_to_runs(mask: ArrayLike) -> Runs:
     """Write a mask as runs.
 
     Parameters
@@ -33,7 +33,7 @@ def encode(mask: ArrayLike) -> Runs:
 
     Examples
     --------
-    >>> encode([[0, 1, 1],
+    >>> mask_to_runs([[0, 1, 1],
     ...         [1, 0, 0]])
     array([[2, 2],
            [5, 1]])
@@ -45,7 +45,7 @@ def encode(mask: ArrayLike) -> Runs:
     return np.stack([starts + 1, ends - starts], axis=1).astype(np.int64)
 
 
-def decode(runs: Runs, shape: tuple[int, int]) -> NDArray[np.bool_]:
+def runs_to_mask(runs: Runs, shape: tuple[int, int]) -> NDArray[np.bool_]:
     """Draw runs as a mask of ``shape`` (H, W).
 
     Raises
@@ -55,7 +55,7 @@ def decode(runs: Runs, shape: tuple[int, int]) -> NDArray[np.bool_]:
 
     Examples
     --------
-    >>> decode([[2, 2], [5, 1]], (2, 3)).astype(int)
+    >>> runs_to_mask([[2, 2], [5, 1]], (2, 3)).astype(int)
     array([[0, 1, 1],
            [1, 0, 0]])
     """
@@ -98,7 +98,7 @@ def format_runs(runs: Runs) -> str:
 
     Examples
     --------
-    >>> format_runs(encode([[0, 1], [1, 0]]))
+    >>> format_runs(mask_to_runs([[0, 1], [1, 0]]))
     '2 2'
     """
     return " ".join(map(str, np.asarray(runs).ravel().tolist()))

@@ -192,7 +192,7 @@ def _fits(nucleus: NDArray[np.bool_], labels: Labels) -> bool:
 
 def _paint_fluorescence(labels: Labels, random: np.random.Generator) -> NDArray[np.uint8]:
     brightness = random.choice([35.0, 60.0, 110.0, 170.0])
-    nuclei = _spread(labels, random, (0.55, 1.25)) * (0.8 + 0.35 * _depth_inside(labels))
+    nuclei = _spread(labels, random, (0.55, 1.25)) * (0.8 + 0.35 * _depth(labels))
     nuclei *= 1 + 0.14 * _grain(labels.shape, random, 1.5) + 0.1 * _grain(labels.shape, random, 4)
     sharp = _blur(brightness * nuclei, random.uniform(0.6, 1.4))
     haze = _blur(brightness * nuclei, 14) * random.uniform(0.03, 0.15)
@@ -200,7 +200,7 @@ def _paint_fluorescence(labels: Labels, random: np.random.Generator) -> NDArray[
     light = (sharp + haze) * (1 + 0.15 * _slope(labels.shape, random)) + ground
     # Photons come one by one: the noise grows with the root of the light.
     noise = random.normal(0, 1, labels.shape) * np.sqrt(np.maximum(light, 0) * 0.06 + 0.3)
-    return _to_rgb_picture(light + noise)
+    return _to_rgb(light + noise)
 
 
 def _paint_tissue(
@@ -210,7 +210,7 @@ def _paint_tissue(
     stroma = _stain_stroma(shape, random)
     ghosts = _blur(_lay_ghosts(labels, random), random.uniform(2, 5)) * random.uniform(0.3, 0.55)
     chromatin = 1 + 0.25 * _grain(shape, random, 1.2) + 0.18 * _grain(shape, random, 2.5)
-    rim = 1.3 - 0.5 * _depth_inside(labels)
+    rim = 1.3 - 0.5 * _depth(labels)
     nuclei = np.maximum(_spread(labels, random, (0.4, 1.0)) * chromatin * rim, 0.22)
     amount = np.where(labels > 0, nuclei, stroma + ghosts)
     amount = np.clip(_blur(amount, random.uniform(0.7, 1.3)), 0, 1.25)[..., None]
@@ -250,7 +250,7 @@ def _paint_brightfield(labels: Labels, random: np.random.Generator) -> NDArray[n
     halo = _blur((labels > 0).astype(np.float32), 3.5) - _blur((labels > 0).astype(np.float32), 1.2)
     light = 232 * passing * (1 - dark) * (1 + 0.25 * np.maximum(halo, 0))
     light = light * (1 + 0.03 * _slope(shape, random)) + random.normal(0, 1.2, shape)
-    return _to_rgb_picture(light)
+    return _to_rgb(light)
 
 
 def _lay_ghosts(labels: Labels, random: np.random.Generator) -> Light:
@@ -276,7 +276,7 @@ def _spread(labels: Labels, random: np.random.Generator, between: tuple[float, f
     return strengths[labels]
 
 
-def _depth_inside(labels: Labels) -> Light:
+def _depth(labels: Labels) -> Light:
     """Return 0 at the edge of the nuclei to 1 in the middle of the thickest."""
     inside = (labels > 0).astype(np.uint8)
     distance = cv2.distanceTransform(inside, cv2.DIST_L2, 5)
@@ -318,7 +318,7 @@ def _slope(shape: tuple[int, ...], random: np.random.Generator) -> Light:
     return plane
 
 
-def _to_rgb_picture(grey: Light) -> NDArray[np.uint8]:
+def _to_rgb(grey: Light) -> NDArray[np.uint8]:
     return np.repeat(_quantise(grey)[..., None], 3, axis=2)
 
 

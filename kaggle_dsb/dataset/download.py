@@ -3,7 +3,6 @@
 ``downloads.json`` in the folder records where each file came from, its size and its SHA-256.
 """
 
-import hashlib
 import http.client
 import lzma
 import shutil
@@ -18,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kaggle_dsb.aliases import Progress
-from kaggle_dsb.files import InputError, read_json, write_json
+from kaggle_dsb.files import InputError, digest_of, read_json, write_json
 
 BROAD_URL = "https://data.broadinstitute.org/bbbc/BBBC038"
 BROAD_FILES = (
@@ -38,11 +37,11 @@ KAGGLE_FILES = (
     "stage2_test_final.zip",
     "stage2_sample_submission_final.csv.zip",
 )
-RECORD_FILE = "downloads.json"
+DOWNLOADS_FILE = "downloads.json"
 
-TRIES = 5
-BACKOFF_S = 2.0
-TIMEOUT_S = 60.0
+DOWNLOAD_TRIES = 5
+DOWNLOAD_BACKOFF_S = 2.0
+DOWNLOAD_TIMEOUT_S = 60.0
 _CHUNK_BYTES = 1 << 20
 # What zipfile raises for a damaged, encrypted or oddly compressed entry.
 _DAMAGE = (zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, RuntimeError)
@@ -127,7 +126,7 @@ def find_missing(folder: Path, names: Iterable[str]) -> list[str]:
     A recorded file must have its recorded hash; a zip without a record, put there by hand, must
     pass its own checksums.
     """
-    record = _read_record(folder)
+    record = _read_downloads(folder)
     return [name for name in names if not _is_whole(folder / name, record.get(name))]
 
 
@@ -148,7 +147,7 @@ def fetch_file(url: str, path: Path, *, progress: Progress) -> None:
     DownloadError
     """
     part = _Part(path.with_name(f"{path.name}.part"))
-    for attempt in range(1, TRIES + 1):
+    for attempt in range(1, DOWNLOAD_TRIES + 1):
         try:
             expected = _fetch_rest(url, part, progress)
         except urllib.error.HTTPError as error:
@@ -170,11 +169,11 @@ def fetch_file(url: str, path: Path, *, progress: Progress) -> None:
                 part.finish(path)
                 return
             fault = f"{part.path.stat().st_size} of {expected} bytes"
-        if attempt < TRIES:
-            time.sleep(BACKOFF_S * 2 ** (attempt - 1))
+        if attempt < DOWNLOAD_TRIES:
+            time.sleep(DOWNLOAD_BACKOFF_S * 2 ** (attempt - 1))
     raise DownloadError(
-        f"{url}: the download broke off {TRIES} times ({fault}); what has arrived is kept, run the "
-        "same command again to go on"
+        f"{url}: the download broke off {DOWNLOAD_TRIES} times ({fault}); what has arrived "
+        "is kept, run the same command again to go on"
     )
 
 
@@ -184,7 +183,7 @@ def _fetch_rest(url: str, part: _Part, progress: Progress) -> int:
     if part.size():
         request.add_header("Range", f"bytes={part.size()}-")
         request.add_header("If-Range", part.version())
-    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as reply:
+    with urllib.request.urlopen(request, timeout=DOWNLOAD_TIMEOUT_S) as reply:
         if reply.status != http.HTTPStatus.PARTIAL_CONTENT:
             part.begin(reply.headers.get("ETag") or reply.headers.get("Last-Modified") or "")
         length = reply.headers.get("Content-Length")
@@ -264,8 +263,8 @@ def _keep(arrived: Path, target: Path, *, origin: str) -> None:
             f"{target.name}: is no whole {kind} as it came from {origin} (it begins with "
             f"{start!r}), and was deleted; try again later"
         )
-    record = _read_record(target.parent)
-    digest = _hash(arrived)
+    record = _read_downloads(target.parent)
+    digest = digest_of(arrived)
     entry = {"from": origin, "bytes": arrived.stat().st_size, "sha256": digest}
     first = record.get(target.name)
     if first and first["from"] == origin and first["sha256"] != digest:
@@ -273,14 +272,14 @@ def _keep(arrived: Path, target: Path, *, origin: str) -> None:
         raise DownloadError(
             f"{target.name}: differs from its first download from {origin} (SHA-256 "
             f"{digest[:12]}…, not {first['sha256'][:12]}…); if the new one is right, take "
-            f"its entry out of {target.parent / RECORD_FILE}"
+            f"its entry out of {target.parent / DOWNLOADS_FILE}"
         )
     arrived.replace(target)
-    write_json(target.parent / RECORD_FILE, record | {target.name: entry})
+    write_json(target.parent / DOWNLOADS_FILE, record | {target.name: entry})
 
 
-def _read_record(folder: Path) -> dict[str, dict[str, Any]]:
-    path = folder / RECORD_FILE
+def _read_downloads(folder: Path) -> dict[str, dict[str, Any]]:
+    path = folder / DOWNLOADS_FILE
     return read_json(path) if path.exists() else {}
 
 
@@ -288,7 +287,7 @@ def _is_whole(path: Path, entry: dict[str, Any] | None) -> bool:
     if not path.exists():
         return False
     if entry:
-        return bool(path.stat().st_size == entry["bytes"] and _hash(path) == entry["sha256"])
+        return bool(path.stat().st_size == entry["bytes"] and digest_of(path) == entry["sha256"])
     return path.suffix == ".zip" and _passes_checks(path, path.suffix)
 
 
@@ -301,8 +300,3 @@ def _passes_checks(path: Path, suffix: str) -> bool:
             return packed.testzip() is None
     except _DAMAGE:
         return False
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

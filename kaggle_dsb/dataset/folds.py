@@ -80,7 +80,7 @@ def group_images(images: Mapping[str, Image]) -> dict[str, int]:
             limit = SAME_ACQUISITION_BELOW[kind.split()[0]]
             cluster = _cluster_mosaics(signatures[members], mosaic[members], limit)
             groups[members] = groups.max() + 1 + cluster
-    return {id_: int(group) for id_, group in zip(ids, _renumber(groups), strict=True)}
+    return {id_: int(group) for id_, group in zip(ids, _number_densely(groups), strict=True)}
 
 
 def _cluster_mosaics(
@@ -99,7 +99,7 @@ def _cluster_mosaics(
     return np.asarray(cluster_of_mosaic[np.unique(mosaic, return_inverse=True)[1]], dtype=np.int64)
 
 
-def _renumber(groups: NDArray[np.int64]) -> NDArray[np.int64]:
+def _number_densely(groups: NDArray[np.int64]) -> NDArray[np.int64]:
     """Number groups from 0 in the order in which they first occur."""
     _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
     return np.asarray(np.argsort(np.argsort(first))[inverse], dtype=np.int64)
@@ -211,7 +211,7 @@ def read_folds(path: Path) -> pd.DataFrame:
     repeated = folds["ImageId"][folds.duplicated(["source", "ImageId"])]
     if len(repeated):
         raise InputError(
-            f"{path}: names image {_show(repeated.iloc[0])} twice, must name each once"
+            f"{path}: names image {_quote(repeated.iloc[0])} twice, must name each once"
         )
     unknown = set(folds["type"].astype(str)) - set(IMAGE_TYPES)
     if unknown:
@@ -235,12 +235,12 @@ def _require_whole_numbers(path: Path, folds: pd.DataFrame) -> None:
         if wrong.any():
             line = int(wrong.to_numpy().argmax()) + 2
             raise InputError(
-                f"{path}: line {line} has {name} {_show(folds[name].iloc[line - 2])}, "
+                f"{path}: line {line} has {name} {_quote(folds[name].iloc[line - 2])}, "
                 "must be a whole number from 0"
             )
 
 
-def _show(value: object) -> str:
+def _quote(value: object) -> str:
     """Return a value as text for a message, quoted where it could not be seen."""
     text = str(value)
     return text if text.isprintable() else repr(text)

@@ -89,7 +89,7 @@ def decode_tiff(data: bytes, options: ReadOptions, *, keeps_indices: bool = Fals
     except InputError:
         raise
     except Exception as error:
-        raise InputError(_explain(error)) from None
+        raise InputError(_explain_damage(error)) from None
     if not keeps_indices:
         picture = _to_grey_or_rgb(picture, page)
     return orient(picture, page.tags.valueof(274, 1))
@@ -261,7 +261,7 @@ def _complement(picture: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(picture.max() - picture)
 
 
-def _explain(error: Exception) -> str:
+def _explain_damage(error: Exception) -> str:
     if "imagecodecs" in str(error):
         return "is compressed in a way that needs the package imagecodecs: pip install imagecodecs"
     return "cannot be read as a TIFF; it is damaged or was cut short: get the file again"

@@ -22,7 +22,7 @@ from kaggle_dsb.dataset.entries import Entry
 from kaggle_dsb.dataset.layouts import Picture
 from kaggle_dsb.dataset.pixels import IMAGE_SUFFIXES, decode_mask, decode_rgb, warn_of_few_levels
 from kaggle_dsb.dataset.planes import DEFAULT_OPTIONS, ReadOptions
-from kaggle_dsb.dataset.truth import TRUTH_SUFFIXES, read_truth
+from kaggle_dsb.dataset.truth import TRUTH_SUFFIXES, describe_coverage, read_truth
 from kaggle_dsb.files import InputError, read_json, write_json
 
 FINGERPRINT_FILE = "source.json"
@@ -33,7 +33,7 @@ _FORMAT = 2  # raise it when the layout of the cache changes: older caches are t
 _WORKERS = 2
 _SOURCE_SUFFIXES = (*IMAGE_SUFFIXES, *TRUTH_SUFFIXES, ".json", ".csv")
 
-Row = tuple[str, int, int, int | None]
+IndexRow = tuple[str, int, int, int | None]
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Prepared:
 class _Outcome:
     """What became of one picture: a row of the index, or faults."""
 
-    row: Row | None = None
+    row: IndexRow | None = None
     faults: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -186,10 +186,10 @@ def _write_fingerprint(build: Path, fingerprint: dict[str, Any], prepared: Prepa
     write_json(build / FINGERPRINT_FILE, stored)
 
 
-def _build(source: Path, job: _Job, *, cache: Path) -> tuple[dict[str, list[Row]], list[str]]:
+def _build(source: Path, job: _Job, *, cache: Path) -> tuple[dict[str, list[IndexRow]], list[str]]:
     scratch = job.build.parent / "scratch"
     scratch.mkdir()
-    rows: dict[str, list[Row]] = defaultdict(list)
+    rows: dict[str, list[IndexRow]] = defaultdict(list)
     with Archive(source, scratch, skipped=cache) as archive:
         contents = archive.find_contents()
         faults, warnings = contents.faults, contents.warnings
@@ -277,7 +277,7 @@ def _convert_image(picture: Picture, job: _Job, outcome: _Outcome) -> tuple[int,
 
 def _convert_nuclei(picture: Picture, shape: tuple[int, int], job: _Job, outcome: _Outcome) -> int:
     if picture.truths:
-        labels = _read_truth(picture.truths[0], shape, job.options, outcome)
+        labels = _read_picture_truth(picture.truths[0], shape, job.options, outcome)
     else:
         labels = _join_masks(picture, shape, outcome)
     count = int(labels.max())
@@ -290,7 +290,7 @@ def _convert_nuclei(picture: Picture, shape: tuple[int, int], job: _Job, outcome
     return count
 
 
-def _read_truth(
+def _read_picture_truth(
     entry: Entry, shape: tuple[int, int], options: ReadOptions, outcome: _Outcome
 ) -> NDArray[np.int32]:
     try:
@@ -342,11 +342,13 @@ def _read_masks(
         if not pixels.size:
             outcome.warnings.append(f"{entry}: is empty; it counts as no nucleus")
             continue
+        if 2 * pixels.size > mask.size:
+            outcome.warnings.append(f"{entry}: {describe_coverage(pixels.size, mask.size)}")
         claimed.update(masks=1, pixels=pixels.size)
         yield pixels
 
 
-def _write_index(path: Path, rows: list[Row]) -> None:
+def _write_index(path: Path, rows: list[IndexRow]) -> None:
     with path.open("w", newline="") as handle:
         writer = csv.writer(handle, lineterminator="\n")
         writer.writerow(INDEX_COLUMNS)

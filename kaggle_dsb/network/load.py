@@ -8,13 +8,13 @@ from pathlib import Path
 
 from kaggle_dsb import __version__
 from kaggle_dsb.config import Settings
-from kaggle_dsb.files import InputError
+from kaggle_dsb.files import InputError, digest_of
 from kaggle_dsb.instances.finder import NucleusFinder
 from kaggle_dsb.instances.scorer import load_scorer
 from kaggle_dsb.instances.watershed import WatershedParameters
 from kaggle_dsb.network.engines import choose_engine, load_engine
 from kaggle_dsb.network.predict import Predictor, prediction_facts
-from kaggle_dsb.workspace.run import Run, digest_of
+from kaggle_dsb.workspace.run import Run
 
 
 def load_predictor(run: Run, settings: Settings, *, folds: Sequence[int]) -> Predictor:

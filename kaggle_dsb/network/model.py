@@ -19,7 +19,7 @@ from kaggle_dsb import __version__
 from kaggle_dsb.config import NetworkSettings, Settings
 from kaggle_dsb.files import InputError, replacing
 from kaggle_dsb.instances.probability import CHANNELS
-from kaggle_dsb.network.weights import FORMAT, METADATA_KEY, read_network
+from kaggle_dsb.network.weights import METADATA_KEY, NETWORK_FORMAT, read_network
 
 
 class NucleusNet(nn.Module):
@@ -136,7 +136,7 @@ def save_network(path: Path, network: NucleusNet, settings: Settings, **facts: A
         for name, tensor in network.state_dict().items()
     }
     description = {
-        "format": FORMAT,
+        "format": NETWORK_FORMAT,
         "version": __version__,
         "settings": settings.model_dump(mode="json"),
         "facts": facts,

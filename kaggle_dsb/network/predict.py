@@ -19,7 +19,7 @@ from kaggle_dsb.network.engines import STRIDE_PX, Engine
 
 Probability = NDArray[np.float32]
 
-FORMAT = 2
+CACHE_FORMAT = 2
 """Counted up whenever the same settings and networks give other probabilities than before."""
 
 # The size is measured on what is surest: a pale cell around its nucleus is not taken for it.
@@ -224,7 +224,7 @@ class Predictor:
 def prediction_facts(settings: PredictionSettings, nucleus_px: float | None) -> dict[str, Any]:
     """Return all that a `Predictor` depends on beside its engine and its networks, for a key."""
     return {
-        "format": FORMAT,
+        "format": CACHE_FORMAT,
         "prediction": settings.model_dump(mode="json"),
         "nucleus_px": nucleus_px,
         "contrast": [QUANTILES_PERCENT, LEAST_RANGE],

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from kaggle_dsb.config import Settings, parse_settings
 from kaggle_dsb.files import InputError
 
-FORMAT = "kaggle-dsb network 2"
+NETWORK_FORMAT = "kaggle-dsb network 2"
 METADATA_KEY = "kaggle_dsb"
 
 
@@ -58,10 +58,10 @@ def read_network(path: Path) -> NetworkFile:
             "`kaggle-dsb train` wrote"
         ) from None
     found = description.get("format") if isinstance(description, dict) else None
-    if found != FORMAT:
+    if found != NETWORK_FORMAT:
         raise InputError(
             f"{path}: is a network of format {found!r}, this version of kaggle_dsb reads "
-            f"{FORMAT!r}: train it again or use the version that wrote it"
+            f"{NETWORK_FORMAT!r}: train it again or use the version that wrote it"
         )
     settings = parse_settings(description.get("settings", {}), source=str(path))
     return NetworkFile(tensors, settings, description.get("facts", {}))

@@ -1,3 +1,6 @@
 """Everything that talks to Kaggle."""
 
+from typing import Literal
+
 COMPETITION = "data-science-bowl-2018"
+Hardware = Literal["gpu", "cpu"]

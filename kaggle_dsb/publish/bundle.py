@@ -21,13 +21,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import kaggle_dsb
-from kaggle_dsb.files import InputError, read_json, write_json
+from kaggle_dsb.files import InputError, digest_of, read_json, write_json
 
 BUNDLE_SLUG = "kaggle-dsb-bundle"
 BUNDLE_TITLE = "kaggle-dsb bundle"
 BUNDLE_FOLDER = Path("build/bundle")
 LIST_FILE = "bundle.json"
-METADATA_FILE = "dataset-metadata.json"
+DATASET_METADATA_FILE = "dataset-metadata.json"
 
 # Stands for the user until a push, which knows who that is, writes the name.
 NO_OWNER = "your-name"
@@ -115,7 +115,7 @@ def open_bundle(folder: Path) -> Bundle:
     """
     check_bundle(folder)
     sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
-    return Bundle(folder, sizes, _digest(folder / LIST_FILE))
+    return Bundle(folder, sizes, digest_of(folder / LIST_FILE))
 
 
 def digest_inputs(files: Iterable[Path]) -> str:
@@ -123,9 +123,9 @@ def digest_inputs(files: Iterable[Path]) -> str:
     package = Path(kaggle_dsb.__file__).parent
     sources = (path for path in package.rglob("*") if path.is_file() and path.suffix != ".pyc")
     lines = [
-        *(f"{path.relative_to(package)} {_digest(path)}" for path in sorted(sources)),
+        *(f"{path.relative_to(package)} {digest_of(path)}" for path in sorted(sources)),
         *(f"{name} {_find_distribution(name).version}" for name in LACKING),
-        *(f"{path.name} {_digest(path)}" for path in files),
+        *(f"{path.name} {digest_of(path)}" for path in files),
     ]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
@@ -138,7 +138,7 @@ def write_metadata(folder: Path, owner: str) -> None:
         "licenses": [{"name": "other"}],
         "subtitle": "kaggle_dsb and its networks, without internet",
     }
-    write_json(folder / METADATA_FILE, metadata)
+    write_json(folder / DATASET_METADATA_FILE, metadata)
 
 
 def check_bundle(folder: Path) -> None:
@@ -153,11 +153,11 @@ def check_bundle(folder: Path) -> None:
     if not path.exists():
         raise InputError(f"{folder}: is no bundle (it has no {LIST_FILE}); build one first")
     listed = read_json(path)["sha256"]
-    present = {path.name for path in folder.iterdir()} - {LIST_FILE, METADATA_FILE}
+    present = {path.name for path in folder.iterdir()} - {LIST_FILE, DATASET_METADATA_FILE}
     for name in sorted(present - listed.keys()) + sorted(set(_SECRET_NAMES) & present):
         raise InputError(f"{folder / name}: does not belong into the bundle; build it anew")
     for name, digest in listed.items():
-        if name not in present or _digest(folder / name) != digest:
+        if name not in present or digest_of(folder / name) != digest:
             raise InputError(f"{folder / name}: is missing or was changed; build the bundle anew")
 
 
@@ -284,16 +284,11 @@ def _is_current(folder: Path, inputs: str) -> bool:
 
 
 def _write_list(folder: Path, inputs: str) -> None:
-    files = [path for path in sorted(folder.iterdir()) if path.name != METADATA_FILE]
+    files = [path for path in sorted(folder.iterdir()) if path.name != DATASET_METADATA_FILE]
     listing = {
         "version": kaggle_dsb.__version__,
         "lacking_on_kaggle": LACKING,
         "inputs": inputs,
-        "sha256": {path.name: _digest(path) for path in files},
+        "sha256": {path.name: digest_of(path) for path in files},
     }
     write_json(folder / LIST_FILE, listing)
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -24,7 +24,7 @@ from kaggle_dsb.publish.credentials import (
     warn_if_readable,
 )
 from kaggle_dsb.publish.errors import KaggleError, NotThereError, to_line
-from kaggle_dsb.publish.session import call, fetch, limit_time, read, upload
+from kaggle_dsb.publish.session import call, download_file, limit_time, read, upload
 
 
 @dataclass(frozen=True)
@@ -283,7 +283,7 @@ class Kaggle:
             The log is the last.
         """
         files, log = read(f"listing the output of {version.ref}", self._list_output, version)
-        fetched = [fetch(url, _place_inside(folder, name)) for name, url in files]
+        fetched = [download_file(url, _place_inside(folder, name)) for name, url in files]
         path = folder / f"{version.ref.partition('/')[2]}.log"
         with replacing(path) as temporary:
             temporary.write_text(log, encoding="utf-8")

@@ -7,19 +7,17 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from kaggle_dsb.files import InputError
-from kaggle_dsb.publish import COMPETITION
+from kaggle_dsb.publish import COMPETITION, Hardware
 from kaggle_dsb.publish.bundle import BUNDLE_SLUG, NO_OWNER
 
-METADATA_FILE = "kernel-metadata.json"
+KERNEL_METADATA_FILE = "kernel-metadata.json"
 KERNELS_FOLDER = Path("kernels")
 PREPARED_FOLDER = Path("build/kernels")
 # Kaggle's default GPU, the P100, is too old for the PyTorch of its image.
 GPU = "NvidiaTeslaT4"
-
-Hardware = Literal["gpu", "cpu"]
 
 _OWNED = re.compile(r"[\w-]+/[a-z0-9-]{5,50}")
 _SLUG = re.compile(r"[a-z0-9-]+")
@@ -129,7 +127,7 @@ def prepare_kernel(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     shutil.copyfile(script, folder / script.name)
-    (folder / METADATA_FILE).write_text(format_metadata(metadata))
+    (folder / KERNEL_METADATA_FILE).write_text(format_metadata(metadata))
     faults = check_kernel(folder)
     if faults:
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
@@ -155,7 +153,7 @@ def check_kernel(folder: Path) -> list[str]:
     faults : list of str
         A line each.
     """
-    path = folder / METADATA_FILE
+    path = folder / KERNEL_METADATA_FILE
     try:
         metadata = json.loads(path.read_text())
     except (OSError, ValueError) as error:

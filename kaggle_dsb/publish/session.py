@@ -57,7 +57,7 @@ def read(doing: str, function: Callable[..., T], *args: Any, **options: Any) -> 
     return _try_often(doing, lambda: function(*args, **options), _may_pass)
 
 
-def fetch(url: str, path: Path) -> Path:
+def download_file(url: str, path: Path) -> Path:
     """Download a file whole, or leave what is at ``path`` as it was."""
 
     def download() -> None:

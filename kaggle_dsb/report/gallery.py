@@ -23,7 +23,7 @@ from kaggle_dsb.report.style import FOLD_COLOURS, PICTURE_DPI, STYLE
 _THUMB_PX = 96
 _STEP_PX = _THUMB_PX + 4
 _PER_ROW, _N_ROWS = 4, 3
-_GAP_PX, _HEAD_PX, _TITLE_PX = 16, 36, 34
+_SHEET_GAP_PX, _HEAD_PX, _TITLE_PX = 16, 36, 34
 _MOSAICS_PER_PAGE = 12
 _MOSAIC_COLUMNS = 4
 _MOSAIC_PX = 420
@@ -65,15 +65,15 @@ def draw_sheet(path: Path, images: Mapping[str, Image], table: pd.DataFrame) -> 
     all_ids = _ids_by_cell(table)
     cells = {key: _pick(ids) for key, ids in all_ids.items()}
     tops, height = _stack_types(cells)
-    width = len(folds) * (_PER_ROW * _STEP_PX + _GAP_PX) + _GAP_PX
+    width = len(folds) * (_PER_ROW * _STEP_PX + _SHEET_GAP_PX) + _SHEET_GAP_PX
     size = np.array([width, height])
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=tuple(size / PICTURE_DPI), dpi=PICTURE_DPI)
         heading: dict[str, Any] = {"va": "top", "fontweight": "bold"}
-        figure.text(_GAP_PX / width, 1 - 14 / height, _count_types(table), **heading)
+        figure.text(_SHEET_GAP_PX / width, 1 - 14 / height, _count_types(table), **heading)
         for (kind, fold), ids in cells.items():
             sheet = _make_sheet([images[id_] for id_ in ids])
-            left = _GAP_PX + folds.index(fold) * (_PER_ROW * _STEP_PX + _GAP_PX)
+            left = _SHEET_GAP_PX + folds.index(fold) * (_PER_ROW * _STEP_PX + _SHEET_GAP_PX)
             axes = _add_axes(figure, (left, tops[kind]), np.array(sheet.shape[1::-1]), size)
             axes.imshow(sheet, interpolation="nearest", aspect="auto")
             _head_cell(axes, f"{kind}, fold {fold}: {len(all_ids[kind, fold])}", fold)
@@ -96,7 +96,7 @@ def _stack_types(cells: Mapping[tuple[str, int], list[str]]) -> tuple[dict[str, 
         most = max((len(ids) for (of, _), ids in cells.items() if of == kind), default=0)
         if most:
             tops[kind] = top + _TITLE_PX
-            top += _TITLE_PX + -(-most // _PER_ROW) * _STEP_PX + _GAP_PX
+            top += _TITLE_PX + -(-most // _PER_ROW) * _STEP_PX + _SHEET_GAP_PX
     return tops, top
 
 
@@ -199,13 +199,13 @@ def _draw_page(
     columns = min(_MOSAIC_COLUMNS, len(mosaics))
     n_rows = -(-len(mosaics) // columns)
     cell = np.array([_MOSAIC_PX, _MOSAIC_PX])
-    step = cell + np.array([_GAP_PX, 30])
-    size = step * np.array([columns, n_rows]) + np.array([_GAP_PX, 46])
+    step = cell + np.array([_SHEET_GAP_PX, 30])
+    size = step * np.array([columns, n_rows]) + np.array([_SHEET_GAP_PX, 46])
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=tuple(size / PICTURE_DPI), dpi=PICTURE_DPI)
         for number, mosaic in enumerate(mosaics):
             row, column = divmod(number, columns)
-            corner = (_GAP_PX + column * step[0], 46 + row * step[1] + 16)
+            corner = (_SHEET_GAP_PX + column * step[0], 46 + row * step[1] + 16)
             axes = _add_axes(figure, corner, cell, size)
             _draw_mosaic(axes, images, mosaic, number=first + number)
         folds = sorted({fold for mosaic in mosaics for fold in mosaic.folds})

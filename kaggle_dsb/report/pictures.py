@@ -22,7 +22,7 @@ from kaggle_dsb.report.style import PICTURE_DPI, STYLE
 
 _LEAST_SIDE_PX = 480
 _LINE_PX = 3
-_GAP_PX, _TOP_PX, _BOTTOM_PX = 14, 74, 34
+_PANEL_GAP_PX, _TOP_PX, _BOTTOM_PX = 14, 74, 34
 
 Panel = tuple[str, Image]
 
@@ -129,13 +129,13 @@ def _caption(image: Image, truth: Labels | None, predicted: Labels | None) -> st
 def _lay_out(panels: list[Panel], title: str) -> Figure:
     """Place the panels side by side, pixel on pixel."""
     height, width = panels[0][1].shape[:2]
-    total_width = len(panels) * (width + _GAP_PX) + _GAP_PX
+    total_width = len(panels) * (width + _PANEL_GAP_PX) + _PANEL_GAP_PX
     total_height = _TOP_PX + height + _BOTTOM_PX
     figure = Figure(
         figsize=(total_width / PICTURE_DPI, total_height / PICTURE_DPI), dpi=PICTURE_DPI
     )
     for number, (name, pixels) in enumerate(panels):
-        left = _GAP_PX + number * (width + _GAP_PX)
+        left = _PANEL_GAP_PX + number * (width + _PANEL_GAP_PX)
         box = (
             left / total_width,
             _BOTTOM_PX / total_height,
@@ -146,5 +146,5 @@ def _lay_out(panels: list[Panel], title: str) -> Figure:
         axes.imshow(pixels, interpolation="nearest", aspect="auto")
         axes.set_axis_off()
         axes.set_title(name, loc="left")
-    figure.text(_GAP_PX / total_width, 1 - 8 / total_height, title, va="top", fontsize=10)
+    figure.text(_PANEL_GAP_PX / total_width, 1 - 8 / total_height, title, va="top", fontsize=10)
     return figure

@@ -52,11 +52,11 @@ def make_targets(labels: NDArray[np.int32], *, border_share: float = 0.1) -> NDA
     if dense.max() > 1:
         targets[1] = _touching_border(dense, body, border_share)
     if body.any():
-        targets[2] = _depth(dense, body)
+        targets[2] = _relative_depth(dense, body)
     return targets
 
 
-def _depth(labels: NDArray[np.int32], body: NDArray[np.bool_]) -> NDArray[np.float32]:
+def _relative_depth(labels: NDArray[np.int32], body: NDArray[np.bool_]) -> NDArray[np.float32]:
     # OpenCV's morphology knows 16-bit integers but not 32-bit ones.
     narrow, cross = labels.astype(np.uint16), np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
     inner = body & (cv2.erode(narrow, cross) == cv2.dilate(narrow, cross))

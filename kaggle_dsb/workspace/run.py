@@ -1,17 +1,16 @@
 """The networks of one training, one a fold, as they lie in a folder."""
 
 import csv
-import hashlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kaggle_dsb.config import Settings, load_settings, parse_settings
-from kaggle_dsb.files import InputError, read_json, write_json
+from kaggle_dsb.files import InputError, digest_of, read_json, write_json
+from kaggle_dsb.workspace import RUNS
 
 BUNDLED = Path(__file__).resolve().parents[1] / "weights"
-RUNS = Path("runs")
 
 NETWORK = "fold"
 SCORER = "scorer"
@@ -229,11 +228,6 @@ class Run:
         return {
             path.name: digest_of(path) for path in (*self.networks.values(), *self.scorers.values())
         }
-
-
-def digest_of(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def open_run(folder: Path) -> Run:

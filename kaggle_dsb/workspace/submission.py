@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kaggle_dsb.files import InputError, read_json, write_json
-
-SUBMISSIONS = Path("submissions")
+from kaggle_dsb.workspace import SUBMISSIONS
 
 
 @dataclass(frozen=True)

@@ -28,57 +28,57 @@ def exactly(message: str) -> str:
 
 
 def test_a_known_mask_has_the_known_runs():
-    assert rle.format_runs(rle.encode(CORNERED > 0)) == "1 2 8 1 10 3"
+    assert rle.format_runs(rle.mask_to_runs(CORNERED > 0)) == "1 2 8 1 10 3"
 
 
 def test_the_known_runs_draw_the_known_mask():
-    mask = rle.decode(rle.parse_runs("1 2 8 1 10 3"), (3, 4))
+    mask = rle.runs_to_mask(rle.parse_runs("1 2 8 1 10 3"), (3, 4))
 
     assert mask.dtype == bool
     np.testing.assert_array_equal(mask, CORNERED > 0)
 
 
 def test_a_run_goes_on_from_the_foot_of_a_column_to_the_head_of_the_next():
-    assert rle.format_runs(rle.encode(draw("01", "11"))) == "2 3"
+    assert rle.format_runs(rle.mask_to_runs(draw("01", "11"))) == "2 3"
 
 
 @pytest.mark.parametrize("mask", [np.zeros((2, 3), dtype=bool), np.zeros((0, 5), dtype=bool)])
 def test_an_empty_mask_has_no_runs(mask):
-    runs = rle.encode(mask)
+    runs = rle.mask_to_runs(mask)
 
     assert runs.shape == (0, 2)
     assert runs.dtype == np.int64
     assert rle.format_runs(runs) == ""
     assert rle.parse_runs("").shape == (0, 2)
-    np.testing.assert_array_equal(rle.decode(runs, mask.shape), mask)
+    np.testing.assert_array_equal(rle.runs_to_mask(runs, mask.shape), mask)
 
 
 def test_a_mask_of_0_and_255_is_a_mask():
-    np.testing.assert_array_equal(rle.encode(np.array([[0, 255]], dtype=np.uint8)), [[2, 1]])
+    np.testing.assert_array_equal(rle.mask_to_runs(np.array([[0, 255]], dtype=np.uint8)), [[2, 1]])
 
 
 def test_a_colour_image_is_no_mask():
     message = "shape (2, 3, 3) of an image; a height and a width, (H, W), are needed"
     with pytest.raises(InputError, match=exactly(message)):
-        rle.encode(np.zeros((2, 3, 3), dtype=np.uint8))
+        rle.mask_to_runs(np.zeros((2, 3, 3), dtype=np.uint8))
 
 
 @given(MASKS)
 def test_decoding_undoes_encoding(mask):
     before = mask.copy()
-    np.testing.assert_array_equal(rle.decode(rle.encode(mask), mask.shape), mask)
+    np.testing.assert_array_equal(rle.runs_to_mask(rle.mask_to_runs(mask), mask.shape), mask)
     np.testing.assert_array_equal(mask, before)
 
 
 @given(MASKS)
 def test_parsing_undoes_formatting(mask):
-    runs = rle.encode(mask)
+    runs = rle.mask_to_runs(mask)
     np.testing.assert_array_equal(rle.parse_runs(rle.format_runs(runs)), runs)
 
 
 @given(MASKS)
 def test_runs_are_those_of_a_walk_down_the_columns(mask):
-    assert [tuple(run) for run in rle.encode(mask).tolist()] == reference.encode(mask)
+    assert [tuple(run) for run in rle.mask_to_runs(mask).tolist()] == reference.encode(mask)
 
 
 @given(LABELS)
@@ -181,7 +181,9 @@ def test_other_blanks_and_leading_zeros_are_accepted(text):
     np.testing.assert_array_equal(rle.parse_runs(text), [[1, 2], [7, 3]])
 
 
-@pytest.mark.parametrize("draw_runs", [rle.decode, lambda runs, s: rle.decode_labels([runs], s)])
+@pytest.mark.parametrize(
+    "draw_runs", [rle.runs_to_mask, lambda runs, s: rle.decode_labels([runs], s)]
+)
 @pytest.mark.parametrize("run", [(6, 2), (7, 1), (0, 1), (1, 10**17)])
 def test_a_run_beyond_the_image_is_refused(draw_runs, run):
     message = f"run {run} does not fit an image of 2 x 3 pixels"
@@ -190,7 +192,7 @@ def test_a_run_beyond_the_image_is_refused(draw_runs, run):
 
 
 def test_the_last_pixel_fits_the_image():
-    assert rle.decode(np.array([[6, 1]]), (2, 3))[1, 2]
+    assert rle.runs_to_mask(np.array([[6, 1]]), (2, 3))[1, 2]
 
 
 def test_nuclei_that_share_pixels_are_refused():

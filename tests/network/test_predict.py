@@ -271,7 +271,7 @@ def test_an_image_whose_size_was_mistaken_is_predicted_again():
 @pytest.mark.parametrize(
     ("place", "name", "value"),
     [
-        ("kaggle_dsb.network.predict", "FORMAT", 99),
+        ("kaggle_dsb.network.predict", "CACHE_FORMAT", 99),
         ("kaggle_dsb.network.predict", "QUANTILES_PERCENT", (1, 99)),
         ("kaggle_dsb.network.predict", "LEAST_RANGE", 12.0),
         ("kaggle_dsb.network.predict", "ZOOM_RANGE", (0.5, 2)),

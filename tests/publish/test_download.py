@@ -106,7 +106,7 @@ def test_a_broken_connection_is_resumed(broad: Any, tmp_path: Path, sleeps: list
 
 
 def test_a_file_that_changed_meanwhile_is_fetched_anew(broad: Any, tmp_path: Path) -> None:
-    broad.break_after = [1000] * module.TRIES
+    broad.break_after = [1000] * module.DOWNLOAD_TRIES
     url, path = f"{broad.url}/stage1_test.zip", tmp_path / "a.zip"
     with pytest.raises(DownloadError) as caught:
         fetch_file(url, path, progress=lambda *_: None)

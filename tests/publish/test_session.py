@@ -10,7 +10,7 @@ import requests
 
 from kaggle_dsb.publish import session
 from kaggle_dsb.publish.errors import KaggleError, UnreachableError, explain
-from kaggle_dsb.publish.session import fetch, read, upload, wait_until
+from kaggle_dsb.publish.session import download_file, read, upload, wait_until
 
 CONTENT = bytes(range(256)) * 40
 
@@ -97,7 +97,7 @@ def test_a_file_that_cannot_be_fetched_leaves_the_earlier_one(
     path: Path, server: Any, endpoint: list[str]
 ) -> None:
     with pytest.raises(KaggleError) as caught:
-        fetch(f"{endpoint[0]}/output/none", path)
+        download_file(f"{endpoint[0]}/output/none", path)
     assert str(caught.value) == (
         "fetching fold0.safetensors: HTTP 404: not found; check the name and that you may see it"
     )
