@@ -23,7 +23,7 @@ from scipy.spatial.distance import cdist, squareform
 
 from kaggle_dsb.aliases import Image
 from kaggle_dsb.dataset.neighbours import find_neighbours
-from kaggle_dsb.dataset.samples import COMPETITION
+from kaggle_dsb.dataset.samples import COMPETITION_SOURCE
 from kaggle_dsb.dataset.types import IMAGE_TYPES, image_type
 from kaggle_dsb.files import InputError, replacing
 
@@ -110,7 +110,7 @@ def split_folds(
     *,
     n_folds: int,
     seed: int,
-    source: str = COMPETITION,
+    source: str = COMPETITION_SOURCE,
     group_of: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Assign each image to a fold: grouped, and stratified by image type.
@@ -185,7 +185,7 @@ def select_source(folds: pd.DataFrame, source: str) -> pd.DataFrame:
 
     Tables of older versions name no source.
     """
-    name = source if (folds["source"] == source).any() else COMPETITION
+    name = source if (folds["source"] == source).any() else COMPETITION_SOURCE
     return folds[folds["source"] == name].reset_index(drop=True)
 
 
@@ -204,7 +204,7 @@ def read_folds(path: Path) -> pd.DataFrame:
         reason = " ".join(str(error).split())  # pandas writes several lines
         raise InputError(f"{path}: cannot be read as a table of folds ({reason})") from error
     if list(folds.columns) == [name for name in COLUMNS if name != "source"]:
-        folds.insert(1, "source", COMPETITION)
+        folds.insert(1, "source", COMPETITION_SOURCE)
     if list(folds.columns) != COLUMNS:
         raise InputError(f"{path}: has columns {list(folds.columns)}, must have {COLUMNS}")
     _require_whole_numbers(path, folds)

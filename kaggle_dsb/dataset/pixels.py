@@ -68,7 +68,7 @@ def decode_rgb(data: bytes, options: ReadOptions = DEFAULT_OPTIONS) -> NDArray[n
     >>> decode_rgb(encoded.tobytes()).shape
     (2, 3, 3)
     """
-    return np.ascontiguousarray(to_8_bit(_drop_alpha(decode(data, options))))
+    return np.ascontiguousarray(to_8_bit(_drop_alpha(decode_picture(data, options))))
 
 
 def decode_mask(data: bytes) -> NDArray[np.bool_]:
@@ -84,7 +84,7 @@ def decode_mask(data: bytes) -> NDArray[np.bool_]:
     InputError
         As `decode_rgb`.
     """
-    decoded = decode(data)
+    decoded = decode_picture(data)
     if decoded.ndim == 3:
         decoded = take_values(decoded)
     if decoded.ndim == 3:
@@ -187,7 +187,7 @@ def _has_8_bits(data: bytes) -> bool:
     return not data.startswith(TIFF)
 
 
-def decode(
+def decode_picture(
     data: bytes, options: ReadOptions = DEFAULT_OPTIONS, *, keeps_indices: bool = False
 ) -> NDArray[Any]:
     """Decode an image file as it is stored.
@@ -223,7 +223,7 @@ def decode(
 
 
 def _is_cut_short(data: bytes) -> bool:
-    # Some versions of OpenCV decode what is left of a cut file and fill the rest with grey.
+    # Some versions of OpenCV decode_picture what is left of a cut file and fill the rest with grey.
     for first, last in _LAST_MARKS.items():
         if data.startswith(first):
             return last not in data[_SHORTEST_BYTES:][-4096:]

@@ -14,7 +14,7 @@ from kaggle_dsb.dataset.png import decode_png
 from kaggle_dsb.dataset.prepare import INDEX_COLUMNS, INDEX_FILE
 from kaggle_dsb.files import InputError
 
-COMPETITION = "dsb2018"
+COMPETITION_SOURCE = "dsb2018"
 """The source of the competition's images, and of all images in older tables of folds."""
 
 
@@ -66,7 +66,7 @@ class SetSummary:
 
 
 @dataclass(frozen=True)
-class _Row:
+class _IndexEntry:
     id: str
     size: tuple[int, int]
     nuclei: int | None
@@ -124,7 +124,7 @@ def load_image(
     InputError
         Its file is gone or damaged.
     """
-    return _load_image(cache / set_name, _Row(image_id, size, None))
+    return _load_image(cache / set_name, _IndexEntry(image_id, size, None))
 
 
 def describe(
@@ -161,7 +161,7 @@ def _find_sets(cache: Path) -> list[str]:
     return sorted(index.parent.name for index in cache.glob(f"*/{INDEX_FILE}"))
 
 
-def _read_index(cache: Path, set_name: str) -> list[_Row]:
+def _read_index(cache: Path, set_name: str) -> list[_IndexEntry]:
     path = cache / set_name / INDEX_FILE
     if not path.is_file():
         known = _find_sets(cache)
@@ -178,18 +178,18 @@ def _read_index(cache: Path, set_name: str) -> list[_Row]:
         ) from None
 
 
-def _parse_index(path: Path) -> list[_Row]:
+def _parse_index(path: Path) -> list[_IndexEntry]:
     with path.open(newline="", encoding="utf-8") as handle:
         header, *lines = list(csv.reader(handle)) or [[]]
     if tuple(header) != INDEX_COLUMNS:
         raise InputError(f"{path}: columns {header}; they should be {list(INDEX_COLUMNS)}")
     return [
-        _Row(image_id, (int(height), int(width)), int(nuclei) if nuclei else None)
+        _IndexEntry(image_id, (int(height), int(width)), int(nuclei) if nuclei else None)
         for image_id, height, width, nuclei in lines
     ]
 
 
-def _load(folder: Path, row: _Row) -> Sample:
+def _load(folder: Path, row: _IndexEntry) -> Sample:
     image = _load_image(folder, row)
     if row.nuclei is None:
         return Sample(row.id, image, None)
@@ -197,7 +197,7 @@ def _load(folder: Path, row: _Row) -> Sample:
     return Sample(row.id, image, labels.astype(np.int32))
 
 
-def _load_image(folder: Path, row: _Row) -> NDArray[np.uint8]:
+def _load_image(folder: Path, row: _IndexEntry) -> NDArray[np.uint8]:
     image = _read_png(folder / "images" / f"{row.id}.png", (*row.size, 3), np.uint8)
     return np.ascontiguousarray(image)
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from kaggle_dsb.competition.label_files import parse_labels
 from kaggle_dsb.competition.labels import number_pixels, relabel
 from kaggle_dsb.dataset.contours import fill_polygon
-from kaggle_dsb.dataset.pixels import IMAGE_SUFFIXES, JPEG, decode, take_values
+from kaggle_dsb.dataset.pixels import IMAGE_SUFFIXES, JPEG, decode_picture, take_values
 from kaggle_dsb.dataset.planes import DEFAULT_OPTIONS, ReadOptions
 from kaggle_dsb.files import InputError
 
@@ -134,7 +134,7 @@ def holds_rois(names: Iterable[str]) -> bool:
 
 
 def _read_label_image(data: bytes, shape: tuple[int, int], options: ReadOptions) -> Truth:
-    decoded = decode(data, options, keeps_indices=True)
+    decoded = decode_picture(data, options, keeps_indices=True)
     values = take_values(decoded) if decoded.ndim == 3 else decoded
     _check_shape(values, shape)
     if data.startswith(JPEG):

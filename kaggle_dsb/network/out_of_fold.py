@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from kaggle_dsb.config import Settings
 from kaggle_dsb.dataset.folds import read_folds, select_source
-from kaggle_dsb.dataset.samples import COMPETITION, Sample, load_samples
+from kaggle_dsb.dataset.samples import COMPETITION_SOURCE, Sample, load_samples
 from kaggle_dsb.dataset.types import image_type
 from kaggle_dsb.files import InputError
 from kaggle_dsb.instances.probability import load_probability, save_probability
@@ -123,7 +123,7 @@ def predict_out_of_fold(
     """
     prepare_hardware(settings)
     held_out = (unseen_samples if is_foreign else held_out_samples)(source, run)
-    name = "" if source.dataset_name == COMPETITION else source.dataset_name
+    name = "" if source.dataset_name == COMPETITION_SOURCE else source.dataset_name
     folders = {
         fold: work / "oof" / prediction_key(run, settings, folds=network_folds(run, fold)) / name
         for fold in set(held_out.fold_of.values())

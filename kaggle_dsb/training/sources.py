@@ -9,7 +9,7 @@ import pandas as pd
 from kaggle_dsb.config import Settings
 from kaggle_dsb.dataset.folds import COLUMNS, group_images, split_folds
 from kaggle_dsb.dataset.groups import GROUPS_FILE, deal_groups, group_by_name, read_groups
-from kaggle_dsb.dataset.samples import COMPETITION, Sample, load_samples
+from kaggle_dsb.dataset.samples import COMPETITION_SOURCE, Sample, load_samples
 from kaggle_dsb.dataset.types import image_type
 from kaggle_dsb.files import InputError
 from kaggle_dsb.workspace.source import Source, require_train_set
@@ -68,8 +68,8 @@ def load_sources(main: Source, extra: Sequence[Source] = ()) -> list[LabelledSou
 
 def _load_source(source: Source) -> LabelledSource:
     samples = load_samples(source.cache, require_train_set(source))
-    if source.dataset_name == COMPETITION:
-        return LabelledSource(COMPETITION, samples)
+    if source.dataset_name == COMPETITION_SOURCE:
+        return LabelledSource(COMPETITION_SOURCE, samples)
     ids = [sample.id for sample in samples]
     table = source.origin / GROUPS_FILE
     groups = read_groups(table, ids) if table.is_file() else group_by_name(ids)

@@ -12,7 +12,7 @@ from kaggle_dsb.competition.submission import read_solution
 from kaggle_dsb.dataset.demo import ensure_demo
 from kaggle_dsb.dataset.planes import DEFAULT_OPTIONS, ReadOptions
 from kaggle_dsb.dataset.prepare import Prepared, prepare
-from kaggle_dsb.dataset.samples import COMPETITION, list_sets, load_samples, sizes
+from kaggle_dsb.dataset.samples import COMPETITION_SOURCE, list_sets, load_samples, sizes
 from kaggle_dsb.files import InputError
 
 DEFAULT_DATA = Path("data")
@@ -62,7 +62,7 @@ class Source:
     @property
     def dataset_name(self) -> str:
         """What tables of folds call it: ``dsb2018`` for the competition's data, else its name."""
-        return COMPETITION if TRAIN_SET in self.prepared.images else self.origin.stem
+        return COMPETITION_SOURCE if TRAIN_SET in self.prepared.images else self.origin.stem
 
     def solution_file(self, set_name: str) -> Path | None:
         """Return the solution of a test set; None where the data hold none."""

@@ -5,7 +5,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from kaggle_dsb.dataset.pixels import decode, decode_rgb
+from kaggle_dsb.dataset.pixels import decode_picture, decode_rgb
 from kaggle_dsb.dataset.planes import LARGEST_IMAGE_PX, ReadOptions, decode_tiff, orient
 from kaggle_dsb.files import InputError
 
@@ -119,7 +119,7 @@ def test_an_animated_gif_asks_for_a_plane() -> None:
 )
 def test_every_kind_of_tiff_is_read(options: dict) -> None:
     image = np.arange(20 * 30, dtype=np.uint16).reshape(20, 30)
-    decoded = decode(save_tiff(image, **options))
+    decoded = decode_picture(save_tiff(image, **options))
     if options.get("photometric"):
         decoded = 65535 - decoded
     np.testing.assert_array_equal(decoded, image)
