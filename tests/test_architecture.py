@@ -71,6 +71,9 @@ LIBRARIES_OF_THE_NETWORK = {
 LIBRARIES_OF_TRAINING = {"albumentations", "lightning", "pytorch_lightning", "torchmetrics"}
 LIBRARIES_OF_KAGGLE = {"kaggle", "kagglesdk"}
 
+# The Python interface bears the names of what it opens; `score` is a verb as well.
+NAMES_OF_THE_INTERFACE = {"read_submission", "score", "write_submission"}
+
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 Definition = Function | ast.ClassDef
 
@@ -155,6 +158,18 @@ def public_definitions(tree: ast.Module) -> Iterator[tuple[str, Definition]]:
         for member in node.body if isinstance(node, ast.ClassDef) else []:
             if isinstance(member, Definition) and not member.name.startswith("_"):
                 yield f"{node.name}.{member.name}", member
+
+
+def names_defined_in(tree: ast.Module) -> Iterator[str]:
+    """List what a module defines at its top level: functions, classes, constants, aliases."""
+    for node in tree.body:
+        if isinstance(node, Definition):
+            yield node.name
+        elif isinstance(node, ast.Assign):
+            targets = [name for target in node.targets for name in ast.walk(target)]
+            yield from (name.id for name in targets if isinstance(name, ast.Name))
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            yield node.target.id
 
 
 def project_files() -> list[Path]:
@@ -267,6 +282,15 @@ def test_everything_public_has_a_docstring() -> None:
             if ast.get_docstring(node) is None:
                 wrong.append(f"{where(path, node.lineno)}: {name}")
     assert wrong == []
+
+
+def test_every_name_has_one_home() -> None:
+    homes: dict[str, set[str]] = {}
+    for path in MODULES:
+        for name in names_defined_in(ast.parse(path.read_text(encoding="utf-8"))):
+            homes.setdefault(name, set()).add(str(path.relative_to(PACKAGE)))
+    shared = {name: modules for name, modules in homes.items() if len(modules) > 1}
+    assert shared.keys() - NAMES_OF_THE_INTERFACE - {"__all__"} == set(), shared
 
 
 def test_no_file_names_a_registry_host() -> None:

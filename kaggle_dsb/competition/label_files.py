@@ -21,7 +21,7 @@ LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".npy")
 FORMS = "a PNG, a TIFF or an array (.npy) of whole numbers"
 
 # Cellpose writes X_cp_masks.png or X_seg.npy beside the image X.png.
-_MARK = re.compile(r"(?<=.)[_-](?:cp_)?(?:masks?|labels?|seg)$", re.IGNORECASE)
+_LABEL_SUFFIX = re.compile(r"(?<=.)[_-](?:cp_)?(?:masks?|labels?|seg)$", re.IGNORECASE)
 # What numpy itself stores in a pickle of arrays and plain values; nothing here runs code.
 _PICKLED_NAMES = {
     ("numpy", "ndarray"),
@@ -205,14 +205,14 @@ def find_label_files(folder: Path) -> dict[str, Path]:
         When two files are of one image.
     """
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in LABEL_SUFFIXES)
-    marked = [path for path in paths if _MARK.search(path.stem)]
+    marked = [path for path in paths if _LABEL_SUFFIX.search(path.stem)]
     return _index_by_id(marked or paths)
 
 
 def _index_by_id(paths: Iterable[Path]) -> dict[str, Path]:
     by_id: dict[str, Path] = {}
     for path in paths:
-        first = by_id.setdefault(_MARK.sub("", path.stem), path)
+        first = by_id.setdefault(_LABEL_SUFFIX.sub("", path.stem), path)
         if first != path:
             raise InputError(f"{path}: {first.name} is of the same image; leave one of them out")
     return by_id
