@@ -128,10 +128,10 @@ def _lay_nuclei(scene: _Scene, random: np.random.Generator) -> Labels:
     for _ in range(3000):
         centre = _choose_centre(shape, centres, radius_px, scene.touching, random)
         contour = _draw_contour(centre, radius_px, direction, scene.elongation, random)
-        nucleus = _fill(contour, shape)
-        if _fits(nucleus, labels):
+        there, nucleus = _place(contour, labels)
+        if _fits(nucleus, there):
             count += 1
-            labels[nucleus & (labels == 0)] = count
+            there[nucleus & (there == 0)] = count
             centres.append(centre)
             if np.count_nonzero(labels) >= wanted_px:
                 break
@@ -180,6 +180,18 @@ def _fill(contour: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.bo
     canvas = np.zeros(shape, np.uint8)
     cv2.fillPoly(canvas, [np.rint(contour).astype(np.int32)], 1)
     return canvas.astype(bool)
+
+
+def _place(contour: NDArray[np.float64], labels: Labels) -> tuple[Labels, NDArray[np.bool_]]:
+    """Return the part of the labels that a contour lies in, a view, and what it fills of it."""
+    points = np.rint(contour).astype(np.int32)
+    corners = np.array([points.min(axis=0), points.max(axis=0) + 1])
+    (left, top), (right, bottom) = np.clip(corners, 0, labels.shape[::-1])
+    there = labels[top:bottom, left:right]
+    canvas = np.zeros(there.shape, np.uint8)
+    if canvas.size:
+        cv2.fillPoly(canvas, [points - np.array([left, top], np.int32)], 1)
+    return there, canvas.astype(bool)
 
 
 def _fits(nucleus: NDArray[np.bool_], labels: Labels) -> bool:
