@@ -8,6 +8,7 @@ for the basins: each candidate is a range of consecutive basins.
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,7 @@ class CandidateTree:
     children: Integers
     saddle: Floats
 
-    @property
+    @cached_property
     def n_basins(self) -> int:
         """The number of basins."""
         return int(np.count_nonzero(self.children[:, 0] < 0))

@@ -154,7 +154,7 @@ class _Region:
 
     def __init__(self, tree: CandidateTree, labels: Labels) -> None:
         self._tree = tree
-        self.pixels: Integers = np.flatnonzero(labels)
+        self.pixels: Integers = np.flatnonzero(labels > 0)
         self._basin = labels.take(self.pixels).astype(np.int64)
         self.count = self.sum(None)
 

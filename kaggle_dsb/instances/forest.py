@@ -45,21 +45,22 @@ class Forest:
 
     def predict(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the sum over the trees for rows of features, (n,) float64."""
-        n_rows, n_columns = features.shape
-        values = np.ascontiguousarray(features).ravel()
-        children = np.stack([self.right, self.left], axis=1).ravel()
+        n_rows = len(features)
+        values = np.ascontiguousarray(features.T).ravel()
+        column = self.feature * np.intp(n_rows)  # where the values of a node's feature begin
+        is_leaf = self.feature < 0
+        children = np.stack([self.right, self.left], axis=1).ravel().astype(np.intp)
         total = np.full(n_rows, float(self.base[0]))
-        row = np.repeat(np.arange(n_rows), self.start.size)
-        node = np.tile(self.start, n_rows)
+        row = np.tile(np.arange(n_rows), self.start.size)
+        node = np.repeat(self.start.astype(np.intp), n_rows)
         while node.size:
             # Walks that have ended are left out, since few trees are as deep as the deepest.
-            feature = self.feature.take(node)
-            ends = feature < 0
+            ends = is_leaf.take(node)
             leaves = self.value.take(node[ends])
             total += np.bincount(row[ends], weights=leaves, minlength=n_rows)
-            goes_on = ~ends
-            row, node, feature = row[goes_on], node[goes_on], feature[goes_on]
-            is_left = values.take(row * n_columns + feature) <= self.threshold.take(node)
+            goes_on = np.flatnonzero(~ends)
+            row, node = row.take(goes_on), node.take(goes_on)
+            is_left = values.take(column.take(node) + row) <= self.threshold.take(node)
             node = children.take(2 * node + is_left)
         return total
 

@@ -46,7 +46,7 @@ class Hills:
     def paint(self, values: Integers) -> Labels:
         """Return a map of one value a hill, (H, W) int32; 0 outside the mask."""
         # A last entry for the pixels without a hill, which are numbered -1.
-        return np.append(values, 0).astype(np.int32)[self.labels]
+        return np.append(values, 0).astype(np.int32).take(self.labels)
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ def find_membership(body: Plane, basins: Labels, grey: Plane) -> Plane:
         has no sure inside or stands out too little.
     """
     membership = body.copy()
-    pixels = np.flatnonzero(basins)
+    pixels = np.flatnonzero(basins > 0)
     basin, own_body, own_grey = basins.take(pixels), body.take(pixels), grey.take(pixels)
     inside, has_inside = _light_inside(own_body, basin, own_grey)
     ground = _light_of_ground(body, grey).ravel()[pixels]

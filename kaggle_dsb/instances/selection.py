@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from kaggle_dsb.instances.candidates import CandidateTree
 from kaggle_dsb.instances.hills import Floats
+from kaggle_dsb.instances.size import areas_px
 
 
 def select_nuclei(
@@ -33,7 +34,8 @@ def select_nuclei(
     image of score s a nucleus raises the score where its quality is above s / (1 + s), the
     derivative of TP / (TP + FP + FN).
     """
-    area = tree.add_up(np.bincount(tree.labels.ravel(), minlength=tree.n_basins + 1))
+    of_basins = areas_px(tree.labels)
+    area = tree.add_up(np.pad(of_basins, (0, tree.n_basins + 1 - of_basins.size)))
     chosen = [c for c in _choose(tree, (quality - cost).tolist()) if area[c] >= max(min_area_px, 1)]
     number = np.zeros(tree.n_basins + 1, np.int32)
     for label, candidate in enumerate(chosen, 1):

@@ -23,10 +23,27 @@ def median_diameter(labels: NDArray[np.int32]) -> float:
     >>> round(median_diameter(disc.astype(np.int32)))
     20
     """
-    area = np.bincount(labels.ravel())[1:]
+    area = areas_px(labels)[1:]
     diameter = np.sort(np.sqrt(4 * area / np.pi))
     is_past_half = np.cumsum(diameter) >= diameter.sum() / 2
     return float(diameter[np.argmax(is_past_half)]) if diameter.any() else 0.0
+
+
+def areas_px(labels: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Return the number of pixels of each label, (1 + n,), where that of the background is 0.
+
+    Notes
+    -----
+    To count the background as well takes many times as long: each of its pixels adds to one counter
+    and waits for the pixel before.
+
+    Examples
+    --------
+    >>> areas_px(np.array([[0, 2, 2], [0, 0, 1]], np.int32))
+    array([0, 1, 2])
+    """
+    flat = labels.ravel()
+    return np.bincount(flat.take(np.flatnonzero(flat > 0)), minlength=1)
 
 
 def choose_zoom(diameter_px: float, wanted_px: float) -> float:
