@@ -818,7 +818,7 @@ def opened(
 ) -> "Source":
     """Open the data that are named, else those that a submission was made from."""
     say(f"reading {data or 'the data'}")  # before the imports, which take seconds
-    from kaggle_dsb.dataset.planes import ReadOptions
+    from kaggle_dsb.dataset.read_options import ReadOptions
     from kaggle_dsb.workspace.source import open_source
 
     options = ReadOptions(**_READING)

@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from kaggle_dsb.dataset.planes import (
-    DEFAULT_OPTIONS,
-    ReadOptions,
     choose_picture,
     cmyk_to_rgb,
     decode_tiff,
@@ -22,6 +20,7 @@ from kaggle_dsb.dataset.planes import (
 )
 from kaggle_dsb.dataset.png import PALETTE, decode_png, read_orientation
 from kaggle_dsb.dataset.png import SIGNATURE as PNG
+from kaggle_dsb.dataset.read_options import DEFAULT_OPTIONS, ReadOptions
 from kaggle_dsb.files import InputError
 
 JPEG = b"\xff\xd8\xff"

@@ -5,51 +5,20 @@ import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from kaggle_dsb.dataset.read_options import ReadOptions
 from kaggle_dsb.files import InputError
 
 LARGEST_IMAGE_PX = 2**28
 LARGEST_STACK_BYTES = 2**31
 
-Projection = Literal["max"]
-
 _ALPHA = (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA)
-
-
-@dataclass(frozen=True)
-class ReadOptions:
-    """How files that hold more than one picture, or more than one nucleus, are read.
-
-    Attributes
-    ----------
-    channel, plane : int, optional
-        Which channel, and which plane of a z-stack or time series, from 1.
-    project : "max", optional
-        Take the maximum over all planes instead of one of them.
-    connected_components : bool
-        Read each part of a binary mask of a whole picture as a nucleus of its own.
-    """
-
-    channel: int | None = None
-    plane: int | None = None
-    project: Projection | None = None
-    connected_components: bool = False
-
-    def __post_init__(self) -> None:
-        for name, number in (("channel", self.channel), ("plane", self.plane)):
-            if number is not None and number < 1:
-                raise InputError(f"{name} {number}; the first {name} is 1")
-        if self.plane is not None and self.project is not None:
-            raise InputError("both a plane and a projection; name one of them")
-
-
-DEFAULT_OPTIONS = ReadOptions()
 
 
 def require_size(height: int, width: int) -> None:

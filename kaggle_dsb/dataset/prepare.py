@@ -21,7 +21,7 @@ from kaggle_dsb.dataset.building import building
 from kaggle_dsb.dataset.entries import Entry
 from kaggle_dsb.dataset.layouts import Picture
 from kaggle_dsb.dataset.pixels import IMAGE_SUFFIXES, decode_mask, decode_rgb, warn_of_few_levels
-from kaggle_dsb.dataset.planes import DEFAULT_OPTIONS, ReadOptions
+from kaggle_dsb.dataset.read_options import DEFAULT_OPTIONS, ReadOptions
 from kaggle_dsb.dataset.truth import TRUTH_SUFFIXES, describe_coverage, read_truth
 from kaggle_dsb.files import InputError, read_json, write_json
 

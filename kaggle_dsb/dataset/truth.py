@@ -19,7 +19,7 @@ from kaggle_dsb.competition.label_files import parse_labels
 from kaggle_dsb.competition.labels import number_pixels, relabel
 from kaggle_dsb.dataset.contours import fill_polygon
 from kaggle_dsb.dataset.pixels import IMAGE_SUFFIXES, JPEG, decode_picture, take_values
-from kaggle_dsb.dataset.planes import DEFAULT_OPTIONS, ReadOptions
+from kaggle_dsb.dataset.read_options import DEFAULT_OPTIONS, ReadOptions
 from kaggle_dsb.files import InputError
 
 TRUTH_SUFFIXES = (".npy", ".geojson", ".zip")

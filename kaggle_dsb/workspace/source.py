@@ -10,8 +10,8 @@ from kaggle_dsb import __version__
 from kaggle_dsb.aliases import Labels
 from kaggle_dsb.competition.submission import read_solution
 from kaggle_dsb.dataset.demo import ensure_demo
-from kaggle_dsb.dataset.planes import DEFAULT_OPTIONS, ReadOptions
 from kaggle_dsb.dataset.prepare import Prepared, prepare
+from kaggle_dsb.dataset.read_options import DEFAULT_OPTIONS, ReadOptions
 from kaggle_dsb.dataset.samples import COMPETITION_SOURCE, list_sets, load_samples, sizes
 from kaggle_dsb.files import InputError
 

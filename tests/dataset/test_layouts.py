@@ -16,7 +16,7 @@ from PIL import Image
 
 from kaggle_dsb.dataset.archive import DataFaults
 from kaggle_dsb.dataset.export import export_labels
-from kaggle_dsb.dataset.planes import ReadOptions
+from kaggle_dsb.dataset.read_options import ReadOptions
 from kaggle_dsb.dataset.prepare import prepare
 from kaggle_dsb.dataset.samples import load_samples
 

@@ -6,7 +6,8 @@ import tifffile
 from PIL import Image
 
 from kaggle_dsb.dataset.pixels import decode_picture, decode_rgb
-from kaggle_dsb.dataset.planes import LARGEST_IMAGE_PX, ReadOptions, decode_tiff, orient
+from kaggle_dsb.dataset.planes import LARGEST_IMAGE_PX, decode_tiff, orient
+from kaggle_dsb.dataset.read_options import ReadOptions
 from kaggle_dsb.files import InputError
 
 # Two channels of three planes of 4 x 5 pixels; every plane of its own value.
