@@ -145,7 +145,7 @@ def arrange(entries: Iterable[Entry], outer: str) -> Contents:
             unread.append(entry)
         elif entry.suffix in _UNREAD_TRUTHS:
             unread_truths.append(entry)
-    pictures, warnings = _pair_all(_place_all(placed), outer)
+    pictures, warnings = _pair_all(_sort_entries(placed), outer)
     chosen, holder_warnings = _choose_holders(pictures)
     document_warnings = [line for entry in documents for line in _add_document(entry, chosen)]
     faults = [fault for picture in chosen for fault in _check_picture(picture)]
@@ -169,7 +169,7 @@ def _refuse_truths(entries: list[Entry], pictures: list[Picture]) -> Iterator[st
     likely = [
         entry
         for entry in entries
-        if entry.suffix != ".txt" and not pictures or names & {*names_told_by(entry.stem)}
+        if (entry.suffix != ".txt" and not pictures) or names & {*names_told_by(entry.stem)}
     ]
     if likely:
         yield (
@@ -182,7 +182,7 @@ def _and_more(count: int) -> str:
     return f" and {count} more" if count else ""
 
 
-def _place_all(entries: list[Entry]) -> dict[_Place, _Folder]:
+def _sort_entries(entries: list[Entry]) -> dict[_Place, _Folder]:
     folders: dict[_Place, _Folder] = defaultdict(_Folder)
     by_holder: dict[str, dict[Folder, bool]] = defaultdict(dict)
     for entry in entries:
@@ -197,11 +197,11 @@ def _place_all(entries: list[Entry]) -> dict[_Place, _Folder]:
     }
     for entry in entries:
         folder = entry.path.parts[:-1]
-        _place(entry, standard[entry.holder].get(folder, folder), folders)
+        _sort_entry(entry, standard[entry.holder].get(folder, folder), folders)
     return folders
 
 
-def _place(entry: Entry, folder: Folder, folders: dict[_Place, _Folder]) -> None:
+def _sort_entry(entry: Entry, folder: Folder, folders: dict[_Place, _Folder]) -> None:
     above = [*reversed(folder), "", ""]
     if above[0] == IMAGE_FOLDER:
         folders[_Place(entry.holder, folder[:-1])].pictures.append(entry)

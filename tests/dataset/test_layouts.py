@@ -16,8 +16,8 @@ from PIL import Image
 
 from kaggle_dsb.dataset.archive import DataFaults
 from kaggle_dsb.dataset.export import export_labels
-from kaggle_dsb.dataset.read_options import ReadOptions
 from kaggle_dsb.dataset.prepare import prepare
+from kaggle_dsb.dataset.read_options import ReadOptions
 from kaggle_dsb.dataset.samples import load_samples
 
 # Three nuclei, of which the first two touch and the third has a hole.
@@ -103,6 +103,18 @@ ALPHA = np.dstack([np.zeros_like(IMAGE)] * 3 + [(LABELS == 1).astype(np.uint8) *
         ("images/x.png", "annotations/instances.json", exported("coco")),
         ("x/images/x.png", "x/masks/x.png", LABELS.astype(np.uint8)),
         ("x/images/x.png", "x/masks/all.tif", LABELS.astype(np.uint16)),
+        ("Images/x.png", "Masks/x.png", LABELS.astype(np.uint8)),
+        ("rawimages/x.tif", "groundtruth/x.tif", LABELS.astype(np.uint16)),
+        ("tissue images/x.png", "label masks/x.tif", LABELS.astype(np.uint16)),
+        ("images/train/x.png", "masks/train/x.png", LABELS.astype(np.uint8)),
+        ("train_images/x.png", "train_labels/x.png", LABELS.astype(np.uint8)),
+        ("train/x.png", "train_masks/x_mask.png", LABELS.astype(np.uint8)),
+        ("imagesTr/x_0000.png", "labelsTr/x.png", LABELS.astype(np.uint8)),
+        ("images/img_1.png", "masks/mask_1.png", LABELS.astype(np.uint8)),
+        ("image.png", "mask.png", LABELS.astype(np.uint8)),
+        ("x.png", "x_instances.png", LABELS.astype(np.uint8)),
+        ("x.png", "x.json", exported("geojson")),
+        ("images/x.png", "annotations/x.geojson", exported("geojson")),
     ],
 )
 def test_the_nuclei_are_read_in_every_layout(
@@ -208,6 +220,108 @@ def test_a_truth_without_its_image_is_named(tmp_path: Path) -> None:
     write(tmp_path / "own" / "images" / "z.png", IMAGE)
     _, warnings = read(tmp_path / "own", tmp_path)
     assert warnings == ("masks/y.png: has the name of no image; it is left out",)
+
+
+def test_what_cellpose_writes_beside_its_masks_is_left_out(tmp_path: Path) -> None:
+    write(tmp_path / "own" / "x.png", IMAGE)
+    write(tmp_path / "own" / "x_cp_masks.png", LABELS.astype(np.uint16))
+    for name in ("x_cp_output.png", "x_flows.tif", "x_outlines_cp_masks.png"):
+        write(tmp_path / "own" / name, IMAGE)
+    (sample,), warnings = read(tmp_path / "own", tmp_path)
+    np.testing.assert_array_equal(sample.labels, LABELS)
+    assert warnings == (
+        "x_cp_output.png and 2 more: what Cellpose writes beside an image and its masks; left out",
+    )
+
+
+def test_folders_of_images_in_folders_of_any_name_are_all_images(tmp_path: Path) -> None:
+    for name in ("raw/x.png", "raw/y.png", "other/z.png"):
+        write(tmp_path / "own" / name, IMAGE)
+    samples, warnings = read(tmp_path / "own", tmp_path)
+    assert [sample.id for sample in samples] == ["other_z", "raw_x", "raw_y"]
+    assert warnings == ()
+
+
+def test_images_without_nuclei_beside_a_labelled_set_are_a_set(tmp_path: Path) -> None:
+    for name in ("train_images/x.png", "test_images/x.png"):
+        write(tmp_path / "own" / name, IMAGE)
+    write(tmp_path / "own" / "train_masks" / "x.png", LABELS.astype(np.uint8))
+    prepared = prepare(tmp_path / "own", tmp_path / "cache")
+    assert prepared.nuclei == {"test": 0, "train": 3}
+
+
+@pytest.mark.parametrize(
+    ("values", "warning"),
+    [
+        (
+            np.pad(np.zeros((2, 2), np.uint8), 2, constant_values=255),
+            "a nucleus covers 89% of the image; black or 0 is the background: invert it if it "
+            "shows nuclei as black",
+        ),
+        (
+            np.array([[1, 0, 1, 0, 1], [0] * 5, [2, 0, 2, 0, 2]], np.uint8),
+            "has 2 values in 6 separate parts: are they classes? Each nucleus needs a number of "
+            "its own",
+        ),
+    ],
+)
+def test_what_is_probably_no_label_image_is_pointed_out(
+    tmp_path: Path, values: NDArray, warning: str
+) -> None:
+    write(tmp_path / "own" / "images" / "x.png", np.zeros_like(values))
+    write(tmp_path / "own" / "masks" / "x.png", values)
+    assert read(tmp_path / "own", tmp_path)[1] == (f"masks/x.png: {warning}",)
+
+
+def test_an_inverted_mask_of_one_nucleus_is_pointed_out(tmp_path: Path) -> None:
+    write(tmp_path / "own" / "x" / "images" / "x.png", IMAGE)
+    for label in (1, 2):
+        mask = np.where(label == LABELS, 0, 255).astype(np.uint8)
+        write(tmp_path / "own" / "x" / "masks" / f"{label}.png", mask)
+    assert read(tmp_path / "own", tmp_path)[1][0] == (
+        "x/masks/1.png: a nucleus covers 84% of the image; black or 0 is the background: invert "
+        "it if it shows nuclei as black"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "warning"),
+    [
+        (
+            "x.mat",
+            "x.mat: .mat is not read; nuclei are told by label images, arrays (.npy), GeoJSON, "
+            "COCO or zips of ImageJ's regions",
+        ),
+        ("x.json", "x.json: is neither GeoJSON nor COCO; it is left out"),
+        ("notes.txt", None),
+        ("meta.json", None),
+    ],
+)
+def test_nuclei_in_a_form_that_is_not_read_are_told_of(
+    tmp_path: Path, name: str, warning: str | None
+) -> None:
+    write(tmp_path / "own" / "x.png", IMAGE)
+    write(tmp_path / "own" / name, b"{}")
+    assert read(tmp_path / "own", tmp_path)[1] == ((warning,) if warning else ())
+
+
+def test_a_coco_file_tells_of_the_images_beside_it(tmp_path: Path) -> None:
+    for name in ("train", "valid"):
+        write(tmp_path / "own" / name / "x.png", IMAGE)
+        write(tmp_path / "own" / name / "_annotations.coco.json", exported("coco"))
+    samples, warnings = read(tmp_path / "own", tmp_path)
+    assert [int(sample.labels.max()) for sample in samples] == [3, 3]
+    assert warnings == ()
+
+
+def test_boxes_alone_tell_no_nuclei(tmp_path: Path) -> None:
+    document = json.loads(exported("coco"))
+    del document["annotations"][0]["segmentation"]
+    write(tmp_path / "own" / "x.png", IMAGE)
+    write(tmp_path / "own" / "boxes.json", json.dumps(document).encode())
+    with pytest.raises(DataFaults) as caught:
+        prepare(tmp_path / "own", tmp_path / "cache")
+    assert str(caught.value) == "boxes.json: holds boxes without outlines ('segmentation')"
 
 
 def test_two_truths_of_an_image_are_named(tmp_path: Path) -> None:

@@ -1,0 +1,133 @@
+"""What names tell: which folders hold images, which files tell the nuclei of which image."""
+
+import re
+from collections import defaultdict
+from collections.abc import Collection
+from typing import NamedTuple
+
+Folder = tuple[str, ...]
+
+IMAGE_FOLDER, TRUTH_FOLDER = "images", "masks"
+
+_SPLIT = r"train(?:ing)?|test(?:ing)?|val(?:id(?:ation)?)?|tr|ts"
+_IMAGES = r"(?:raw ?|tissue ?)?(?:images?|imgs?)|raw|originals?|inputs?"
+_TRUTHS = (
+    r"(?:label ?|instance ?)?masks?|label(?:s|led)?|gt|(?:ground ?)?truths?|annotations?|rois?|"
+    r"(?:instance ?)?segmentations?|segs?|instances?"
+)
+_FOLDER_NAME = re.compile(
+    rf"(?:(?P<before>{_SPLIT}) ?)?(?:(?P<images>{_IMAGES})|{_TRUTHS})(?: ?(?P<after>{_SPLIT}))?",
+    re.IGNORECASE,
+)
+
+_MARK = (
+    r"(?:(?:binary|instance)[ _-]?)?masks?|label(?:s|led|ed)?(?:[ _-]ima?ge?)?|seg(?:mentations?)?|"
+    r"gt|ground[ _-]?truth|instances?|annotations?|rois?|roi[ _-]?set"
+)
+_GAP = r"(?:[ _-]|(?=\d))"
+_MARK_BEHIND = re.compile(rf"(?P<id>.+?)(?:_cp)?[ _-](?:{_MARK})", re.IGNORECASE)
+_MARK_BEFORE = re.compile(rf"(?:{_MARK}){_GAP}(?P<id>.+)", re.IGNORECASE)
+_ONLY_MARK = re.compile(_MARK, re.IGNORECASE)
+_IMAGE_BEHIND = re.compile(r"(?P<id>.+?)(?:[ _-](?:image|img|raw)|_0000)", re.IGNORECASE)
+_IMAGE_BEFORE = re.compile(rf"(?:image|img|im|raw){_GAP}(?P<id>.+)", re.IGNORECASE)
+_BY_PRODUCT = re.compile(
+    r"(?P<id>.+?)_(?:cp_)?(?:flows?|outlines?(?:_cp_masks)?|output|cellprob|dP)", re.IGNORECASE
+)
+
+
+class _Role(NamedTuple):
+    parent: Folder
+    split: Folder
+    kind: str
+
+    @property
+    def base(self) -> Folder:
+        return (*self.parent, *self.split)
+
+
+def standardise_folders(
+    folders: Collection[Folder], *, with_images: Collection[Folder]
+) -> dict[Folder, Folder]:
+    """Find folders of images and of their nuclei under other names than ``images`` and ``masks``.
+
+    Parameters
+    ----------
+    folders : collection of tuple of str
+        The folders that hold any file.
+    with_images : collection of tuple of str
+        Those that hold images.
+
+    Returns
+    -------
+    dict of folder → folder
+        What a folder would be called as ``SPLIT/images`` or ``SPLIT/masks``. A folder of images
+        counts where there is one of nuclei, and one of nuclei where there are images.
+
+    Examples
+    --------
+    >>> folders = [("train_images",), ("train_labels",), ("notes",)]
+    >>> standardise_folders(folders, with_images=folders)[("train_labels",)]
+    ('train', 'masks')
+    """
+    roles = {folder: role for folder in folders if (role := _find_role(folder))}
+    kinds: dict[Folder, set[str]] = defaultdict(set)
+    for role in roles.values():
+        kinds[role.base].add(role.kind)
+    for folder in with_images:
+        if folder not in roles:
+            kinds[folder].add(IMAGE_FOLDER)
+    paired = {base for base, those in kinds.items() if len(those) == 2}
+    parents = {role.parent for role in roles.values() if role.base in paired}
+    return {
+        folder: (*role.base, role.kind)
+        for folder, role in roles.items()
+        if role.base in paired or (role.kind == IMAGE_FOLDER and role.parent in parents)
+    }
+
+
+def _find_role(folder: Folder) -> _Role | None:
+    """Read ``train/masks``, ``train_masks`` and ``masks/train`` alike."""
+    for depth in (1, 2):
+        name = folder[-depth].replace("_", " ").replace("-", " ") if depth <= len(folder) else ""
+        match = _FOLDER_NAME.fullmatch(name)
+        if match:
+            split = match["before"] or match["after"]
+            below = folder[len(folder) - depth + 1 :]
+            kind = IMAGE_FOLDER if match["images"] else TRUTH_FOLDER
+            return _Role(folder[:-depth], below or ((split,) if split else ()), kind)
+    return None
+
+
+def names_of_image(stem: str) -> list[str]:
+    """Return the names under which files may tell the nuclei of an image, its own first.
+
+    Examples
+    --------
+    >>> names_of_image("007_img"), names_of_image("img_007")
+    (['007_img', '007'], ['img_007', '007'])
+    """
+    matches = (_IMAGE_BEHIND.fullmatch(stem), _IMAGE_BEFORE.fullmatch(stem))
+    return [stem, *(match["id"] for match in matches if match)]
+
+
+def names_told_by(stem: str) -> list[str]:
+    """Return the names of images whose nuclei a file of this name may tell, its own first.
+
+    Examples
+    --------
+    >>> names_told_by("cell3_cp_masks"), names_told_by("mask_3")
+    (['cell3_cp_masks', 'cell3'], ['mask_3', '3'])
+    """
+    matches = (_MARK_BEHIND.fullmatch(stem), _MARK_BEFORE.fullmatch(stem))
+    return [stem, *(match["id"] for match in matches if match)]
+
+
+def tells_lone_image(stem: str) -> bool:
+    """Tell ``RoiSet`` or ``mask``, the name of a file beside the only image of its folder."""
+    return _ONLY_MARK.fullmatch(stem) is not None
+
+
+def is_by_product(stem: str, names: Collection[str]) -> bool:
+    """Tell the flows and outlines that Cellpose writes beside an image of one of these names."""
+    match = _BY_PRODUCT.fullmatch(stem)
+    return match is not None and match["id"] in names
