@@ -100,17 +100,36 @@ def number_values(values: NDArray[Any], options: ReadOptions = DEFAULT_OPTIONS) 
     if _is_soft_edged(numbers):
         numbers = numbers > numbers.max() // 2
     labels = relabel(numbers.astype(np.int64))
-    if labels.max(initial=0) != 1:
+    n_labels = int(labels.max(initial=0))
+    if not n_labels:
         return Truth(labels, [])
-    n_parts, parts = cv2.connectedComponents(labels.astype(np.uint8))
-    if n_parts == 2 or options.connected_components:
+    n_parts, parts = cv2.connectedComponents((labels > 0).astype(np.uint8))
+    if n_labels == 1 and options.connected_components:
         return Truth(parts.astype(np.int32), [])
-    return Truth(
-        labels,
-        [
-            f"is a binary mask of {n_parts - 1} parts, read as one nucleus; "
+    return Truth(labels, [*_find_likely_mistakes(labels, n_labels, n_parts - 1)])
+
+
+def _find_likely_mistakes(labels: NDArray[np.int32], n_labels: int, n_parts: int) -> Iterator[str]:
+    largest_px = int(np.bincount(labels.ravel())[1:].max())
+    if n_labels == 1 and n_parts > 1:
+        yield (
+            f"is a binary mask of {n_parts} parts, read as one nucleus; "
             "--connected-components reads each part as a nucleus"
-        ],
+        )
+    elif n_parts > 2 * n_labels:
+        yield (
+            f"has {n_labels} values in {n_parts} separate parts: are they classes? Each nucleus "
+            "needs a number of its own"
+        )
+    elif 2 * largest_px > labels.size:
+        yield describe_coverage(largest_px, labels.size)
+
+
+def describe_coverage(nucleus_px: int, image_px: int) -> str:
+    """Say that one nucleus covers most of its image."""
+    return (
+        f"a nucleus covers {nucleus_px / image_px:.0%} of the image; black or 0 is the "
+        "background: invert it if it shows nuclei as black"
     )
 
 
@@ -239,7 +258,9 @@ def _read_geojson(document: Any) -> Iterator[list[Any]]:
 
 def _read_coco(document: dict[str, Any], shape: tuple[int, int]) -> Iterator[NDArray[np.intp]]:
     for annotation in document["annotations"]:
-        outline = annotation["segmentation"]
+        outline = annotation.get("segmentation")
+        if outline is None:
+            raise InputError("holds boxes without outlines ('segmentation')")
         if isinstance(outline, list):
             parts = [fill_polygon([part], shape) for part in outline]
             yield np.unique(np.concatenate(parts)) if parts else np.zeros(0, np.intp)
