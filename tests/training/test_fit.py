@@ -164,7 +164,7 @@ def test_two_trainings_of_a_fold_at_once_are_refused(data, tmp_path):
     with FileLock(work / ".lock"), pytest.raises(InputError) as error:
         train_fold(data, tiny(), fold=0, folder=tmp_path)
     assert str(error.value) == (
-        f"{work}: another process trains this fold; wait for it or choose another --name"
+        f"{work}: another process trains this fold; wait until it has ended"
     )
 
 
@@ -183,18 +183,10 @@ def test_a_finished_fold_is_not_trained_again(trained, data):
 
 
 def start_training(folder: Path) -> subprocess.Popen[bytes]:
-    overrides = [x for setting in [*TINY, "training.epochs=24"] for x in ("--set", setting)]
-    command = [
-        sys.executable,
-        "-m",
-        "kaggle_dsb",
-        "train",
-        "--limit",
-        "4",
-        "--fold",
-        "0",
-        *overrides,
-    ]
+    # Without --limit, which would cut the epochs to two.
+    overrides = [*TINY, "training.epochs=6", "folds.n_folds=2"]
+    sets = [part for setting in overrides for part in ("--set", setting)]
+    command = [sys.executable, "-m", "kaggle_dsb", "train", "--fold", "0", *sets]
     return subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
 
 
