@@ -4,10 +4,16 @@ import hashlib
 import json
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+
+LEFTOVER_AGE_S = 3600
+_LOCK_FILE = ".lock"
+_TIDIED: set[Path] = set()
 
 
 class InputError(ValueError):
@@ -23,7 +29,8 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that takes its place once the block has succeeded.
 
     Whatever ends the block early (an error, a full disk, Ctrl+C) leaves the old file as it was and
-    nothing half-written beside it.
+    nothing half-written beside it. What a killed process leaves has a hidden name; it is removed
+    once it is an hour old, by the next process that writes to the folder.
 
     Examples
     --------
@@ -35,7 +42,9 @@ def replacing(path: Path) -> Iterator[Path]:
     '{}'
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    _remove_leftovers(path.parent)
+    prefix = f".{path.stem[:50]}-writing-"
+    handle, name = tempfile.mkstemp(prefix=prefix, suffix=path.suffix, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -54,6 +63,54 @@ def digest_of(path: Path) -> str:
     """Return the SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes were writing; once a process and folder, since it lists it."""
+    if folder in _TIDIED:
+        return
+    _TIDIED.add(folder)
+    for leftover in folder.glob(".*-writing-*"):
+        if is_leftover(leftover):
+            leftover.unlink(missing_ok=True)
+
+
+def is_leftover(path: Path) -> bool:
+    """Return whether what has a temporary name is too old to belong to a process at work."""
+    try:
+        return time.time() - path.stat().st_mtime > LEFTOVER_AGE_S
+    except FileNotFoundError:
+        return False  # another process removed it
+
+
+@contextmanager
+def locking(folder: Path, *, activity: str) -> Iterator[None]:
+    """Keep every other process out of a folder; a killed process keeps nobody out.
+
+    Parameters
+    ----------
+    folder : Path
+        Is made where it does not exist.
+    activity : str
+        What the lock is for, as in ``trains this fold``.
+
+    Raises
+    ------
+    InputError
+        When another process has the lock.
+    """
+    from filelock import FileLock, Timeout
+
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / _LOCK_FILE)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise InputError(f"{folder}: another process {activity}; wait until it has ended") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def read_json(path: Path) -> dict[str, Any]:

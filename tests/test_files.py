@@ -1,6 +1,9 @@
+import os
+import time
+
 import pytest
 
-from kaggle_dsb.files import InputError, read_json, replacing, write_json
+from kaggle_dsb.files import InputError, is_leftover, locking, read_json, replacing, write_json
 
 
 def test_a_file_takes_its_place_only_when_it_is_whole(tmp_path):
@@ -31,6 +34,40 @@ def test_an_interruption_leaves_the_old_file_and_nothing_else(tmp_path, error):
 def test_the_temporary_file_keeps_the_suffix(tmp_path):
     with replacing(tmp_path / "a.npy") as temporary:
         assert temporary.suffix == ".npy"
+
+
+@pytest.mark.parametrize("stem", ["a" * 246, "核" * 80])
+def test_a_name_may_be_as_long_as_the_file_system_allows(tmp_path, stem):
+    with replacing(tmp_path / f"{stem}.png") as temporary:
+        temporary.write_text("x")
+    assert [p.name for p in tmp_path.iterdir()] == [f"{stem}.png"]
+
+
+def test_what_a_killed_process_was_writing_is_removed_once_it_is_an_hour_old(tmp_path):
+    old, young = tmp_path / ".a-writing-1.png", tmp_path / ".a-writing-2.png"
+    for path in (old, young):
+        path.touch()
+    os.utime(old, (time.time() - 3700,) * 2)
+    write_json(tmp_path / "a.json", {})
+    assert {p.name for p in tmp_path.iterdir()} == {"a.json", young.name}
+
+
+def test_what_comes_from_the_future_belongs_to_a_process_at_work(tmp_path):
+    os.utime(tmp_path, (time.time() + 9999,) * 2)  # as after a clock was moved back
+    assert not is_leftover(tmp_path)
+    assert not is_leftover(tmp_path / "gone")
+
+
+def test_a_locked_folder_is_refused_until_its_process_has_ended(tmp_path):
+    folder = tmp_path / "run"
+    with locking(folder, activity="tunes this run"):
+        with pytest.raises(InputError) as raised, locking(folder, activity="tunes this run"):
+            pass
+        assert str(raised.value) == (
+            f"{folder}: another process tunes this run; wait until it has ended"
+        )
+    with locking(folder, activity="tunes this run"):
+        pass
 
 
 def test_json_is_read_as_it_was_written(tmp_path):

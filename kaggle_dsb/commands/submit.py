@@ -127,7 +127,8 @@ def make_submission(
     Raises
     ------
     InputError
-        When the CSV would not be accepted; an earlier one stays as it was.
+        When the CSV would not be accepted, or another process writes the same submission; an
+        earlier one stays as it was.
     """
     started = time.monotonic()
     files = SubmissionFolder(folder)
@@ -135,22 +136,22 @@ def make_submission(
     required = _required_sizes(source, set_name)
     images = _Images(source.cache, set_name, sizes(source.cache, set_name))
     key = submission_key(run, settings, images.files())
-    files.begin(f"{key} with probabilities" if keeps_probabilities else key)
-    _find_all_nuclei(
-        images, run, settings, files=files.draft, keeps_probabilities=keeps_probabilities
-    )
-    labels = LabelFiles(files.draft, list(required))
-    _write_checked(files.csv_file, labels, required)
-    # A score that an earlier submission of this name left would speak of other nuclei.
-    files.score_file.unlink(missing_ok=True)
-    write_settings(files.settings_file, settings)
-    facts = {
-        "images": len(labels),
-        "nuclei": labels.n_nuclei,
-        "elapsed_s": time.monotonic() - started,
-    }
-    files.write_made(_describe_making(source, set_name, run, settings) | facts)
-    files.finish()
+    with files.locking():
+        files.begin(f"{key} with probabilities" if keeps_probabilities else key)
+        draft = files.draft
+        _find_all_nuclei(
+            images, run, settings, files=draft, keeps_probabilities=keeps_probabilities
+        )
+        labels = LabelFiles(draft, list(required))
+        _write_checked(draft.csv_file, labels, required)
+        write_settings(draft.settings_file, settings)
+        facts = {
+            "images": len(labels),
+            "nuclei": labels.n_nuclei,
+            "elapsed_s": time.monotonic() - started,
+        }
+        draft.write_made(_describe_making(source, set_name, run, settings) | facts)
+        files.finish()
     score = _score_if_known(source, files, set_name)
     return Submission(files, source, set_name, len(labels), labels.n_nuclei, score)
 

@@ -10,7 +10,7 @@ import pandas as pd
 from kaggle_dsb.config import HardwareSettings, Settings, write_settings
 from kaggle_dsb.dataset.kinds import name_kinds
 from kaggle_dsb.dataset.samples import require_labels
-from kaggle_dsb.files import InputError, write_json
+from kaggle_dsb.files import InputError, locking, write_json
 from kaggle_dsb.instances.scorer import CandidateScorer
 from kaggle_dsb.instances.tuning import (
     COSTS,
@@ -103,20 +103,23 @@ def tune_run(
             "the bundled networks are tuned and shared by all users: copy their folder to "
             "runs/NAME and give --weights runs/NAME"
         )
-    cases = _cases(source, run, settings, work=work)
-    _require_two_folds(cases, run)
-    scorer_folds = {}
-    for number, other in enumerate(extra):
-        fold = sorted(run.networks)[number % len(run.networks)]
-        scorer_folds[other.dataset_name] = fold
-        cases += _cases(other, run, settings, work=work, held_out_by=fold)
-    processes = settings.hardware.threads or count_cores()
-    watershed, scores = _choose_watershed(cases, settings, n_trials=n_trials, processes=processes)
-    scorers, nested = _train_scorers(cases, watershed, settings, processes=processes)
-    scores["scorer"] = nested.scores
-    tuned = _choose_settings(settings, watershed, scores, cost=COSTS[nested.best])
-    _write(run, Tuned(tuned, scores), scorers, scorer_folds)
-    return Tuned(tuned, scores)
+    with locking(run.folder, activity="tunes this run"):
+        cases = _cases(source, run, settings, work=work)
+        _require_two_folds(cases, run)
+        scorer_folds = {}
+        for number, other in enumerate(extra):
+            fold = sorted(run.networks)[number % len(run.networks)]
+            scorer_folds[other.dataset_name] = fold
+            cases += _cases(other, run, settings, work=work, held_out_by=fold)
+        processes = settings.hardware.threads or count_cores()
+        watershed, scores = _choose_watershed(
+            cases, settings, n_trials=n_trials, processes=processes
+        )
+        scorers, nested = _train_scorers(cases, watershed, settings, processes=processes)
+        scores["scorer"] = nested.scores
+        tuned = _choose_settings(settings, watershed, scores, cost=COSTS[nested.best])
+        _write(run, Tuned(tuned, scores), scorers, scorer_folds)
+        return Tuned(tuned, scores)
 
 
 def _cases(
@@ -247,13 +250,15 @@ def _choose_settings(
 def _write(
     run: Run, tuned: Tuned, scorers: dict[int, CandidateScorer], scorer_folds: dict[str, int]
 ) -> None:
-    for path in run.scorers.values():
-        path.unlink()
     # What was validated was cut otherwise.
     run.validation_file.unlink(missing_ok=True)
-    if tuned.settings.instances.candidate_scorer:
-        for fold, scorer in scorers.items():
-            scorer.save(run.scorer_file(fold))
-    write_settings(run.settings_file, tuned.settings)
+    kept = scorers if tuned.settings.instances.candidate_scorer else {}
+    for fold, scorer in kept.items():
+        scorer.save(run.scorer_file(fold))
+    for fold, path in run.scorers.items():
+        if fold not in kept:
+            path.unlink()
     by_source = tuned.table().to_dict("index")
     write_json(run.tuning_file, {"scores": by_source, "scorer_folds": scorer_folds})
+    # Last, since it is what the same command would begin from after an interruption.
+    write_settings(run.settings_file, tuned.settings)

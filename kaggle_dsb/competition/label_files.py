@@ -204,7 +204,11 @@ def find_label_files(folder: Path) -> dict[str, Path]:
     InputError
         When two files are of one image.
     """
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in LABEL_SUFFIXES)
+    paths = sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in LABEL_SUFFIXES and not path.name.startswith(".")
+    )
     marked = [path for path in paths if _LABEL_SUFFIX.search(path.stem)]
     return _index_by_id(marked or paths)
 

@@ -3,12 +3,12 @@
 import errno
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_LEFTOVER_AGE_S = 3600
+from kaggle_dsb.files import is_leftover
+
 _LEFTOVERS = (".*-building-*", ".demo-*")  # the latter of versions before 0.2
 _MOST_ATTEMPTS = 10
 
@@ -49,11 +49,7 @@ def building(folder: Path, *, is_whole: Callable[[], bool]) -> Iterator[Path]:
 def _remove_leftovers(parent: Path) -> None:
     for pattern in _LEFTOVERS:
         for leftover in parent.glob(pattern):
-            try:
-                is_old = time.time() - leftover.stat().st_mtime > _LEFTOVER_AGE_S
-            except FileNotFoundError:
-                continue  # another process removed it
-            if is_old:
+            if is_leftover(leftover):
                 shutil.rmtree(leftover, ignore_errors=True)
 
 

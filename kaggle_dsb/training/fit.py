@@ -13,7 +13,6 @@ from typing import Any
 import pandas as pd
 import pytorch_lightning as pl
 import torch
-from filelock import FileLock, Timeout
 from pytorch_lightning.callbacks import (
     Callback,
     EarlyStopping,
@@ -24,7 +23,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from kaggle_dsb.config import Settings
-from kaggle_dsb.files import InputError
+from kaggle_dsb.files import InputError, locking
 from kaggle_dsb.network.hardware import (
     choose_device,
     choose_precision,
@@ -39,7 +38,6 @@ from kaggle_dsb.training.sources import FoldData
 from kaggle_dsb.training.transfer import copy_weights
 from kaggle_dsb.workspace.run import FAST_FILE, METRICS_FILE, Run
 
-LOCK_FILE = ".lock"
 LIGHTNING_PRECISION: dict[str, Any] = {
     "float32": "32-true",
     "bfloat16": "bf16-mixed",
@@ -85,7 +83,8 @@ def train_fold(
         return trained
     work = trained.with_suffix("")
     work.mkdir(parents=True, exist_ok=True)
-    with _locked(work) if is_first_process() else nullcontext():
+    lock = locking(work, activity="trains this fold") if is_first_process() else nullcontext()
+    with lock:
         module = _fit(
             data, settings, work, seed=settings.training.seed + (fold or 0), start=start_from
         )
@@ -134,18 +133,6 @@ def _fit(
         except SystemExit:  # what Lightning makes of Ctrl+C and SIGTERM
             raise KeyboardInterrupt from None
     return module
-
-
-@contextmanager
-def _locked(work: Path) -> Iterator[None]:
-    """Keep every other process out of a fold's folder; a killed process keeps nobody out."""
-    try:
-        with FileLock(work / LOCK_FILE, timeout=0):
-            yield
-    except Timeout:
-        raise InputError(
-            f"{work}: another process trains this fold; wait for it or choose another --name"
-        ) from None
 
 
 def _find_checkpoint(work: Path) -> Path | None:

@@ -1,11 +1,12 @@
 """A submission, with what made it and what it is worth, as it lies in a folder."""
 
 import shutil
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kaggle_dsb.files import InputError, read_json, write_json
+from kaggle_dsb.files import InputError, locking, read_json, write_json
 from kaggle_dsb.workspace import SUBMISSIONS
 
 
@@ -84,6 +85,16 @@ class SubmissionFolder:
         """Return where the probability of an image belongs, (3, H, W) float16."""
         return self.probabilities_folder / f"{image_id}.npy"
 
+    def locking(self) -> AbstractContextManager[None]:
+        """Keep every other process from writing this submission at the same time.
+
+        Raises
+        ------
+        InputError
+            When another process does so already.
+        """
+        return locking(self.draft.folder, activity="writes this submission")
+
     def begin(self, key: str) -> None:
         """Begin a draft, or keep that of an interrupted run of the same key.
 
@@ -95,15 +106,28 @@ class SubmissionFolder:
         path = self.draft.key_file
         if path.exists() and read_json(path).get("key") == key:
             return
-        shutil.rmtree(self.draft.folder, ignore_errors=True)
+        for folder in (self.draft.labels_folder, self.draft.probabilities_folder):
+            shutil.rmtree(folder, ignore_errors=True)
         write_json(path, {"key": key})
 
     def finish(self) -> None:
-        """Put what the draft holds in the place of what an earlier submission left."""
+        """Put what the draft holds in the place of what an earlier submission left.
+
+        ``made.json`` goes first and comes last: where it is, it tells of the files beside it. Until
+        then, whatever interrupts this leaves enough to do it again.
+        """
+        # A score that an earlier submission of this name left would speak of other nuclei.
+        for path in (self.made_file, self.score_file):
+            path.unlink(missing_ok=True)
         for name in (self.labels_folder.name, self.probabilities_folder.name):
+            kept = self.draft.folder / name
+            for leftover in kept.glob(".*"):  # of a process that was killed while it wrote
+                leftover.unlink()
             shutil.rmtree(self.folder / name, ignore_errors=True)
-            if (self.draft.folder / name).exists():
-                (self.draft.folder / name).rename(self.folder / name)
+            if kept.exists():
+                kept.rename(self.folder / name)
+        for path in (self.csv_file, self.settings_file, self.made_file):
+            (self.draft.folder / path.name).rename(path)
         shutil.rmtree(self.draft.folder)
 
     def read_made(self) -> dict[str, Any]:

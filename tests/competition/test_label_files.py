@@ -254,3 +254,9 @@ def test_a_folder_without_label_images_is_refused(tmp_path):
     message = f"{tmp_path}: holds no label image; it must hold ID.png for each image"
     with pytest.raises(InputError, match=exactly(message)):
         read_label_folder(tmp_path)
+
+
+def test_a_hidden_file_is_no_label_image(tmp_path):
+    for name in ("a.png", ".a-writing-1.png"):
+        (tmp_path / name).touch()
+    assert find_label_files(tmp_path) == {"a": tmp_path / "a.png"}

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from kaggle_dsb.files import InputError
@@ -36,4 +38,82 @@ def test_data_that_are_gone_are_asked_for(tmp_path):
     assert str(raised.value) == (
         f"{tmp_path / 'first' / 'made.json'}: was made from {tmp_path / 'gone'}, which is not "
         "there; name the data with --data"
+    )
+
+
+def write_files(files, text):
+    """Write what a submission of one image holds."""
+    for path in (files.csv_file, files.settings_file, files.label_file("a")):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    files.write_made({"text": text})
+
+
+def list_files(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_draft_takes_the_place_of_the_earlier_submission_and_of_its_score(tmp_path):
+    files = SubmissionFolder(tmp_path / "first")
+    write_files(files, "earlier")
+    files.write_score({"score": 0.5})
+    with files.locking():
+        files.begin("key")
+        write_files(files.draft, "new")
+        # A process that was killed while it wrote has left this.
+        (files.draft.labels_folder / ".a-writing-x.png").touch()
+        files.finish()
+    assert list_files(files.folder) == [
+        "config.toml",
+        "labels/a.png",
+        "made.json",
+        "submission.csv",
+    ]
+    assert files.read_made() == {"text": "new"}
+    assert files.csv_file.read_text() == files.label_file("a").read_text() == "new"
+
+
+@pytest.mark.parametrize("n_renamed", range(4))
+def test_a_submission_interrupted_while_it_takes_its_place_tells_nothing_false(
+    tmp_path, monkeypatch, n_renamed
+):
+    files = SubmissionFolder(tmp_path / "first")
+    write_files(files, "earlier")
+    files.begin("key")
+    write_files(files.draft, "new")
+    rename, renamed = Path.rename, []
+
+    def interrupt(path, target):
+        if len(renamed) == n_renamed:
+            raise KeyboardInterrupt
+        renamed.append(path)
+        return rename(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            files.finish()
+    assert files.read_made() == {}
+    # The same command makes anew what the draft no longer holds.
+    files.begin("key")
+    write_files(files.draft, "new")
+    files.finish()
+    assert files.read_made() == {"text": "new"}
+    assert files.csv_file.read_text() == files.label_file("a").read_text() == "new"
+
+
+def test_a_draft_is_kept_for_the_same_key_only(tmp_path):
+    files = SubmissionFolder(tmp_path / "first")
+    with files.locking():
+        files.begin("key")
+        files.draft.labels_folder.mkdir()
+        files.draft.label_file("a").touch()
+        files.begin("key")
+        assert files.draft.label_file("a").exists()
+        files.begin("other")
+        assert not files.draft.label_file("a").exists()
+        with pytest.raises(InputError) as raised, files.locking():
+            pass
+    assert str(raised.value) == (
+        f"{files.draft.folder}: another process writes this submission; wait until it has ended"
     )
