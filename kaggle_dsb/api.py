@@ -95,7 +95,7 @@ def _load_models(weights: Path | None, *, fast: bool) -> "tuple[Predictor, Nucle
 
 def _to_8_bit_rgb(image: ArrayLike) -> NDArray[np.uint8]:
     """Return an image as (H, W, 3) uint8, other depths stretched to their range."""
-    from kaggle_dsb.dataset.pixels import to_8_bit
+    from kaggle_dsb.dataset.stretch import to_8_bit
 
     array: NDArray[Any] = np.asarray(image)
     is_image = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))

@@ -21,6 +21,7 @@ from kaggle_dsb.dataset.planes import (
 from kaggle_dsb.dataset.png import PALETTE, decode_png, read_orientation
 from kaggle_dsb.dataset.png import SIGNATURE as PNG
 from kaggle_dsb.dataset.read_options import DEFAULT_OPTIONS, ReadOptions
+from kaggle_dsb.dataset.stretch import compresses_highlights, to_8_bit
 from kaggle_dsb.files import InputError
 
 JPEG = b"\xff\xd8\xff"
@@ -31,8 +32,6 @@ IMAGE_SUFFIXES = (
 )
 FORMATS = "PNG, TIFF, JPEG, BMP, GIF, WebP or JPEG 2000"
 
-_CLIPPED_PERCENT = 0.01
-_FEWEST_LEVELS = 8
 _SHORTEST_BYTES = 26  # a PNG says until there what it holds
 _LAST_MARKS = {PNG: b"IEND", JPEG: b"\xff\xd9"}
 _PILLOW = threading.Lock()
@@ -103,80 +102,13 @@ def take_values(decoded: NDArray[Any]) -> NDArray[Any]:
     return colour[..., 0] if is_grey else colour
 
 
-def to_8_bit(image: NDArray[Any]) -> NDArray[np.uint8]:
-    """Bring an image of any depth to 8 bits; one of 8 bits passes unchanged.
-
-    Parameters
-    ----------
-    image : (H, W, C) uint8, or any other numeric type
-
-    Returns
-    -------
-    (H, W, C) uint8
-
-    Raises
-    ------
-    InputError
-        A value is not finite.
-
-    Notes
-    -----
-    Cameras of 10 to 14 bits store into 16, so dividing by 256 would leave their images all but
-    black. Each image is stretched linearly on its own instead, all channels by the same factor so
-    that colours stay. The darkest and the brightest 0.01 % of the values are clipped: 100 pixels of
-    a megapixel, more than a camera has hot pixels, and fewer than one nucleus covers there.
-
-    A speck of debris is larger and can be a hundred times as bright as the nuclei. So what is
-    brighter than five times the median of all that stands out of the ground is clipped too, where
-    it covers less than 1 % of the image. What stands out is brighter than the median pixel by six
-    standard deviations, as estimated by the quantiles below the median.
-
-    Examples
-    --------
-    >>> to_8_bit(np.array([[[500], [600], [700]]], np.uint16)).ravel().tolist()
-    [0, 128, 255]
-    """
-    if image.dtype == np.uint8:
-        return image
-    if not np.isfinite(image).all():
-        raise InputError("holds values that are not finite; an image holds numbers only")
-    values = image.astype(np.float32)
-    low, deviation, middle, top = np.percentile(
-        values, [_CLIPPED_PERCENT, 15.87, 50, 100 - _CLIPPED_PERCENT]
-    )
-    high = _clip_specks(values, middle, middle - deviation, top)
-    scale = 255 / (high - low) if high > low else 0.0
-    stretched: NDArray[np.uint8] = np.clip(np.rint((values - low) * scale), 0, 255).astype(np.uint8)
-    return stretched
-
-
-def _clip_specks(values: NDArray[np.float32], middle: float, deviation: float, top: float) -> float:
-    """Return the value that is to be white: ``top``, or less where specks reach beyond nuclei."""
-    outstanding = middle + 6 * max(deviation, 0.002 * (top - middle))
-    bright = values[values > outstanding]
-    if not bright.size:
-        return top
-    high = middle + 5 * (float(np.median(bright)) - middle)
-    is_speck = np.count_nonzero(values > high) < 0.01 * values.size
-    return min(high, top) if is_speck else top
-
-
-def count_levels(image: NDArray[np.uint8]) -> int:
-    """Count the grey levels that all but the outermost 1 % of the pixels lie within."""
-    low, high = np.percentile(image, [0.5, 99.5])
-    return int(high - low) + 1
-
-
-def warn_of_few_levels(data: bytes, image: NDArray[np.uint8]) -> str | None:
-    """Say that an image of more than 8 bits lost nearly all detail in its few brightest pixels."""
-    if _has_8_bits(data) or image.max() - image.min() < 128:
-        return None
-    levels = count_levels(image)
-    if levels >= _FEWEST_LEVELS:
+def warn_of_highlights(data: bytes, options: ReadOptions = DEFAULT_OPTIONS) -> str | None:
+    """Say that `decode_rgb` compresses the brightest parts of an image of more than 8 bits."""
+    if _has_8_bits(data) or not compresses_highlights(_drop_alpha(decode_picture(data, options))):
         return None
     return (
-        f"99 % of the pixels fall within {levels} of 256 grey levels, since a few are far "
-        "brighter; dim nuclei may be lost"
+        "most objects are less than a tenth as bright as the brightest part, such as dead cells or "
+        "debris, which is compressed so that they are seen"
     )
 
 

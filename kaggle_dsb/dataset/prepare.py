@@ -20,7 +20,7 @@ from kaggle_dsb.dataset.archive import ACCEPTED_FORMS, Archive, DataFaults, list
 from kaggle_dsb.dataset.building import building
 from kaggle_dsb.dataset.entries import Entry
 from kaggle_dsb.dataset.layouts import Picture
-from kaggle_dsb.dataset.pixels import IMAGE_SUFFIXES, decode_mask, decode_rgb, warn_of_few_levels
+from kaggle_dsb.dataset.pixels import IMAGE_SUFFIXES, decode_mask, decode_rgb, warn_of_highlights
 from kaggle_dsb.dataset.read_options import DEFAULT_OPTIONS, ReadOptions
 from kaggle_dsb.dataset.truth import TRUTH_SUFFIXES, describe_coverage, read_truth
 from kaggle_dsb.files import InputError, read_json, write_json
@@ -266,7 +266,7 @@ def _convert_image(picture: Picture, job: _Job, outcome: _Outcome) -> tuple[int,
     except InputError as error:
         outcome.faults.append(f"{entry}: {error}")
         return None
-    warning = warn_of_few_levels(data, image)
+    warning = warn_of_highlights(data, job.options)
     if warning:
         outcome.warnings.append(f"{entry}: {warning}")
     path = job.build / picture.set_name / "images" / f"{picture.id}.png"

@@ -15,9 +15,9 @@ from kaggle_dsb.dataset.pixels import (
     TIFF,
     decode_mask,
     decode_rgb,
-    to_8_bit,
-    warn_of_few_levels,
+    warn_of_highlights,
 )
+from kaggle_dsb.dataset.stretch import to_8_bit
 from kaggle_dsb.files import InputError
 
 RGB = np.array([[[10, 20, 30], [40, 50, 60]], [[70, 80, 90], [0, 255, 1]]], np.uint8)
@@ -87,34 +87,55 @@ def test_a_few_hot_pixels_do_not_darken_a_16_bit_image() -> None:
     assert to_8_bit(image)[1:].mean() > 120
 
 
-def draw_sparse_nuclei() -> np.ndarray:
-    """Six nuclei of 12 bits, 1,000 levels above the ground, on 2 % of an image in 16 bits."""
+def draw_nuclei(*, level: float, speck: float, speck_share: float) -> np.ndarray:
+    """Six nuclei on 2 % of an image of 16 bits, and a bright bar."""
     image = np.random.default_rng(0).normal(300, 20, (300, 300))
     for number in range(6):
-        cv2.circle(image, (40 + 45 * number, 150), 9, 1300, -1)
+        cv2.circle(image, (40 + 45 * number, 150), 9, 300 + level, -1)
+    image[10:14, : round(speck_share * 300 * 300 / 4)] = speck
+    image[10:100, :100] = speck if speck_share == 0.1 else image[10:100, :100]
     return image.astype(np.uint16)
 
 
-@pytest.mark.parametrize("bright", [3000, 40000, 65535])
-def test_a_bright_speck_does_not_darken_the_nuclei_of_a_16_bit_image(bright: int) -> None:
-    image = draw_sparse_nuclei()
-    image[10:14, 10:90] = bright
-    decoded = decode_rgb(save_tiff(image))[..., 0]
+@pytest.mark.parametrize("share", [0.0005, 0.003, 0.013, 0.1])
+@pytest.mark.parametrize("speck", [3000, 40000, 65535])
+@pytest.mark.parametrize("level", [250, 1000])
+def test_bright_specks_do_not_darken_the_nuclei_of_a_16_bit_image(
+    level: float, speck: float, share: float
+) -> None:
+    image = draw_nuclei(level=level, speck=speck, speck_share=share)
+    decoded = decode_rgb(save_tiff(image))[..., 0].astype(int)
     ground, nucleus = decoded[250, 20:280].mean(), decoded[150, 40]
-    assert nucleus - ground > 40
-    assert decoded[12, 50] == 255
-    assert warn_of_few_levels(save_tiff(image), decoded) is None
+    assert nucleus - ground > 20
+    assert decoded[12, 2] == 255
+    warned = warn_of_highlights(save_tiff(image)) is not None
+    assert warned == (level / (speck - 300) < 24 / 255)
 
 
-def test_a_16_bit_image_that_lost_its_detail_is_warned_of() -> None:
-    image = draw_sparse_nuclei()
-    image[10:14, 10:90] = 65535
-    decoded = np.dstack([(image // 256).astype(np.uint8)] * 3)
-    assert warn_of_few_levels(save_tiff(image), decoded) == (
-        "99 % of the pixels fall within 6 of 256 grey levels, since a few are far brighter; "
-        "dim nuclei may be lost"
+def test_bright_nuclei_among_dim_cell_bodies_are_not_compressed() -> None:
+    image = np.random.default_rng(0).normal(300, 10, (300, 300))
+    for number in range(6):
+        cv2.circle(image, (40 + 45 * number, 150), 18, 700, -1)
+        cv2.circle(image, (40 + 45 * number, 150), 9, 9000, -1)
+    decoded = to_8_bit(image.astype(np.uint16))
+    assert decoded[150, 40] == 255
+    assert decoded[150, 55] < 15
+
+
+def test_compressed_highlights_are_told_of() -> None:
+    image = draw_nuclei(level=250, speck=65535, speck_share=0.003)
+    assert warn_of_highlights(save_tiff(image)) == (
+        "most objects are less than a tenth as bright as the brightest part, such as dead cells or "
+        "debris, which is compressed so that they are seen"
     )
-    assert warn_of_few_levels(save(Image.fromarray(decoded), "PNG"), decoded) is None
+    in_8_bits = Image.fromarray((image // 256).astype(np.uint8))
+    assert warn_of_highlights(save(in_8_bits, "PNG")) is None
+
+
+def test_complex_numbers_are_refused() -> None:
+    with pytest.raises(InputError) as caught:
+        to_8_bit(np.ones((3, 3), np.complex64))
+    assert str(caught.value) == "holds complex numbers; save their magnitude"
 
 
 def test_dense_16_bit_images_keep_their_whole_range() -> None:
