@@ -23,8 +23,6 @@ ACCEPTED_FORMS = (
 )
 LARGEST_ZIP_BYTES = 2**33
 
-_DEEPEST_FOLDER = 6
-
 
 class DataFaults(InputError):  # noqa: N818 - it carries many faults
     """A source cannot be used; every fault found in it is told at once.
@@ -142,15 +140,17 @@ def list_files(source: Path, *, skipped: Path | None = None) -> Iterator[Path]:
     """Yield every file of a folder in order of name, less what systems leave (``__MACOSX`` …)."""
     for folder, folders, files in os.walk(source, followlinks=True):
         here = Path(folder)
-        depth = len(here.relative_to(source).parts)
         folders[:] = sorted(
-            name
-            for name in folders
-            if depth < _DEEPEST_FOLDER
-            and not _is_hidden([name])
-            and (here / name).resolve() != skipped
+            name for name in folders if not _is_hidden([name]) and _may_enter(here / name, skipped)
         )
         yield from (here / name for name in sorted(files) if not _is_hidden([name]))
+
+
+def _may_enter(folder: Path, skipped: Path | None) -> bool:
+    """Tell whether a folder is not to be skipped, and no link back to one that it lies in."""
+    target = folder.resolve()
+    leads_back = folder.is_symlink() and target in {above.resolve() for above in folder.parents}
+    return target != skipped and not leads_back
 
 
 def _is_hidden(parts: list[str]) -> bool:

@@ -43,9 +43,22 @@ UNREAD_FORMATS = {
     ".lif": "Leica LIF",
     ".oib": "Olympus OIB",
     ".oif": "Olympus OIF",
+    ".oir": "Olympus OIR",
     ".vsi": "Olympus VSI",
+    ".zvi": "Zeiss ZVI",
+    ".dv": "DeltaVision",
     ".ims": "Imaris IMS",
+    ".ics": "ICS",
+    ".mrc": "MRC",
     ".dcm": "DICOM",
+    ".svs": "whole-slide (Aperio)",
+    ".ndpi": "whole-slide (Hamamatsu)",
+    ".scn": "whole-slide (Leica)",
+    ".mrxs": "whole-slide (3DHistech)",
+    ".qptiff": "whole-slide (Akoya)",
+    ".heic": "HEIC",
+    ".avif": "AVIF",
+    ".jxl": "JPEG XL",
 }
 
 _TRUTH_FOLDERS = (TRUTH_FOLDER, "labels")
@@ -158,8 +171,8 @@ def arrange(entries: Iterable[Entry], outer: str) -> Contents:
 
 def _refuse(entry: Entry) -> str:
     return (
-        f"{entry}: is a {UNREAD_FORMATS[entry.suffix]} file, which is not read; "
-        "save it as OME-TIFF, for instance with Fiji or QuPath"
+        f"{entry}: {UNREAD_FORMATS[entry.suffix]} is not read; save it, or regions of it, as "
+        "OME-TIFF, for instance with Fiji or QuPath"
     )
 
 
@@ -173,8 +186,9 @@ def _refuse_truths(entries: list[Entry], pictures: list[Picture]) -> Iterator[st
     ]
     if likely:
         yield (
-            f"{likely[0]}{_and_more(len(likely) - 1)}: {likely[0].suffix} is not read; nuclei are "
-            "told by label images, arrays (.npy), GeoJSON, COCO or zips of ImageJ's regions"
+            f"{likely[0]}{_and_more(len(likely) - 1)}: {likely[0].suffix} is not read; save images "
+            "as PNG or TIFF, and nuclei as label images, arrays (.npy), GeoJSON, COCO or zips of "
+            "ImageJ's regions"
         )
 
 

@@ -27,8 +27,8 @@ from kaggle_dsb.files import InputError
 JPEG = b"\xff\xd8\xff"
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 IMAGE_SUFFIXES = (
-    *(".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp"),
-    *(".gif", ".webp", ".jp2", ".j2k", ".jpx"),
+    *(".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"),
+    *(".jp2", ".j2k", ".jpx", ".lsm", ".stk", ".btf", ".tf8", ".pgm", ".ppm", ".pnm"),
 )
 FORMATS = "PNG, TIFF, JPEG, BMP, GIF, WebP or JPEG 2000"
 

@@ -251,3 +251,14 @@ def test_a_source_without_images_names_the_forms_that_are_accepted(
 def test_one_fault_is_one_line_and_several_are_counted() -> None:
     assert str(DataFaults(["a"])) == "a"
     assert str(DataFaults(["a", "b"])) == "2 faults in the data:\na\nb"
+
+
+def test_folders_are_read_however_deep_and_links_that_lead_back_are_not_followed(
+    tmp_path: Path, find: Callable
+) -> None:
+    deep = "a/b/c/d/e/f/g/h"
+    touch(tmp_path / "mine", f"{deep}/x.png", "b/y.png")
+    (tmp_path / "mine" / deep / "back").symlink_to(tmp_path / "mine" / "b")
+    (tmp_path / "mine" / "b" / "round").symlink_to(tmp_path / "mine")
+    shown = sorted(picture.id for picture in find(tmp_path / "mine").pictures)
+    assert shown == ["a_b_c_d_e_f_g_h_back_y", "a_b_c_d_e_f_g_h_x", "b_y"]

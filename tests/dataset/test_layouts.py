@@ -289,8 +289,8 @@ def test_an_inverted_mask_of_one_nucleus_is_pointed_out(tmp_path: Path) -> None:
     [
         (
             "x.mat",
-            "x.mat: .mat is not read; nuclei are told by label images, arrays (.npy), GeoJSON, "
-            "COCO or zips of ImageJ's regions",
+            "x.mat: .mat is not read; save images as PNG or TIFF, and nuclei as label images, "
+            "arrays (.npy), GeoJSON, COCO or zips of ImageJ's regions",
         ),
         ("x.json", "x.json: is neither GeoJSON nor COCO; it is left out"),
         ("notes.txt", None),
@@ -383,14 +383,17 @@ def test_packed_run_lengths_of_coco_are_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(sample.labels, expected)
 
 
-@pytest.mark.parametrize("suffix", [".czi", ".nd2", ".lif", ".dcm"])
-def test_a_format_that_is_not_read_says_what_to_do(tmp_path: Path, suffix: str) -> None:
+@pytest.mark.parametrize(
+    ("suffix", "name"),
+    [(".CZI", "Zeiss CZI"), (".nd2", "Nikon ND2"), (".svs", "whole-slide (Aperio)")],
+)
+def test_a_format_that_is_not_read_says_what_to_do(tmp_path: Path, suffix: str, name: str) -> None:
     write(tmp_path / "own" / f"x{suffix}", b"1")
     with pytest.raises(DataFaults) as caught:
         prepare(tmp_path / "own", tmp_path / "cache")
-    assert caught.value.faults[0].startswith(f"x{suffix}: is a ")
-    assert caught.value.faults[0].endswith(
-        "file, which is not read; save it as OME-TIFF, for instance with Fiji or QuPath"
+    assert str(caught.value) == (
+        f"x{suffix}: {name} is not read; save it, or regions of it, as OME-TIFF, for instance with "
+        "Fiji or QuPath"
     )
 
 
