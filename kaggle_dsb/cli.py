@@ -5,12 +5,8 @@ in the call or its input, 130 an interruption.
 """
 
 import errno
-import functools
-import inspect
-import json
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -18,22 +14,45 @@ import typer
 from typer.core import TyperGroup
 
 from kaggle_dsb import __version__
+from kaggle_dsb.dataset.export_formats import parse_formats
 from kaggle_dsb.files import InputError
-from kaggle_dsb.progress import be_quiet, say, show_progress
+from kaggle_dsb.opening import (
+    describe_networks,
+    find_submission,
+    open_all,
+    open_data,
+    open_networks,
+    require_name,
+    settings_files,
+)
+from kaggle_dsb.options import (
+    PICTURES,
+    Config,
+    Data,
+    Extra,
+    Json,
+    KernelName,
+    Limit,
+    Pictures,
+    Quiet,
+    Reading,
+    Set,
+    TrueLabels,
+    Weights,
+    reads_data,
+)
+from kaggle_dsb.progress import be_quiet, say
 from kaggle_dsb.publish import Hardware
 from kaggle_dsb.workspace import RUNS, SUBMISSIONS
 
 if TYPE_CHECKING:
-    from kaggle_dsb.config import Settings
     from kaggle_dsb.publish.client import Kaggle, PushedVersion
-    from kaggle_dsb.workspace.run import Run
-    from kaggle_dsb.workspace.source import Source
-    from kaggle_dsb.workspace.submission import SubmissionFolder
 
 DATA, TRAIN, PREDICT, VALIDATE = "Data", "Train", "Predict", "Validate and compare"
 LOOK, KAGGLE = "Look", "Kaggle"
 
 INTERRUPTED = 130
+BUNDLE = Path("build/bundle")
 RESUMABLE = {"train", "tune", "submit", "validate", "experiment", "download"}
 
 
@@ -68,91 +87,6 @@ app = typer.Typer(
 
 # The error of every wrong call, of whichever copy of click typer brings along.
 CallError: type[Any] = typer.BadParameter.__bases__[0]
-
-
-Data = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="PATH",
-        help="Kaggle's zips, their folder, or a folder of images. [default: data, else the demo]",
-    ),
-]
-Work = Annotated[
-    Path, typer.Option(metavar="FOLDER", help="Where caches and probabilities are kept.")
-]
-Weights = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FOLDER",
-        help="Trained networks. [default: the newest whole, validated run, else the bundled]",
-    ),
-]
-Config = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="TOML file of settings that differ, or a profile's name."),
-]
-Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, repeatable; see `config`."),
-]
-Limit = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="Use only N images of each set.")
-]
-Fold = Annotated[list[int] | None, typer.Option(metavar="N", help="Only this fold, repeatable.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Pictures = Annotated[Path, typer.Option(metavar="FOLDER", help="Where the pictures go.")]
-Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", callback=be_quiet, help="Leave out progress and remarks.")
-]
-TruthOption = Annotated[
-    Path | None, typer.Option(metavar="PATH", help="Solution CSV or folder of label images.")
-]
-_STACKS = "Files with several pictures or nuclei"
-_READ_OPTIONS: dict[str, tuple[Any, Any]] = {
-    "channel": (
-        Annotated[
-            int | None,
-            typer.Option(min=1, metavar="N", rich_help_panel=_STACKS, help="Read this channel."),
-        ],
-        None,
-    ),
-    "plane": (
-        Annotated[
-            int | None,
-            typer.Option(
-                min=1, metavar="N", rich_help_panel=_STACKS, help="Read this plane of a stack."
-            ),
-        ],
-        None,
-    ),
-    "project": (
-        Annotated[
-            Literal["max"] | None,
-            typer.Option(
-                metavar="max", rich_help_panel=_STACKS, help="Read the maximum over all planes."
-            ),
-        ],
-        None,
-    ),
-    "connected_components": (
-        Annotated[
-            bool,
-            typer.Option(
-                "--connected-components",
-                rich_help_panel=_STACKS,
-                help="Read each part of a binary mask as a nucleus.",
-            ),
-        ],
-        False,
-    ),
-}
-_READING: dict[str, Any] = {}  # what the verb that runs was told of them
-KernelName = Literal["submit", "train"]
-KernelArgument = Annotated[KernelName, typer.Argument(metavar="KERNEL", help="submit or train.")]
-
-WORK = Path("work")
-PICTURES = Path("pictures")
-BUNDLE = Path("build/bundle")
 
 
 def main() -> None:
@@ -200,31 +134,6 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def reads_images(verb: Callable[..., None]) -> Callable[..., None]:
-    """Add the options that choose what is read of files with several pictures or nuclei."""
-
-    @functools.wraps(verb)
-    def with_options(**arguments: Any) -> None:
-        _READING.update({name: arguments.pop(name) for name in _READ_OPTIONS})
-        try:
-            verb(**arguments)
-        finally:
-            _READING.clear()
-
-    signature = inspect.signature(verb)
-    added = [
-        inspect.Parameter(
-            name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
-        )
-        for name, (annotation, default) in _READ_OPTIONS.items()
-    ]
-    parameters = [*signature.parameters.values(), *added]
-    with_options.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    annotations = {name: annotation for name, (annotation, _) in _READ_OPTIONS.items()}
-    with_options.__annotations__ = verb.__annotations__ | annotations
-    return with_options
-
-
 @app.callback()
 def options(
     version: Annotated[
@@ -256,28 +165,26 @@ def download(
 
 
 @app.command("data", rich_help_panel=DATA)
-@reads_images
+@reads_data
 def data(
     data: Data = None,
     info: Annotated[bool, typer.Option("--info", help="Print a table of what is there.")] = False,
     limit: Limit = None,
-    work: Work = WORK,
-    quiet: Quiet = False,
+    *,
+    reading: Reading,
 ) -> None:
     """Check the data and prepare them for quick loading."""
-    source = opened(data, work=work, limit=limit)
+    source = open_data(data, reading, limit=limit)
     for name, images in source.prepared.images.items():
         print(f"{name}: {images} images, {source.prepared.nuclei[name]} nuclei")
     if info:
-        from kaggle_dsb.dataset.samples import describe
-        from kaggle_dsb.dataset.types import image_type
-        from kaggle_dsb.tables import print_set
+        from kaggle_dsb.tables import print_sets
 
-        for summary in describe(source.cache, image_type):
-            print_set(summary)
+        print_sets(source)
 
 
 @app.command("gallery", rich_help_panel=DATA)
+@reads_data
 def gallery(
     data: Data = None,
     folds: Annotated[
@@ -290,11 +197,11 @@ def gallery(
         bool, typer.Option("--groups", help="Neighbouring crops put together, by fold.")
     ] = False,
     output: Pictures = PICTURES,
-    work: Work = WORK,
-    quiet: Quiet = False,
+    *,
+    reading: Reading,
 ) -> None:
     """Draw the training images by type and fold."""
-    source = opened(data, work=work)
+    source = open_data(data, reading)
     from kaggle_dsb.commands.gallery import draw_gallery, draw_groups
 
     if groups:
@@ -304,16 +211,13 @@ def gallery(
 
 
 @app.command("train", rich_help_panel=TRAIN)
-@reads_images
+@reads_data
 def train(
     data: Data = None,
     name: Annotated[str, typer.Option(metavar="NAME", help="Run name; saved to runs/NAME.")] = (
         "mine"
     ),
-    extra: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="PATH", help="Further labelled images to train on, repeatable."),
-    ] = None,
+    extra: Extra = None,
     fold: Annotated[
         list[str] | None,
         typer.Option(metavar="N", help="Only this fold, or all: one network of all images."),
@@ -327,16 +231,16 @@ def train(
     config: Config = None,
     set_: Set = None,
     limit: Limit = None,
-    work: Work = WORK,
-    quiet: Quiet = False,
+    *,
+    reading: Reading,
 ) -> None:
     """Train a U-Net for each fold, or go on where it stopped."""
     from kaggle_dsb.config import load_settings
 
     together = [f"hardware.devices={devices}", f"hardware.nodes={nodes}"]
-    settings = load_settings(*_settings_files(config), overrides=[*together, *(set_ or [])])
-    folder = RUNS / _plain(name)
-    source, *others = (opened(path, work=work, limit=limit) for path in (data, *(extra or ())))
+    settings = load_settings(*settings_files(config), overrides=[*together, *(set_ or [])])
+    folder = RUNS / require_name(name)
+    source, others = open_all(data, extra, reading, limit=limit)
     from kaggle_dsb.commands.train import shrink, train_run
 
     settings = shrink(settings, limit) if limit else settings
@@ -346,7 +250,7 @@ def train(
 
 
 @app.command("tune", rich_help_panel=TRAIN)
-@reads_images
+@reads_data
 def tune(
     data: Data = None,
     weights: Weights = None,
@@ -360,53 +264,51 @@ def tune(
         int, typer.Option(min=1, metavar="N", help="Number of watershed parameters to try.")
     ] = 24,
     limit: Limit = None,
-    work: Work = WORK,
-    quiet: Quiet = False,
+    *,
+    reading: Reading,
 ) -> None:
     """Tune how probabilities become nuclei; train candidate scorers."""
-    run, settings = opened_run(weights, config, set_)
-    source, *others = (opened(path, work=work, limit=limit) for path in (data, *(extra or ())))
+    run, settings = open_networks(weights, config, set_)
+    source, others = open_all(data, extra, reading, limit=limit)
     from kaggle_dsb.commands.tune import tune_run
-    from kaggle_dsb.tables import print_frame, print_table
+    from kaggle_dsb.tables import print_tuned
 
-    tuned = tune_run(source, run, settings, work=work, n_trials=trials, extra=others)
-    print_frame("score of each source with what is best without it", tuned.table())
-    chosen = tuned.settings.instances.model_dump()
-    print_table("chosen", ["instances", "value"], chosen.items())
-    generalisation = tuned.table().loc["generalisation"]
-    way = "scorer" if tuned.settings.instances.candidate_scorer else "watershed"
-    print(f"{run.folder}: tuned; generalisation {generalisation[way]:.4f} by the {way}")
+    tuned = tune_run(source, run, settings, work=reading.work, n_trials=trials, extra=others)
+    print_tuned(run, tuned)
 
 
 @app.command("experiment", rich_help_panel=TRAIN)
+@reads_data
 def experiment(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Saved to runs/NAME.")],
     set_: Annotated[
         list[str], typer.Option("--set", metavar="KEY=VALUE", help="What differs, repeatable.")
     ],
     data: Data = None,
+    extra: Extra = None,
     against: Weights = None,
     both: Annotated[
         list[str] | None,
         typer.Option(metavar="KEY=VALUE", help="What is set for both, repeatable."),
     ] = None,
-    fold: Fold = None,
+    fold: Annotated[
+        list[int] | None, typer.Option(metavar="N", help="Only this fold, repeatable.")
+    ] = None,
     log: Annotated[Path, typer.Option(metavar="FILE", help="Markdown log to append to.")] = Path(
         "docs/experiments.md"
     ),
     limit: Limit = None,
-    work: Work = WORK,
-    quiet: Quiet = False,
+    *,
+    reading: Reading,
 ) -> None:
     """Try a variation against a baseline, and log what it gave."""
-    baseline, _ = opened_run(against, None, None)
-    folder = RUNS / _plain(name)
-    source = opened(data, work=work, limit=limit)
+    folder = RUNS / require_name(name)
+    baseline, _ = open_networks(against)
+    source, others = open_all(data, extra, reading, limit=limit)
     from kaggle_dsb.commands.experiment import Variation, append_trial, try_variation
 
-    folds = fold or list(baseline.networks)
-    variation = Variation(set_, both or ())
-    trial = try_variation(source, baseline, variation, folder=folder, folds=folds, work=work)
+    variation = Variation(folder, set_, both or (), folds=fold or list(baseline.networks))
+    trial = try_variation(source, baseline, variation, work=reading.work, extra=others)
     append_trial(log, trial)
     print(trial.comparison.sentence(baseline.name, name))
     print(f"{log}: one row more")
@@ -429,7 +331,7 @@ def curves(
 
 
 @app.command("submit", rich_help_panel=PREDICT)
-@reads_images
+@reads_data
 def submit(
     data: Data = None,
     name: Annotated[
@@ -457,16 +359,14 @@ def submit(
     config: Config = None,
     set_: Set = None,
     limit: Limit = None,
-    work: Work = WORK,
-    quiet: Quiet = False,
+    *,
+    reading: Reading,
 ) -> None:
     """Predict the test images and write a checked submission."""
-    named = _plain(name) if name else None
-    from kaggle_dsb.dataset.export import parse_formats
-
+    named = require_name(name) if name else None
     formats = parse_formats(export or "")
-    run, settings = opened_run(weights, config, set_, fast=fast)
-    source = opened(data, work=work, limit=limit)
+    run, settings = open_networks(weights, config, set_, fast=fast)
+    source = open_data(data, reading, limit=limit)
     from kaggle_dsb.commands.submit import make_submission, name_submission
 
     submission = make_submission(
@@ -479,17 +379,17 @@ def submit(
     )
     exported = submission.export(formats)
     told = [f"{submission.files.export_folder}: {len(exported)} files"] if exported else []
-    print(*submission.lines(), *told, f"weights: {_describe(run, weights)}", sep="\n")
+    print(*submission.lines(), *told, f"weights: {describe_networks(run, weights)}", sep="\n")
 
 
 @app.command("score", rich_help_panel=PREDICT)
-@reads_images
+@reads_data
 def score(
     predicted: Annotated[
         Path | None,
         typer.Argument(metavar="PREDICTED", help="Submission CSV or folder of label images."),
     ] = None,
-    truth: TruthOption = None,
+    truth: TrueLabels = None,
     data: Annotated[
         Path | None,
         typer.Option(
@@ -499,32 +399,31 @@ def score(
     name: Annotated[
         str, typer.Option(metavar="NAME", help="The submission, without PREDICTED.")
     ] = "demo",
-    work: Work = WORK,
     as_json: Json = False,
-    quiet: Quiet = False,
+    *,
+    reading: Reading,
 ) -> None:
     """Score a submission or label images as the competition does."""
-    submission = _submission(name)
+    submission = find_submission(name)
+    source = None
     if data or not truth:
         made = None if predicted else submission
-        source = opened(data, work=work, limit=made.limit if made else None, made=made)
-    else:
-        source = None
+        source = open_data(data, reading, limit=made.limit if made else None, made=made)
     from kaggle_dsb.commands.score import score_files
 
     report = score_files(predicted or submission.csv_file, truth, source=source)
-    if as_json:
-        _print_json(report.to_json())
-    else:
-        from kaggle_dsb.tables import print_score
+    from kaggle_dsb.tables import print_json, print_score
 
+    if as_json:
+        print_json(report.to_json())
+    else:
         print_score(report)
     for mistake in report.mistakes:
         print(f"note: {mistake}", file=sys.stderr)
 
 
 @app.command("validate", rich_help_panel=VALIDATE)
-@reads_images
+@reads_data
 def validate(
     data: Data = None,
     weights: Weights = None,
@@ -548,7 +447,6 @@ def validate(
     config: Config = None,
     set_: Set = None,
     limit: Limit = None,
-    work: Work = WORK,
     save: Annotated[
         Path | None,
         typer.Option(
@@ -557,49 +455,35 @@ def validate(
         ),
     ] = None,
     as_json: Json = False,
-    quiet: Quiet = False,
+    *,
+    reading: Reading,
 ) -> None:
     """Score labelled images by the networks that have not seen them."""
-    run, settings = opened_run(weights, config, set_)
-    sources = [opened(path, work=work, limit=limit) for path in (data, *(foreign or ()))]
-    from kaggle_dsb.tables import print_diagnosis, print_frame, print_validation
+    run, settings = open_networks(weights, config, set_)
+    source, others = open_all(data, foreign, reading, limit=limit)
+    from kaggle_dsb.tables import print_diagnosis, print_disturbed, print_json, print_validation
 
-    source, *others = sources
     if disturbed:
         from kaggle_dsb.commands.robustness import score_disturbed
 
         table = score_disturbed(source, run, settings, every=every, foreign=others)
-        if as_json:
-            _print_json(_records(table.reset_index()))
-        else:
-            print_frame("score by disturbance", table)
+        print_disturbed(table, as_json=as_json)
         return
-    from kaggle_dsb.commands.validate import (
-        join_scores,
-        record_validation,
-        summarise,
-        validate_sources,
-        write_scores,
-    )
+    from kaggle_dsb.commands.validate import validate_sources
 
-    results = validate_sources(source, others, run, settings, work=work)
+    validation = validate_sources(source, others, run, settings, work=reading.work)
+    say(validation.record(settings))
     if save:
-        from kaggle_dsb.report.sources import draw_sources
-
-        write_scores(save, join_scores(results))
-        draw_sources(save.with_suffix(".png"), join_scores(results))
-    say(record_validation(source, run, settings, results[0]))
+        validation.save(save)
     diagnosed = None
     if errors:
         from kaggle_dsb.commands.diagnose import diagnose_run
 
-        pairs = list(zip(sources, results, strict=True))
-        diagnosed = diagnose_run(pairs, output=output, n_worst=worst)
+        diagnosed = diagnose_run(validation.results, output=output, n_worst=worst)
     if as_json:
-        losses = {"errors": _records(diagnosed.table.reset_index())} if diagnosed else {}
-        _print_json(summarise(results) | losses)
+        print_json(validation.to_json() | (diagnosed.to_json() if diagnosed else {}))
         return
-    print_validation(run.name, results[0], join_scores(results))
+    print_validation(validation)
     if diagnosed:
         print_diagnosis(diagnosed)
 
@@ -620,13 +504,13 @@ def compare(
 ) -> None:
     """Tell whether run B is better than run A, and how sure that is."""
     from kaggle_dsb.commands.compare import compare_runs, draw_comparison
-    from kaggle_dsb.tables import print_comparison
+    from kaggle_dsb.tables import print_comparison, print_json
 
     result = compare_runs(a, b, only_common=common)
     if save:
         draw_comparison(save, a, b)
     if as_json:
-        _print_json(result.to_json())
+        print_json(result.to_json())
     else:
         print_comparison(result)
 
@@ -640,29 +524,24 @@ def leaderboard(
     as_json: Json = False,
 ) -> None:
     """Rank the local submissions among the known marks of 2018."""
-    from kaggle_dsb.commands.leaderboard import make_leaderboard
-    from kaggle_dsb.tables import print_boards
+    from kaggle_dsb.commands.leaderboard import boards_to_json, make_leaderboard
+    from kaggle_dsb.tables import print_boards, print_json
 
     boards = make_leaderboard(submissions, only_own=own)
     if as_json:
-        _print_json(
-            {
-                board: [{"rank": rank} | vars(mark) for rank, mark in marks]
-                for board, marks in boards.items()
-            }
-        )
+        print_json(boards_to_json(boards))
     else:
         print_boards(boards)
 
 
 @app.command("report", rich_help_panel=LOOK)
-@reads_images
+@reads_data
 def report(
     name: Annotated[
         str | None, typer.Argument(metavar="NAME", help="The submission. [default: demo]")
     ] = None,
     data: Data = None,
-    truth: TruthOption = None,
+    truth: TrueLabels = None,
     weights: Weights = None,
     config: Config = None,
     set_: Set = None,
@@ -673,28 +552,28 @@ def report(
         str | None,
         typer.Option(metavar="NAME", help="Another submission: show what changed since."),
     ] = None,
-    work: Work = WORK,
-    quiet: Quiet = False,
+    *,
+    reading: Reading,
 ) -> None:
     """Write an HTML page on a submission or a validation (--oof)."""
     if out_of_fold:
-        run, settings = opened_run(weights, config, set_)
-        source = opened(data, work=work)
+        run, settings = open_networks(weights, config, set_)
+        source = open_data(data, reading)
         from kaggle_dsb.commands.report import report_validation
 
-        path = Path("reports") / f"{_plain(name or 'out-of-fold')}.html"
-        print(report_validation(source, run, settings, work=work, path=path))
+        path = Path("reports") / f"{require_name(name or 'out-of-fold')}.html"
+        print(report_validation(source, run, settings, work=reading.work, path=path))
         return
-    submission = _submission(name or "demo")
-    source = opened(data, work=work, limit=submission.limit, made=submission)
+    submission = find_submission(name or "demo")
+    source = open_data(data, reading, limit=submission.limit, made=submission)
     from kaggle_dsb.commands.report import report_submission
 
-    baseline = _submission(against).folder if against else None
+    baseline = find_submission(against).folder if against else None
     print(report_submission(source, submission.folder, truth=truth, against=baseline))
 
 
 @app.command("show", rich_help_panel=LOOK)
-@reads_images
+@reads_data
 def show(
     ids: Annotated[list[str], typer.Argument(metavar="ID", help="Ids, or how they begin.")],
     data: Data = None,
@@ -703,11 +582,11 @@ def show(
         typer.Option(metavar="PATH", help="submissions/NAME, a CSV or a folder of label images."),
     ] = None,
     output: Pictures = PICTURES,
-    work: Work = WORK,
-    quiet: Quiet = False,
+    *,
+    reading: Reading,
 ) -> None:
     """Draw images beside their truth and a prediction."""
-    source = opened(data, work=work)
+    source = open_data(data, reading)
     from kaggle_dsb.commands.show import show_images
 
     print(*show_images(source, ids, predicted=predicted, output=output), sep="\n")
@@ -732,7 +611,7 @@ def bundle(
     output: Annotated[Path, typer.Option(metavar="FOLDER", help="Of the data set.")] = BUNDLE,
 ) -> None:
     """Build what a kernel without internet needs."""
-    run, _ = opened_run(weights, None, None)
+    run, _ = open_networks(weights)
     from kaggle_dsb.commands.bundle import bundle_run
 
     made = bundle_run(run, output)
@@ -743,7 +622,7 @@ def bundle(
 
 @app.command("push", rich_help_panel=KAGGLE)
 def push(
-    name: KernelArgument,
+    name: KernelName,
     hardware: Annotated[Hardware, typer.Option(help="gpu is two T4.")] = "gpu",
     trained: Annotated[
         bool, typer.Option("--trained", help="Attach the train kernel's output.")
@@ -754,7 +633,7 @@ def push(
     weights: Weights = None,
 ) -> None:
     """Push a kernel, wait for its run, and fetch its output."""
-    run, _ = opened_run(weights, None, None)
+    run, _ = open_networks(weights)
     from kaggle_dsb.commands.bundle import bundle_run
     from kaggle_dsb.commands.push import push_bundle, push_kernel
     from kaggle_dsb.publish.client import connect
@@ -771,7 +650,7 @@ def push(
 
 
 @app.command("fetch", rich_help_panel=KAGGLE)
-def fetch(name: KernelArgument) -> None:
+def fetch(name: KernelName) -> None:
     """Wait for the run of a pushed kernel, and fetch its output."""
     from kaggle_dsb.commands.push import find_pushed
     from kaggle_dsb.publish.client import connect
@@ -781,15 +660,17 @@ def fetch(name: KernelArgument) -> None:
 
 
 @app.command("kaggle-submit", rich_help_panel=KAGGLE)
+@reads_data
 def kaggle_submit(
     name: Annotated[str, typer.Option(metavar="NAME", help="The submission, in submissions/.")],
     message: Annotated[str, typer.Option(metavar="TEXT", help="What it is called on Kaggle.")],
     data: Data = None,
-    work: Work = WORK,
+    *,
+    reading: Reading,
 ) -> None:
     """Check a submission, submit it, and record its scores."""
-    submission = _submission(name)
-    source = opened(data, work=work, made=submission)
+    submission = find_submission(name)
+    source = open_data(data, reading, made=submission)
     from kaggle_dsb.commands.kaggle_submit import check_locally, submit_to_kaggle
     from kaggle_dsb.publish.client import connect
 
@@ -807,78 +688,3 @@ def _fetch(kaggle: "Kaggle", name: str, version: "PushedVersion") -> None:
     for fault in done.faults:
         print(fault, file=sys.stderr)
     raise typer.Exit(1 if done.faults else 0)
-
-
-def opened(
-    data: Path | None,
-    *,
-    work: Path,
-    limit: int | None = None,
-    made: "SubmissionFolder | None" = None,
-) -> "Source":
-    """Open the data that are named, else those that a submission was made from."""
-    say(f"reading {data or 'the data'}")  # before the imports, which take seconds
-    from kaggle_dsb.dataset.read_options import ReadOptions
-    from kaggle_dsb.workspace.source import open_source
-
-    options = ReadOptions(**_READING)
-    if made and data is None:
-        data = made.find_data()
-    demo = bool(made and made.is_of_demo)
-    with show_progress("preparing the data") as progress:
-        source = open_source(
-            data, work=work, limit=limit, demo=demo, progress=progress, options=options
-        )
-    if source.is_demo:
-        say("demo: no data given, so this works on the package's own synthetic images")
-    for warning in source.prepared.warnings if source.prepared.is_new else ():
-        print(f"warning: {warning}", file=sys.stderr)
-    return source
-
-
-def opened_run(
-    weights: Path | None,
-    config: Path | None,
-    overrides: list[str] | None,
-    *,
-    fast: bool = False,
-) -> "tuple[Run, Settings]":
-    """Find the networks, and load their settings with what is changed on top."""
-    from kaggle_dsb.workspace.run import FAST_SETTINGS, find_run
-
-    run = find_run(weights)
-    changes = [*(FAST_SETTINGS if fast else ()), *(overrides or ())]
-    settings = run.load_settings(*_settings_files(config), overrides=changes)
-    run = run.fast() if fast else run
-    say(f"weights: {_describe(run, weights)}")
-    return run, settings
-
-
-def _describe(run: "Run", weights: Path | None) -> str:
-    return run.describe(runs=None if weights else RUNS)
-
-
-def _settings_files(config: Path | None) -> list[Path]:
-    from kaggle_dsb.config import find_settings_file
-
-    return [find_settings_file(config)] if config else []
-
-
-def _submission(name: str) -> "SubmissionFolder":
-    from kaggle_dsb.workspace.submission import SubmissionFolder
-
-    return SubmissionFolder(SUBMISSIONS / _plain(name))
-
-
-def _plain(name: str) -> str:
-    if not name or name.startswith(".") or any(c in name for c in "/\\\0"):
-        raise InputError(f"--name {name!r}: must be a plain folder name, as first-try")
-    return name
-
-
-def _records(table: Any) -> Any:
-    return json.loads(table.to_json(orient="records"))
-
-
-def _print_json(content: Any) -> None:
-    print(json.dumps(content, indent=2))

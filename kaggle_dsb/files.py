@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-
 LEFTOVER_AGE_S = 3600
 _LOCK_FILE = ".lock"
 _TIDIED: set[Path] = set()
@@ -42,7 +41,7 @@ def replacing(path: Path) -> Iterator[Path]:
     '{}'
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(path.parent)
+    _tidy(path.parent)
     prefix = f".{path.stem[:50]}-writing-"
     handle, name = tempfile.mkstemp(prefix=prefix, suffix=path.suffix, dir=path.parent)
     os.close(handle)
@@ -65,20 +64,31 @@ def digest_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes were writing; once a process and folder, since it lists it."""
-    if folder in _TIDIED:
-        return
-    _TIDIED.add(folder)
+def _tidy(folder: Path) -> None:
+    """Remove old leftovers, once a process and folder, since that lists the folder."""
+    if folder not in _TIDIED:
+        _TIDIED.add(folder)
+        remove_leftovers(folder)
+
+
+def remove_leftovers(folder: Path, *, age_s: float = LEFTOVER_AGE_S) -> None:
+    """Remove the temporary files in a folder that processes have left which were killed.
+
+    Parameters
+    ----------
+    folder : Path
+    age_s : float
+        How old they must at least be; 0 where no other process can be writing to the folder.
+    """
     for leftover in folder.glob(".*-writing-*"):
-        if is_leftover(leftover):
+        if is_leftover(leftover, age_s=age_s):
             leftover.unlink(missing_ok=True)
 
 
-def is_leftover(path: Path) -> bool:
+def is_leftover(path: Path, *, age_s: float = LEFTOVER_AGE_S) -> bool:
     """Return whether what has a temporary name is too old to belong to a process at work."""
     try:
-        return time.time() - path.stat().st_mtime > LEFTOVER_AGE_S
+        return time.time() - path.stat().st_mtime >= age_s
     except FileNotFoundError:
         return False  # another process removed it
 

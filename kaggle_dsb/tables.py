@@ -1,5 +1,6 @@
 """Results as tables on stdout."""
 
+import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,10 +15,12 @@ if TYPE_CHECKING:
     from kaggle_dsb.commands.compare import RunComparison
     from kaggle_dsb.commands.diagnose import DiagnosedRun
     from kaggle_dsb.commands.score import ScoreReport
-    from kaggle_dsb.commands.validate import OutOfFold
-    from kaggle_dsb.dataset.samples import SetSummary
+    from kaggle_dsb.commands.tune import Tuned
+    from kaggle_dsb.commands.validate import Validation
     from kaggle_dsb.report.leaderboard import Mark
     from kaggle_dsb.report.statistics import Comparison
+    from kaggle_dsb.workspace.run import Run
+    from kaggle_dsb.workspace.source import Source
 
 Row = Sequence[Any]
 
@@ -47,12 +50,31 @@ def print_frame(title: str, frame: "pd.DataFrame") -> None:
     print_table(title, [str(frame.index.name), *names], rows)
 
 
-def print_set(summary: "SetSummary") -> None:
-    """Print what a set of images holds."""
-    types = [(f"type {kind}", n) for kind, n in summary.types.items()]
-    shapes = [(f"size {height} x {width}", n) for (height, width), n in summary.sizes.items()]
-    counts = [("images", summary.images), ("nuclei", summary.nuclei)]
-    print_table(summary.name, ["", "count"], [*counts, *types, *shapes])
+def print_json(content: Any) -> None:
+    """Print a value of JSON's types."""
+    print(json.dumps(content, indent=2))
+
+
+def print_sets(source: "Source") -> None:
+    """Print what each set of images holds."""
+    from kaggle_dsb.dataset.samples import describe
+    from kaggle_dsb.dataset.types import image_type
+
+    for summary in describe(source.cache, image_type):
+        types = [(f"type {kind}", n) for kind, n in summary.types.items()]
+        shapes = [(f"size {height} x {width}", n) for (height, width), n in summary.sizes.items()]
+        counts = [("images", summary.images), ("nuclei", summary.nuclei)]
+        print_table(summary.name, ["", "count"], [*counts, *types, *shapes])
+
+
+def print_tuned(run: "Run", tuned: "Tuned") -> None:
+    """Print what was chosen for a run, and how well it generalises."""
+    table, chosen = tuned.table(), tuned.settings.instances
+    print_frame("score of each source with what is best without it", table)
+    print_table("chosen", ["instances", "value"], chosen.model_dump().items())
+    way = "scorer" if chosen.candidate_scorer else "watershed"
+    generalisation = table.loc["generalisation"]
+    print(f"{run.folder}: tuned; generalisation {generalisation[way]:.4f} by the {way}")
 
 
 def print_score(report: "ScoreReport") -> None:
@@ -69,16 +91,25 @@ def print_score(report: "ScoreReport") -> None:
     print_table("by image, the worst first", ["image", "score", "true", "predicted"], rows)
 
 
-def print_validation(name: str, result: "OutOfFold", scores: "pd.DataFrame") -> None:
+def print_validation(validation: "Validation") -> None:
     """Print the out-of-fold score of a run by fold, image type, threshold and source."""
     from kaggle_dsb.report.scores import describe_score, tabulate
     from kaggle_dsb.report.sources import tabulate_sources
 
-    print(f"out-of-fold score of {name}: {describe_score(result.scores)}")
-    print_frame("by fold and image type", result.table())
-    for title, table in tabulate(result.scores).items():
+    own = validation.main
+    print(f"out-of-fold score of {validation.run.name}: {describe_score(own.scores)}")
+    print_frame("by fold and image type", own.table())
+    for title, table in tabulate(own.scores).items():
         print_frame(title, table)
-    print_frame("by source", tabulate_sources(scores))
+    print_frame("by source", tabulate_sources(validation.scores))
+
+
+def print_disturbed(table: "pd.DataFrame", *, as_json: bool) -> None:
+    """Print the score under each disturbance, as a table or as JSON."""
+    if as_json:
+        print_json(json.loads(table.reset_index().to_json(orient="records")))
+    else:
+        print_frame("score by disturbance", table)
 
 
 def print_diagnosis(diagnosed: "DiagnosedRun") -> None:

@@ -10,7 +10,7 @@ import tomllib
 
 import pytest
 
-from kaggle_dsb import __version__, cli
+from kaggle_dsb import __version__, opening
 from kaggle_dsb.cli import app, run
 from kaggle_dsb.config import PROFILES, Settings, describe_settings, parse_settings
 
@@ -76,7 +76,7 @@ MISTAKES = {
         "tpu: neither a TOML file of settings nor a profile; the profiles are "
         + ", ".join(path.stem for path in sorted(PROFILES.glob("*.toml")))
     ),
-    "train --name a/b": "--name 'a/b': must be a plain folder name, as first-try",
+    "train --name a/b": "--name 'a/b': must be the name of a folder, such as first-try",
 }
 
 
@@ -95,7 +95,7 @@ def test_an_interruption_tells_what_the_same_command_does(verb, then, capsys, mo
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "say", interrupt)
+    monkeypatch.setattr(opening, "say", interrupt)
     assert run([verb]) == 130
     assert capsys.readouterr().err == (
         f"error: interrupted; nothing half-written is left, the same command {then}\n"
@@ -104,8 +104,8 @@ def test_an_interruption_tells_what_the_same_command_does(verb, then, capsys, mo
 
 def test_ctrl_c_ends_with_130_and_a_line(tmp_path):
     code = (
-        "import os, signal, kaggle_dsb.cli as cli\n"
-        "cli.say = lambda message: os.kill(os.getpid(), signal.SIGINT)\n"
+        "import os, signal, kaggle_dsb.cli as cli, kaggle_dsb.opening as opening\n"
+        "opening.say = lambda message: os.kill(os.getpid(), signal.SIGINT)\n"
         "import sys; sys.exit(cli.run(['data']))"
     )
     done = subprocess.run(
@@ -125,12 +125,12 @@ def test_ctrl_c_ends_with_130_and_a_line(tmp_path):
 @pytest.mark.parametrize("call", ["data", "submit", "validate", "train"])
 def test_the_first_word_comes_before_the_slow_imports(call, tmp_path):
     code = (
-        "import sys, kaggle_dsb.cli as cli\n"
+        "import sys, kaggle_dsb.cli as cli, kaggle_dsb.opening as opening\n"
         "def first(message):\n"
         "    loaded = {'numpy', 'pandas', 'torch', 'cv2', 'scipy'} & set(sys.modules)\n"
         "    print(message, loaded)\n"
         "    raise SystemExit\n"
-        "cli.say = first\n"
+        "opening.say = first\n"
         f"cli.run([{call!r}])"
     )
     done = subprocess.run(

@@ -1,8 +1,10 @@
 """Say where the out-of-fold score goes, and draw the images that lose most."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -31,6 +33,10 @@ class DiagnosedRun:
     table: pd.DataFrame
     pictures: list[Path]
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the table as JSON's types, under ``errors``."""
+        return {"errors": json.loads(self.table.reset_index().to_json(orient="records"))}
+
 
 def diagnose_run(
     results: Sequence[tuple[Source, OutOfFold]], *, output: Path, n_worst: int
@@ -40,8 +46,7 @@ def diagnose_run(
     Parameters
     ----------
     results : sequence of (Source, OutOfFold)
-        The images that were validated on, the main source first, and what
-        `kaggle_dsb.commands.validate.validate_sources` returns of them.
+        As `kaggle_dsb.commands.validate.validate_sources` returns them, the main source first.
     output : Path
         Folder of the pictures: ``losses.png``, and ``worst-<N>-<ID>.png`` of the images with the
         lowest scores; those of a foreign source in a folder of its name.

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pandas as pd
+
 from kaggle_dsb.commands.train import train_run
-from kaggle_dsb.commands.validate import OutOfFold, validate_run
+from kaggle_dsb.commands.validate import validate_sources
 from kaggle_dsb.config import Settings, load_settings
 from kaggle_dsb.dataset.folds import read_folds, write_folds
+from kaggle_dsb.dataset.samples import COMPETITION_SOURCE
 from kaggle_dsb.files import InputError, replacing
 from kaggle_dsb.report.statistics import Comparison, compare_scores
 from kaggle_dsb.workspace.run import Run, find_run, open_run
@@ -30,15 +33,21 @@ class Variation:
 
     Attributes
     ----------
+    folder : Path
+        Of the variation's run; an interrupted trial goes on where it stopped.
     overrides : sequence of str
         What differs from the baseline, ``section.key=value``. Where nothing that is trained
         differs, the baseline's networks are used, and only predicted with or cut anew.
     common : sequence of str
         What is set for the baseline as well, as ``prediction.tta=none`` for a quick look.
+    folds : sequence of int
+        To train and compare; a subset is a quick look.
     """
 
+    folder: Path
     overrides: Sequence[str]
-    common: Sequence[str] = ()
+    common: Sequence[str]
+    folds: Sequence[int]
 
     def __str__(self) -> str:
         return " ".join(self.overrides) + (
@@ -91,9 +100,8 @@ def try_variation(
     baseline: Run,
     variation: Variation,
     *,
-    folder: Path,
-    folds: Sequence[int],
     work: Path,
+    extra: Sequence[Source] = (),
 ) -> Trial:
     """Train and score a variation of a run, and compare it with the run.
 
@@ -104,18 +112,40 @@ def try_variation(
     baseline : Run
         What to compare with; its settings and its folds are those of the variation.
     variation : Variation
-    folder : Path
-        Of the variation's run; an interrupted trial goes on where it stopped.
-    folds : sequence of int
-        To train and compare; a subset is a quick look.
     work : Path
+        Where probabilities are kept.
+    extra : sequence of Source
+        The other sources that the baseline was trained on.
 
     Raises
     ------
     InputError
-        When nothing differs, what the baseline was trained with differs for both, or it lacks
-        a fold.
+        When nothing differs, what the baseline was trained with differs for both, it lacks a fold,
+        or it was trained on other sources.
     """
+    before, after = _load_both(baseline, variation)
+    _require_folds(baseline, variation.folds)
+    started = time.monotonic()
+    is_trained = _differ(before, after, TRAINED_SECTIONS)
+    if is_trained:
+        _require_same_sources(baseline, source, extra)
+    # A scorer belongs to the probabilities it was trained on: without it both are cut alike.
+    if is_trained or _differ(before, after, ["prediction"]):
+        before, after = _without_scorer(before), _without_scorer(after)
+    compared = [other for other in extra if _has_images_in(baseline, other, variation.folds)]
+    # The baseline comes first: what cannot be compared with is not worth a training.
+    chosen = baseline.select(variation.folds)
+    scores_before = validate_sources(source, compared, chosen, before, work=work).scores
+    if is_trained:
+        _train_variation([source, *extra], baseline, after, variation)
+        chosen = find_run(variation.folder).select(variation.folds)
+    scores_after = validate_sources(source, compared, chosen, after, work=work).scores
+    cost_s = time.monotonic() - started
+    return _compare_scores(str(variation), scores_before, scores_after, cost_s=cost_s)
+
+
+def _load_both(baseline: Run, variation: Variation) -> tuple[Settings, Settings]:
+    """Return the settings of the baseline and of the variation."""
     path, common = baseline.settings_file, variation.common
     before = load_settings(path, overrides=common)
     if _differ(load_settings(path), before, TRAINED_SECTIONS):
@@ -129,28 +159,34 @@ def try_variation(
             f"{baseline.folder}: nothing differs from its settings in {', '.join(USED_SECTIONS)}; "
             "name it with --set"
         )
+    return before, after
+
+
+def _require_folds(baseline: Run, folds: Sequence[int]) -> None:
     lacking = sorted(set(folds) - set(baseline.networks))
     if lacking:
         raise InputError(
             f"{baseline.folder}: has no network of fold {lacking[0]}; it has "
             f"{', '.join(map(str, baseline.networks))}"
         )
-    started = time.monotonic()
-    is_trained = _differ(before, after, TRAINED_SECTIONS)
-    # A scorer belongs to the probabilities it was trained on: without it both are cut alike.
-    is_predicted = is_trained or _differ(before, after, ["prediction"])
 
-    def score(run: Run, settings: Settings) -> OutOfFold:
-        """Validate a run on the folds that are compared."""
-        cut = _without_scorer(settings) if is_predicted else settings
-        return validate_run(source, run.select(folds), cut, work=work)
 
-    # The baseline comes first: what cannot be compared with is not worth a training.
-    score_before = score(baseline, before)
-    varied = _train_variation(source, baseline, after, folder, folds) if is_trained else baseline
-    score_after = score(varied, after)
-    cost_s = time.monotonic() - started
-    return _compare_results(str(variation), score_before, score_after, cost_s=cost_s)
+def _require_same_sources(baseline: Run, source: Source, extra: Sequence[Source]) -> None:
+    """Check that a variation is trained on what the baseline was trained on."""
+    trained = set(read_folds(baseline.folds_file)["source"])
+    main = source.dataset_name if source.dataset_name in trained else COMPETITION_SOURCE
+    named = {other.dataset_name for other in extra}
+    for name in sorted(trained - {main, *named}):
+        raise InputError(f"{baseline.folder}: was trained on {name} as well; name it with --extra")
+    for name in sorted(named - trained):
+        raise InputError(f"--extra {name}: {baseline.folder} was not trained on it")
+
+
+def _has_images_in(baseline: Run, source: Source, folds: Sequence[int]) -> bool:
+    """Return whether the compared networks can be scored on a source."""
+    table = read_folds(baseline.folds_file)
+    own = table[table["source"] == source.dataset_name]
+    return own.empty or bool(own["fold"].isin(folds).any())
 
 
 def _differ(one: Settings, other: Settings, sections: Sequence[str]) -> bool:
@@ -163,18 +199,21 @@ def _without_scorer(settings: Settings) -> Settings:
 
 
 def _train_variation(
-    source: Source, baseline: Run, settings: Settings, folder: Path, folds: Sequence[int]
-) -> Run:
-    folds_file = open_run(folder).folds_file
+    sources: Sequence[Source], baseline: Run, settings: Settings, variation: Variation
+) -> None:
+    source, *extra = sources
+    folds_file = open_run(variation.folder).folds_file
     if not folds_file.exists():
         write_folds(folds_file, read_folds(baseline.folds_file))
-    train_run(source, settings, folder=folder, folds=folds)
-    return find_run(folder)
+    train_run(source, settings, folder=variation.folder, folds=variation.folds, extra=extra)
 
 
-def _compare_results(tried: str, before: OutOfFold, after: OutOfFold, *, cost_s: float) -> Trial:
-    a, b = (result.scores.set_index("ImageId")["score"] for result in (before, after))
-    type_of = before.scores.set_index("ImageId")["type"]
+def _compare_scores(
+    tried: str, before: pd.DataFrame, after: pd.DataFrame, *, cost_s: float
+) -> Trial:
+    image = ["source", "ImageId"]
+    a, b = before.set_index(image)["score"], after.set_index(image)["score"]
+    type_of = before.set_index(image)["type"]
     by_type = {
         str(kind): compare_scores(a[ids.index], b[ids.index])
         for kind, ids in type_of.groupby(type_of)

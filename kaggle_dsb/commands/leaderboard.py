@@ -1,6 +1,8 @@
 """Put one's own submissions among the known marks of 2018."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from kaggle_dsb.report.leaderboard import KNOWN_MARKS, Mark, rank_marks, read_marks
 
@@ -24,3 +26,13 @@ def make_leaderboard(
     """
     own = read_marks(submissions)
     return rank_marks(own if only_own else [*KNOWN_MARKS, *own])
+
+
+def boards_to_json(
+    boards: Mapping[str, Sequence[tuple[int | None, Mark]]],
+) -> dict[str, list[dict[str, Any]]]:
+    """Return what `make_leaderboard` returns as JSON's types: for each board a dict a row."""
+    return {
+        board: [{"rank": rank} | vars(mark) for rank, mark in marks]
+        for board, marks in boards.items()
+    }

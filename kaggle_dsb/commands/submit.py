@@ -271,6 +271,7 @@ def _write_checked(
 
 def _describe_making(source: Source, set_name: str, run: Run, settings: Settings) -> dict[str, Any]:
     score, reason = run.cross_validation(settings)
+    read_options = source.options.to_json()
     if source.is_demo or set_name not in TEST_SETS:
         score, reason = None, "the images are not the competition's"
     return {
@@ -279,6 +280,7 @@ def _describe_making(source: Source, set_name: str, run: Run, settings: Settings
         "commit": find_commit(),
         "data": source.name,
         **({"limit": source.limit} if source.limit else {}),
+        **({"read_options": read_options} if read_options else {}),
         "set": set_name,
         "weights": run.name,
         "weights_sha256": run.digests(),

@@ -17,7 +17,7 @@ from kaggle_dsb.files import InputError, replacing
 from kaggle_dsb.network.load import load_finder
 from kaggle_dsb.network.out_of_fold import predict_out_of_fold
 from kaggle_dsb.progress import show_progress
-from kaggle_dsb.report.sources import summarise_sources
+from kaggle_dsb.report.sources import draw_sources, summarise_sources
 from kaggle_dsb.workspace.run import Run
 from kaggle_dsb.workspace.source import Source, require_train_set
 
@@ -57,43 +57,61 @@ class OutOfFold:
         }
 
 
-def record_validation(source: Source, run: Run, settings: Settings, result: OutOfFold) -> str:
-    """Record the score of a run beside its networks, for submissions made with them to quote.
+@dataclass(frozen=True)
+class Validation:
+    """The out-of-fold scores of a run on its own images and on those of other sources.
 
-    Returns
-    -------
-    str
-        What was recorded, or why nothing was: only the whole run, on all training images and with
-        its own settings, earns a score.
+    Attributes
+    ----------
+    run : Run
+    results : sequence of (Source, OutOfFold)
+        Of the images that the run was trained on, then of each other source.
     """
-    n_images = source.prepared.images[require_train_set(source)]
-    if run.is_bundled or source.limit:
-        why = "of the bundled networks" if run.is_bundled else "over a part of the images"
-        return f"a score {why} is not recorded"
-    if len(result.scores) < n_images:
-        return f"not recorded: only {len(result.scores)} of {n_images} images were held out"
-    if settings.model_copy(update={"hardware": run.load_settings().hardware}) != (
-        run.load_settings()
-    ):
-        return "not recorded: the settings are not the run's own"
-    run.write_validation(result.to_json(), settings, data=source.name)
-    return f"recorded in {run.validation_file}"
 
+    run: Run
+    results: Sequence[tuple[Source, OutOfFold]]
 
-def join_scores(results: Sequence[OutOfFold]) -> pd.DataFrame:
-    """Return the scores of all images of several sources."""
-    return pd.concat([result.scores for result in results], ignore_index=True)
+    @property
+    def main(self) -> OutOfFold:
+        """The predictions of the images that the run was trained on."""
+        return self.results[0][1]
 
+    @property
+    def scores(self) -> pd.DataFrame:
+        """The scores of all images of all sources; see `OutOfFold`."""
+        return pd.concat([result.scores for _, result in self.results], ignore_index=True)
 
-def summarise(results: Sequence[OutOfFold]) -> dict[str, Any]:
-    """Return the mean scores as JSON's types: of the run's own images, then by source."""
-    return results[0].to_json() | summarise_sources(join_scores(results))
+    def record(self, settings: Settings) -> str:
+        """Record the score beside the networks, for submissions made with them to quote.
 
+        Returns
+        -------
+        str
+            What was recorded, or why nothing was: only the whole run, on all training images and
+            with its own settings, earns a score.
+        """
+        source, result = self.results[0]
+        n_images = source.prepared.images[require_train_set(source)]
+        if self.run.is_bundled or source.limit:
+            why = "of the bundled networks" if self.run.is_bundled else "over a part of the images"
+            return f"a score {why} is not recorded"
+        if len(result.scores) < n_images:
+            return f"not recorded: only {len(result.scores)} of {n_images} images were held out"
+        own = self.run.load_settings()
+        if settings.model_copy(update={"hardware": own.hardware}) != own:
+            return "not recorded: the settings are not the run's own"
+        self.run.write_validation(result.to_json(), settings, data=source.name)
+        return f"recorded in {self.run.validation_file}"
 
-def write_scores(path: Path, scores: pd.DataFrame) -> None:
-    """Write the scores of all images as CSV."""
-    with replacing(path) as temporary:
-        scores.to_csv(temporary, index=False, float_format="%.6f")
+    def save(self, path: Path) -> None:
+        """Write the scores of all images as CSV, and a picture of them by source beside it."""
+        with replacing(path) as temporary:
+            self.scores.to_csv(temporary, index=False, float_format="%.6f")
+        draw_sources(path.with_suffix(".png"), self.scores)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the mean scores as JSON's types: of the run's own images, then by source."""
+        return self.main.to_json() | summarise_sources(self.scores)
 
 
 def validate_run(
@@ -103,18 +121,10 @@ def validate_run(
 
     Parameters
     ----------
-    source : Source
-        With the images that the run was trained on, if it is not foreign.
-    run : Run
-        A fold whose network is missing is left out.
-    settings : Settings
-        ``prediction``, ``instances`` and ``hardware`` count.
-    work : Path
-        Probabilities are kept in ``work/oof``, so that a second call, an interrupted one or one
-        with other instance settings need not compute them again.
-    is_foreign : bool
-        The run need not have been trained on the images: what no network has seen is predicted by
-        all. The source counts as one, where the main source is divided by image type and size.
+    source, run, settings, work, is_foreign
+        As `kaggle_dsb.network.out_of_fold.predict_out_of_fold` takes them; ``instances`` counts as
+        well. A foreign source counts as one, where the main source is divided by image type and
+        size.
 
     Raises
     ------
@@ -156,34 +166,33 @@ def validate_run(
 
 def validate_sources(
     source: Source, foreign: Sequence[Source], run: Run, settings: Settings, *, work: Path
-) -> list[OutOfFold]:
+) -> Validation:
     """Validate a run on the images that it was trained on, and on others.
 
     Parameters
     ----------
     source, run, settings, work
-        As :func:`validate_run` takes them.
+        As `validate_run` takes them.
     foreign : sequence of Source
         Labelled images that the run may or may not have been trained on.
-
-    Returns
-    -------
-    list of OutOfFold
-        Of the main source, then of each foreign one.
 
     Raises
     ------
     InputError
         When two sources have the same name.
     """
-    names = [each.dataset_name for each in (source, *foreign)]
+    sources = [source, *foreign]
+    names = [each.dataset_name for each in sources]
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"two sources are named {name}: rename the folder of one of them")
-    return [
-        validate_run(source, run, settings, work=work),
-        *(validate_run(other, run, settings, work=work, is_foreign=True) for other in foreign),
-    ]
+    return Validation(
+        run,
+        [
+            (each, validate_run(each, run, settings, work=work, is_foreign=bool(number)))
+            for number, each in enumerate(sources)
+        ],
+    )
 
 
 def _score_columns(score: ImageScore) -> dict[str, object]:

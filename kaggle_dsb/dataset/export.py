@@ -11,26 +11,9 @@ import tifffile
 
 from kaggle_dsb.aliases import Labels
 from kaggle_dsb.dataset.contours import trace_nuclei
-from kaggle_dsb.files import InputError, replacing
+from kaggle_dsb.files import replacing
 
 COCO_FILE = "coco.json"
-
-
-def parse_formats(text: str) -> list[str]:
-    """Split a list such as ``geojson,roi`` into the names of formats.
-
-    Raises
-    ------
-    InputError
-        A name is unknown.
-    """
-    names = [name.strip().lower() for name in text.split(",") if name.strip()]
-    for name in names:
-        if name not in EXPORT_FORMATS:
-            raise InputError(
-                f"export format {name!r}; it should be one of {', '.join(EXPORT_FORMATS)}"
-            )
-    return names
 
 
 def export_labels(
@@ -43,7 +26,7 @@ def export_labels(
     folder : Path
     labels_by_id : id → (H, W) int32
     formats : sequence of str
-        Of `EXPORT_FORMATS`: ``geojson`` for QuPath, ``roi`` for ImageJ and Fiji, ``ome`` for napari
+        ``geojson`` for QuPath, ``roi`` for ImageJ and Fiji, ``ome`` for napari
         and Fiji, each a file an image; ``coco`` a file for all.
 
     Returns
@@ -56,7 +39,7 @@ def export_labels(
     Read again, each gives the same pixels, except ``roi``: its regions have no holes, and a nucleus
     in several parts becomes as many regions.
     """
-    return [path for name in formats for path in EXPORT_FORMATS[name](folder, labels_by_id)]
+    return [path for name in formats for path in _WRITERS[name](folder, labels_by_id)]
 
 
 def to_geojson(labels: Labels) -> dict[str, Any]:
@@ -149,10 +132,10 @@ def _write_ome(folder: Path, labels_by_id: Mapping[str, Labels]) -> Iterator[Pat
         yield path
 
 
-EXPORT_FORMATS: dict[str, Callable[[Path, Mapping[str, Labels]], Iterator[Path]]] = {
+_WRITERS: dict[str, Callable[[Path, Mapping[str, Labels]], Iterator[Path]]] = {
     "geojson": _write_geojson,
     "coco": _write_coco,
     "roi": _write_rois,
     "ome": _write_ome,
 }
-"""By name; each writes the nuclei of all images and yields the files."""
+"""By format; each writes the nuclei of all images and yields the files."""

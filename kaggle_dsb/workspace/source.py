@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,8 @@ from kaggle_dsb.files import InputError
 
 DEFAULT_DATA = Path("data")
 TRAIN_SET = "stage1_train"
-OWN_TRAIN_SETS = ("train", "training")
-OWN_TEST_SETS = ("test", "testing")
+_OWN_TRAIN_SET = re.compile(r"(?:.*_)?train(?:ing)?", re.IGNORECASE)
+_OWN_TEST_SET = re.compile(r"(?:.*_)?test(?:ing)?", re.IGNORECASE)
 SOLUTION_FILES = {
     "stage1_test": "stage1_solution.csv",
     "stage2_test_final": "stage2_solution_final.csv",
@@ -46,6 +47,8 @@ class Source:
         Counts and warnings.
     limit : int or None
         Of each set only this many images are used.
+    options : ReadOptions
+        How files that hold several pictures or nuclei were read.
     """
 
     origin: Path
@@ -53,6 +56,7 @@ class Source:
     is_demo: bool
     prepared: Prepared
     limit: int | None = None
+    options: ReadOptions = DEFAULT_OPTIONS
 
     @property
     def name(self) -> str:
@@ -122,7 +126,7 @@ def open_source(
     origin = data or _draw_demo(work)
     cache = work / "cache" / _name_cache(origin, limit, options)
     prepared = prepare(origin, cache, progress=progress, limit=limit, options=options)
-    return Source(origin, prepared.cache, data is None, prepared, limit)
+    return Source(origin, prepared.cache, data is None, prepared, limit, options)
 
 
 def _name_cache(origin: Path, limit: int | None, options: ReadOptions) -> str:
@@ -151,7 +155,8 @@ def choose_test_set(source: Source, name: str | None) -> str:
         if name not in sets:
             raise InputError(f"{source.origin}: has no set {name!r}; it has {', '.join(sets)}")
         return name
-    for candidate in (*TEST_SETS, *OWN_TEST_SETS):
+    own = [name for name in sets if _OWN_TEST_SET.fullmatch(name)]
+    for candidate in (*TEST_SETS, *own):
         if candidate in sets:
             return candidate
     if len(sets) == 1:
@@ -174,8 +179,10 @@ def require_train_set(source: Source) -> str:
             f"{source.origin}: has no set with masks (only {sets}); needed is {TRAIN_SET}, with "
             "ID/images/ID.png and ID/masks/*.png, or a folder of images/ and masks/"
         )
-    known = [name for name in (TRAIN_SET, *OWN_TRAIN_SETS) if name in with_masks]
-    return [*known, *with_masks][0]
+    if TRAIN_SET in with_masks:
+        return TRAIN_SET
+    own = [name for name in with_masks if _OWN_TRAIN_SET.fullmatch(name)]
+    return [*own, *with_masks][0]
 
 
 def read_solution_labels(source: Source, set_name: str) -> dict[str, Labels]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kaggle_dsb.dataset.read_options import DEFAULT_OPTIONS, ReadOptions, parse_read_options
 from kaggle_dsb.files import InputError, locking, read_json, write_json
 from kaggle_dsb.workspace import SUBMISSIONS
 
@@ -148,6 +149,24 @@ class SubmissionFolder:
         """Of each set only so many images were used; None where all were."""
         limit = self.read_made().get("limit")
         return int(limit) if limit else None
+
+    def choose_read_options(self, named: ReadOptions) -> ReadOptions:
+        """Return how the images that it predicts are read.
+
+        Parameters
+        ----------
+        named : ReadOptions
+            What the user asks for; the defaults leave it to what the submission was made with.
+
+        Raises
+        ------
+        InputError
+            When what was recorded cannot be meant.
+        """
+        recorded = self.read_made().get("read_options", {})
+        if named != DEFAULT_OPTIONS or not recorded:
+            return named
+        return parse_read_options(recorded, source=str(self.made_file))
 
     def find_data(self) -> Path | None:
         """Return where the images that it predicts are; None where that was not recorded.

@@ -9,7 +9,8 @@ import tifffile
 
 from kaggle_dsb.dataset.contours import fill_polygon, trace_nuclei
 from kaggle_dsb.dataset.demo import make_image
-from kaggle_dsb.dataset.export import EXPORT_FORMATS, export_labels, parse_formats
+from kaggle_dsb.dataset.export import export_labels
+from kaggle_dsb.dataset.export_formats import EXPORT_FORMATS, parse_formats
 from kaggle_dsb.files import InputError
 
 # A square, and a ring around a nucleus of one pixel.

@@ -1,0 +1,22 @@
+"""The names of the formats that nuclei are exported in; see `kaggle_dsb.dataset.export`."""
+
+from kaggle_dsb.files import InputError
+
+EXPORT_FORMATS = ("geojson", "coco", "roi", "ome")
+
+
+def parse_formats(text: str) -> list[str]:
+    """Split a list such as ``geojson,roi`` into the names of formats.
+
+    Raises
+    ------
+    InputError
+        A name is unknown.
+    """
+    names = [name.strip().lower() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in EXPORT_FORMATS:
+            raise InputError(
+                f"export format {name!r}; it should be one of {', '.join(EXPORT_FORMATS)}"
+            )
+    return names

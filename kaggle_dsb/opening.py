@@ -1,0 +1,142 @@
+"""What verbs work on, opened by what the user named: data, networks, submissions, new folders."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kaggle_dsb.files import InputError
+from kaggle_dsb.progress import say, show_progress
+from kaggle_dsb.workspace import RUNS, SUBMISSIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kaggle_dsb.config import Settings
+    from kaggle_dsb.options import Reading
+    from kaggle_dsb.workspace.run import Run
+    from kaggle_dsb.workspace.source import Source
+    from kaggle_dsb.workspace.submission import SubmissionFolder
+
+
+def open_data(
+    data: Path | None,
+    reading: "Reading",
+    *,
+    limit: int | None = None,
+    made: "SubmissionFolder | None" = None,
+) -> "Source":
+    """Open the data that are named, else those that a submission was made from.
+
+    Parameters
+    ----------
+    data : Path or None
+    reading : Reading
+        Without options of reading, those that the submission was made with count.
+    limit : int, optional
+        Use only this many images of each set.
+    made : SubmissionFolder, optional
+        The submission that the data are opened for.
+
+    Raises
+    ------
+    InputError
+        When the data cannot be used.
+    """
+    say(f"reading {data or 'the data'}")  # before the imports, which take seconds
+    from kaggle_dsb.workspace.source import open_source
+
+    if made and data is None:
+        data = made.find_data()
+    with show_progress("preparing the data") as progress:
+        source = open_source(
+            data,
+            work=reading.work,
+            limit=limit,
+            demo=bool(made and made.is_of_demo),
+            progress=progress,
+            options=made.choose_read_options(reading.options) if made else reading.options,
+        )
+    if source.is_demo:
+        say("demo: no data given, so this works on the package's own synthetic images")
+    for warning in source.prepared.warnings if source.prepared.is_new else ():
+        print(f"warning: {warning}", file=sys.stderr)
+    return source
+
+
+def open_all(
+    data: Path | None,
+    others: "Sequence[Path] | None",
+    reading: "Reading",
+    *,
+    limit: int | None = None,
+) -> "tuple[Source, list[Source]]":
+    """Open the main data and those of other sources; see `open_data`."""
+    main, *rest = (open_data(path, reading, limit=limit) for path in (data, *(others or ())))
+    return main, rest
+
+
+def open_networks(
+    weights: Path | None,
+    config: Path | None = None,
+    overrides: "Sequence[str] | None" = None,
+    *,
+    fast: bool = False,
+) -> "tuple[Run, Settings]":
+    """Find the networks, and load their settings with what is changed on top.
+
+    Parameters
+    ----------
+    weights : Path or None
+        Folder of a run; the newest whole, validated one without it, else the bundled networks.
+    config : Path, optional
+        TOML file of settings, or a profile's name.
+    overrides : sequence of str, optional
+        ``section.key=value`` each.
+    fast : bool
+        Take one network and one view.
+
+    Raises
+    ------
+    InputError
+        When there are no such networks, or a setting is wrong.
+    """
+    from kaggle_dsb.workspace.run import FAST_SETTINGS, find_run
+
+    run = find_run(weights)
+    changes = [*(FAST_SETTINGS if fast else ()), *(overrides or ())]
+    settings = run.load_settings(*settings_files(config), overrides=changes)
+    run = run.fast() if fast else run
+    say(f"weights: {describe_networks(run, weights)}")
+    return run, settings
+
+
+def describe_networks(run: "Run", weights: Path | None) -> str:
+    """Say in a line which networks these are and, where none were named, why they were taken."""
+    return run.describe(runs=None if weights else RUNS)
+
+
+def settings_files(config: Path | None) -> list[Path]:
+    """Return the file of settings that is meant, if any."""
+    from kaggle_dsb.config import find_settings_file
+
+    return [find_settings_file(config)] if config else []
+
+
+def find_submission(name: str) -> "SubmissionFolder":
+    """Return the folder of a submission, whether it is there or not."""
+    from kaggle_dsb.workspace.submission import SubmissionFolder
+
+    return SubmissionFolder(SUBMISSIONS / require_name(name))
+
+
+def require_name(name: str) -> str:
+    """Return a name that a folder can have.
+
+    Raises
+    ------
+    InputError
+        When it is empty, hidden, or a path.
+    """
+    if not name or name.startswith(".") or any(c in name for c in "/\\\0"):
+        raise InputError(f"--name {name!r}: must be the name of a folder, such as first-try")
+    return name

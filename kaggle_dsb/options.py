@@ -1,0 +1,110 @@
+"""The options that verbs of the command line share, each declared once."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import typer
+
+from kaggle_dsb.dataset.read_options import Projection, ReadOptions
+from kaggle_dsb.progress import be_quiet
+
+PICTURES = Path("pictures")
+
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="PATH",
+        help="Kaggle's zips, their folder, or a folder of images. [default: data, else the demo]",
+    ),
+]
+Weights = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Trained networks. [default: the newest whole, validated run, else the bundled]",
+    ),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="TOML file of settings that differ, or a profile's name."),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, repeatable; see `config`."),
+]
+Extra = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="PATH", help="Further labelled images to train on, repeatable."),
+]
+Limit = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Use only N images of each set.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Pictures = Annotated[Path, typer.Option(metavar="FOLDER", help="Where the pictures go.")]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", callback=be_quiet, help="Leave out progress and remarks.")
+]
+TrueLabels = Annotated[
+    Path | None,
+    typer.Option("--truth", metavar="PATH", help="Solution CSV or folder of label images."),
+]
+KernelName = Annotated[
+    Literal["submit", "train"], typer.Argument(metavar="KERNEL", help="submit or train.")
+]
+
+
+class Reading(NamedTuple):
+    """How a verb reads images, and where it keeps what it prepares of them."""
+
+    work: Path
+    options: ReadOptions
+
+
+def _read(
+    work: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Where caches and probabilities are kept.")
+    ] = Path("work"),
+    quiet: Quiet = False,
+    channel: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Read this channel of a stack.")
+    ] = None,
+    plane: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Read this plane of a stack.")
+    ] = None,
+    project: Annotated[
+        Projection | None,
+        typer.Option(metavar="max", help="Read the maximum over all planes of a stack."),
+    ] = None,
+    connected_components: Annotated[
+        bool,
+        typer.Option(
+            "--connected-components", help="Read each part of a binary mask as a nucleus."
+        ),
+    ] = False,
+) -> Reading:
+    return Reading(work, ReadOptions(channel, plane, project, connected_components))
+
+
+def reads_data(verb: Callable[..., None]) -> Callable[..., None]:
+    """Give a verb the options of reading; it gets them as one keyword argument, ``reading``."""
+
+    @functools.wraps(verb)
+    def with_reading(**arguments: Any) -> None:
+        own = {name: arguments.pop(name) for name in _options_of(_read)}
+        verb(**arguments, reading=_read(**own))
+
+    parameters = {**_options_of(verb), **_options_of(_read)}
+    del parameters["reading"]
+    with_reading.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
+    with_reading.__annotations__ = {name: p.annotation for name, p in parameters.items()}
+    return with_reading
+
+
+def _options_of(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    return {
+        name: parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for name, parameter in inspect.signature(function).parameters.items()
+    }
