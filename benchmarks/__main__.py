@@ -84,19 +84,20 @@ def _score_all(scorer: peers.Scorer, pairs: list[tuple[Labels, Labels]]) -> Job:
 def compare_run_lengths(labels: list[Labels]) -> Iterator[Comparison]:
     """Time the way from labels to run lengths and back, once: the loop takes long enough."""
     coco = peers.coco_masks()
-    texts = [encode_labels(one) for one in labels]
+    texts = [encode_labels(item) for item in labels]
     n_nuclei = sum(map(len, texts))
     yield compare(
         f"encode {n_nuclei} nuclei",
-        lambda: [encode_labels(one) for one in labels],
+        lambda: [encode_labels(item) for item in labels],
         {
-            "loop of public kernels": lambda: [peers.encode_with_loop(one) for one in labels],
-            "pycocotools": coco and (lambda: [peers.encode_with_coco(coco, one) for one in labels]),
+            "loop of public kernels": lambda: [peers.encode_with_loop(item) for item in labels],
+            "pycocotools": coco
+            and (lambda: [peers.encode_with_coco(coco, item) for item in labels]),
         },
         rounds=2,
     )
-    shapes = [(one.shape[0], one.shape[1]) for one in labels]
-    encoded = [peers.encode_with_coco(coco, one) for one in labels] if coco else []
+    shapes = [(item.shape[0], item.shape[1]) for item in labels]
+    encoded = [peers.encode_with_coco(coco, item) for item in labels] if coco else []
     yield compare(
         f"decode {n_nuclei} nuclei",
         lambda: [
@@ -109,7 +110,7 @@ def compare_run_lengths(labels: list[Labels]) -> Iterator[Comparison]:
                 for of_image, shape in zip(texts, shapes, strict=True)
             ],
             "pycocotools": coco
-            and (lambda: [peers.decode_with_coco(coco, one) for one in encoded if one]),
+            and (lambda: [peers.decode_with_coco(coco, item) for item in encoded if item]),
         },
         rounds=2,
     )

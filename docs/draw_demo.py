@@ -87,8 +87,10 @@ def choose(images: list[Shown]) -> list[Shown]:
     """Choose for each image type the image of the middle score."""
     chosen = []
     for kind in IMAGE_TYPES:
-        alike = [one for one in images if one.type == kind and min(one.truth.shape) >= SIDE_PX]
-        alike.sort(key=lambda one: score_image(one.truth, one.predicted).score)
+        alike = [
+            image for image in images if image.type == kind and min(image.truth.shape) >= SIDE_PX
+        ]
+        alike.sort(key=lambda image: score_image(image.truth, image.predicted).score)
         chosen += alike[len(alike) // 2 :][:1]
     return chosen
 

@@ -220,12 +220,12 @@ def test_data_flows_one_way() -> None:
     wrong = []
     for path in MODULES:
         room = room_of(path)
-        for found in imports_of(path):
-            package, _, inner = found.module.partition(".")
+        for imported in imports_of(path):
+            package, _, inner = imported.module.partition(".")
             other = inner.partition(".")[0]
             is_ours = package == "kaggle_dsb" and other in ROOMS_IT_MAY_IMPORT
             if is_ours and other not in {room, "aliases", *ROOMS_IT_MAY_IMPORT[room]}:
-                wrong.append(f"{where(path, found.line)}: {room} imports {other}")
+                wrong.append(f"{where(path, imported.line)}: {room} imports {other}")
     assert wrong == []
 
 
@@ -244,21 +244,21 @@ def test_data_flows_one_way() -> None:
 )
 def test_a_library_stays_in_its_room(libraries: set[str], places: list[str]) -> None:
     wrong = [
-        f"{where(path, found.line)}: imports {found.module}"
+        f"{where(path, imported.line)}: imports {imported.module}"
         for path in MODULES
         if not path.relative_to(PACKAGE).as_posix().startswith(tuple(places))
-        for found in imports_of(path)
-        if found.module.partition(".")[0] in libraries
+        for imported in imports_of(path)
+        if imported.module.partition(".")[0] in libraries
     ]
     assert wrong == []
 
 
 def test_kaggles_client_is_imported_late_because_its_import_signs_in() -> None:
     wrong = [
-        where(path, found.line)
+        where(path, imported.line)
         for path in MODULES
-        for found in imports_of(path)
-        if found.module.partition(".")[0] in LIBRARIES_OF_KAGGLE and found.runs_at_import
+        for imported in imports_of(path)
+        if imported.module.partition(".")[0] in LIBRARIES_OF_KAGGLE and imported.runs_at_import
     ]
     assert wrong == []
 

@@ -42,7 +42,7 @@ class RunComparison:
             "a": self.a,
             "b": self.b,
             "sentence": self.sentence(),
-            "comparisons": {name: _to_json(one) for name, one in self.rows()},
+            "comparisons": {name: _to_json(comparison) for name, comparison in self.rows()},
         }
 
 
@@ -62,16 +62,16 @@ def compare_runs(a: Path, b: Path, *, only_common: bool = False) -> RunCompariso
         When one cannot be read, or they scored different images or, with ``only_common``, no
         image in common.
     """
-    before, after = read_scores(a), read_scores(b)
+    scores_a, scores_b = read_scores(a), read_scores(b)
     if only_common:
-        common = before.index.intersection(after.index)
+        common = scores_a.index.intersection(scores_b.index)
         if common.empty:
             raise InputError(f"{a} and {b}: no image stands in both; score both on the same images")
-        before, after = before.loc[common], after.loc[common]
-    overall = compare_scores(before["score"], after["score"])
+        scores_a, scores_b = scores_a.loc[common], scores_b.loc[common]
+    overall = compare_scores(scores_a["score"], scores_b["score"])
     per_type = {
-        str(kind): compare_scores(group["score"], after["score"].loc[group.index])
-        for kind, group in before.groupby("type")
+        str(kind): compare_scores(group["score"], scores_b["score"].loc[group.index])
+        for kind, group in scores_a.groupby("type")
     }
     return RunComparison(str(a), str(b), overall, per_type)
 
@@ -94,15 +94,15 @@ def draw_comparison(path: Path, a: Path, b: Path) -> None:
     draw_sources(path, read_sources(b), baseline=read_sources(a))
 
 
-def _to_json(one: Comparison) -> dict[str, Any]:
+def _to_json(comparison: Comparison) -> dict[str, Any]:
     return {
-        "images": one.n_images,
-        "score_a": one.mean_a,
-        "score_b": one.mean_b,
-        "difference": one.difference.mean,
-        "low": one.difference.low,
-        "high": one.difference.high,
-        "better": one.share_better,
-        "worse": one.share_worse,
-        "verdict": one.verdict,
+        "images": comparison.n_images,
+        "score_a": comparison.mean_a,
+        "score_b": comparison.mean_b,
+        "difference": comparison.difference.mean,
+        "low": comparison.difference.low,
+        "high": comparison.difference.high,
+        "better": comparison.share_better,
+        "worse": comparison.share_worse,
+        "verdict": comparison.verdict,
     }

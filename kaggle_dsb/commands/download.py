@@ -52,9 +52,13 @@ def download_competition(folder: Path, *, origin: Origin = "auto") -> list[str]:
     if not find_missing(folder, [f"{COMPETITION}.zip"]):
         return []  # put there by hand, with everything in it
     if origin == "auto":
-        found = find_credentials()
-        origin = "kaggle" if found else "broad"
-        why = f"credentials in {found.place}" if found else "no Kaggle credentials were found"
+        credentials = find_credentials()
+        origin = "kaggle" if credentials else "broad"
+        why = (
+            f"credentials in {credentials.place}"
+            if credentials
+            else "no Kaggle credentials were found"
+        )
         print(f"downloading from {origin}: {why}", file=sys.stderr)
     if origin == "kaggle":
         return download_kaggle(folder)

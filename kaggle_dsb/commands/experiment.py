@@ -123,43 +123,43 @@ def try_variation(
         When nothing differs, what the baseline was trained with differs for both, it lacks a fold,
         or it was trained on other sources.
     """
-    before, after = _load_both(baseline, variation)
+    own, varied = _load_both(baseline, variation)
     _require_folds(baseline, variation.folds)
     started = time.monotonic()
-    is_trained = _differ(before, after, TRAINED_SECTIONS)
+    is_trained = _differ(own, varied, TRAINED_SECTIONS)
     if is_trained:
         _require_same_sources(baseline, source, extra)
     # A scorer belongs to the probabilities it was trained on: without it both are cut alike.
-    if is_trained or _differ(before, after, ["prediction"]):
-        before, after = _without_scorer(before), _without_scorer(after)
+    if is_trained or _differ(own, varied, ["prediction"]):
+        own, varied = _without_scorer(own), _without_scorer(varied)
     compared = [other for other in extra if _has_images_in(baseline, other, variation.folds)]
     # The baseline comes first: what cannot be compared with is not worth a training.
     chosen = baseline.select(variation.folds)
-    scores_before = validate_sources(source, compared, chosen, before, work=work).scores
+    baseline_scores = validate_sources(source, compared, chosen, own, work=work).scores
     if is_trained:
-        _train_variation([source, *extra], baseline, after, variation)
+        _train_variation([source, *extra], baseline, varied, variation)
         chosen = find_run(variation.folder).select(variation.folds)
-    scores_after = validate_sources(source, compared, chosen, after, work=work).scores
+    scores = validate_sources(source, compared, chosen, varied, work=work).scores
     cost_s = time.monotonic() - started
-    return _compare_scores(str(variation), scores_before, scores_after, cost_s=cost_s)
+    return _compare_scores(str(variation), baseline_scores, scores, cost_s=cost_s)
 
 
 def _load_both(baseline: Run, variation: Variation) -> tuple[Settings, Settings]:
     """Return the settings of the baseline and of the variation."""
     path, common = baseline.settings_file, variation.common
-    before = load_settings(path, overrides=common)
-    if _differ(load_settings(path), before, TRAINED_SECTIONS):
+    own = load_settings(path, overrides=common)
+    if _differ(load_settings(path), own, TRAINED_SECTIONS):
         raise InputError(
             f"--both {' '.join(common)}: the networks of {baseline.folder} are trained already; "
             "name what the variation is to be trained with by --set"
         )
-    after = load_settings(path, overrides=[*common, *variation.overrides])
-    if not _differ(before, after, USED_SECTIONS):
+    varied = load_settings(path, overrides=[*common, *variation.overrides])
+    if not _differ(own, varied, USED_SECTIONS):
         raise InputError(
             f"{baseline.folder}: nothing differs from its settings in {', '.join(USED_SECTIONS)}; "
             "name it with --set"
         )
-    return before, after
+    return own, varied
 
 
 def _require_folds(baseline: Run, folds: Sequence[int]) -> None:
@@ -189,8 +189,8 @@ def _has_images_in(baseline: Run, source: Source, folds: Sequence[int]) -> bool:
     return own.empty or bool(own["fold"].isin(folds).any())
 
 
-def _differ(one: Settings, other: Settings, sections: Sequence[str]) -> bool:
-    return any(getattr(one, name) != getattr(other, name) for name in sections)
+def _differ(first: Settings, second: Settings, sections: Sequence[str]) -> bool:
+    return any(getattr(first, name) != getattr(second, name) for name in sections)
 
 
 def _without_scorer(settings: Settings) -> Settings:
@@ -209,11 +209,11 @@ def _train_variation(
 
 
 def _compare_scores(
-    tried: str, before: pd.DataFrame, after: pd.DataFrame, *, cost_s: float
+    tried: str, baseline: pd.DataFrame, variation: pd.DataFrame, *, cost_s: float
 ) -> Trial:
     image = ["source", "ImageId"]
-    a, b = before.set_index(image)["score"], after.set_index(image)["score"]
-    type_of = before.set_index(image)["type"]
+    a, b = baseline.set_index(image)["score"], variation.set_index(image)["score"]
+    type_of = baseline.set_index(image)["type"]
     by_type = {
         str(kind): compare_scores(a[ids.index], b[ids.index])
         for kind, ids in type_of.groupby(type_of)

@@ -154,24 +154,24 @@ def report_validation(
     )
 
 
-def report_out_of_fold(source: Source, given: OutOfFoldInput, *, path: Path) -> Path:
+def report_out_of_fold(source: Source, inputs: OutOfFoldInput, *, path: Path) -> Path:
     """Write the page on out-of-fold predictions that are already there.
 
     Parameters
     ----------
     source : Source
         With the training images.
-    given : OutOfFoldInput
+    inputs : OutOfFoldInput
     path : Path
         Of the page.
     """
     samples = [
         sample
         for sample in load_samples(source.cache, require_train_set(source))
-        if sample.id in given.fold_of
+        if sample.id in inputs.fold_of
     ]
-    results = (_result_out_of_fold(sample, given) for sample in samples)
-    return _write_with_progress(path, results, given.about, n_images=len(samples))
+    results = (_result_out_of_fold(sample, inputs) for sample in samples)
+    return _write_with_progress(path, results, inputs.about, n_images=len(samples))
 
 
 def _load_kept(file: Path) -> NDArray[np.float32] | None:
@@ -179,16 +179,16 @@ def _load_kept(file: Path) -> NDArray[np.float32] | None:
     return load_probability(file) if file.exists() else None
 
 
-def _result_out_of_fold(sample: Sample, given: OutOfFoldInput) -> ImageResult:
-    probability = load_probability(given.probabilities[sample.id])
+def _result_out_of_fold(sample: Sample, inputs: OutOfFoldInput) -> ImageResult:
+    probability = load_probability(inputs.probabilities[sample.id])
     return ImageResult(
         id=sample.id,
         type=image_type(sample.image),
         image=sample.image,
-        predicted=given.labels[sample.id].astype(np.int32),
+        predicted=inputs.labels[sample.id].astype(np.int32),
         truth=sample.labels,
         probability=probability,
-        fold=given.fold_of[sample.id],
+        fold=inputs.fold_of[sample.id],
     )
 
 

@@ -231,9 +231,9 @@ def _find_all_nuclei(
         ThreadPoolExecutor(count_cores()) as finders,
     ):
         samples = run_ahead(readers, images.load, ((id_,) for id_ in missing), ahead=AHEAD)
-        found = run_ahead(finders, find, predict_samples(predictor, samples), ahead=AHEAD)
+        written = run_ahead(finders, find, predict_samples(predictor, samples), ahead=AHEAD)
         n_before = len(images.sizes) - len(missing)
-        for n_done, _ in enumerate(found, n_before + 1):
+        for n_done, _ in enumerate(written, n_before + 1):
             progress(n_done, len(images.sizes))
 
 

@@ -145,8 +145,8 @@ def validate_run(
     with show_progress("finding nuclei and scoring") as progress:
         for done, sample in enumerate(predicted.samples, 1):
             fold = predicted.fold_of[sample.id]
-            found = finders[fold].find(predicted.probability(sample.id), sample.image)
-            score = score_image(require_labels(sample), found)
+            nuclei = finders[fold].find(predicted.probability(sample.id), sample.image)
+            score = score_image(require_labels(sample), nuclei)
             kind = kind_of[sample.id]
             rows.append(
                 {
@@ -158,7 +158,7 @@ def validate_run(
                     **_score_columns(score),
                 }
             )
-            labels[sample.id] = found.astype(np.uint16)
+            labels[sample.id] = nuclei.astype(np.uint16)
             progress(done, len(predicted.samples))
     scores = pd.DataFrame(rows).astype({"fold": "Int64"} if is_foreign else {})
     return OutOfFold(scores, predicted.files, labels)

@@ -74,8 +74,8 @@ def find_pixels(runs: Runs, shape: tuple[int, int]) -> NDArray[np.int64]:
         When a run leaves the image of ``shape`` (H, W).
     """
     starts, lengths = check_fit(runs, shape).T
-    before = np.cumsum(lengths) - lengths
-    return np.repeat(starts - 1 - before, lengths) + np.arange(lengths.sum())
+    n_earlier = np.cumsum(lengths) - lengths
+    return np.repeat(starts - 1 - n_earlier, lengths) + np.arange(lengths.sum())
 
 
 def check_fit(runs: Runs, shape: tuple[int, int]) -> Runs:

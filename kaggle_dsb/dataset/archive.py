@@ -128,8 +128,8 @@ class Archive:
             return
         copy = self._scratch / f"{len(list(self._scratch.iterdir()))}.zip"
         try:
-            with outer.open(info) as packed, copy.open("wb") as plain:
-                shutil.copyfileobj(packed, plain, 1 << 20)
+            with outer.open(info) as packed, copy.open("wb") as unpacked:
+                shutil.copyfileobj(packed, unpacked, 1 << 20)
         except DAMAGE_ERRORS:
             self._faults.append(f"{entry}: is damaged; get {outer.filename} again")
             return

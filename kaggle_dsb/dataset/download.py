@@ -241,8 +241,8 @@ def unpack_competition(packed: Path, folder: Path) -> list[str]:
             names = [name for name in KAGGLE_FILES if name in entries]
             for name in names:
                 scratch = folder / f".{name}.new"
-                with outer.open(entries[name]) as inner, scratch.open("wb") as plain:
-                    shutil.copyfileobj(inner, plain, _CHUNK_BYTES)
+                with outer.open(entries[name]) as inner, scratch.open("wb") as unpacked:
+                    shutil.copyfileobj(inner, unpacked, _CHUNK_BYTES)
                 _keep(scratch, folder / name, origin=packed.name)
     except _DAMAGE as error:
         packed.unlink()

@@ -76,7 +76,7 @@ def standardise_folders(
     for folder in with_images:
         if folder not in roles:
             kinds[folder].add(IMAGE_FOLDER)
-    paired = {base for base, those in kinds.items() if len(those) == 2}
+    paired = {base for base, kinds_of_base in kinds.items() if len(kinds_of_base) == 2}
     parents = {role.parent for role in roles.values() if role.base in paired}
     return {
         folder: (*role.base, role.kind)

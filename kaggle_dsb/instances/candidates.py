@@ -88,8 +88,8 @@ class CandidateTree:
         of_basins : (1 + n_basins,)
             A number of each basin, preceded by one of the background, which counts nowhere.
         """
-        before = np.cumsum(of_basins, dtype=np.float64)
-        total: Floats = before[self.last] - before[self.first - 1]
+        cumulated = np.cumsum(of_basins, dtype=np.float64)
+        total: Floats = cumulated[self.last] - cumulated[self.first - 1]
         return total
 
 

@@ -334,8 +334,8 @@ def _within(tree: CandidateTree, low: Integers, high: Integers) -> Floats:
     met = np.bincount(union, minlength=tree.n_candidates)
     count = np.zeros(tree.n_basins + 1)
     count[split] = met[joins]
-    before = np.cumsum(count)
-    within: Floats = before[tree.last] - before[tree.first]
+    cumulated = np.cumsum(count)
+    within: Floats = cumulated[tree.last] - cumulated[tree.first]
     return within
 
 
@@ -390,6 +390,6 @@ def _median_level(channels: Sequence[NDArray[Any]]) -> float:
     counts = sum(
         cv2.calcHist([channel], [0], None, [256], [0, 256]).ravel() for channel in channels
     )
-    before = np.cumsum(counts, dtype=np.float64)
-    middle = [(before[-1] - 1) // 2, before[-1] // 2]
-    return float(np.searchsorted(before, middle, side="right").mean())
+    cumulated = np.cumsum(counts, dtype=np.float64)
+    middle = [(cumulated[-1] - 1) // 2, cumulated[-1] // 2]
+    return float(np.searchsorted(cumulated, middle, side="right").mean())

@@ -50,9 +50,9 @@ def measure_grey(image: NDArray[np.uint8]) -> Grey:
 
 def _percentile(counts: NDArray[Any], percent: float) -> float:
     """Return the percentile of integers of which each occurs so many times."""
-    before = np.cumsum(counts, dtype=np.float64)
-    place = percent / 100 * (before[-1] - 1)
-    low, high = np.searchsorted(before, [np.floor(place), np.ceil(place)], side="right")
+    cumulated = np.cumsum(counts, dtype=np.float64)
+    place = percent / 100 * (cumulated[-1] - 1)
+    low, high = np.searchsorted(cumulated, [np.floor(place), np.ceil(place)], side="right")
     return float(low + (high - low) * (place % 1))
 
 

@@ -33,8 +33,8 @@ def candidate_quality(tree: CandidateTree, truth: NDArray[np.int32]) -> Floats:
         tree.labels.ravel().astype(np.int64) * n_true + truth.ravel(),
         minlength=(tree.n_basins + 1) * n_true,
     ).reshape(-1, n_true)
-    before = np.cumsum(pairs, axis=0)
-    shared = before[tree.last] - before[tree.first - 1]
+    cumulated = np.cumsum(pairs, axis=0)
+    shared = cumulated[tree.last] - cumulated[tree.first - 1]
     union = shared.sum(axis=1, keepdims=True) + true_area - shared[:, 1:]
     hits = [100 * shared[:, 1:] > percent * union for percent in THRESHOLDS_PERCENT]
     quality: Floats = np.mean(hits, axis=0).max(axis=1, initial=0)

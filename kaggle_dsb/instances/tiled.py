@@ -74,21 +74,21 @@ def _tiles(height: int, width: int) -> Iterator[tuple[Slices, Slices]]:
             yield core, (window[0], window[1])
 
 
-def _centred_in(found: NDArray[np.int32], core: Slices, window: Slices) -> NDArray[np.bool_]:
+def _centred_in(labels: NDArray[np.int32], core: Slices, window: Slices) -> NDArray[np.bool_]:
     """Return of each label whether its centroid lies in the core, (n + 1,); never of label 0."""
-    area = np.maximum(np.bincount(found.ravel()), 1)
+    area = np.maximum(np.bincount(labels.ravel()), 1)
     inside = np.ones(area.size, bool)
     inside[0] = False
     for axis, (of_core, of_window) in enumerate(zip(core, window, strict=True)):
-        at: NDArray[np.int64] = np.indices(found.shape, sparse=True)[axis]
-        centre = np.bincount(found.ravel(), np.broadcast_to(at, found.shape).ravel()) / area
+        at: NDArray[np.int64] = np.indices(labels.shape, sparse=True)[axis]
+        centre = np.bincount(labels.ravel(), np.broadcast_to(at, labels.shape).ravel()) / area
         centre += of_window.start
         inside &= (centre >= of_core.start - 0.5) & (centre < of_core.stop - 0.5)
     return inside
 
 
-def _mostly_new(found: NDArray[np.int32], taken: NDArray[np.int32]) -> NDArray[np.bool_]:
+def _mostly_new(labels: NDArray[np.int32], taken: NDArray[np.int32]) -> NDArray[np.bool_]:
     """Return of each label whether most of its pixels are not taken yet, (n + 1,)."""
-    area = np.bincount(found.ravel())
-    shared = np.bincount(found[taken > 0], minlength=area.size)
+    area = np.bincount(labels.ravel())
+    shared = np.bincount(labels[taken > 0], minlength=area.size)
     return 2 * shared < area

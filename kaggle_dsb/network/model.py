@@ -96,9 +96,11 @@ def load_packaged_weights(encoder: nn.Module, encoder_name: str) -> None:
             f"network.encoder_name = {encoder_name!r}: its ImageNet weights come with the package "
             f"{package.replace('_', '-')}, which is not installed"
         ) from None
-    given = torch.load(file, map_location="cpu", weights_only=True)
+    packaged = torch.load(file, map_location="cpu", weights_only=True)
     names = timm.create_model(encoder_name.removeprefix("tu-")).state_dict()
-    renamed = {f"model.{name}": tensor for name, tensor in zip(names, given.values(), strict=True)}
+    renamed = {
+        f"model.{name}": tensor for name, tensor in zip(names, packaged.values(), strict=True)
+    }
     wanted = encoder.state_dict()
     for name, tensor in wanted.items():
         if renamed[name].shape != tensor.shape:

@@ -100,13 +100,13 @@ def connect() -> "Kaggle":
     KaggleError
         When there are none (with the places that were searched), or Kaggle does not take them.
     """
-    found = find_credentials()
-    if found is None:
+    credentials = find_credentials()
+    if credentials is None:
         raise KaggleError(
             f"no Kaggle credentials; looked for {PLACES} in {find_config_folder()}; make a token "
             f"at {TOKEN_PAGE} and put it in KAGGLE_API_TOKEN or ~/.kaggle/access_token"
         )
-    warn_if_readable(found)
+    warn_if_readable(credentials)
     api = _make_api()
 
     def sign_in() -> None:
@@ -118,7 +118,7 @@ def connect() -> "Kaggle":
         read("signing in", sign_in)
     except SystemExit:
         raise KaggleError(
-            f"{found.place}: Kaggle does not accept these credentials; make new ones at "
+            f"{credentials.place}: Kaggle does not accept these credentials; make new ones at "
             f"{TOKEN_PAGE}"
         ) from None
     return Kaggle(api)
@@ -316,11 +316,11 @@ class Kaggle:
     def find_submission(self, number: int) -> Verdict | None:
         """Return Kaggle's verdict on a submission; None where it is not listed."""
         listed = read("asking for the score", self._api.competition_submissions, COMPETITION)
-        for one in listed or []:
-            if one.ref == number:
-                scores = (_to_score(one.public_score), _to_score(one.private_score))
-                status = one.status.name.lower()
-                return Verdict(status, *scores, to_line(one.error_description or ""))
+        for submission in listed or []:
+            if submission.ref == number:
+                scores = (_to_score(submission.public_score), _to_score(submission.private_score))
+                status = submission.status.name.lower()
+                return Verdict(status, *scores, to_line(submission.error_description or ""))
         return None
 
 

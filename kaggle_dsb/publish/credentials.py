@@ -62,12 +62,12 @@ def find_config_folder() -> Path:
     return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "kaggle"
 
 
-def warn_if_readable(found: Credentials) -> None:
+def warn_if_readable(credentials: Credentials) -> None:
     """Say on stderr that others may read the credentials, and how to stop it."""
-    if found.others_may_read():
+    if credentials.others_may_read():
         print(
-            f"warning: {found.file}: other users of this computer can read your Kaggle "
-            f"credentials; run `chmod 600 {found.file}`",
+            f"warning: {credentials.file}: other users of this computer can read your Kaggle "
+            f"credentials; run `chmod 600 {credentials.file}`",
             file=sys.stderr,
         )
 

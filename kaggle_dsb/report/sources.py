@@ -116,16 +116,20 @@ def draw_sources(path: Path, scores: pd.DataFrame, *, baseline: pd.DataFrame | N
         As `tabulate_sources` takes them. Sources that the baseline lacks get one dot.
     """
     table = tabulate_sources(scores)
-    before = None if baseline is None else tabulate_sources(baseline).reindex(table.index)["score"]
+    baseline_scores = (
+        None if baseline is None else tabulate_sources(baseline).reindex(table.index)["score"]
+    )
     places = np.arange(len(table))
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(8, 1.4 + 0.32 * len(table)), layout="constrained")
         axes = figure.subplots()
-        if before is not None:
-            axes.hlines(places, before, table["score"], color="#55616e", lw=2.5)
-            axes.scatter(before, places, s=60, fc="white", ec="#55616e", label="before", zorder=3)
+        if baseline_scores is not None:
+            axes.hlines(places, baseline_scores, table["score"], color="#55616e", lw=2.5)
+            axes.scatter(
+                baseline_scores, places, s=60, fc="white", ec="#55616e", label="before", zorder=3
+            )
         axes.scatter(table["score"], places, s=60, color="#0072b2", label="after", zorder=4)
-        if before is not None:
+        if baseline_scores is not None:
             figure.legend(loc="outside upper right", ncols=2)
         for place, score in zip(places, table["score"], strict=True):
             axes.text(1.01, float(place), f"{score:.3f}", va="center")

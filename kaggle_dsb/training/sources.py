@@ -122,7 +122,7 @@ def _is_known(source: LabelledSource, pairs: set[tuple[str, str]]) -> bool:
 
 def _append(tables: list[pd.DataFrame], table: pd.DataFrame) -> None:
     """Append a source's table, its groups numbered on from those before."""
-    first = 1 + max((int(before["group"].max()) for before in tables), default=-1)
+    first = 1 + max((int(earlier["group"].max()) for earlier in tables), default=-1)
     tables.append(table.assign(group=table["group"] + first))
 
 

@@ -128,9 +128,9 @@ class Run:
         """
         own = [self.settings_file] if self.settings_file.exists() else []
         settings = load_settings(*own, *paths, overrides=overrides)
-        for key, trained, given in _differences(load_settings(*own), settings, TRAINED):
+        for key, trained, changed in _differences(load_settings(*own), settings, TRAINED):
             raise InputError(
-                f"{key} = {given!r}: the networks of {self.name} were trained with {trained!r}; "
+                f"{key} = {changed!r}: the networks of {self.name} were trained with {trained!r}; "
                 f"only settings of {', '.join(USED)} count here"
             )
         return settings
@@ -273,10 +273,10 @@ def _differences(
 ) -> Iterator[tuple[str, Any, Any]]:
     """Yield each setting that differs: its name, the old and the new value."""
     for section in sections:
-        before, after = getattr(old, section), getattr(new, section)
-        for key in type(before).model_fields:
-            if getattr(before, key) != getattr(after, key):
-                yield f"{section}.{key}", getattr(before, key), getattr(after, key)
+        old_section, new_section = getattr(old, section), getattr(new, section)
+        for key in type(old_section).model_fields:
+            if getattr(old_section, key) != getattr(new_section, key):
+                yield f"{section}.{key}", getattr(old_section, key), getattr(new_section, key)
 
 
 def _list_files(folder: Path, prefix: str) -> dict[int, Path]:

@@ -20,11 +20,11 @@ def test_a_submission_gets_a_page_and_pictures(data, weights, capsys):
     call = ["submit", "--weights", "weights", "--name", "first", *QUICK]
     assert run(call) == 0
     assert run(["report", "first"]) == 0
-    plain = Path("submissions/first/report.html").stat().st_size
+    without_maps = Path("submissions/first/report.html").stat().st_size
     assert run([*call, "--keep-probabilities"]) == 0
     assert np.load("submissions/first/probabilities/n3.npy").shape == (3, 50, 90)
     assert run(["report", "first"]) == 0
-    assert Path("submissions/first/report.html").stat().st_size > plain + 1000
+    assert Path("submissions/first/report.html").stat().st_size > without_maps + 1000
     assert run(["show", "n2", "--predicted", "submissions/first"]) == 0
     said = capsys.readouterr().out.splitlines()
     assert Path(said[-1]).read_bytes().startswith(b"\x89PNG")

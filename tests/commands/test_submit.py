@@ -105,9 +105,9 @@ def test_an_interrupted_submission_goes_on_where_it_stopped(data, weights, monke
         patch.setattr("kaggle_dsb.commands.submit.write_labels", write)
         assert run(call) == 130
     assert [path.name for path in Path("submissions/first").iterdir()] == ["unfinished"]
-    before = Path("submissions/first/unfinished/labels", made[0]).stat().st_mtime_ns
+    earlier = Path("submissions/first/unfinished/labels", made[0]).stat().st_mtime_ns
     assert run(call) == 0
-    assert Path("submissions/first/labels", made[0]).stat().st_mtime_ns == before
+    assert Path("submissions/first/labels", made[0]).stat().st_mtime_ns == earlier
     written = [
         Path("submissions", name, "submission.csv").read_bytes() for name in ("first", "whole")
     ]
@@ -142,11 +142,11 @@ def test_an_interrupted_submission_leaves_the_earlier_one_as_it_was(data, weight
     call = ["submit", "--weights", "weights", "--name", "first", *QUICK]
     assert run(call) == 0
     folder = Path("submissions/first")
-    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    earlier = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     with monkeypatch.context() as patch:
         patch.setattr("kaggle_dsb.commands.submit._write_checked", _interrupt)
         assert run([*call, "--set", "instances.body_threshold=0.2"]) == 130
-    assert {path: path.read_bytes() for path in before} == before
+    assert {path: path.read_bytes() for path in earlier} == earlier
 
 
 def _interrupt(*_):
@@ -158,10 +158,10 @@ def test_a_changed_image_is_predicted_anew(data, weights, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("kaggle_dsb.commands.submit._write_checked", _interrupt)
         assert run(call) == 130
-    before = Path("submissions/first/unfinished/labels/n2.png").stat().st_mtime_ns
+    earlier = Path("submissions/first/unfinished/labels/n2.png").stat().st_mtime_ns
     write_png(data / "stage1_test" / "n2" / "images" / "n2.png", np.zeros((64, 64, 3), np.uint8))
     assert run(call) == 0
-    assert Path("submissions/first/labels/n2.png").stat().st_mtime_ns != before
+    assert Path("submissions/first/labels/n2.png").stat().st_mtime_ns != earlier
 
 
 def test_a_part_of_the_test_images_is_checked_against_itself_and_said_to_be_a_part(

@@ -27,13 +27,13 @@ def test_validate_scores_each_image_with_the_network_that_has_not_seen_it(data, 
 
 def test_each_fold_is_predicted_by_its_own_network(data, weights):
     assert run(["validate", "--weights", "weights", *QUICK]) == 0
-    (before,) = map(np.load, Path("work/oof").glob("*/n1.npy"))
+    (only,) = map(np.load, Path("work/oof").glob("*/n1.npy"))
     table = "ImageId,type,group,fold\nn0,fluorescence,0,0\nn1,fluorescence,1,0\n"
     (weights / "folds.csv").write_text(table)
     assert run(["validate", "--weights", "weights", *QUICK]) == 0
     first, second = map(np.load, Path("work/oof").glob("*/n1.npy"))
     assert (first != second).any()
-    assert any((before == one).all() for one in (first, second))
+    assert any((only == probability).all() for probability in (first, second))
 
 
 def test_probabilities_of_another_measure_of_size_are_not_taken_for_these(

@@ -65,9 +65,9 @@ def test_a_colour_image_is_no_mask():
 
 @given(MASKS)
 def test_decoding_undoes_encoding(mask):
-    before = mask.copy()
+    copy = mask.copy()
     np.testing.assert_array_equal(rle.runs_to_mask(rle.mask_to_runs(mask), mask.shape), mask)
-    np.testing.assert_array_equal(mask, before)
+    np.testing.assert_array_equal(mask, copy)
 
 
 @given(MASKS)

@@ -11,12 +11,12 @@ STAINED, NUCLEI_OF_STAINED = make_image(0, look=4)
 
 @pytest.mark.parametrize("name", list(DISTURBANCES))
 def test_a_disturbance_gives_an_image_and_labels_of_one_size_and_leaves_its_input(name):
-    before = STAINED.copy(), NUCLEI_OF_STAINED.copy()
+    copies = STAINED.copy(), NUCLEI_OF_STAINED.copy()
     image, labels = DISTURBANCES[name](STAINED, NUCLEI_OF_STAINED)
     assert image.dtype == np.uint8
     assert image.shape == (*labels.shape, 3)
-    assert (before[0] == STAINED).all()
-    assert (before[1] == NUCLEI_OF_STAINED).all()
+    assert (copies[0] == STAINED).all()
+    assert (copies[1] == NUCLEI_OF_STAINED).all()
     assert (image.shape != STAINED.shape or (image != STAINED).any()) == (name != "as it is")
 
 

@@ -11,9 +11,9 @@ from tests.instances.test_scorer import Oracle
 
 def test_without_scorers_the_nuclei_are_those_of_the_watershed():
     probability = soften(TOUCHING)
-    found = NucleusFinder(WATERSHED).find(probability, BLACK)
-    assert (found == watershed_nuclei(probability, WATERSHED)).all()
-    assert found.max() == 3
+    nuclei = NucleusFinder(WATERSHED).find(probability, BLACK)
+    assert (nuclei == watershed_nuclei(probability, WATERSHED)).all()
+    assert nuclei.max() == 3
 
 
 def test_in_an_empty_map_no_nuclei_are_found():
@@ -27,9 +27,9 @@ def test_the_finder_follows_its_scorer():
     tree = find_candidates(probability, min_seed_px=5)
     quality = np.zeros(tree.n_candidates)
     quality[tree.basins[60, 80] - 1] = 0.9
-    found = NucleusFinder(WATERSHED, [CandidateScorer(Oracle(quality))]).find(probability, BLACK)
-    assert found.max() == 1
-    assert score_image((TOUCHING == 3).astype(np.int32), found).hits[0] == 1
+    nuclei = NucleusFinder(WATERSHED, [CandidateScorer(Oracle(quality))]).find(probability, BLACK)
+    assert nuclei.max() == 1
+    assert score_image((TOUCHING == 3).astype(np.int32), nuclei).hits[0] == 1
 
 
 @pytest.mark.parametrize("threshold", [0.2, 0.3, 0.5])
@@ -37,5 +37,5 @@ def test_all_nuclei_end_at_the_outline_threshold(threshold):
     probability = soften(TOUCHING)
     tree = find_candidates(probability, min_seed_px=5, outline_threshold=threshold)
     scorer = CandidateScorer(Oracle(np.full(tree.n_candidates, 0.9)))
-    found = NucleusFinder(WATERSHED, [scorer], threshold).find(probability, BLACK)
-    assert ((found > 0) == (tree.labels > 0)).all()
+    nuclei = NucleusFinder(WATERSHED, [scorer], threshold).find(probability, BLACK)
+    assert ((nuclei > 0) == (tree.labels > 0)).all()

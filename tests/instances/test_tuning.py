@@ -142,5 +142,5 @@ def test_costs_are_scored_as_the_finder_would_choose_by_them(cases):
         probability = load_probability(case.probability)
         for row, cost in enumerate(COSTS):
             finder = NucleusFinder(WATERSHED, [scorer], OPTIONS["outline_threshold"], cost)
-            found = finder.find(probability, case.image)
-            assert scores[row, column] == score_image(case.truth, found).score
+            nuclei = finder.find(probability, case.image)
+            assert scores[row, column] == score_image(case.truth, nuclei).score

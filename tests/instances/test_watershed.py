@@ -80,7 +80,7 @@ def test_a_part_of_the_mask_without_a_seed_is_dropped():
 def test_labels_have_no_gaps_and_the_input_stays_as_it_was(touching):
     rng = np.random.default_rng(0)
     probability = rng.random((3, 40, 40), np.float32)
-    before = probability.copy()
+    copy = probability.copy()
     labels = watershed_nuclei(probability, replace(PARAMETERS, **{"min_area_px": 3}))
     assert sorted(np.unique(labels[labels > 0])) == list(range(1, labels.max() + 1))
-    assert (probability == before).all()
+    assert (probability == copy).all()

@@ -44,16 +44,16 @@ OPTIONAL = ("imagecodecs", "roifile")
 def list_image_packages() -> list[str]:
     """Name the distributions that this package needs, less what Kaggle's image lacks."""
     lacking = {canonicalize_name(name) for name in (*LACKING, *OPTIONAL, "kaggle_dsb")}
-    found: dict[str, None] = {}
+    needed: dict[str, None] = {}
     waiting = [*(requires("kaggle_dsb") or []), "pip"]
     while waiting:
         wanted = Requirement(waiting.pop())
         name = canonicalize_name(wanted.name)
         is_for_here = wanted.marker is None or wanted.marker.evaluate({"extra": ""})
-        if is_for_here and name not in found and name not in lacking:
-            found[name] = None
+        if is_for_here and name not in needed and name not in lacking:
+            needed[name] = None
             waiting += requires(name) or []
-    return sorted(found)
+    return sorted(needed)
 
 
 def make_image(folder: Path) -> Path:

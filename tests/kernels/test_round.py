@@ -32,9 +32,9 @@ def pack_competition(demo: Path) -> bytes:
     with zipfile.ZipFile(packed, "w") as outer:
         for name in ("stage1_train", "stage1_test"):
             inner = io.BytesIO()
-            with zipfile.ZipFile(inner, "w") as one:
+            with zipfile.ZipFile(inner, "w") as inner_zip:
                 for path in sorted((demo / name).rglob("*.png")):
-                    one.write(path, path.relative_to(demo / name))
+                    inner_zip.write(path, path.relative_to(demo / name))
             outer.writestr(f"{name}.zip", inner.getvalue())
     return packed.getvalue()
 

@@ -67,12 +67,12 @@ def test_a_container_of_the_first_cgroup_version_limits_the_cores(eight_cores, q
 
 @pytest.mark.parametrize(("threads", "expected"), [(3, 3), (0, 8)])
 def test_torch_gets_the_threads_that_are_set_or_one_a_core(eight_cores, threads, expected):
-    before = torch.get_num_threads()
+    n_threads = torch.get_num_threads()
     try:
         prepare_hardware(Settings(hardware=HardwareSettings(threads=threads)))
         assert torch.get_num_threads() == expected
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(n_threads)
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])

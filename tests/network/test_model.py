@@ -39,8 +39,8 @@ def test_an_encoder_with_imagenet_weights_tells_a_checkerboard_from_grey(network
     image = torch.from_numpy(board).float().expand(1, 3, 64, 64)
     with torch.inference_mode():
         patterned = network.unet.encoder((image - 127) / 128)[-1]
-        plain = network.unet.encoder(torch.zeros(1, 3, 64, 64))[-1]
-    assert (patterned - plain).abs().mean() > 0.1
+        of_black = network.unet.encoder(torch.zeros(1, 3, 64, 64))[-1]
+    assert (patterned - of_black).abs().mean() > 0.1
 
 
 def test_an_unknown_encoder_is_refused_with_those_that_need_no_network():
@@ -79,7 +79,7 @@ def test_all_kept_tensors_are_of_half_precision(network, tmp_path):
 
 
 def test_a_missing_network_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"absent\.safetensors: is no readable network"):
+    with pytest.raises(InputError, match=r"absent\.safetensors: cannot be read as a network"):
         load_network(tmp_path / "absent.safetensors")
 
 

@@ -281,9 +281,9 @@ def test_an_image_whose_size_was_mistaken_is_predicted_again():
     ],
 )
 def test_whatever_determines_a_probability_is_among_its_facts(place, name, value, monkeypatch):
-    before = prediction_facts(PredictionSettings(), 28)
+    facts = prediction_facts(PredictionSettings(), 28)
     monkeypatch.setattr(f"{place}.{name}", value)
-    assert prediction_facts(PredictionSettings(), 28) != before
+    assert prediction_facts(PredictionSettings(), 28) != facts
 
 
 def test_bfloat16_on_the_cpu_is_close_to_float32():

@@ -124,9 +124,11 @@ class FakeKaggle:
         _, files, log = self.outcome if self._is_latest(request) else ("COMPLETE", {}, "")
         names = sorted(files)
         page = int(request.get("pageToken") or 0)
-        found = [{"fileName": n, "url": f"{self.address}/output/{n}"} for n in names[page:][:1]]
+        files_of_page = [
+            {"fileName": n, "url": f"{self.address}/output/{n}"} for n in names[page:][:1]
+        ]
         token = str(page + 1) if page + 1 < len(names) else ""
-        return {"files": found, "log": log, "nextPageToken": token}
+        return {"files": files_of_page, "log": log, "nextPageToken": token}
 
     def CreateSubmission(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         name, content = self.blobs[request["blobFileTokens"]]
@@ -140,10 +142,10 @@ class FakeKaggle:
     def ListSubmissions(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         """Score a submission at the second question."""
         listed = []
-        for one in self.submissions:
-            one["polls"] += 1
-            verdict = self.score if one["polls"] > 1 else {"status": "PENDING"}
-            listed.append({"ref": one["ref"], "fileName": one["name"]} | verdict)
+        for submission in self.submissions:
+            submission["polls"] += 1
+            verdict = self.score if submission["polls"] > 1 else {"status": "PENDING"}
+            listed.append({"ref": submission["ref"], "fileName": submission["name"]} | verdict)
         return {"submissions": listed}
 
     def _is_latest(self, request: dict[str, Any]) -> bool:
@@ -298,7 +300,7 @@ def read_secrets_in(folder: Path) -> list[str]:
     import zipfile
 
     secrets = [KEY.encode(), TOKEN.encode()]
-    found = []
+    leaking = []
     for path in sorted(folder.rglob("*")):
         if not path.is_file():
             continue
@@ -307,5 +309,5 @@ def read_secrets_in(folder: Path) -> list[str]:
             with zipfile.ZipFile(path) as packed:
                 contents += [packed.read(name) for name in packed.namelist()]
         if any(secret in content for secret in secrets for content in contents):
-            found.append(str(path))
-    return found
+            leaking.append(str(path))
+    return leaking

@@ -166,8 +166,8 @@ def test_a_package_that_is_not_installed_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", LACKING)
 def test_what_kaggle_lacks_can_be_packed(name: str) -> None:
-    found = distribution(name)
-    assert "Root-Is-Purelib: true" in (found.read_text("WHEEL") or "")
+    installed = distribution(name)
+    assert "Root-Is-Purelib: true" in (installed.read_text("WHEEL") or "")
 
 
 def read_record(path: Path) -> tuple[set[str], set[str]]:

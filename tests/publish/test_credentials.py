@@ -79,9 +79,9 @@ def test_a_file_that_others_can_read_is_warned_of(
 ) -> None:
     key = write_key(home / ".kaggle", username="ada", key="secret")
     key.chmod(mode)
-    found = find_credentials()
-    assert found is not None
-    warn_if_readable(found)
+    credentials = find_credentials()
+    assert credentials is not None
+    warn_if_readable(credentials)
     warning = (
         f"warning: {key}: other users of this computer can read your Kaggle credentials; run "
         f"`chmod 600 {key}`\n"

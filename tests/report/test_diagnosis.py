@@ -23,17 +23,17 @@ def square(*corners, side=10, shape=(40, 40)):
 @pytest.mark.parametrize("name", list(CASES))
 def test_what_is_won_and_what_is_lost_make_a_whole(name):
     case = CASES[name]
-    found = diagnose_image(case.truth, case.predicted)
-    assert found.score == pytest.approx(case.score)
-    assert found.score + sum(found.lost.values()) == pytest.approx(1)
+    diagnosis = diagnose_image(case.truth, case.predicted)
+    assert diagnosis.score == pytest.approx(case.score)
+    assert diagnosis.score + sum(diagnosis.lost.values()) == pytest.approx(1)
 
 
 @given(LABELS, LABELS)
 @settings(max_examples=60)
 def test_the_parts_add_up_whatever_the_labels(truth, predicted):
-    found = diagnose_image(truth, predicted)
-    assert set(found.lost) == set(LOSSES)
-    assert found.score + sum(found.lost.values()) == pytest.approx(1)
+    diagnosis = diagnose_image(truth, predicted)
+    assert set(diagnosis.lost) == set(LOSSES)
+    assert diagnosis.score + sum(diagnosis.lost.values()) == pytest.approx(1)
 
 
 @given(LABELS)
@@ -62,21 +62,21 @@ def test_a_moved_outline_is_measured_in_pixels(grown, outward):
     truth = square((10, 10))
     predicted = np.zeros_like(truth)
     predicted[10 - grown : 20 + grown, 10 - grown : 20 + grown] = 1
-    found = diagnose_image(truth, predicted)
-    assert found.outward_px == pytest.approx(outward)
-    assert found.apart_px == pytest.approx(abs(outward))
-    assert found.lost["outline"] == pytest.approx(1 - found.score)
+    diagnosis = diagnose_image(truth, predicted)
+    assert diagnosis.outward_px == pytest.approx(outward)
+    assert diagnosis.apart_px == pytest.approx(abs(outward))
+    assert diagnosis.lost["outline"] == pytest.approx(1 - diagnosis.score)
 
 
 def test_an_image_where_nothing_is_found_has_no_outline_to_measure():
-    found = diagnose_image(square((0, 0)), np.zeros((40, 40), np.int32))
-    assert np.isnan(found.outward_px)
-    assert np.isnan(found.apart_px)
+    diagnosis = diagnose_image(square((0, 0)), np.zeros((40, 40), np.int32))
+    assert np.isnan(diagnosis.outward_px)
+    assert np.isnan(diagnosis.apart_px)
 
 
 def test_the_table_means_over_images_by_type():
-    one, other = square((0, 0), (20, 20)), square((0, 0))
-    pairs = {"a": (one, other), "b": (one, one), "c": (other, other)}
+    first, second = square((0, 0), (20, 20)), square((0, 0))
+    pairs = {"a": (first, second), "b": (first, first), "c": (second, second)}
     diagnoses = {id_: diagnose_image(*pair) for id_, pair in pairs.items()}
     table = tabulate_losses(diagnoses, {"a": "tissue", "b": "tissue", "c": "fluorescence"})
     assert table["images"].to_dict() == {"fluorescence": 1, "tissue": 2, "all": 3}
@@ -85,8 +85,8 @@ def test_the_table_means_over_images_by_type():
 
 
 def test_the_losses_are_drawn(tmp_path):
-    one, other = square((0, 0), (20, 20)), square((0, 0))
-    table = tabulate_losses({"a": diagnose_image(one, other)}, {"a": "tissue"})
+    first, second = square((0, 0), (20, 20)), square((0, 0))
+    table = tabulate_losses({"a": diagnose_image(first, second)}, {"a": "tissue"})
     draw_losses(tmp_path / "losses.png", table)
     with Image.open(tmp_path / "losses.png") as picture:
         pixels = np.asarray(picture.convert("RGB")).reshape(-1, 3)

@@ -56,10 +56,10 @@ def test_the_edge_of_the_image_is_no_outline():
 
 def test_a_dark_image_is_spread_over_the_range_and_is_itself_unchanged():
     image = np.repeat(np.arange(64, dtype=np.uint8).reshape(8, 8, 1), 3, axis=2)
-    before = image.copy()
+    copy = image.copy()
     spread = stretch_for_display(image)
     assert (spread.min(), spread.max()) == (0, 255)
-    assert np.array_equal(image, before)
+    assert np.array_equal(image, copy)
     assert (np.diff(spread[..., 0].ravel().astype(int)) >= 0).all()
 
 

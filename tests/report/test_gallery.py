@@ -37,9 +37,9 @@ def test_a_sheet_has_a_cell_for_each_type_and_fold_that_holds_images(tmp_path):
     rows = [("a", "tissue", 0), ("b", "tissue", 1), ("c", "brightfield", 0)]
     table = pd.DataFrame(rows, columns=["ImageId", "type", "fold"])
     draw_sheet(tmp_path / "a.png", images, table)
-    found = colours_of(tmp_path / "a.png")
-    assert {rgb(FOLD_COLOURS[0]), rgb(FOLD_COLOURS[1])} <= found
-    assert rgb(FOLD_COLOURS[2]) not in found
+    colours = colours_of(tmp_path / "a.png")
+    assert {rgb(FOLD_COLOURS[0]), rgb(FOLD_COLOURS[1])} <= colours
+    assert rgb(FOLD_COLOURS[2]) not in colours
 
 
 def test_a_page_holds_twelve_mosaics_framed_by_fold(tmp_path):

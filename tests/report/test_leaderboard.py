@@ -78,8 +78,8 @@ def test_a_submission_gives_a_mark_for_each_score_that_is_known(tmp_path):
     }
     made = {"made": "2026-11-23T01:02:03+00:00", "set": "mine", "cross_validation": 0.57}
     write(tmp_path / "first", score=score, made=made)
-    found = {(m.board, m.score, m.source) for m in read_marks(tmp_path)}
-    assert found == {
+    marks = {(m.board, m.score, m.source) for m in read_marks(tmp_path)}
+    assert marks == {
         (STAGE1, 0.41, "Kaggle, public"),
         (STAGE2, 0.42, "Kaggle, private"),
         (CROSS_VALIDATION, 0.57, "out of fold"),

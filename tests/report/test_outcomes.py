@@ -25,35 +25,35 @@ EXPECTED = {
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_a_known_case_gets_the_name_that_the_eye_gives_it(name):
-    found = find_outcomes(CASES[name].truth, CASES[name].predicted)
-    assert (found.true, found.predicted) == EXPECTED[name]
+    outcomes = find_outcomes(CASES[name].truth, CASES[name].predicted)
+    assert (outcomes.true, outcomes.predicted) == EXPECTED[name]
 
 
 def test_a_nucleus_swallowed_by_a_hit_is_merged():
-    found = find_outcomes(draw("111112"), draw("111111"))
-    assert found.true == {1: "hit", 2: "merged"}
-    assert found.predicted == {1: "hit"}
+    outcomes = find_outcomes(draw("111112"), draw("111111"))
+    assert outcomes.true == {1: "hit", 2: "merged"}
+    assert outcomes.predicted == {1: "hit"}
 
 
 def test_a_crumb_beside_a_hit_is_split_off():
-    found = find_outcomes(draw("111111"), draw("111112"))
-    assert found.true == {1: "hit"}
-    assert found.predicted == {1: "hit", 2: "split"}
+    outcomes = find_outcomes(draw("111111"), draw("111112"))
+    assert outcomes.true == {1: "hit"}
+    assert outcomes.predicted == {1: "hit", 2: "split"}
 
 
 def test_a_pair_that_overlaps_too_little_is_missed_and_invented():
-    found = find_outcomes(draw("1111...."), draw("...1111."))
-    assert (found.true, found.predicted) == ({1: "missed"}, {1: "invented"})
-    assert found.true_iou == {1: 0.143}
+    outcomes = find_outcomes(draw("1111...."), draw("...1111."))
+    assert (outcomes.true, outcomes.predicted) == ({1: "missed"}, {1: "invented"})
+    assert outcomes.true_iou == {1: 0.143}
 
 
 @given(LABELS, LABELS)
 def test_hits_are_those_of_the_score_and_every_nucleus_gets_a_name(truth, predicted):
-    found, score = find_outcomes(truth, predicted), score_image(truth, predicted)
-    counts = found.counts()
-    assert counts["hit"] == score.hits[0] == list(found.predicted.values()).count("hit")
+    outcomes, score = find_outcomes(truth, predicted), score_image(truth, predicted)
+    counts = outcomes.counts()
+    assert counts["hit"] == score.hits[0] == list(outcomes.predicted.values()).count("hit")
     assert sum(counts.values()) - counts["invented"] == score.n_true
-    assert len(found.predicted) == score.n_predicted
+    assert len(outcomes.predicted) == score.n_predicted
 
 
 @given(LABELS, LABELS)

@@ -208,9 +208,9 @@ def test_layers_are_toggled_with_the_mouse(page):
     open_first(page)
     both = ink(page)
     page.locator("#show-truth").uncheck()
-    one = ink(page)
+    first = ink(page)
     page.locator("#show-predicted").uncheck()
-    assert both >= one > ink(page) == 0
+    assert both >= first > ink(page) == 0
 
 
 def test_layers_are_toggled_with_the_keyboard(page):

@@ -40,10 +40,10 @@ def draw_and_measure(tmp_path, **labels):
 
 
 def test_what_is_not_known_gets_no_panel(tmp_path):
-    one = draw_and_measure(tmp_path, truth=None, predicted=None)
+    width = draw_and_measure(tmp_path, truth=None, predicted=None)
     two = draw_and_measure(tmp_path, truth=TRUTH, predicted=None)
     three = draw_and_measure(tmp_path, truth=TRUTH, predicted=TRUTH)
-    assert two - one == three - two > 380
+    assert two - width == three - two > 380
 
 
 def test_show_writes_a_picture_for_each_image(source, tmp_path):

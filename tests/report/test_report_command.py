@@ -54,10 +54,10 @@ def test_a_submission_whose_truth_is_known_gets_scores(source, submission):
 
 def test_a_solution_can_be_named(source, submission, tmp_path):
     solution = pd.read_csv(source.cache / "stage1_solution.csv")
-    one = solution["ImageId"].iloc[0]
-    solution[solution["ImageId"] == one].to_csv(tmp_path / "truth.csv", index=False)
+    first_id = solution["ImageId"].iloc[0]
+    solution[solution["ImageId"] == first_id].to_csv(tmp_path / "truth.csv", index=False)
     rows = rows_of(report_submission(source, submission, truth=tmp_path / "truth.csv"))
-    assert {row["id"] for row in rows if row["score"] is not None} == {one}
+    assert {row["id"] for row in rows if row["score"] is not None} == {first_id}
 
 
 def test_a_submission_without_truth_gets_counts(source, submission, tmp_path):
@@ -77,19 +77,19 @@ def test_out_of_fold_predictions_get_folds_and_maps(source, tmp_path):
     fold_of = {sample.id: number for number, sample in enumerate(samples)}
     labels = {sample.id: sample.labels for sample in samples}
     files = {sample.id: tmp_path / f"{sample.id}.npy" for sample in samples}
-    given = OutOfFoldInput(files, fold_of, labels, ABOUT)
-    path = report_out_of_fold(source, given, path=tmp_path / "oof.html")
+    inputs = OutOfFoldInput(files, fold_of, labels, ABOUT)
+    path = report_out_of_fold(source, inputs, path=tmp_path / "oof.html")
     assert {row["fold"] for row in rows_of(path)} == {0, 1}
     assert '"border":"' in path.read_text()
 
 
 def test_a_missing_probability_is_named(source, tmp_path):
     id_ = load_samples(source.cache, "stage1_train")[0].id
-    given = OutOfFoldInput({id_: tmp_path / f"{id_}.npy"}, {id_: 0}, {}, ABOUT)
+    inputs = OutOfFoldInput({id_: tmp_path / f"{id_}.npy"}, {id_: 0}, {}, ABOUT)
     with pytest.raises(
         InputError, match=f"^{re.escape(str(tmp_path / id_))}.npy: cannot be read as"
     ):
-        report_out_of_fold(source, given, path=tmp_path / "oof.html")
+        report_out_of_fold(source, inputs, path=tmp_path / "oof.html")
 
 
 def test_what_changed_since_another_submission_is_on_the_page(source, submission, tmp_path):

@@ -33,8 +33,8 @@ def write_csv(path, scores=(0.5, 0.25), ids=("a", "b")):
 
 
 def write_json(path, **changes):
-    one = {"score": 0.5, "type": "tissue", "n_true": 4, "n_predicted": 4, "hits": HITS_A}
-    path.write_text(json.dumps({"score": 0.5, "images": {"a": one | changes}}))
+    image = {"score": 0.5, "type": "tissue", "n_true": 4, "n_predicted": 4, "hits": HITS_A}
+    path.write_text(json.dumps({"score": 0.5, "images": {"a": image | changes}}))
     return path
 
 

@@ -41,11 +41,11 @@ def test_other_chance_gives_another_crop(sample):
 
 
 def test_the_input_is_not_modified(sample):
-    before = [array.copy() for array in sample]
+    copies = [array.copy() for array in sample]
     augment = Augmenter(SETTINGS.model_copy(update={"copy_paste_probability": 1.0}))
     for seed in range(5):
         augment(*sample, rng(seed))
-    assert all((a == b).all() for a, b in zip(before, sample, strict=True))
+    assert all((a == b).all() for a, b in zip(copies, sample, strict=True))
 
 
 def test_an_image_smaller_than_the_crop_is_mirrored():

@@ -103,8 +103,8 @@ def test_an_older_validation_counts_for_the_runs_own_settings(tmp_path):
 
 def test_other_settings_networks_or_no_validation_earn_no_score(tmp_path):
     run = make_run(tmp_path / "mine")
-    plain = load_settings(overrides=["prediction.tta=none"])
-    assert run.cross_validation(plain) == (
+    without_views = load_settings(overrides=["prediction.tta=none"])
+    assert run.cross_validation(without_views) == (
         None,
         "prediction.tta is 'none', and was 'rotations' when the run was validated",
     )
