@@ -90,7 +90,7 @@ class Stopwatch:
         self.elapsed_s: dict[str, float] = {}
 
     def wrap(self, owner: object, name: str, part: str) -> None:
-        """Time every call of a function that stands in a module or class."""
+        """Time every call of a function of a module or class."""
         function = getattr(owner, name)
 
         def timed(*args: object, **kwargs: object) -> object:
@@ -131,7 +131,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--work", type=Path, default=Path("work"))
-    parser.add_argument("--every", type=int, default=4, help="engines: take each so many-th image")
+    parser.add_argument("--every", type=int, default=4, help="engines: use every Nth image")
     parser.add_argument("--engines", action="store_true")
     parser.add_argument("--parts", action="store_true")
     options = parser.parse_args()

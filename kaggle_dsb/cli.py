@@ -431,7 +431,7 @@ def validate(
         bool, typer.Option("--errors", help="Also tell where the score goes, and draw the worst.")
     ] = False,
     worst: Annotated[
-        int, typer.Option(min=0, metavar="N", help="With --errors: draw so many images.")
+        int, typer.Option(min=0, metavar="N", help="With --errors: number of images to draw.")
     ] = 8,
     output: Pictures = PICTURES,
     disturbed: Annotated[

@@ -145,13 +145,13 @@ class TrainingSettings(_Section):
     """Share of all other extra sources together, each alike."""
 
     validate_every_epochs: int = Field(5, ge=1)
-    """Score the held-out fold every so many epochs."""
+    """Number of epochs from one scoring of the held-out fold to the next."""
 
     validation_images: int = Field(200, ge=1)
     """Most images scored at a validation, evenly chosen."""
 
     patience: int = Field(3, ge=1)
-    """Stop after so many validations without a better score."""
+    """Number of validations without a better score after which training stops."""
 
     seed: int = Field(0, ge=0)
     """Seed of weights and crops."""

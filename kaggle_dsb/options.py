@@ -89,7 +89,7 @@ def _read(
 
 
 def reads_data(verb: Callable[..., None]) -> Callable[..., None]:
-    """Give a verb the options of reading; it gets them as one keyword argument, ``reading``."""
+    """Add the options of reading to a verb, which takes them as one keyword argument, ``reading``."""
 
     @functools.wraps(verb)
     def with_reading(**arguments: Any) -> None:

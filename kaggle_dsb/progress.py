@@ -63,7 +63,7 @@ class Pace:
         self.text = ""
 
     def update(self, now_s: float, done: int, total: int) -> None:
-        """Note that so many of all things are done now."""
+        """Record how many of all things are done."""
         while len(self._steps) > 1 and now_s - self._steps[1][0] > WINDOW_S:
             self._steps.popleft()
         self._steps.append((now_s, done))

@@ -34,7 +34,7 @@ def print_table(title: str, header: Sequence[str], rows: Iterable[Row]) -> None:
     for number, name in enumerate(header):
         table.add_column(name, justify="right" if number else "left", no_wrap=True)
     for row in rows:
-        # Text, since rich takes square brackets in a plain string for markup.
+        # Text, since rich takes square brackets in a string for markup.
         table.add_row(*(Text(str(cell)) for cell in row))
     Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_FILE).print(table)
 

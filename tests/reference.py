@@ -1,4 +1,4 @@
-"""The same functions written naively: slow, and plain enough to be checked by reading."""
+"""The same functions written naively: slow, and simple enough to be checked by reading."""
 
 from fractions import Fraction
 

@@ -111,7 +111,7 @@ class Import(NamedTuple):
 
 
 def room_of(path: Path) -> str:
-    """Name the room a module stands in."""
+    """Name the room a module is in."""
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 

@@ -44,7 +44,7 @@ def download_competition(folder: Path, *, origin: Origin = "auto") -> list[str]:
     Raises
     ------
     InputError
-        With what stands in the way: credentials, the rules of the competition, the network, the
+        With what is missing or in the way: credentials, the rules of the competition, the network, the
         disk, or a file that broke off.
     """
     if folder.is_file():

@@ -74,5 +74,5 @@ def _load_with_folds(source: Source, folds: Path | None) -> tuple[dict[str, Imag
     shared = table[table["ImageId"].isin(images)].reset_index(drop=True)
     if len(shared) < len(images):
         missing = sorted(set(images) - set(shared["ImageId"]))
-        raise InputError(f"{folds}: has no fold for image {missing[0]} ({len(missing)} such)")
+        raise InputError(f"image {missing[0]} is not in {folds} ({len(missing)} images missing)")
     return images, shared

@@ -142,7 +142,7 @@ def fetch_run(
     version : PushedVersion
         As `push_kernel` or `find_pushed` returned it.
     every_s : float
-        How often to ask how the run stands. While there is no connection, that goes on.
+        How often to ask for the state of the run. While there is no connection, that goes on.
     """
 
     def ask() -> KernelRun | None:

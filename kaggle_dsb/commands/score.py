@@ -95,7 +95,7 @@ def score_files(
         A solution CSV, or a folder of label images. Without it the source's solution, or the masks
         of its training images, whichever the prediction names.
     source : Source, optional
-        Gives image sizes, image types and, without ``truth``, the truth.
+        Where image sizes, image types and, without ``truth``, the truth come from.
 
     Raises
     ------

@@ -254,7 +254,7 @@ def _required_sizes(source: Source, set_name: str) -> dict[str, tuple[int, int]]
         where = "only in the sample submission" if odd[0] in wanted else "only among the images"
         raise InputError(
             f"{sample.name} and {set_name} must name the same images: {odd[0]} is {where} "
-            f"({len(odd)} such); get both files again"
+            f"({len(odd)} images differ); get both files again"
         )
     return {id_: known[id_] for id_ in wanted}
 

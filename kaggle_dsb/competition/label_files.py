@@ -22,7 +22,7 @@ FORMS = "a PNG, a TIFF or an array (.npy) of whole numbers"
 
 # Cellpose writes X_cp_masks.png or X_seg.npy beside the image X.png.
 _LABEL_SUFFIX = re.compile(r"(?<=.)[_-](?:cp_)?(?:masks?|labels?|seg)$", re.IGNORECASE)
-# What numpy itself stores in a pickle of arrays and plain values; nothing here runs code.
+# What numpy itself stores in a pickle of arrays and numbers; nothing here runs code.
 _PICKLED_NAMES = {
     ("numpy", "ndarray"),
     ("numpy", "dtype"),
@@ -163,7 +163,7 @@ def _parse_npy(data: bytes) -> NDArray[Any]:
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """Loads arrays and plain values, and refuses everything else that a pickle can name."""
+    """Loads arrays, numbers and texts, and refuses everything else that a pickle can name."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _PICKLED_NAMES:

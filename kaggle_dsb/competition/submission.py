@@ -189,7 +189,7 @@ def _find_columns(header: Line) -> tuple[int, int] | None:
 
 
 def _read_row(line: Line, table: Table, columns: tuple[int, int], sizes: Sizes) -> _Row:
-    """Read a row, or raise ``InputError`` with what stands behind its line number."""
+    """Read a row, or raise ``InputError`` with what follows its line number in a fault."""
     if len(line.fields) != len(table.header.fields):
         raise InputError(table.describe_width(line))
     image_id, text = (line.fields[column] for column in columns)

@@ -50,7 +50,7 @@ class Table:
     rows : list of Line
         Without blank lines. A row may have more or fewer fields than the header.
     deviations : list of str
-        What differs from a plain CSV and does not keep it from being read here, a line each; Kaggle
+        What differs from a standard CSV and does not keep it from being read here, a line each; Kaggle
         may refuse it.
     """
 

@@ -35,7 +35,7 @@ def acquisition_signature(image: Image) -> NDArray[np.float64]:
     """Describe an image's background and noise, as 16 numbers near one grey level each.
 
     The quantiles 1, 10, 25, 50 and 75 % of each channel say how the ground was lit and stained,
-    and hardly what stands on it; the median Laplacian says how noisy and sharp the camera was.
+    and hardly what it carries; the median Laplacian says how noisy and sharp the camera was.
     """
     quantiles = np.percentile(image.reshape(-1, 3), [1, 10, 25, 50, 75], axis=0).ravel()
     noise = np.median(np.abs(cv2.Laplacian(image.mean(axis=2, dtype=np.float32), cv2.CV_32F)))

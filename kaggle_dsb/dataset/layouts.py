@@ -374,7 +374,7 @@ def _name_set(folders: Sequence[str], own: tuple[str, ...]) -> str:
 
 
 def _choose_holders(pictures: dict[_Key, Picture]) -> tuple[list[Picture], list[str]]:
-    """Take each set from one holder: an unpacked folder stands before the zip it came from."""
+    """Take each set from one holder: an unpacked folder counts before the zip it came from."""
     holders: dict[str, dict[str, None]] = defaultdict(dict)
     for key in pictures:
         holders[key.set_name].setdefault(key.holder)
@@ -392,7 +392,7 @@ def _choose_holders(pictures: dict[_Key, Picture]) -> tuple[list[Picture], list[
 
 
 def _add_document(entry: Entry, pictures: list[Picture]) -> Iterator[str]:
-    """Give pictures their part of a JSON document: COCO's of all, or GeoJSON of one."""
+    """Assign to pictures their part of a JSON document: COCO's of all, or GeoJSON of one."""
     try:
         document = json.loads(entry.read())
         if is_coco(document):
@@ -477,11 +477,11 @@ def _check_picture(picture: Picture) -> Iterator[str]:
         )
     if len(picture.images) > 1:
         names = " and ".join(str(entry) for entry in picture.images)
-        yield f"{picture.set_name}/{picture.id}: the id stands twice, for {names}; keep one"
+        yield f"{picture.set_name}/{picture.id}: the id occurs twice, for {names}; keep one"
     names_seen: set[PurePosixPath] = set()
     for mask in picture.masks:
         if mask.path in names_seen:
-            yield f"{mask}: stands twice in its zip; keep one"
+            yield f"{mask}: occurs twice in its zip; keep one"
         names_seen.add(mask.path)
 
 

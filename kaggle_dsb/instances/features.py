@@ -238,7 +238,7 @@ def _basins(
     inside: dict[str, Floats],
     diameter_px: float,
 ) -> dict[str, Floats]:
-    """Describe each candidate's basins, further out than it ends, and how it stands in the tree."""
+    """Describe each candidate's basins, further out than it ends, and its place in the tree."""
     region = _Region(tree, tree.basins)
     body = region.at(probability[0])
     parent = tree.parent()

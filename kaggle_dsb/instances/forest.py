@@ -1,4 +1,4 @@
-"""A gradient-boosted forest as plain arrays: it predicts with numpy alone.
+"""A gradient-boosted forest as arrays: it predicts with numpy alone.
 
 `kaggle_dsb.instances.forest_training` makes it; a file of it outlives the library that trained it.
 """

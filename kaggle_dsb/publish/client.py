@@ -1,6 +1,6 @@
 """Kaggle through its official client: the one module that calls it.
 
-Importing the client signs in, so every import of it stands inside a function.
+Importing the client signs in, so every import of it is inside a function.
 """
 
 import io
@@ -48,7 +48,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class KernelRun:
-    """How a kernel's run stands.
+    """The state of a kernel's run.
 
     Attributes
     ----------
@@ -195,7 +195,7 @@ class Kaggle:
 
     @property
     def username(self) -> str:
-        """The user's name, as it stands in addresses."""
+        """The user's name, as it is in addresses."""
         return str(self._api.config_values["username"])
 
     def measure_competition(self) -> int:

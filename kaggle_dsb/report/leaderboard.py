@@ -158,7 +158,7 @@ def _marks_of(name: str, made: dict[str, Any], score: dict[str, Any]) -> list[Ma
 
 
 def find_board(score: dict[str, Any], made: dict[str, Any]) -> str:
-    """Tell on which board a local score stands, from the images that it is made of.
+    """Return the board that a local score belongs on, from the images that it is made of.
 
     Notes
     -----

@@ -45,7 +45,7 @@ LETTERS: dict[Outcome, str] = {
     "merged": "G",
     "split": "S",
 }
-"""What stands on a nucleus beside its colour; a hit needs no letter."""
+"""What is written on a nucleus beside its colour; a hit needs no letter."""
 
 
 @dataclass(frozen=True)

@@ -116,5 +116,5 @@ def _context(entries: list[_PackedEntry], about: About) -> dict[str, Any]:
 
 
 def _to_script(value: Any) -> Markup:
-    """Write JSON that cannot end the script element it stands in."""
+    """Write JSON that cannot end the script element it is in."""
     return Markup(json.dumps(value, separators=(",", ":")).replace("<", "\\u003c"))

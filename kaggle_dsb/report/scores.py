@@ -39,7 +39,9 @@ def read_scores(path: Path) -> pd.DataFrame:
     if path.is_dir():
         path = SubmissionFolder(path).score_file
     if not path.exists():
-        raise InputError(f"{path}: no such file; give a CSV of validate --save or a score.json")
+        raise InputError(
+            f"{path}: no such file; needed is a CSV of validate --save or a score.json"
+        )
     scores = _read_json(path) if path.suffix == ".json" else _read_csv(path)
     repeated = scores.index[scores.index.duplicated()]
     if len(repeated):

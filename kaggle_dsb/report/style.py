@@ -3,7 +3,7 @@
 from typing import Any
 
 FOLD_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a5a00")
-"""After Okabe and Ito, for the colour-blind; the fold's number stands beside each as well."""
+"""After Okabe and Ito, for the colour-blind; the fold's number is written beside each as well."""
 FOLD_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 PICTURE_DPI = 100

@@ -146,7 +146,7 @@ class SubmissionFolder:
 
     @property
     def limit(self) -> int | None:
-        """Of each set only so many images were used; None where all were."""
+        """How many images of each set were used at the most; None where all were."""
         limit = self.read_made().get("limit")
         return int(limit) if limit else None
 

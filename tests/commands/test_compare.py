@@ -30,5 +30,5 @@ def test_two_validations_are_compared(data, weights, capsys):
 
 def test_comparing_with_a_file_that_is_not_there_is_a_mistake_of_the_call(here, capsys):
     assert run(["compare", "no.csv", "no.csv"]) == 2
-    message = "error: no.csv: no such file; give a CSV of validate --save or a score.json\n"
+    message = "error: no.csv: no such file; needed is a CSV of validate --save or a score.json\n"
     assert capsys.readouterr().err == message

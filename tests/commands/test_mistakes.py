@@ -36,7 +36,7 @@ MISTAKES = {
         "weights: nothing differs from its settings in network, augment, training, prediction, "
         "instances; name it with --set",
     ),
-    "an experiment that would train what stands": (
+    "an experiment that would train its baseline again": (
         [
             "experiment",
             "try",

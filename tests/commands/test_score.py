@@ -43,8 +43,8 @@ def test_the_truth_scores_one_against_itself_in_every_form(data, capsys):
 
 def test_training_labels_without_sizes_are_a_truth_too(data, capsys):
     solution = pd.read_csv(data / "stage1_solution.csv", keep_default_na=False)
-    solution[["ImageId", "EncodedPixels"]].to_csv("plain.csv", index=False)
-    assert run(["score", "plain.csv", "--truth", "plain.csv", "--data", "data", "--json"]) == 0
+    solution[["ImageId", "EncodedPixels"]].to_csv("truth.csv", index=False)
+    assert run(["score", "truth.csv", "--truth", "truth.csv", "--data", "data", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["score"] == 1
 
 

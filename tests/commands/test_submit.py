@@ -85,7 +85,7 @@ def test_a_sample_submission_of_other_images_stops_the_submission(data, weights,
     assert run(["submit", "--weights", "weights", "--name", "first", *QUICK]) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
         "error: stage1_sample_submission.csv and stage1_test must name the same images: n3 is only "
-        "among the images (1 such); get both files again"
+        "among the images (1 images differ); get both files again"
     )
     assert not Path("submissions/first/submission.csv").exists()
 

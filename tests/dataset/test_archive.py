@@ -231,14 +231,14 @@ def test_masks_without_their_image_are_a_fault(tmp_path: Path, find: Callable) -
 
 def test_one_id_for_two_files_is_a_fault(tmp_path: Path, find: Callable) -> None:
     contents = find(touch(tmp_path / "mine", "a.png", "a.tif"))
-    assert contents.faults == ["images/a: the id stands twice, for a.png and a.tif; keep one"]
+    assert contents.faults == ["images/a: the id occurs twice, for a.png and a.tif; keep one"]
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_a_mask_twice_in_a_zip_is_a_fault(tmp_path: Path, find: Callable) -> None:
     path = tmp_path / "stage1_train.zip"
     contents = find(make_zip(path, "a/images/a.png", "a/masks/1.png", "a/masks/1.png"))
-    assert contents.faults == ["stage1_train.zip/a/masks/1.png: stands twice in its zip; keep one"]
+    assert contents.faults == ["stage1_train.zip/a/masks/1.png: occurs twice in its zip; keep one"]
 
 
 def test_a_source_without_images_names_the_forms_that_are_accepted(

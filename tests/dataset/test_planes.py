@@ -74,7 +74,7 @@ def test_a_stack_asks_for_what_was_not_chosen(
         save_tiff(STACK[:, 0], photometric="rgb", planarconfig="separate"),
         save_tiff(STACK[:, 0], photometric="minisblack", metadata=None),
     ],
-    ids=["pages", "marked as RGB by tifffile", "plain pages"],
+    ids=["pages", "marked as RGB by tifffile", "pages without a shape"],
 )
 def test_pages_are_planes(data: bytes) -> None:
     with pytest.raises(InputError, match=r"^holds 3 planes; choose with --plane 1 to 3 or"):

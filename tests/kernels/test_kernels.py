@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 
 def change(script: str, **values: str) -> str:
-    """Give constants of a script other values."""
+    """Set constants of a script to other values."""
     for name, value in values.items():
         assert script.count(f"\n{name} = ") == 1
         head, _, rest = script.partition(f"\n{name} = ")

@@ -1,4 +1,4 @@
-"""The official client, signed in to a server on this computer that stands for Kaggle."""
+"""The official client, signed in to a server on this computer in place of Kaggle."""
 
 import time
 from collections.abc import Iterator

@@ -296,7 +296,7 @@ def stop_server(server: Server) -> None:
 
 
 def read_secrets_in(folder: Path) -> list[str]:
-    """List the files of a folder in which a secret stands, packed ones too."""
+    """List the files of a folder that hold a secret, packed ones too."""
     import zipfile
 
     secrets = [KEY.encode(), TOKEN.encode()]

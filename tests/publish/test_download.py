@@ -31,7 +31,7 @@ TABLE = b"ImageId,EncodedPixels,Height,Width,Usage\n"
 
 @pytest.fixture
 def broad(sleeps: list[float], monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A server with every file, whose address stands in ``url``."""
+    """A server with every file, whose address is ``url``."""
     monkeypatch.setenv("NO_PROXY", "localhost,127.0.0.1")
     fake = fake_kaggle.FakeKaggle()
     fake.files = {

@@ -100,7 +100,7 @@ def test_two_tables_are_compared_over_all_and_by_type(tmp_path):
 
 def test_a_missing_file_is_named(tmp_path):
     path = tmp_path / "no.csv"
-    refuses(f"{path}: no such file; give a CSV of validate --save or a score.json", path)
+    refuses(f"{path}: no such file; needed is a CSV of validate --save or a score.json", path)
 
 
 def test_another_table_is_refused(tmp_path):
