@@ -89,18 +89,18 @@ def _read(
 
 
 def reads_data(verb: Callable[..., None]) -> Callable[..., None]:
-    """Add the options of reading to a verb, which takes them as one keyword argument, ``reading``."""
+    """Add the options of reading to a verb, which takes them as its argument ``reading``."""
 
     @functools.wraps(verb)
-    def with_reading(**arguments: Any) -> None:
+    def _with_reading(**arguments: Any) -> None:
         own = {name: arguments.pop(name) for name in _options_of(_read)}
         verb(**arguments, reading=_read(**own))
 
     parameters = {**_options_of(verb), **_options_of(_read)}
     del parameters["reading"]
-    with_reading.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
-    with_reading.__annotations__ = {name: p.annotation for name, p in parameters.items()}
-    return with_reading
+    _with_reading.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
+    _with_reading.__annotations__ = {name: p.annotation for name, p in parameters.items()}
+    return _with_reading
 
 
 def _options_of(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:

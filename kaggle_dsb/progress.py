@@ -99,18 +99,18 @@ def _report_to(bar: "Bar", title: str) -> "Progress":
     task = bar.add_task(title, total=None, pace="")
     pace = Pace(time.monotonic())
 
-    def report(done: int, total: int) -> None:
+    def _report(done: int, total: int) -> None:
         pace.update(time.monotonic(), done, total)
         bar.update(task, completed=done, total=total, pace=pace.text)
 
-    return report
+    return _report
 
 
 def _log(title: str) -> "Progress":
     said_s = time.monotonic()
     pace = Pace(said_s)
 
-    def report(done: int, total: int) -> None:
+    def _report(done: int, total: int) -> None:
         nonlocal said_s
         now_s = time.monotonic()
         pace.update(now_s, done, total)
@@ -120,4 +120,4 @@ def _log(title: str) -> "Progress":
             said_s = now_s
             say(f"{title}: {done} of {total}, {pace.text}")
 
-    return report
+    return _report

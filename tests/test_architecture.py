@@ -183,6 +183,14 @@ def names_defined_in(tree: ast.Module) -> Iterator[str]:
             yield node.target.id
 
 
+def nested_definitions(tree: ast.Module) -> Iterator[Definition]:
+    """List the functions and classes that are defined inside a function."""
+    for function in functions_of(tree):
+        for node in ast.walk(function):
+            if isinstance(node, Definition) and node is not function:
+                yield node
+
+
 def project_files() -> list[Path]:
     """List what git tracks or would track."""
     listing = subprocess.run(
@@ -292,6 +300,9 @@ def test_everything_public_has_a_docstring() -> None:
         for name, node in public_definitions(tree):
             if ast.get_docstring(node) is None:
                 wrong.append(f"{where(path, node.lineno)}: {name}")
+        for node in nested_definitions(tree):
+            if not node.name.startswith("_") and ast.get_docstring(node) is None:
+                wrong.append(f"{where(path, node.lineno)}: {node.name}, in a function")
     assert wrong == []
 
 

@@ -44,8 +44,8 @@ def download_competition(folder: Path, *, origin: Origin = "auto") -> list[str]:
     Raises
     ------
     InputError
-        With what is missing or in the way: credentials, the rules of the competition, the network, the
-        disk, or a file that broke off.
+        With what is in the way: credentials, the rules of the competition, the network, the disk,
+        or a file that broke off.
     """
     if folder.is_file():
         raise InputError(f"{folder}: is a file; name the folder that the files go into")

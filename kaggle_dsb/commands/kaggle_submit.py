@@ -93,11 +93,11 @@ def submit_to_kaggle(
         number = kaggle.submit(SubmissionFolder(folder).csv_file, message)
         _note(folder, message, number, Verdict("pending", None, None, ""))
 
-    def ask() -> Verdict | None:
+    def _ask() -> Verdict | None:
         verdict = kaggle.find_submission(number)
         return None if verdict is None or verdict.status == "pending" else verdict
 
-    verdict = wait_until(ask, doing="waiting for the score", every_s=every_s, limit_s=limit_s)
+    verdict = wait_until(_ask, doing="waiting for the score", every_s=every_s, limit_s=limit_s)
     _note(folder, message, number, verdict)
     if verdict.status != "complete":
         raise KaggleError(

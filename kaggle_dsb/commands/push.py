@@ -88,11 +88,11 @@ def push_bundle(
         return ref
     kaggle.upload_dataset(folder, is_new=status is None, notes=notes)
 
-    def ask() -> str | None:
+    def _ask() -> str | None:
         status = kaggle.dataset_status(ref)
         return status if status in ("ready", "failed", "deleted") else None
 
-    status = wait_until(ask, doing=f"{ref}: getting ready", every_s=every_s, limit_s=limit_s)
+    status = wait_until(_ask, doing=f"{ref}: getting ready", every_s=every_s, limit_s=limit_s)
     if status != "ready":
         raise KaggleError(f"{ref}: Kaggle could not prepare the data set (status {status})")
     _record_pushed("bundle", entry)
@@ -145,12 +145,12 @@ def fetch_run(
         How often to ask for the state of the run. While there is no connection, that goes on.
     """
 
-    def ask() -> KernelRun | None:
+    def _ask() -> KernelRun | None:
         run = kaggle.kernel_run(version)
         return run if run.is_over else None
 
     doing = f"{version.ref}: running"
-    run = wait_until(ask, doing=doing, every_s=every_s, limit_s=_LONGEST_RUN_S)
+    run = wait_until(_ask, doing=doing, every_s=every_s, limit_s=_LONGEST_RUN_S)
     target = BUILD / "output" / name
     shutil.rmtree(target, ignore_errors=True)
     files = kaggle.fetch_output(version, target)

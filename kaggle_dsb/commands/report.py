@@ -197,12 +197,12 @@ def _write_with_progress(
 ) -> Path:
     with show_progress(f"drawing {path}") as progress:
 
-        def counted() -> Iterator[ImageResult]:
+        def _counted() -> Iterator[ImageResult]:
             for done, result in enumerate(results, 1):
                 yield result
                 progress(done, n_images)
 
-        write_page(path, counted(), about)
+        write_page(path, _counted(), about)
     return path
 
 

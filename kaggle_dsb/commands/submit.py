@@ -219,7 +219,7 @@ def _find_all_nuclei(
     predictor = load_predictor(run, settings, folds=folds)
     finder = load_finder(run, settings, folds=folds)
 
-    def find(sample: Sample, probability: NDArray[np.floating[Any]]) -> None:
+    def _find(sample: Sample, probability: NDArray[np.floating[Any]]) -> None:
         if keeps_probabilities:
             save_probability(files.probability_file(sample.id), probability)
         labels = find_nuclei(finder, probability, sample.image)
@@ -231,7 +231,7 @@ def _find_all_nuclei(
         ThreadPoolExecutor(count_cores()) as finders,
     ):
         samples = run_ahead(readers, images.load, ((id_,) for id_ in missing), ahead=AHEAD)
-        written = run_ahead(finders, find, predict_samples(predictor, samples), ahead=AHEAD)
+        written = run_ahead(finders, _find, predict_samples(predictor, samples), ahead=AHEAD)
         n_before = len(images.sizes) - len(missing)
         for n_done, _ in enumerate(written, n_before + 1):
             progress(n_done, len(images.sizes))

@@ -50,8 +50,8 @@ class Table:
     rows : list of Line
         Without blank lines. A row may have more or fewer fields than the header.
     deviations : list of str
-        What differs from a standard CSV and does not keep it from being read here, a line each; Kaggle
-        may refuse it.
+        What differs from a standard CSV and does not keep it from being read here, a line each;
+        Kaggle may refuse it.
     """
 
     path: Path

@@ -71,22 +71,22 @@ class Entry:
 def entry_of_file(path: Path, root: Path) -> Entry:
     """Return the entry of a file of a folder."""
 
-    def read() -> bytes:
+    def _read() -> bytes:
         _require_bytes(path.stat().st_size)
         return path.read_bytes()
 
-    return Entry("", PurePosixPath(path.relative_to(root).as_posix()), read)
+    return Entry("", PurePosixPath(path.relative_to(root).as_posix()), _read)
 
 
 def entry_of_zip(opened: zipfile.ZipFile, info: zipfile.ZipInfo, shown: str) -> Entry:
     """Return the entry of a file of a zip, which messages call ``shown``."""
 
-    def read() -> bytes:
+    def _read() -> bytes:
         # Reading ends at the size that the zip states, whatever a crafted one unpacks to.
         _require_bytes(info.file_size)
         return opened.read(info)
 
-    return Entry(shown, PurePosixPath(info.filename.replace("\\", "/")), read)
+    return Entry(shown, PurePosixPath(info.filename.replace("\\", "/")), _read)
 
 
 def _require_bytes(size: int) -> None:

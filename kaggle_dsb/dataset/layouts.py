@@ -451,11 +451,11 @@ def _split_coco(entry: Entry, document: dict[str, Any], pictures: list[Picture])
 def _nearest(entry: Entry, candidates: list[tuple[Entry, Picture]]) -> Picture:
     """Return the picture whose image shares the most folders with a document."""
 
-    def n_shared(image: Entry) -> int:
+    def _n_shared(image: Entry) -> int:
         pairs = zip(image.path.parts[:-1], entry.path.parts[:-1], strict=False)
         return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
-    return max(candidates, key=lambda pair: n_shared(pair[0]))[1]
+    return max(candidates, key=lambda pair: _n_shared(pair[0]))[1]
 
 
 def _warn_of_choice(pictures: list[Picture]) -> Iterator[str]:

@@ -206,12 +206,12 @@ def _fill_all(nuclei: Iterable[Sequence[Any]], shape: tuple[int, int]) -> Truth:
 def _number_all(pixels: Iterable[NDArray[np.intp]], shape: tuple[int, int]) -> Truth:
     sizes: list[int] = []
 
-    def counted() -> Iterator[NDArray[np.intp]]:
+    def _counted() -> Iterator[NDArray[np.intp]]:
         for flat in pixels:
             sizes.append(flat.size)
             yield flat
 
-    labels = number_pixels(counted(), shape)
+    labels = number_pixels(_counted(), shape)
     warnings = []
     overlap_px = sum(sizes) - int(np.count_nonzero(labels))
     if overlap_px:

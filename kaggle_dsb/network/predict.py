@@ -203,10 +203,10 @@ class Predictor:
     def _same_sized(self, tiles: Sequence[Tile]) -> Iterator[list[Tile]]:
         """Group tiles by their padded size, as many together as are worth computing at once."""
 
-        def padded_size(tile: Tile) -> tuple[int, int]:
+        def _padded_size(tile: Tile) -> tuple[int, int]:
             return tile.padded_size
 
-        for (height, width), group in groupby(sorted(tiles, key=padded_size), padded_size):
+        for (height, width), group in groupby(sorted(tiles, key=_padded_size), _padded_size):
             alike = list(group)
             n = max(self._engine.batch_px // (height * width), 1)
             yield from (alike[start : start + n] for start in range(0, len(alike), n))

@@ -109,13 +109,13 @@ def connect() -> "Kaggle":
     warn_if_readable(credentials)
     api = _make_api()
 
-    def sign_in() -> None:
+    def _sign_in() -> None:
         # The client repeats on every call what was just warned of.
         with redirect_stdout(io.StringIO()):
             api.authenticate()
 
     try:
-        read("signing in", sign_in)
+        read("signing in", _sign_in)
     except SystemExit:
         raise KaggleError(
             f"{credentials.place}: Kaggle does not accept these credentials; make new ones at "
@@ -159,12 +159,14 @@ def _make_api() -> Any:
         """The client with time limits, to which a file that does not arrive is an error."""
 
         def build_kaggle_client(self) -> Any:
+            """Return the client of a session whose requests are limited in time."""
             client = super().build_kaggle_client()
             with client.http_client() as http:  # which makes its session
                 limit_time(http._session)
             return client
 
         def upload_complete(self, path: str, url: str, quiet: bool, resume: bool = False) -> int:
+            """Upload a file, and return how far it came."""
             try:
                 is_complete = upload(Path(path), url, resume=resume)
             except requests.RequestException:
@@ -209,10 +211,10 @@ class Kaggle:
     def download_competition(self, folder: Path) -> Path:
         """Download everything the competition serves as one zip, going on where a try broke off."""
 
-        def download() -> None:
+        def _download() -> None:
             self._api.competition_download_files(COMPETITION, path=str(folder), quiet=False)
 
-        call("downloading the competition's files", download)
+        call("downloading the competition's files", _download)
         return folder / f"{COMPETITION}.zip"
 
     def dataset_status(self, ref: str) -> str | None:

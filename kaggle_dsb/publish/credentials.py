@@ -1,11 +1,12 @@
 """Where Kaggle's client finds who the user is; the secrets themselves are never kept or shown."""
 
-import json
 import os
 import stat
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+from kaggle_dsb.files import InputError, read_json
 
 TOKEN_PAGE = "https://www.kaggle.com/settings/api"
 PLACES = (
@@ -81,8 +82,8 @@ def _holds_text(path: Path) -> bool:
 
 def _read_username(path: Path) -> str | None:
     try:
-        values = json.loads(path.read_text())
-    except (OSError, ValueError):
+        values = read_json(path)
+    except InputError:
         return None
-    complete = isinstance(values, dict) and values.get("username") and values.get("key")
+    complete = values.get("username") and values.get("key")
     return str(values["username"]) if complete else None

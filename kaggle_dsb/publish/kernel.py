@@ -1,7 +1,6 @@
 """The kernels: what Kaggle is told about each, made in one place and checked before a push."""
 
 import ast
-import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -9,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kaggle_dsb.files import InputError
+from kaggle_dsb.files import InputError, read_json, write_json
 from kaggle_dsb.publish import COMPETITION, Hardware
 from kaggle_dsb.publish.bundle import BUNDLE_SLUG, NO_OWNER
 
@@ -127,17 +126,12 @@ def prepare_kernel(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     shutil.copyfile(script, folder / script.name)
-    (folder / KERNEL_METADATA_FILE).write_text(format_metadata(metadata))
+    write_json(folder / KERNEL_METADATA_FILE, metadata)
     faults = check_kernel(folder)
     if faults:
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         raise InputError(f"{faults[0]}{more}")
     return folder
-
-
-def format_metadata(metadata: dict[str, Any]) -> str:
-    """Return metadata as the text of ``kernel-metadata.json``."""
-    return json.dumps(metadata, indent=2) + "\n"
 
 
 def check_kernel(folder: Path) -> list[str]:
@@ -155,9 +149,9 @@ def check_kernel(folder: Path) -> list[str]:
     """
     path = folder / KERNEL_METADATA_FILE
     try:
-        metadata = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        return [f"{path}: cannot be read as JSON ({error})"]
+        metadata = read_json(path)
+    except InputError as error:
+        return [str(error)]
     faults = [
         *_find_name_faults(metadata),
         *_find_setting_faults(metadata),

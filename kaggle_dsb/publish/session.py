@@ -60,14 +60,14 @@ def read(doing: str, function: Callable[..., T], *args: Any, **options: Any) -> 
 def download_file(url: str, path: Path) -> Path:
     """Download a file whole, or leave what is at ``path`` as it was."""
 
-    def download() -> None:
+    def _download() -> None:
         with limit_time(requests.Session()) as session, session.get(url, stream=True) as reply:
             reply.raise_for_status()
             with replacing(path) as temporary, temporary.open("wb") as file:
                 for part in reply.iter_content(1 << 20):
                     file.write(part)
 
-    read(f"fetching {path.name}", download)
+    read(f"fetching {path.name}", _download)
     return path
 
 

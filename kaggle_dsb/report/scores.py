@@ -1,6 +1,5 @@
 """Scores of images as one table, whichever file they come from, and what they say together."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from kaggle_dsb.competition.metric import THRESHOLDS_PERCENT, ImageScore
-from kaggle_dsb.files import InputError
+from kaggle_dsb.files import InputError, read_json
 from kaggle_dsb.report.statistics import bootstrap_mean
 from kaggle_dsb.workspace.submission import SubmissionFolder
 
@@ -63,14 +62,15 @@ def _read_csv(path: Path) -> pd.DataFrame:
 
 
 def _read_json(path: Path) -> pd.DataFrame:
+    content = read_json(path)
     try:
-        images: dict[str, Any] = json.loads(path.read_text())["images"]
+        images: dict[str, Any] = content["images"]
         rows = {
             id_: [i["score"], i["type"], None, i["n_true"], i["n_predicted"], *i["hits"]]
             for id_, i in images.items()
         }
         table = pd.DataFrame.from_dict(rows, orient="index", columns=SCORE_COLUMNS)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (AttributeError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: is no score.json of a submission ({error!r})") from error
     return table.rename_axis("ImageId")
 

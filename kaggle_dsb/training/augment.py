@@ -48,7 +48,7 @@ class Augmenter:
         labels : (H, W) int32
         rng : numpy.random.Generator
         zoom : float
-            What brings the image's nuclei to the network's diameter; ``scale_range`` varies around it.
+            What brings the nuclei to the network's diameter; ``scale_range`` varies around it.
 
         Returns
         -------

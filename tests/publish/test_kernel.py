@@ -6,13 +6,12 @@ from typing import Any
 
 import pytest
 
-from kaggle_dsb.files import InputError
+from kaggle_dsb.files import InputError, read_json
 from kaggle_dsb.publish.bundle import NO_OWNER
 from kaggle_dsb.publish.kernel import (
     KERNELS,
     check_kernel,
     describe_kernel,
-    format_metadata,
     prepare_kernel,
     to_slug,
 )
@@ -65,8 +64,8 @@ def test_a_trained_kernel_has_the_train_kernels_output(name: str) -> None:
 
 @pytest.mark.parametrize("name", KERNELS)
 def test_the_file_beside_each_script_is_what_would_be_made(name: str) -> None:
-    made = format_metadata(describe_kernel(name, owner=NO_OWNER))
-    assert (KERNELS_FOLDER / name / "kernel-metadata.json").read_text() == made
+    metadata = read_json(KERNELS_FOLDER / name / "kernel-metadata.json")
+    assert metadata == describe_kernel(name, owner=NO_OWNER)
 
 
 @pytest.mark.parametrize("name", KERNELS)
