@@ -10,6 +10,7 @@ Folder = tuple[str, ...]
 IMAGE_FOLDER, TRUTH_FOLDER = "images", "masks"
 
 _SPLIT = r"train(?:ing)?|test(?:ing)?|val(?:id(?:ation)?)?|tr|ts"
+_SHORT_SPLITS = {"tr": "train", "ts": "test"}
 _IMAGES = r"(?:raw ?|tissue ?)?(?:images?|imgs?)|raw|originals?|inputs?"
 _TRUTHS = (
     r"(?:label ?|instance ?)?masks?|label(?:s|led)?|gt|(?:ground ?)?truths?|annotations?|rois?|"
@@ -91,7 +92,8 @@ def _find_role(folder: Folder) -> _Role | None:
         name = folder[-depth].replace("_", " ").replace("-", " ") if depth <= len(folder) else ""
         match = _FOLDER_NAME.fullmatch(name)
         if match:
-            split = match["before"] or match["after"]
+            split = match["before"] or match["after"] or ""
+            split = _SHORT_SPLITS.get(split.lower(), split)
             below = folder[len(folder) - depth + 1 :]
             kind = IMAGE_FOLDER if match["images"] else TRUTH_FOLDER
             return _Role(folder[:-depth], below or ((split,) if split else ()), kind)
