@@ -154,7 +154,7 @@ demo-picture: setup ## predict the demo set and draw docs/demo.png from it
 
 .PHONY: tutorial-pictures
 tutorial-pictures: setup-dev ## run the tutorial in miniature and photograph its pages (needs Chromium)
-	$(BIN)/python docs/draw_tutorial.py
+	$(BIN)/python -m docs.draw_tutorial
 
 .PHONY: lock
 lock: setup ## remake both lock files from pyproject.toml (ARGS=--upgrade for newer versions)

@@ -12,6 +12,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from docs.chromium import CHROMIUM_FLAGS
 from kaggle_dsb.competition.label_files import write_labels
 from kaggle_dsb.dataset.demo import make_image
 from kaggle_dsb.report.display import parse_colour
@@ -28,15 +29,6 @@ TRAINING = (
     "training.crops_per_epoch=96",
     "training.learning_rate=5e-4",
 )
-CHROMIUM_FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 WIDTH, HEIGHT = 1280, 760
 
 

@@ -227,13 +227,12 @@ def score_image(truth: ArrayLike, predicted: ArrayLike) -> ImageScore:
     Parameters
     ----------
     truth, predicted
-        (H, W) integers, 0 for background; gaps between the labels and a missing background are
-        fine.
+        As `match` takes them.
 
     Raises
     ------
     InputError
-        When the sizes differ or one is not a label image.
+        As `match`.
 
     Notes
     -----

@@ -126,14 +126,9 @@ def decode_picture(
     Parameters
     ----------
     data : bytes
-    options : ReadOptions
-    keeps_indices : bool
-        Return the indices into a palette, not its colours.
-
-    Returns
-    -------
-    (H, W) or (H, W, C)
-        In the file's own depth; C is 3 for RGB, or 2 or 4 with alpha.
+        Of any format that `decode_rgb` reads.
+    options, keeps_indices
+        As `kaggle_dsb.dataset.planes.decode_tiff` takes them, whose result this is like.
 
     Raises
     ------

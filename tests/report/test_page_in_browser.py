@@ -7,19 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from docs.chromium import CHROMIUM_FLAGS
 from kaggle_dsb.report.page import write_page
 from tests.report.examples import ABOUT, N_PICTURES, make_picture
 
 CHROMIUM = shutil.which("chromium")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 PATIENCE_MS = 120_000
 
 pytestmark = [
@@ -32,7 +24,9 @@ pytestmark = [
 def browser():
     playwright = pytest.importorskip("playwright.sync_api")
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS, timeout=PATIENCE_MS)
+        browser = driver.chromium.launch(
+            executable_path=CHROMIUM, args=CHROMIUM_FLAGS, timeout=PATIENCE_MS
+        )
         yield browser
         browser.close()
 
