@@ -121,13 +121,13 @@ def try_variation(
     ------
     InputError
         When nothing differs, what the baseline was trained with differs for both, it lacks a fold,
-        or it was trained on other sources.
+        or it was trained on other sources and the variation does not go on from trained networks.
     """
     own, varied = _load_both(baseline, variation)
     _require_folds(baseline, variation.folds)
     started = time.monotonic()
     is_trained = _differ(own, varied, TRAINED_SECTIONS)
-    if is_trained:
+    if is_trained and varied.training.start_from is None:
         _require_same_sources(baseline, source, extra)
     # A scorer belongs to the probabilities it was trained on: without it both are cut alike.
     if is_trained or _differ(own, varied, ["prediction"]):

@@ -1,9 +1,15 @@
-"""The documents that are made from the code, or run."""
+"""The documents that are made from the code, run, or tell of it."""
 
+import importlib
+import re
 import runpy
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
+
+from kaggle_dsb.cli import app
+from tests.test_architecture import ROOMS_IT_MAY_IMPORT
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -32,3 +38,30 @@ def test_the_notebook_runs(tmp_path):
     ]
     assert printed[-1] == "1.0\n"
     assert not list(tmp_path.iterdir())
+
+
+def rows_of(page: str) -> list[list[str]]:
+    """List the cells of every table in a page of Markdown."""
+    lines = (DOCS / page).read_text(encoding="utf-8").splitlines()
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line[:1] == "|"]
+
+
+def test_each_station_on_the_way_to_the_csv_is_a_function_that_exists():
+    stations = [cells for cells in rows_of("architecture.md") if cells[0].isdecimal()]
+    assert [cells[0] for cells in stations] == [str(number) for number in range(1, 11)]
+    for _, _, file, function in stations:
+        module = importlib.import_module(file.strip("`").removesuffix(".py").replace("/", "."))
+        assert callable(attrgetter(function.strip("`"))(module))
+
+
+def test_the_architecture_says_who_needs_each_verb_and_what_each_room_is_for():
+    names = {
+        name for cells in rows_of("architecture.md") for name in re.findall("`(.+?)`", cells[0])
+    }
+    assert {command.name for command in app.registered_commands} <= names
+    rooms = {
+        name for name in ROOMS_IT_MAY_IMPORT if not name.startswith("__") and name != "aliases"
+    }
+    assert rooms == {
+        re.sub(r"/|\.py", "", name) for name in names if re.search(r"^\w+(/|\.py)$", name)
+    }
