@@ -31,7 +31,7 @@ def building(folder: Path, *, is_whole: Callable[[], bool]) -> Iterator[Path]:
     younger leftover may belong to a process at work.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(folder.parent)
+    remove_old_builds(folder.parent)
     outer = Path(tempfile.mkdtemp(prefix=f".{folder.name}-building-", dir=folder.parent))
     try:
         build = outer / "new"
@@ -46,7 +46,8 @@ def building(folder: Path, *, is_whole: Callable[[], bool]) -> Iterator[Path]:
         shutil.rmtree(outer, ignore_errors=True)
 
 
-def _remove_leftovers(parent: Path) -> None:
+def remove_old_builds(parent: Path) -> None:
+    """Remove what killed processes were building in a folder, once it is an hour old."""
     for pattern in _LEFTOVERS:
         for leftover in parent.glob(pattern):
             if is_leftover(leftover):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from kaggle_dsb.aliases import Labels
 from kaggle_dsb.competition.rle import encode_labels
-from kaggle_dsb.dataset.building import building
+from kaggle_dsb.dataset.building import building, remove_old_builds
 from kaggle_dsb.files import InputError
 
 Light = NDArray[np.floating]
@@ -74,6 +74,7 @@ def write_demo(folder: Path, *, n_train: int = 24, n_test: int = 12, seed: int =
 
 def ensure_demo(folder: Path) -> None:
     """Write the demo set unless it is there; safe where several processes do so at once."""
+    remove_old_builds(folder.parent)
     if not folder.exists():
         with building(folder, is_whole=folder.exists) as build:
             write_demo(build)

@@ -1,4 +1,4 @@
-"""A source of any form to a cache of plain PNG files, checked once and then quick to load."""
+"""A source of any form to a cache of PNG files, checked once and then quick to load."""
 
 import csv
 import hashlib
@@ -17,7 +17,7 @@ from kaggle_dsb.aliases import Progress
 from kaggle_dsb.competition.label_files import LARGEST_LABEL_ON_DISK, write_labels
 from kaggle_dsb.competition.labels import number_pixels
 from kaggle_dsb.dataset.archive import ACCEPTED_FORMS, Archive, DataFaults, list_files
-from kaggle_dsb.dataset.building import building
+from kaggle_dsb.dataset.building import building, remove_old_builds
 from kaggle_dsb.dataset.entries import Entry
 from kaggle_dsb.dataset.layouts import Picture
 from kaggle_dsb.dataset.pixels import IMAGE_SUFFIXES, decode_mask, decode_rgb, warn_of_highlights
@@ -121,6 +121,7 @@ def prepare(
     source, cache = source.expanduser(), cache.expanduser().resolve()
     _check_places(source, cache)
     fingerprint = _take_fingerprint(source, cache, limit, options)
+    remove_old_builds(cache.parent)
     known = _read_prepared(cache, fingerprint)
     if known:
         return known

@@ -7,9 +7,26 @@ from typing import Any
 
 import pandas as pd
 import pytorch_lightning as pl
+import torch
+from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 
 from kaggle_dsb.files import replacing
+
+
+class FoldCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint beside the place it takes.
+
+    Lightning writes it to the system's temporary folder, and copies it where that is on another
+    disk: a process killed meanwhile would leave the first part of it.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        """Write a checkpoint, whole or not at all."""
+        with replacing(Path(path)) as temporary:
+            torch.save(checkpoint, temporary)
 
 
 class FoldCheckpoint(ModelCheckpoint):

@@ -3,6 +3,7 @@
 import importlib.util
 import logging
 import os
+import pickle
 import sys
 import warnings
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from kaggle_dsb.config import Settings
-from kaggle_dsb.files import InputError, locking
+from kaggle_dsb.files import InputError, locking, remove_leftovers
 from kaggle_dsb.network.hardware import (
     choose_device,
     choose_precision,
@@ -31,7 +32,7 @@ from kaggle_dsb.network.hardware import (
     prepare_hardware,
 )
 from kaggle_dsb.network.model import save_network
-from kaggle_dsb.training.callbacks import FoldCheckpoint, MetricsFile
+from kaggle_dsb.training.callbacks import FoldCheckpoint, FoldCheckpointIO, MetricsFile
 from kaggle_dsb.training.crops import FoldDataModule
 from kaggle_dsb.training.module import SegmentationModule
 from kaggle_dsb.training.sources import FoldData
@@ -83,8 +84,7 @@ def train_fold(
         return trained
     work = trained.with_suffix("")
     work.mkdir(parents=True, exist_ok=True)
-    lock = locking(work, activity="trains this fold") if is_first_process() else nullcontext()
-    with lock:
+    with _locked(work) if is_first_process() else nullcontext():
         module = _fit(
             data, settings, work, seed=settings.training.seed + (fold or 0), start=start_from
         )
@@ -97,6 +97,14 @@ def train_fold(
             score = metrics["score"].to_dict()[epoch] if data.held_out else None
             save_network(trained, module.network, settings, fold=fold, epoch=epoch, score=score)
     return trained
+
+
+@contextmanager
+def _locked(work: Path) -> Iterator[None]:
+    """Keep every other process out of a fold's folder, and remove what killed ones have left."""
+    with locking(work, activity="trains this fold"):
+        remove_leftovers(work, age_s=0)
+        yield
 
 
 def network_file(folder: Path, fold: int | None) -> Path:
@@ -159,12 +167,14 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         if not isinstance(checkpoint, dict):
             raise TypeError(f"holds a {type(checkpoint).__name__}")
         return checkpoint
+    except pickle.UnpicklingError:
+        reason = "it is damaged or holds more than tensors and plain values"
     except Exception as error:  # damaged bytes fail in many ways
-        reason = str(error).partition("\n")[0]
-        raise InputError(
-            f"{path}: cannot be read as a checkpoint ({reason}); remove {path.parent} to begin the "
-            "fold anew"
-        ) from None
+        reason = ascii(str(error).partition("\n")[0])[1:-1]
+    raise InputError(
+        f"{path}: cannot be read as a checkpoint ({reason}); remove {path.parent} to begin the "
+        "fold anew"
+    )
 
 
 @contextmanager
@@ -201,6 +211,7 @@ def _trainer(settings: Settings, work: Path, *, validates: bool) -> pl.Trainer:
         limit_val_batches=None if validates else 0,
         num_sanity_val_steps=0,
         callbacks=_callbacks(settings, work, validates=validates),
+        plugins=[FoldCheckpointIO()],
         logger=_make_logger(settings, work),
         log_every_n_steps=1,
         enable_progress_bar=sys.stderr.isatty(),

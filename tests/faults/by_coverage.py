@@ -1,6 +1,6 @@
 """Fuzz one reader with atheris, which looks for new ways through the code.
 
-``python -m tests.faults.by_coverage TARGET SECONDS``; atheris is no dependency of the project.
+``python -m tests.faults.by_coverage TARGET SECONDS SEED``; atheris is no dependency of the project.
 """
 
 import sys
@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 
-def main(name: str, seconds: int) -> None:
+def main(name: str, seconds: int, seed: int) -> None:
     """Fuzz until the time is over or there is a fault."""
     import atheris
 
@@ -30,9 +30,10 @@ def main(name: str, seconds: int) -> None:
                 raise AssertionError(fault)
 
         limits = [f"-max_total_time={seconds}", f"-timeout={LONGEST_S}", "-rss_limit_mb=4096"]
+        limits += [f"-seed={seed}", "-print_final_stats=1"]
         atheris.Setup([sys.argv[0], *limits, str(corpus)], read)
         atheris.Fuzz()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

@@ -1,36 +1,87 @@
-"""Full disks, folders that cannot be written to, and two commands at once."""
+"""Full disks, folders that cannot be written to or were moved, and two commands at once."""
 
+import os
 import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from tests.faults.kills import COMMANDS, digest, limit_files, prepare, run, run_undisturbed, start
+from tests.faults.kills import (
+    COMMANDS,
+    compare,
+    digest,
+    kill_once,
+    limit_files,
+    prepare,
+    restore,
+    run,
+    run_undisturbed,
+    start,
+)
 
 # Nothing can be made here, not even by root.
 READ_ONLY = Path("/sys")
 SIZES_BYTES = (0, 100, 2_000, 20_000)
 
 
-def fill_disks(name: str, scratch: Path) -> list[str]:
+def fill_disks(
+    name: str, scratch: Path, expected: dict[str, str], *, sizes: tuple[int, ...] = SIZES_BYTES
+) -> list[str]:
     """Run a command where no file can grow beyond some sizes; list what went wrong.
 
     It must end with one line and exit code 1, leave nothing half-written, and end well once there
     is room.
     """
     command, folder = COMMANDS[name], scratch / name
-    base = prepare(name, scratch)
-    expected = run_undisturbed(name, base, folder)
     faults = []
-    for size in SIZES_BYTES:
-        shutil.copytree(base, folder)
+    for size in sizes:
+        restore(prepare(name, scratch), folder)
         code, said = run(command.arguments, folder, preexec_fn=limit_files(size))
-        last = said.splitlines()[-1] if said else ""
-        if code not in (0, 1) or (code and not last.startswith("error: ")):
-            faults.append(f"{size} bytes: exit {code}: {last}")
-        code, said = run(command.arguments, folder)
-        if code or digest(folder, command.results) != expected:
-            faults.append(f"{size} bytes, then room: exit {code}: {said}")
-        shutil.rmtree(folder)
+        faults += [f"{size} bytes: {fault}" for fault in _require_line(code, said)]
+        faults += [f"{size} bytes, then room: {f}" for f in compare(command, folder, expected)]
     return faults
+
+
+def _require_line(code: int, said: str) -> list[str]:
+    last = said.splitlines()[-1] if said else ""
+    is_told = code == 0 or (code in (1, 2) and last.startswith("error: "))
+    return [] if is_told and "Traceback" not in said else [f"exit {code}: {said}"]
+
+
+def fill_small_disk(name: str, scratch: Path, expected: dict[str, str]) -> list[str] | None:
+    """Run a command in small file systems that fill up, then with room; None where none is made.
+
+    Only root may mount one.
+    """
+    command, folder = COMMANDS[name], scratch / name
+    restore(prepare(name, scratch), folder)
+    needed = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    faults = []
+    for more in (10_000, 200_000, 1_000_000):
+        shutil.rmtree(folder, ignore_errors=True)
+        with _small_disk(folder, needed + 4096 * 200 + more) as is_mounted:
+            if not is_mounted:
+                return None
+            shutil.copytree(prepare(name, scratch), folder, dirs_exist_ok=True)
+            code, said = run(command.arguments, folder)
+            faults += [f"{more} bytes free: {fault}" for fault in _require_line(code, said)]
+            subprocess.run(["mount", "-o", "remount,size=2g", folder], check=True)
+            faults += [f"{more} bytes, then room: {f}" for f in compare(command, folder, expected)]
+    return faults
+
+
+@contextmanager
+def _small_disk(folder: Path, size_bytes: int) -> Iterator[bool]:
+    folder.mkdir(parents=True)
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "tmpfs", folder]
+    is_mounted = subprocess.run(mount, check=False, capture_output=True).returncode == 0
+    try:
+        yield is_mounted
+    finally:
+        if is_mounted:
+            subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 def write_nowhere(scratch: Path) -> list[str]:
@@ -44,24 +95,62 @@ def write_nowhere(scratch: Path) -> list[str]:
     return faults
 
 
-def run_at_once(name: str, scratch: Path, *, n: int = 2) -> list[str]:
-    """Start a command several times at once in an empty folder; list what went wrong.
+def run_without_home(scratch: Path, expected: dict[str, str]) -> list[str]:
+    """Submit where neither the home folder nor a cache in it can be written to."""
+    command, folder = COMMANDS["submit"], scratch / "submit"
+    restore(prepare("submit", scratch), folder)
+    environment = {"HOME": str(READ_ONLY), "XDG_CACHE_HOME": "", "MPLCONFIGDIR": ""}
+    code, said = run(command.arguments, folder, more=environment)
+    if code or "Traceback" in said:
+        return [f"exit {code}: {said}"]
+    return [] if digest(folder, command) == expected else ["other bytes than with a home"]
 
-    Each must end well or be refused with a line, and the command must end well after them.
+
+def move_between(scratch: Path, expected: dict[str, str], *, elsewhere: Path) -> list[str]:
+    """Kill a training, move its folder to another file system and back into another place."""
+    command, folder = COMMANDS["train"], scratch / "train"
+    restore(prepare("train", scratch), folder)
+    checkpoint = folder / "runs" / "killed" / "fold0" / "last.ckpt"
+    process = start(command.arguments, folder)
+    while not checkpoint.exists() and process.poll() is None:
+        time.sleep(0.05)
+    process.kill()
+    process.communicate()
+    moved = elsewhere / f"moved-{os.getpid()}"
+    shutil.move(folder / "runs", moved)
+    shutil.move(moved, folder / "runs")
+    faults = compare(command, folder, expected)
+    return [*faults, *([] if process.returncode else ["the training was not interrupted"])]
+
+
+def run_at_once(name: str, scratch: Path, expected: dict[str, str], *, n: int = 2) -> list[str]:
+    """Start a command several times at once; list what went wrong.
+
+    Each must end well or be refused with a line, and what they leave must be that of one alone.
     """
-    command = COMMANDS[name]
-    folder = scratch / f"{name}-at-once"
-    shutil.copytree(prepare(name, scratch), folder)
+    command, folder = COMMANDS[name], scratch / name
+    restore(prepare(name, scratch), folder)
     processes = [start(command.arguments, folder) for _ in range(n)]
     faults = []
     for process in processes:
         _, said = process.communicate()
-        last = said.strip().splitlines()[-1:] or [""]
-        if process.returncode not in (0, 1, 2) or "Traceback" in said:
-            faults.append(f"exit {process.returncode}: {last[0]}")
-        if process.returncode and not last[0].startswith("error: "):
-            faults.append(f"exit {process.returncode}: {last[0]}")
-    code, said = run(command.arguments, folder)
-    if code:
-        faults.append(f"afterwards: exit {code}: {said}")
-    return faults
+        faults += _require_line(process.returncode, said.strip()[-500:])
+    if all(process.returncode for process in processes):
+        faults.append("none of them ended well")
+    return faults + [f"afterwards: {fault}" for fault in compare(command, folder, expected)]
+
+
+def change_clock(name: str, scratch: Path, expected: dict[str, str]) -> list[str]:
+    """Kill a command, set the time of all that it left to tomorrow, and let it end."""
+    command, folder = COMMANDS[name], scratch / name
+    restore(prepare(name, scratch), folder)
+    started = time.monotonic()
+    run_undisturbed(name, scratch)
+    takes_s = time.monotonic() - started
+    restore(prepare(name, scratch), folder)
+    kill_once(command, folder, after_s=takes_s / 2)
+    tomorrow = time.time() + 86_400
+    for path in folder.rglob("*"):
+        if not path.is_relative_to(folder / "data"):  # whose times tell that it has not changed
+            os.utime(path, (tomorrow, tomorrow))
+    return compare(command, folder, expected)

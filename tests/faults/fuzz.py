@@ -1,14 +1,18 @@
 """Fuzz the readers: change sound files at random, and look for anything but a refusal."""
 
 import random
+import re
 import subprocess
 import sys
 import tempfile
 import time
 import warnings
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import seed as with_seed
+from hypothesis import strategies as st
 
 from tests.faults.targets import Target, find_fault
 
@@ -82,17 +86,64 @@ def fuzz(
     return outcome
 
 
-def fuzz_by_coverage(name: str, seconds: int) -> str | None:
-    """Fuzz a target with atheris, which looks for new ways through the code, in a process.
+# Where in the file, how many bytes are taken out, and what is put there.
+EDITS = st.lists(
+    st.tuples(st.floats(0, 1), st.integers(0, 40), st.sampled_from(PIECES) | st.binary(max_size=8)),
+    max_size=6,
+)
 
-    Returns
-    -------
-    str or None
-        The end of what it printed, with the fault it found or the number of inputs; None where
-        atheris is not installed.
+
+def edit(sound: bytes, edits: list[tuple[float, int, bytes]]) -> bytes:
+    """Change a file as hypothesis proposes it."""
+    content = bytearray(sound)
+    for place, length, piece in edits:
+        start = int(place * len(content))
+        content[start : start + length] = piece
+    return bytes(content)
+
+
+def fuzz_by_hypothesis(
+    target: Target, *, name: str, seed: int, inputs: int = 1000, seconds: float | None = None
+) -> Outcome:
+    """Read what hypothesis makes of a sound file, which it makes simpler where there is a fault.
+
+    Parameters
+    ----------
+    inputs : int
+        At least so many, and then more until the time is over.
     """
-    if not find_spec("atheris"):
-        return None
-    command = [sys.executable, "-m", "tests.faults.by_coverage", name, str(seconds)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return (done.stdout + done.stderr)[-2000:]
+    outcome = Outcome(name)
+    ends = time.monotonic() + (seconds or 0)
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+
+        def read(edits: list[tuple[float, int, bytes]]) -> None:
+            outcome.inputs += 1
+            fault = find_fault(target, edit(target.sound, edits), Path(folder))
+            assert fault is None, fault
+
+        chunk = settings(
+            max_examples=min(inputs, 200), deadline=None, database=None,
+            suppress_health_check=list(HealthCheck),
+        )  # fmt: skip
+        while not outcome.faults and (outcome.inputs < inputs or time.monotonic() < ends):
+            try:
+                with_seed(seed + outcome.inputs)(chunk(given(EDITS)(read)))()
+            except AssertionError as error:
+                outcome.faults.append(str(error)[:200])
+    return outcome
+
+
+def fuzz_by_coverage(target: Target, *, name: str, seed: int, seconds: float) -> Outcome:
+    """Fuzz a target with atheris, which looks for new ways through the code, in a process."""
+    command = [sys.executable, "-m", "tests.faults.by_coverage", name, str(max(1, int(seconds)))]
+    done = subprocess.run(
+        [*command, str(seed)], capture_output=True, text=True, check=False, errors="replace"
+    )
+    said = done.stdout + done.stderr
+    count = re.search(r"number_of_executed_units: (\d+)", said)
+    fault = re.search(r"AssertionError: (.*)", said)
+    faults = [fault[1][:200]] if fault else []
+    if done.returncode and not faults:
+        faults = [said.strip()[-200:]]
+    return Outcome(name, int(count[1]) if count else 0, faults)

@@ -10,49 +10,66 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kaggle_dsb.config import (
+    HardwareSettings,
+    NetworkSettings,
+    PredictionSettings,
+    Settings,
+    write_settings,
+)
+from kaggle_dsb.dataset.demo import write_demo
+from kaggle_dsb.files import LEFTOVER_AGE_S
+from kaggle_dsb.workspace.run import BUNDLED
+
 ROOT = Path(__file__).parents[2]
-VOLATILE = {"made", "elapsed_s", "commit", "fingerprint"}  # a fingerprint holds times of files
-SHORT = ["--limit", "6", "--set", "folds.n_folds=2", "--set", "hardware.threads=1"]
+# When something was made, how long it took, and from which commit, which may change meanwhile.
+VOLATILE = {"made", "elapsed_s", "commit"}
+TINY = [
+    "network.decoder_channels=[16,8,8,8,8]",
+    "augment.crop_px=64",
+    "folds.n_folds=2",
+    "training.epochs=4",
+    "training.crops_per_epoch=8",
+    "training.batch_size=4",
+    "training.validate_every_epochs=1",
+    "hardware.threads=1",
+]
+WEIGHTS = ["--weights", "weights", "--set", "hardware.threads=1"]
 
 
 @dataclass(frozen=True)
 class Command:
-    """A command, what must have run before it, and what it leaves.
+    """A command, and what it leaves.
 
     Attributes
     ----------
     arguments : list of str
-    before : list of list of str
     results : list of str
         Patterns of the files that must be the same after a kill and a rerun.
+    has_data : bool
+        Whether there are data; else the command makes the demo set, whose files' times, which a
+        cache remembers, are then its own.
     """
 
     arguments: list[str]
     results: list[str]
-    before: list[list[str]] = field(default_factory=list)
+    has_data: bool = True
 
 
 COMMANDS = {
-    "data": Command(["data"], ["work/cache/**/*", "work/demo-*/**/*"]),
-    "submit": Command(
-        ["submit", "--fast", "--name", "killed", "--limit", "4"],
-        ["submissions/killed/*.csv", "submissions/killed/*.json", "submissions/killed/labels/*"],
-        before=[["data", "--limit", "4"]],
-    ),
+    "demo": Command(["data"], ["work/cache/**/*", "work/demo-*/**/*"], has_data=False),
+    "data": Command(["data"], ["work/cache/**/*"]),
     "train": Command(
-        ["train", "--name", "killed", "--fold", "0", *SHORT],
-        ["runs/killed/*.safetensors", "runs/killed/*.csv", "runs/killed/*.toml"],
-        before=[["data", "--limit", "6"]],
+        ["train", "--name", "killed", "--fold", "0", *(x for s in TINY for x in ("--set", s))],
+        ["runs/killed/**/*.safetensors", "runs/killed/**/*.csv", "runs/killed/**/*.toml"],
     ),
-    "tune": Command(
-        ["tune", "--weights", "runs/small", "--limit", "6"],
-        ["runs/small/*.safetensors", "runs/small/*.toml", "runs/small/*.json"],
-        before=[["train", "--name", "small", *SHORT]],
-    ),
+    "validate": Command(["validate", *WEIGHTS], ["work/oof/**/*", "weights/*"]),
+    "tune": Command(["tune", "--trials", "6", *WEIGHTS], ["work/oof/**/*", "weights/*"]),
+    "submit": Command(["submit", "--name", "killed", *WEIGHTS], ["submissions/**/*"]),
 }
 
 
@@ -66,9 +83,11 @@ class KillOutcome:
     faults: list[str] = field(default_factory=list)
 
 
-def start(arguments: Sequence[str], folder: Path, **options: object) -> "subprocess.Popen[str]":
-    """Start the command line in a folder."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+def start(
+    arguments: Sequence[str], folder: Path, *, more: Mapping[str, str] = {}, **options: object
+) -> "subprocess.Popen[str]":
+    """Start the command line in a folder, with more variables in its environment."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **more}
     return subprocess.Popen(
         [sys.executable, "-m", "kaggle_dsb", *arguments],
         cwd=folder,
@@ -88,82 +107,123 @@ def run(arguments: Sequence[str], folder: Path, **options: object) -> tuple[int,
     return process.returncode, said.strip()[-500:]
 
 
-def digest(folder: Path, patterns: Sequence[str]) -> dict[str, str]:
-    """Return the hash of every file; of a record without the time at which it was made."""
-    paths = {path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}
-    names = {path.relative_to(folder): path for path in sorted(paths)}
-    # What a killed process was building has a hidden name, and is no result.
+def digest(folder: Path, command: Command) -> dict[str, str]:
+    """Return the hash of every file that a command leaves, less the times in it.
+
+    What a killed process was writing or building has a hidden name, and is no result.
+    """
+    paths = {path for pattern in command.results for path in folder.glob(pattern)}
     return {
-        str(name): _digest_file(path)
-        for name, path in names.items()
-        if not any(part.startswith(".") for part in name.parts)
+        str(path.relative_to(folder)): _digest_file(path, command)
+        for path in sorted(paths)
+        if path.is_file() and not is_hidden(path.relative_to(folder))
     }
 
 
-def _digest_file(path: Path) -> str:
+def is_hidden(path: Path) -> bool:
+    """Return whether a path leads through a hidden name."""
+    return any(part.startswith(".") for part in path.parts)
+
+
+def _digest_file(path: Path, command: Command) -> str:
     content = path.read_bytes()
     if path.suffix == ".json":
-        record = {key: v for key, v in json.loads(content).items() if key not in VOLATILE}
+        volatile = VOLATILE if command.has_data else VOLATILE | {"fingerprint"}
+        record = {key: v for key, v in json.loads(content).items() if key not in volatile}
         content = json.dumps(record).encode()
+    if path.name == "metrics.csv":
+        content = b"\n".join(line.rpartition(b",")[0] for line in content.splitlines())
     return hashlib.sha256(content).hexdigest()
 
 
-def kill_often(
-    name: str, scratch: Path, *, kills: int, seed: int, tell: Callable[[str], None] = print
-) -> KillOutcome:
-    """Kill a command at random moments of its time, each time from the start and once more.
+def kill_often(name: str, scratch: Path, *, kills: int, seed: int) -> KillOutcome:
+    """Kill a command at random moments, and compare what its rerun leaves.
 
     Each round kills the command twice, the second time while it goes on from the first, then lets
-    it end, and compares what it leaves with an undisturbed run.
+    it end, and compares what it leaves with an undisturbed run. After all, what the kills have left
+    under hidden names must be removed by a run an hour later.
     """
-    command, folder = COMMANDS[name], scratch / name
-    base = prepare(name, scratch)
+    command = COMMANDS[name]
+    folder, base = scratch / name, prepare(name, scratch)
     started = time.monotonic()
-    expected = run_undisturbed(name, base, folder)
+    expected = run_undisturbed(name, scratch)
     takes_s = time.monotonic() - started
     outcome, source = KillOutcome(name), random.Random(seed)
     while outcome.kills < kills:
-        shutil.copytree(base, folder)
+        restore(base, folder)
         for _ in range(2):
             outcome.kills += kill_once(command, folder, after_s=source.uniform(0, takes_s))
-        code, said = run(command.arguments, folder)
+        outcome.faults += compare(command, folder, expected)
         outcome.ends += 1
-        if code:
-            outcome.faults.append(f"exit {code}: {said}")
-        elif digest(folder, command.results) != expected:
-            changed = dict(digest(folder, command.results).items() ^ expected.items())
-            outcome.faults.append(f"other bytes in {sorted(changed)[:5]}")
-        tell(f"{name}: {outcome.kills} kills, {outcome.faults[-1:]}")
-        shutil.rmtree(folder)
+    outcome.faults += find_lasting_leftovers(command, folder)
     return outcome
 
 
+def compare(command: Command, folder: Path, expected: dict[str, str]) -> list[str]:
+    """Run a command to its end, and return how it or what it leaves is not as expected."""
+    code, said = run(command.arguments, folder)
+    if code:
+        return [f"exit {code}: {said}"]
+    changed = sorted(dict(digest(folder, command).items() ^ expected.items()))
+    return [f"other bytes in {changed[:5]}"] if changed else []
+
+
+def find_lasting_leftovers(command: Command, folder: Path) -> list[str]:
+    """Return a fault for what killed processes were building and a run an hour later leaves."""
+    past = time.time() - LEFTOVER_AGE_S - 1
+    leftovers = list(folder.rglob(".*-building-*"))
+    for path in leftovers:
+        os.utime(path, (past, past))
+    run(command.arguments, folder)
+    lasting = sorted(str(path.relative_to(folder)) for path in leftovers if path.exists())
+    return [f"an hour later there still are {lasting[:5]}"] if lasting else []
+
+
 def prepare(name: str, scratch: Path) -> Path:
-    """Return a folder in which all has run that must run before a command."""
+    """Return a folder as it is before a command: data, and the bundled networks as of two folds."""
     base = scratch / f"{name}-base"
-    if not base.exists():
-        base.mkdir(parents=True)
-        for arguments in COMMANDS[name].before:
-            _require_success(arguments, base)
+    if base.exists():
+        return base
+    base.mkdir(parents=True)
+    if COMMANDS[name].has_data:
+        write_demo(base / "data", n_train=4, n_test=2)
+        _write_run(base / "weights", sorted(p.name for p in (base / "data/stage1_train").iterdir()))
     return base
 
 
-def run_undisturbed(name: str, base: Path, folder: Path) -> dict[str, str]:
-    """Run a command in ``folder``, a copy of ``base``, and return what it leaves.
+def _write_run(folder: Path, ids: Sequence[str]) -> None:
+    folder.mkdir()
+    for number in (0, 1):
+        shutil.copy(BUNDLED / f"fold{number}.safetensors", folder)
+    rows = [f"{id_},fluorescence,{n},{n % 2}\n" for n, id_ in enumerate(ids)]
+    (folder / "folds.csv").write_text("".join(["ImageId,type,group,fold\n", *rows]))
+    write_settings(
+        folder / "config.toml",
+        Settings(
+            network=NetworkSettings(),
+            prediction=PredictionSettings(tta="none", scales=(1.0,)),
+            hardware=HardwareSettings(),
+        ),
+    )
+
+
+def restore(base: Path, folder: Path) -> None:
+    """Make a folder as it was before a command.
 
     The same folder must be used for what is compared: the names of caches depend on it.
     """
+    shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(base, folder)
-    _require_success(COMMANDS[name].arguments, folder)
-    expected = digest(folder, COMMANDS[name].results)
-    shutil.rmtree(folder)
-    return expected
 
 
-def _require_success(arguments: Sequence[str], folder: Path) -> None:
-    code, said = run(arguments, folder)
+def run_undisturbed(name: str, scratch: Path) -> dict[str, str]:
+    """Run a command, and return what it leaves."""
+    command, folder = COMMANDS[name], scratch / name
+    restore(prepare(name, scratch), folder)
+    code, said = run(command.arguments, folder)
     if code:
-        raise RuntimeError(f"{arguments}: exit {code}: {said}")
+        raise RuntimeError(f"{command.arguments}: exit {code}: {said}")
+    return digest(folder, command)
 
 
 def kill_once(command: Command, folder: Path, *, after_s: float) -> bool:

@@ -1,23 +1,32 @@
 """Readers of foreign bytes, each with a sound file to begin from."""
 
 import io
+import os
+import sys
+import tempfile
 import zipfile
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
 from kaggle_dsb.competition.label_files import read_labels, write_labels
 from kaggle_dsb.competition.submission import check_submission, read_solution, read_submission
 from kaggle_dsb.config import Settings, dump_settings, load_settings
+from kaggle_dsb.dataset.archive import DataFaults
 from kaggle_dsb.dataset.folds import read_folds
 from kaggle_dsb.dataset.pixels import decode_mask, decode_rgb
+from kaggle_dsb.dataset.prepare import prepare
 from kaggle_dsb.dataset.samples import load_samples
 from kaggle_dsb.files import InputError, read_json
 from kaggle_dsb.instances.scorer import load_scorer
 from kaggle_dsb.network.weights import read_network
+from kaggle_dsb.training.fit import read_checkpoint
 from kaggle_dsb.workspace.run import BUNDLED
 from tests.cases import draw
 
@@ -81,6 +90,42 @@ def _cache(path: Path) -> object:
     return load_samples(cache, "stage1_train")
 
 
+def _mend_checksums(data: bytes) -> bytes:
+    """Return a PNG whose chunks have right checksums, so that what they hold is read."""
+    content, start = bytearray(data), 8
+    while start + 12 <= len(content):
+        end = start + 8 + int.from_bytes(content[start : start + 4], "big")
+        content[end : end + 4] = zlib.crc32(content[start + 4 : end]).to_bytes(4, "big")
+        start = end + 4
+    return bytes(content)
+
+
+def _zip_of_data(stream: io.BytesIO) -> None:
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for image_id, labels in LABELS.items():
+            image = np.repeat(labels[..., None], 3, axis=2).astype(np.uint8)
+            archive.writestr(f"{image_id}/images/{image_id}.png", _image("PNG", image))
+            for label in np.unique(labels[labels > 0]):
+                mask = _image("PNG", (labels == label).astype(np.uint8) * 255)
+                archive.writestr(f"{image_id}/masks/{label}.png", mask)
+
+
+def _prepare(path: Path) -> object:
+    """Prepare the data in a zip; whatever it holds, nothing is written beside the cache."""
+    before = set(path.parent.iterdir())
+    cache = path.parent / "prepared"
+    try:
+        return prepare(path, cache)
+    finally:
+        assert set(path.parent.iterdir()) - before <= {cache}
+
+
+def _checkpoint() -> bytes:
+    tensors = {"weight": torch.arange(12.0).reshape(3, 4)}
+    state = {"epoch": 1, "state_dict": tensors, "callbacks": {"best": {"path": "a", "k": [1]}}}
+    return _in_bytes(lambda stream: torch.save(state, stream))
+
+
 def _bundled(name: str) -> bytes:
     return (BUNDLED / name).read_bytes()
 
@@ -102,9 +147,19 @@ TARGETS = {
     "image as PNG": Target(
         "a.png", _image("PNG", GREY), lambda path: decode_rgb(path.read_bytes())
     ),
+    "image as PNG of right checksums": Target(
+        "a.png",
+        _image("PNG", np.stack([GREY >> 8, GREY, GREY], axis=2).astype(np.uint8)),
+        lambda path: decode_rgb(_mend_checksums(path.read_bytes())),
+    ),
     "image as TIFF": Target(
         "a.tif", _image("TIFF", GREY), lambda path: decode_rgb(path.read_bytes())
     ),
+    "image as JPEG": Target(
+        "a.jpg", _image("JPEG", GREY.astype(np.uint8)), lambda path: decode_rgb(path.read_bytes())
+    ),
+    "data in a zip": Target("stage1_train.zip", _in_bytes(_zip_of_data), _prepare),
+    "checkpoint": Target("last.ckpt", _checkpoint(), read_checkpoint),
     "mask": Target("a.png", _image("PNG", GREY > 900), lambda path: decode_mask(path.read_bytes())),
     "settings": Target("a.toml", dump_settings(Settings()).encode(), load_settings),
     "folds": Target("folds.csv", FOLDS, read_folds),
@@ -121,12 +176,32 @@ def find_fault(target: Target, content: bytes, folder: Path) -> str | None:
     """Read a file of these bytes; return what went wrong, None where it was read or refused."""
     path = folder / target.name
     path.write_bytes(content)
-    try:
-        target.read(path)
-    except InputError as error:
-        message = str(error)
-        if "\n" in message or not message.isprintable():
-            return f"a message that is not one printable line: {message!r}"
-    except Exception as error:
-        return f"{type(error).__name__}: {error}"
-    return None
+    with _catching_prints() as printed:
+        try:
+            target.read(path)
+        except InputError as error:
+            message = str(error)
+            lines = message.splitlines() if isinstance(error, DataFaults) else [message]
+            if not lines or not all(line.isprintable() for line in lines):
+                return f"a message that is not one printable line: {message!r}"
+        except Exception as error:
+            return f"{type(error).__name__}: {error}"
+    return f"prints {printed[0][:100]!r}" if printed[0] else None
+
+
+@contextmanager
+def _catching_prints() -> Iterator[list[bytes]]:
+    """Catch what libraries beneath Python print to the terminal too."""
+    printed: list[bytes] = []
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield printed
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)
+            file.seek(0)
+            printed.append(file.read())

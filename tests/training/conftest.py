@@ -3,15 +3,13 @@
 import pandas as pd
 import pytest
 
-from kaggle_dsb.dataset.demo import make_image
-from kaggle_dsb.dataset.samples import Sample
-from kaggle_dsb.training.sources import FoldData, LabelledSource
+from kaggle_dsb.training.sources import LabelledSource
+from tests.training.tiny import make_data, make_samples
 
 
 @pytest.fixture(scope="session")
 def samples():
-    made = [make_image(look, look=look) for look in (0, 1, 4, 7)]
-    return [Sample(f"i{n}", i[:96, :96], x[:96, :96]) for n, (i, x) in enumerate(made)]
+    return make_samples()
 
 
 @pytest.fixture(scope="session")
@@ -33,5 +31,5 @@ def folds():
 
 
 @pytest.fixture(scope="session")
-def data(samples):
-    return FoldData(samples[1:], [0.62, 0.3, 0.08], samples[:1])
+def data():
+    return make_data()

@@ -1,25 +1,26 @@
+import errno
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import time
+import tempfile
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
-from filelock import FileLock
 from safetensors.torch import load_file
 
-from kaggle_dsb.dataset.demo import write_demo
-from kaggle_dsb.files import InputError
+from kaggle_dsb.files import InputError, locking
 from kaggle_dsb.network.model import load_network
+from kaggle_dsb.training import fit
 from kaggle_dsb.training.callbacks import MetricsFile
 from kaggle_dsb.training.fit import train_fold
 from kaggle_dsb.training.sources import FoldData
-from tests.training.tiny import TINY, tiny
+from tests.training.tiny import tiny
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -158,10 +159,26 @@ def test_no_code_of_a_crafted_checkpoint_runs(data, trained, tmp_path, name):
     assert not (tmp_path / "harm").exists()
 
 
+def test_a_checkpoint_is_written_beside_the_place_it_takes(tmp_path, monkeypatch):
+    path = tmp_path / "last.ckpt"
+    io = fit._trainer(tiny(), tmp_path, validates=True).strategy.checkpoint_io
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "no temporary folder"))
+    io.save_checkpoint({"epoch": 1}, path)
+
+    def write_half(checkpoint, temporary):
+        temporary.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(torch, "save", write_half)
+    with pytest.raises(OSError, match=f"No space left on device: '{path}'$"):
+        io.save_checkpoint({"epoch": 2}, path)
+    assert torch.load(path, weights_only=True) == {"epoch": 1}
+    assert [found.name for found in tmp_path.iterdir()] == ["last.ckpt"]
+
+
 def test_two_trainings_of_a_fold_at_once_are_refused(data, tmp_path):
     work = tmp_path / "fold0"
-    work.mkdir()
-    with FileLock(work / ".lock"), pytest.raises(InputError) as error:
+    with locking(work, activity=""), pytest.raises(InputError) as error:
         train_fold(data, tiny(), fold=0, folder=tmp_path)
     assert str(error.value) == (
         f"{work}: another process trains this fold; wait until it has ended"
@@ -182,46 +199,21 @@ def test_a_finished_fold_is_not_trained_again(trained, data):
     assert trained.stat().st_mtime_ns == before
 
 
-def start_training(folder: Path) -> subprocess.Popen[bytes]:
-    # Without --limit, which would cut the epochs to two.
-    overrides = [*TINY, "training.epochs=6", "folds.n_folds=2"]
-    sets = [part for setting in overrides for part in ("--set", setting)]
-    command = [sys.executable, "-m", "kaggle_dsb", "train", "--fold", "0", *sets]
-    return subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=lambda how: how.name)
-def test_a_training_killed_in_its_middle_goes_on_to_the_same_weights(tmp_path, how):
-    killed, whole = tmp_path / "killed", tmp_path / "whole"
-    for folder in (killed, whole):
-        write_demo(folder / "data", n_train=4, n_test=1)
-    checkpoint = killed / "runs" / "mine" / "fold0" / "last.ckpt"
-    process = start_training(killed)
-    deadline = time.monotonic() + 240
-    while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(how)
-    said = process.communicate(timeout=120)[1].decode()
-    if how == signal.SIGKILL:
-        assert process.returncode == -signal.SIGKILL
-    else:
-        assert process.returncode == 130, said
-        assert said.splitlines()[-1] == (
-            "error: interrupted; nothing half-written is left, the same command goes on"
-        )
-    weights = Path("runs") / "mine" / "fold0.safetensors"
-    assert not (killed / weights).exists()
-    for folder in (killed, whole):
-        process = start_training(folder)
-        said = process.communicate(timeout=300)[1].decode()
-        assert process.returncode == 0, said
-        first_epoch = int(said[said.index("epoch ") :].split()[1])
-        assert (first_epoch > 1) == (folder == killed)
-    assert (killed / weights).read_bytes() == (whole / weights).read_bytes()
+@pytest.mark.parametrize(
+    "how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda how: how.name
+)
+def test_a_training_killed_in_its_middle_goes_on_to_the_same_weights(trained, data, tmp_path, how):
+    command = [sys.executable, "-m", "tests.training.killed", str(tmp_path), str(int(how))]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == (-how if how == signal.SIGKILL else 130), done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fold0"]
+    metrics = tmp_path / "fold0" / "metrics.csv"
+    assert pd.read_csv(metrics)["epoch"].tolist() == [0]
+    resumed = train_fold(data, tiny("training.epochs=3"), fold=0, folder=tmp_path)
+    assert resumed.read_bytes() == trained.read_bytes()
     columns = ["epoch", "loss", "score", "learning_rate"]
     tables = [
-        pd.read_csv(f / "runs" / "mine" / "fold0" / "metrics.csv")[columns] for f in (killed, whole)
+        pd.read_csv(path)[columns] for path in (metrics, trained.parent / "fold0/metrics.csv")
     ]
     pd.testing.assert_frame_equal(*tables)
-    assert np.diff(tables[0]["epoch"]).tolist() == [1] * (len(tables[0]) - 1)

@@ -1,6 +1,9 @@
-"""Settings of a training that lasts a second."""
+"""Data and settings of a training that lasts a second."""
 
 from kaggle_dsb.config import Settings, load_settings
+from kaggle_dsb.dataset.demo import make_image
+from kaggle_dsb.dataset.samples import Sample
+from kaggle_dsb.training.sources import FoldData
 
 TINY = [
     "network.decoder_channels=[16, 8, 8, 8, 8]",
@@ -15,3 +18,13 @@ TINY = [
 
 def tiny(*more: str) -> Settings:
     return load_settings(overrides=[*TINY, *more])
+
+
+def make_samples() -> list[Sample]:
+    made = [make_image(look, look=look) for look in (0, 1, 4, 7)]
+    return [Sample(f"i{n}", i[:96, :96], x[:96, :96]) for n, (i, x) in enumerate(made)]
+
+
+def make_data() -> FoldData:
+    samples = make_samples()
+    return FoldData(samples[1:], [0.62, 0.3, 0.08], samples[:1])

@@ -1,0 +1,27 @@
+"""Train, and be killed in the second epoch: ``python -m tests.training.killed FOLDER SIGNAL``."""
+
+import os
+import sys
+from pathlib import Path
+
+from kaggle_dsb.training.callbacks import MetricsFile
+from kaggle_dsb.training.fit import train_fold
+from tests.training.tiny import make_data, tiny
+
+
+def main(folder: Path, signal: int) -> None:
+    """Train until the signal comes; leave with 130 where it becomes a ``KeyboardInterrupt``."""
+
+    def kill(callback, trainer, *_):
+        if trainer.current_epoch == 1:
+            os.kill(os.getpid(), signal)
+
+    MetricsFile.on_train_batch_end = kill
+    try:
+        train_fold(make_data(), tiny("training.epochs=3"), fold=0, folder=folder)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))
