@@ -109,7 +109,7 @@ faults: setup-dev ## fuzz readers, kill commands, fill disks, at full length (AR
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults $(ARGS)
 
 .PHONY: bench
-bench: setup-dev ## time scores, run lengths and loading against their peers (DATA=folder)
+bench: setup-dev ## print a table of ratios to peers (DATA=folder ARGS="score encode")
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks $(OPTIONS) $(ARGS)
 
 .PHONY: docs

@@ -1,148 +1,53 @@
-"""Time scores, run lengths and loading against their peers, each pair in the same run.
+"""Print one table of ratios: each row is measured in one run beside what it is compared with.
 
-What is measured is the CPU time of one thread, which other work on the machine changes little.
-
-Run from the repository root: ``python -m benchmarks``, with ``--data FOLDER`` on the competition's
-own images. Ratios above 1 are in this package's favour. ``python -m benchmarks.inference`` and
-``python -m benchmarks.training_step`` measure the network.
+``python -m benchmarks`` from the repository's root; with ``--data FOLDER`` on the competition's own
+images, else on drawn ones and the demo's. Times are of the processor, one thread, which other work
+on the machine changes less than the clock's. A ratio above 1 is in this package's favour. Name
+parts to print only these.
 """
 
 import argparse
-import platform
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import cv2
-import numpy as np
 
-from benchmarks import peers
-from benchmarks.examples import Labels, draw_discs, load_train_set, predict
-from benchmarks.timing import Comparison, Job, compare, print_comparison, print_head
-from kaggle_dsb.competition.label_files import write_labels
-from kaggle_dsb.competition.labels import stack_masks
-from kaggle_dsb.competition.metric import score_image
-from kaggle_dsb.competition.rle import decode_labels, encode_labels, parse_runs
-from kaggle_dsb.dataset.samples import load_samples
-from kaggle_dsb.workspace.source import open_source, require_train_set
+from benchmarks.timing import Row, describe_machine, print_head, print_rows
 
-N_IMAGES = 65
-N_ENCODED = 8  # of the drawn ones; of a data set all
-N_LOADED = 100
+PARTS = {
+    "score": "competition.time_scores",
+    "encode": "competition.time_run_lengths",
+    "load": "competition.time_loading",
+    "instances": "instances.time_steps",
+    "submit": "inference.time_submissions",
+    "engines": "inference.time_engines",
+    "train": "training_step.time_training",
+}
+
+
+def time_part(part: str, data: Path | None, work: Path) -> Iterator[Row]:
+    """Yield the rows of a part, whose module is imported no earlier than it is measured."""
+    module, _, function = PARTS[part].partition(".")
+    rows: Iterator[Row] = getattr(import_module(f"benchmarks.{module}"), function)(data, work)
+    return rows
 
 
 def main() -> None:
-    """Print one table."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}")
     parser.add_argument("--data", type=Path, help="the competition's files; drawn labels without")
     parser.add_argument("--work", type=Path, default=Path("work"), help="where caches are kept")
-    parser.add_argument("--rounds", type=int, default=7)
     arguments = parser.parse_args()
-    if arguments.data:
-        samples = load_train_set(arguments.data, arguments.work)
-        labels = [sample.labels for sample in samples if sample.labels is not None]
-    else:
-        labels = [draw_discs((512, 640), 100, seed=seed) for seed in range(N_IMAGES)]
-    print(f"{platform.processor() or platform.machine()}, numpy {np.__version__}")
+    unknown = set(arguments.parts) - PARTS.keys()
+    if unknown:
+        parser.error(f"no part {min(unknown)!r}; there are {', '.join(PARTS)}")
+    cv2.setNumThreads(1)
+    print(describe_machine())
     print_head()
-    chosen = labels[:: max(1, len(labels) // N_IMAGES)][:N_IMAGES]
-    encoded = labels if arguments.data else labels[:N_ENCODED]
-    for comparison in compare_scores(chosen, arguments.rounds):
-        print_comparison(comparison)
-    for comparison in compare_run_lengths(encoded):
-        print_comparison(comparison)
-    print_comparison(compare_loading(arguments.data, arguments.work))
-
-
-def compare_scores(labels: list[Labels], rounds: int) -> Iterator[Comparison]:
-    """Time the score of small, large and many images."""
-    small, large = draw_discs((256, 256), 30), draw_discs((1040, 1388), 375)
-    tasks = {
-        "score 256 x 256, 30 nuclei": [(small, predict(small))],
-        "score 1040 x 1388, 375 nuclei": [(large, predict(large))],
-        f"score {len(labels)} images": [(truth, predict(truth)) for truth in labels],
-    }
-    scorers: Mapping[str, peers.Scorer | None] = {
-        "bincount of label pairs": peers.score_with_bincount,
-        "histogram2d of public kernels": peers.score_with_histogram2d,
-        "cellpose average_precision": peers.cellpose_scorer(),
-        "stardist matching": peers.stardist_scorer(),
-    }
-    for task, pairs in tasks.items():
-        jobs = {name: scorer and _score_all(scorer, pairs) for name, scorer in scorers.items()}
-        yield compare(task, _score_all(_score, pairs), jobs, rounds=rounds)
-
-
-def _score(truth: Labels, predicted: Labels) -> float:
-    return score_image(truth, predicted).score
-
-
-def _score_all(scorer: peers.Scorer, pairs: list[tuple[Labels, Labels]]) -> Job:
-    return lambda: [scorer(truth, predicted) for truth, predicted in pairs]
-
-
-def compare_run_lengths(labels: list[Labels]) -> Iterator[Comparison]:
-    """Time the way from labels to run lengths and back, once: the loop takes long enough."""
-    coco = peers.coco_masks()
-    texts = [encode_labels(item) for item in labels]
-    n_nuclei = sum(map(len, texts))
-    yield compare(
-        f"encode {n_nuclei} nuclei",
-        lambda: [encode_labels(item) for item in labels],
-        {
-            "loop of public kernels": lambda: [peers.encode_with_loop(item) for item in labels],
-            "pycocotools": coco
-            and (lambda: [peers.encode_with_coco(coco, item) for item in labels]),
-        },
-        rounds=2,
-    )
-    shapes = [(item.shape[0], item.shape[1]) for item in labels]
-    encoded = [peers.encode_with_coco(coco, item) for item in labels] if coco else []
-    yield compare(
-        f"decode {n_nuclei} nuclei",
-        lambda: [
-            decode_labels([parse_runs(text) for text in of_image], shape)
-            for of_image, shape in zip(texts, shapes, strict=True)
-        ],
-        {
-            "loop of public kernels": lambda: [
-                peers.decode_with_loop(of_image, shape)
-                for of_image, shape in zip(texts, shapes, strict=True)
-            ],
-            "pycocotools": coco
-            and (lambda: [peers.decode_with_coco(coco, item) for item in encoded if item]),
-        },
-        rounds=2,
-    )
-
-
-def compare_loading(data: Path | None, work: Path) -> Comparison:
-    """Time loading from the cache against reading masks one by one."""
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        source = open_source(data, work=work, limit=N_LOADED, demo=data is None)
-        name = require_train_set(source)
-        samples = load_samples(source.cache, name)
-        for sample in samples:
-            if sample.labels is None:
-                continue
-            cv2.imwrite(str(folder / f"{sample.id}.png"), sample.image)
-            for number in range(1, int(sample.labels.max()) + 1):
-                write_labels(
-                    folder / sample.id / f"{number}.png", (sample.labels == number).astype(np.uint8)
-                )
-        return compare(
-            f"load {len(samples)} images",
-            lambda: load_samples(source.cache, name),
-            {"masks one by one": lambda: [_read_masks(folder, sample.id) for sample in samples]},
-            rounds=3,
-        )
-
-
-def _read_masks(folder: Path, image_id: str) -> object:
-    cv2.imread(str(folder / f"{image_id}.png"))
-    paths = sorted((folder / image_id).glob("*.png"))
-    return stack_masks(np.asarray(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)) for path in paths)
+    for part in arguments.parts or PARTS:
+        print_rows(time_part(part, arguments.data, arguments.work))
 
 
 if __name__ == "__main__":

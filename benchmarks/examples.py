@@ -1,15 +1,17 @@
 """Labels to measure with: drawn ones, or those of a data set."""
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kaggle_dsb.dataset.samples import Sample, load_samples
+from kaggle_dsb.dataset.samples import load_samples, require_labels
 from kaggle_dsb.workspace.source import open_source, require_train_set
 
 Labels = NDArray[np.int32]
 
+N_DRAWN = 65
 SHIFT_PX = 2
 
 
@@ -37,7 +39,11 @@ def predict(truth: Labels) -> Labels:
     return np.roll(truth, SHIFT_PX, axis=1)
 
 
-def load_train_set(data: Path, work: Path) -> list[Sample]:
-    """Load the images with masks of a data set, prepared in ``work``."""
+@cache
+def load_labels(data: Path | None, work: Path) -> list[Labels]:
+    """Load the labels of a data set, prepared in ``work``; without one, draw some."""
+    if data is None:
+        return [draw_discs((512, 640), 100, seed=seed) for seed in range(N_DRAWN)]
     source = open_source(data, work=work)
-    return load_samples(source.cache, require_train_set(source))
+    samples = load_samples(source.cache, require_train_set(source))
+    return [require_labels(sample) for sample in samples]

@@ -1,34 +1,88 @@
-"""Time prediction: image to probability by each engine, and a whole ``submit --fast`` by its parts.
+"""Time prediction: a network in each engine, and whole submissions by their parts.
 
-``python -m benchmarks.inference`` prints both tables. Engines compute the same network on the same
-images in one process, one after the other on each image, with one thread; the best of several
-rounds counts. ``--data folder`` takes its test images, else the demo's are drawn; ``--engines`` and
-``--parts`` print one of the tables. Compare ratios, not seconds.
+Engines compute the same network on the same images in one process, one after the other on each
+image, with one thread; the best of several rounds counts.
 """
 
-import argparse
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.timing import Row, format_s
 from kaggle_dsb.commands import submit
 from kaggle_dsb.dataset.samples import load_samples
 from kaggle_dsb.network.contrast import stretch_contrast
 from kaggle_dsb.network.engines import OpenVinoEngine
 from kaggle_dsb.network.predict import Predictor, pad_to_stride, to_batch
-from kaggle_dsb.workspace.run import BUNDLED, find_run
+from kaggle_dsb.workspace.run import BUNDLED, FAST_SETTINGS, find_run
 from kaggle_dsb.workspace.source import Source, choose_test_set, open_source
 
 ROUNDS = 4
-REFERENCE = "torch float32"
+EVERY = 4  # of the test images, for the engines
+REFERENCE, FASTEST = "torch float32", "openvino bfloat16"
 
 Batch = NDArray[np.uint8]
 Compute = Callable[[Batch], NDArray[np.float32]]
+
+
+def time_submissions(data: Path | None, work: Path) -> Iterator[Row]:
+    """Yield rows on a whole ``submit --fast`` beside the default one, and beside its own parts.
+
+    A part's ratio is its share.
+    """
+    source = open_source(data, work=work)
+    fast_s, parts = time_submission(source, is_fast=True)
+    default_s, _ = time_submission(source, is_fast=False)
+    n = source.prepared.images[choose_test_set(source, None)]
+    task, ours = f"submit --fast, {n} test images", f"{format_s(fast_s / n)}/image"
+    yield task, ours, "submit", f"{format_s(default_s / n)}/image", f"{default_s / fast_s:.2f}"
+    for part, elapsed_s in parts.items():
+        share = f"{elapsed_s / fast_s:.1%}"
+        yield task, ours, f"its {part}", f"{format_s(elapsed_s / n)}/image", share
+
+
+def time_submission(source: Source, *, is_fast: bool) -> tuple[float, dict[str, float]]:
+    """Return the processor time of a submission, without the imports, and that of its parts."""
+    run = find_run(BUNDLED)
+    changes = [*(FAST_SETTINGS if is_fast else ()), "hardware.threads=1"]
+    settings = run.load_settings(overrides=changes)
+    parts = {
+        (submit, "load_predictor"): "loading of networks",
+        (Predictor, "find_zoom"): "first look at the size of nuclei",
+        (OpenVinoEngine, "__call__"): "forward passes, first look included",
+        (submit, "find_nuclei"): "post-processing",
+        (submit, "write_labels"): "writing of label images",
+        (submit, "_write_checked"): "writing and check of the CSV",
+    }
+    watch = Stopwatch()
+    with ExitStack() as patches, tempfile.TemporaryDirectory() as folder:
+        for (owner, name), part in parts.items():
+            patches.enter_context(watch.time_calls(owner, name, part))
+        started_s = time.process_time()
+        submit.make_submission(
+            source, run.fast() if is_fast else run, settings, folder=Path(folder)
+        )
+        return time.process_time() - started_s, watch.elapsed_s
+
+
+def time_engines(data: Path | None, work: Path) -> Iterator[Row]:
+    """Yield rows on one network in one view: the bundled engine beside others."""
+    source = open_source(data, work=work)
+    samples = load_samples(source.cache, choose_test_set(source, None))[::EVERY]
+    batches = [to_batch([pad_to_stride(stretch_contrast(each.image))]) for each in samples]
+    (network,) = find_run(BUNDLED).fast().networks.values()
+    timed = compare_engines(load_engines(network), batches)
+    ours_s, _ = timed.pop(FASTEST)
+    task = f"one network, {len(batches)} images, {FASTEST}"
+    for name, (elapsed_s, _) in timed.items():
+        yield task, format_s(ours_s), name, format_s(elapsed_s), f"{elapsed_s / ours_s:.2f}"
 
 
 def load_engines(network: Path) -> dict[str, Compute]:
@@ -55,7 +109,7 @@ def load_engines(network: Path) -> dict[str, Compute]:
     return engines
 
 
-def time_engines(
+def compare_engines(
     engines: Mapping[str, Compute], batches: list[Batch]
 ) -> dict[str, tuple[float, float]]:
     """Return the seconds of each engine for all images, and its largest error."""
@@ -72,78 +126,22 @@ def time_engines(
     return {name: (float(best[name].sum()), error[name]) for name in engines}
 
 
-def print_engines(source: Source, network: Path, every: int) -> None:
-    """Print the time of each engine, and its ratio to torch in float32."""
-    samples = load_samples(source.cache, choose_test_set(source, None))[::every]
-    batches = [to_batch([pad_to_stride(stretch_contrast(each.image))]) for each in samples]
-    print(f"{len(batches)} images, {sum(b[0, 0].size for b in batches) / 1e6:.1f} Mpx, one thread")
-    timed = time_engines(load_engines(network), batches)
-    reference_s = timed[REFERENCE][0]
-    for name, (elapsed_s, error) in timed.items():
-        print(f"{name:22} {elapsed_s:7.2f} s {reference_s / elapsed_s:5.2f} x, error {error:.1g}")
-
-
 class Stopwatch:
-    """Adds up the time spent in functions, of the thread that calls them."""
+    """Adds up the processor time spent in functions, of the thread that calls them."""
 
     def __init__(self) -> None:
         self.elapsed_s: dict[str, float] = {}
 
-    def wrap(self, owner: object, name: str, part: str) -> None:
-        """Time every call of a function of a module or class."""
+    def time_calls(self, owner: object, name: str, part: str) -> Any:
+        """Return a context in which every call of a function of a module or class is timed."""
         function = getattr(owner, name)
+        self.elapsed_s[part] = 0.0
 
         def timed(*args: object, **kwargs: object) -> object:
-            started = time.thread_time()
+            started_s = time.thread_time()
             try:
                 return function(*args, **kwargs)
             finally:
-                self.elapsed_s[part] = self.elapsed_s.get(part, 0.0) + time.thread_time() - started
+                self.elapsed_s[part] += time.thread_time() - started_s
 
-        setattr(owner, name, timed)
-
-
-def print_parts(source: Source, imports_s: float) -> None:
-    """Print the processor time of each part of a ``submit --fast``, imports included."""
-    started_s, before_s = time.perf_counter(), time.process_time()
-    watch = Stopwatch()
-    watch.wrap(submit, "load_predictor", "load the network")
-    watch.wrap(Predictor, "find_zoom", "first look")
-    watch.wrap(Predictor, "_predict_at", "network")
-    watch.wrap(submit, "find_nuclei", "post-processing")
-    watch.wrap(submit, "write_labels", "write labels")
-    watch.wrap(submit, "_write_checked", "write and check the CSV")
-    run = find_run(BUNDLED).fast()
-    settings = run.load_settings(overrides=["prediction.tta=none", "hardware.threads=1"])
-    with tempfile.TemporaryDirectory() as folder:
-        submit.make_submission(source, run, settings, folder=Path(folder))
-    total_s = time.process_time() - before_s + imports_s
-    parts = {"imports": imports_s, **watch.elapsed_s}
-    parts["the rest"] = total_s - sum(parts.values())
-    for part, elapsed_s in parts.items():
-        print(f"{part:24} {elapsed_s:6.2f} s {elapsed_s / total_s:6.1%}")
-    print(f"{'processor time':24} {total_s:6.2f} s, {time.perf_counter() - started_s:.2f} s passed")
-
-
-def main() -> None:
-    """Print the tables."""
-    imports_s = time.process_time()
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path)
-    parser.add_argument("--work", type=Path, default=Path("work"))
-    parser.add_argument("--every", type=int, default=4, help="engines: use every Nth image")
-    parser.add_argument("--engines", action="store_true")
-    parser.add_argument("--parts", action="store_true")
-    options = parser.parse_args()
-    both = options.engines == options.parts
-    source = open_source(options.data, work=options.work)
-    if options.parts or both:
-        print_parts(source, imports_s)
-    if options.engines or both:
-        (network,) = find_run(BUNDLED).fast().networks.values()
-        print_engines(source, network, options.every)
-    sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    main()
+        return mock.patch.object(owner, name, timed)

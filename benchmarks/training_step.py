@@ -1,18 +1,18 @@
 """Time a training step of the default network on this machine's CPU, setting by setting.
 
-The last lines are what a step does not spend in the network, cutting and changing its crops, and
-the share of a training's time that is left for the network.
-
-``python -m benchmarks.training_step`` runs every variation in a process of its own, one after the
-other, and prints seconds per crop and the ratio to the first. Compare ratios, not seconds.
+Beside it stands what a step does not spend in the network: cutting and changing its crops.
 """
 
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import torch
 
+from benchmarks.timing import Row, format_s
 from kaggle_dsb.config import HardwareSettings, Settings
 from kaggle_dsb.dataset.demo import make_image
 from kaggle_dsb.dataset.samples import Sample
@@ -23,12 +23,12 @@ from kaggle_dsb.training.crops import CropDataset
 from kaggle_dsb.training.losses import segmentation_loss
 from kaggle_dsb.training.sources import FoldData
 
-VARIATIONS = {
-    "float32, 1 thread": {"threads": 1},
-    "float32, 1 thread, memory given back": {"threads": 1, "keep_memory": False},
-    "float32, all threads": {"threads": 0},
-    "bfloat16, 1 thread": {"threads": 1, "half": True},
-    "making the crop, 1 thread": {"threads": 1, "only_crop": True},
+FASTEST, CROP = "bfloat16", "making the crop"
+VARIATIONS: dict[str, dict[str, Any]] = {
+    "float32": {},
+    "float32, memory given back": {"keep_memory": False},
+    FASTEST: {"half": True},
+    CROP: {"only_crop": True},
 }
 BATCH, CROP_PX, STEPS, CROPS, WARM_UP = 8, 192, 4, 200, 20
 
@@ -39,21 +39,18 @@ def time_crop() -> float:
     dataset = CropDataset(FoldData(samples, [1.0] * len(samples)), Settings(), seed=0)
     for number in range(WARM_UP):
         dataset[number]
-    started = time.perf_counter()
+    started = time.process_time()
     for number in range(CROPS):
         dataset[number]
-    return (time.perf_counter() - started) / CROPS
+    return (time.process_time() - started) / CROPS
 
 
-def time_step(
-    *, threads: int, keep_memory: bool = True, half: bool = False, only_crop: bool = False
-) -> float:
-    """Return the seconds per crop of the fastest of a few steps."""
-    if only_crop:
-        prepare_hardware(Settings(hardware=HardwareSettings(threads=threads)))
-        return time_crop()
-    settings = Settings(hardware=HardwareSettings(threads=threads))
+def time_step(*, keep_memory: bool = True, half: bool = False, only_crop: bool = False) -> float:
+    """Return the processor time per crop of the fastest of a few steps, with one thread."""
+    settings = Settings(hardware=HardwareSettings(threads=1))
     prepare_hardware(settings)
+    if only_crop:
+        return time_crop()
     if keep_memory:
         keep_freed_memory()
     network = NucleusNet(settings.network, pretrained=False).train()
@@ -62,31 +59,33 @@ def time_step(
     targets = torch.randint(0, 2, (BATCH, len(CHANNELS), CROP_PX, CROP_PX)).float()
     elapsed_s = []
     for _ in range(STEPS):
-        started = time.perf_counter()
+        started = time.process_time()
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
             loss = segmentation_loss(network(images), targets)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         optimizer.zero_grad()
-        elapsed_s.append(time.perf_counter() - started)
+        elapsed_s.append(time.process_time() - started)
     return min(elapsed_s) / BATCH
 
 
-def main() -> None:
-    """Time every variation, or the one that is named."""
-    if len(sys.argv) > 1:
-        print(time_step(**VARIATIONS[sys.argv[1]]))  # type: ignore[arg-type]
-        return
+def time_training(data: Path | None = None, work: Path | None = None) -> Iterator[Row]:
+    """Yield rows on the time per crop in the network beside others, and on its share of a step.
+
+    Each is measured in a process of its own, since they set how memory is kept.
+    """
     seconds_of = {}
     for name in VARIATIONS:
         command = [sys.executable, "-m", "benchmarks.training_step", name]
-        seconds = float(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
-        seconds_of[name] = seconds
-        ratio = seconds / next(iter(seconds_of.values()))
-        print(f"{name:40} {seconds:.4f} s/crop, {ratio:.2f} of the first")
-    step, crop = (seconds_of[name] for name in ("bfloat16, 1 thread", "making the crop, 1 thread"))
-    print(f"the network has {step / (step + crop):.1%} of the time, in bfloat16 on one thread")
+        done = subprocess.run(command, capture_output=True, check=True, text=True)
+        seconds_of[name] = float(done.stdout)
+    step_s, crop_s = seconds_of.pop(FASTEST), seconds_of.pop(CROP)
+    task = f"training step, {FASTEST}, {1 / (step_s + crop_s):.1f} crops/s and core"
+    for name, elapsed_s in seconds_of.items():
+        yield task, format_s(step_s), name, format_s(elapsed_s), f"{elapsed_s / step_s:.2f}"
+    share = f"{step_s / (step_s + crop_s):.1%}"
+    yield task, format_s(step_s), "with making the crop", format_s(step_s + crop_s), share
 
 
 if __name__ == "__main__":
-    main()
+    print(time_step(**VARIATIONS[sys.argv[1]]))
