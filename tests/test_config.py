@@ -121,8 +121,13 @@ def test_a_file_that_is_no_toml_is_named(tmp_path):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"none\.toml: cannot be read as a TOML file of settings"):
-        load_settings(tmp_path / "none.toml")
+    path = tmp_path / "none.toml"
+    with pytest.raises(InputError) as error:
+        load_settings(path)
+    assert str(error.value) == (
+        f"{path}: cannot be read as a TOML file of settings ([Errno 2] No such file or directory: "
+        f"'{path}')"
+    )
 
 
 def test_an_unknown_key_in_a_file_names_the_file(tmp_path):

@@ -66,6 +66,4 @@ def parse_read_options(values: Mapping[str, Any], *, source: str) -> ReadOptions
         return ReadOptions(**values)
     except (TypeError, InputError):
         known = ", ".join(asdict(DEFAULT_OPTIONS))
-        raise InputError(
-            f"{source}: read options {dict(values)}; the options are {known}"
-        ) from None
+        raise InputError(f"{source}: read options {values}; the options are {known}") from None

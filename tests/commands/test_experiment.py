@@ -6,12 +6,14 @@ from kaggle_dsb.cli import run
 from kaggle_dsb.config import load_settings
 from tests.commands.examples import QUICK
 
+BOTH_QUICK = ["--both", "prediction.tta=none"]
+
 
 def test_an_experiment_that_trains_nothing_new_compares_and_logs(data, weights, capsys):
     call = ["experiment", "try", "--against", "weights", "--log", "log.md"]
     assert run([*call, "--set", "instances.body_threshold=0.7"]) == 0
     assert "log.md: one row more" in capsys.readouterr().out
-    quick = ["--both", "prediction.tta=none", "--fold", "1"]
+    quick = [*BOTH_QUICK, "--fold", "1"]
     assert run([*call, "--set", "instances.min_area_px=5", *quick]) == 0
     rows = [line for line in Path("log.md").read_text().splitlines() if line.startswith("| 20")]
     assert [row.split(" | ")[1] for row in rows] == [
@@ -42,3 +44,30 @@ def test_an_experiment_trains_the_variation_on_the_folds_of_what_it_is_tried_aga
     assert Path("runs/try/folds.csv").read_text() == Path("runs/base/folds.csv").read_text()
     assert load_settings(Path("runs/try/config.toml")).training.weight_decay == 0.02
     assert "| training.weight_decay=0.02 | 1 |" in Path("log.md").read_text()
+
+
+def test_a_variation_is_trained_on_the_sources_of_its_baseline(data, weights, foreign, capsys):
+    table = weights / "folds.csv"
+    rows = table.read_text().splitlines()
+    named = [
+        "ImageId,source,type,group,fold",
+        *(row.replace(",", ",dsb2018,", 1) for row in rows[1:]),
+    ]
+    table.write_text("\n".join([*named, "f0,foreign,tissue,2,0", "f1,foreign,tissue,3,1"]) + "\n")
+    call = ["experiment", "try", "--against", "weights", "--log", "log.md"]
+    assert run([*call, "--set", "training.seed=9"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "error: weights: was trained on foreign as well; name it with --extra"
+    )
+    assert not Path("runs/try").exists()
+    assert run([*call, "--set", "instances.min_area_px=5", "--extra", "foreign", *BOTH_QUICK]) == 0
+    rows = [line for line in Path("log.md").read_text().splitlines() if line.startswith("| 20")]
+    assert [row.split(" | ")[2] for row in rows] == ["4"]
+
+
+def test_a_source_that_the_baseline_does_not_know_is_refused(data, weights, foreign, capsys):
+    call = ["experiment", "try", "--against", "weights", "--log", "log.md"]
+    assert run([*call, "--set", "training.seed=9", "--extra", "foreign"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "error: --extra foreign: weights was not trained on it"
+    )

@@ -5,6 +5,7 @@ import pytest
 import tifffile
 
 from kaggle_dsb.cli import run
+from kaggle_dsb.workspace.submission import SubmissionFolder
 from tests.commands.examples import QUICK, write_png
 
 
@@ -35,6 +36,17 @@ def test_a_choice_holds_for_one_call_only(stack, capsys):
 
 def test_a_channel_that_does_not_exist_is_named(stack, capsys):
     assert run(["data", "--data", "mine", "--channel", "3"]) == 2
+    message = "error: cells.tif: holds 2 channels; channel 3 is not among them\n"
+    assert capsys.readouterr().err.endswith(message)
+
+
+def test_a_submission_records_how_its_images_were_read(stack, weights, capsys):
+    call = ["submit", "--data", "mine", "--channel", "2", "--weights", "weights", "--name", "first"]
+    assert run([*call, *QUICK]) == 0
+    made = SubmissionFolder(Path("submissions/first")).read_made()
+    assert made["read_options"] == {"channel": 2}
+    assert run(["report", "first"]) == 0
+    assert run(["report", "first", "--channel", "3"]) == 2
     message = "error: cells.tif: holds 2 channels; channel 3 is not among them\n"
     assert capsys.readouterr().err.endswith(message)
 

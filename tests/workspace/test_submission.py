@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from kaggle_dsb.dataset.read_options import ReadOptions
 from kaggle_dsb.files import InputError
 from kaggle_dsb.workspace.submission import SubmissionFolder, list_submissions
 
@@ -116,4 +117,24 @@ def test_a_draft_is_kept_for_the_same_key_only(tmp_path):
             pass
     assert str(raised.value) == (
         f"{files.draft.folder}: another process writes this submission; wait until it has ended"
+    )
+
+
+def test_images_are_read_as_those_that_a_submission_was_made_from(tmp_path):
+    submission = SubmissionFolder(tmp_path / "first")
+    assert submission.choose_read_options(ReadOptions()) == ReadOptions()
+    submission.write_made({"read_options": {"channel": 2}})
+    assert submission.choose_read_options(ReadOptions()) == ReadOptions(channel=2)
+    assert submission.choose_read_options(ReadOptions(plane=3)) == ReadOptions(plane=3)
+
+
+@pytest.mark.parametrize("recorded", [{"depth": 2}, {"channel": 0}])
+def test_a_record_of_unknown_options_is_refused(recorded, tmp_path):
+    submission = SubmissionFolder(tmp_path / "first")
+    submission.write_made({"read_options": recorded})
+    with pytest.raises(InputError) as error:
+        submission.choose_read_options(ReadOptions())
+    assert str(error.value) == (
+        f"{submission.made_file}: read options {recorded}; the options are channel, plane, "
+        "project, connected_components"
     )
