@@ -12,12 +12,13 @@ from PIL import Image, ImageDraw, ImageFont
 
 from kaggle_dsb.competition.label_files import read_labels
 from kaggle_dsb.competition.metric import score_image
+from kaggle_dsb.dataset import TEST_SETS
 from kaggle_dsb.dataset.samples import load_samples
 from kaggle_dsb.dataset.types import IMAGE_TYPES, image_type
 from kaggle_dsb.files import InputError, replacing
 from kaggle_dsb.report.outcomes import COLOURS, LETTERS, OUTCOMES, find_outcomes
 from kaggle_dsb.report.pictures import make_panels
-from kaggle_dsb.workspace.source import TEST_SETS, open_source, read_solution_labels
+from kaggle_dsb.workspace.source import open_source, read_solution_labels
 from kaggle_dsb.workspace.submission import SubmissionFolder
 
 OUTPUT = Path(__file__).parent / "demo.png"

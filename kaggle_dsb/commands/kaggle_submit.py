@@ -5,12 +5,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from kaggle_dsb.competition.submission import check_submission
+from kaggle_dsb.dataset import TEST_SETS
 from kaggle_dsb.dataset.samples import sizes
 from kaggle_dsb.files import InputError, digest_of
 from kaggle_dsb.publish.client import Kaggle, Verdict
 from kaggle_dsb.publish.errors import KaggleError
 from kaggle_dsb.publish.session import wait_until
-from kaggle_dsb.workspace.source import TEST_SETS, Source, choose_test_set
+from kaggle_dsb.workspace.source import Source, choose_test_set
 from kaggle_dsb.workspace.submission import SubmissionFolder
 
 

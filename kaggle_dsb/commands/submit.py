@@ -22,6 +22,7 @@ from kaggle_dsb.competition.submission import (
     write_submission,
 )
 from kaggle_dsb.config import Settings, write_settings
+from kaggle_dsb.dataset import TEST_SETS
 from kaggle_dsb.dataset.export import export_labels
 from kaggle_dsb.dataset.samples import Sample, image_file, load_image, sizes
 from kaggle_dsb.files import InputError, replacing
@@ -32,7 +33,7 @@ from kaggle_dsb.network.load import load_finder, load_predictor, submission_key
 from kaggle_dsb.network.pipeline import predict_samples, run_ahead
 from kaggle_dsb.progress import show_progress
 from kaggle_dsb.workspace.run import Run
-from kaggle_dsb.workspace.source import TEST_SETS, Source, choose_test_set
+from kaggle_dsb.workspace.source import Source, choose_test_set
 from kaggle_dsb.workspace.submission import SubmissionFolder
 
 AHEAD = 4  # images that wait to be predicted, and as many to be cut into nuclei

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from kaggle_dsb.aliases import Labels
 from kaggle_dsb.competition.rle import encode_labels
+from kaggle_dsb.dataset import TEST_SETS, TRAIN_SET
 from kaggle_dsb.dataset.building import building, remove_old_builds
 from kaggle_dsb.files import InputError
 
@@ -62,12 +63,12 @@ def write_demo(folder: Path, *, n_train: int = 24, n_test: int = 12, seed: int =
         raise InputError(f"{folder}: is not empty; name a new or an empty folder for the demo data")
     for number in range(n_train):
         image_id, image, labels = _make_picture(seed, 0, number)
-        _write_image(folder / "stage1_train", image_id, image)
-        _write_masks(folder / "stage1_train" / image_id / "masks", labels)
+        _write_image(folder / TRAIN_SET, image_id, image)
+        _write_masks(folder / TRAIN_SET / image_id / "masks", labels)
     truth = {}
     for number in range(n_test):
         image_id, image, labels = _make_picture(seed, 1, number)
-        _write_image(folder / "stage1_test", image_id, image)
+        _write_image(folder / TEST_SETS[0], image_id, image)
         truth[image_id] = labels
     _write_tables(folder, dict(sorted(truth.items())))
 

@@ -19,6 +19,7 @@ from itertools import takewhile
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
+from kaggle_dsb.dataset import TEST_SETS, TRAIN_SET
 from kaggle_dsb.dataset.entries import Entry
 from kaggle_dsb.dataset.naming import (
     IMAGE_FOLDER,
@@ -34,7 +35,7 @@ from kaggle_dsb.dataset.pixels import IMAGE_SUFFIXES
 from kaggle_dsb.dataset.truth import TRUTH_SUFFIXES, is_coco, is_geojson
 from kaggle_dsb.files import InputError
 
-KAGGLE_SETS = ("stage1_train", "stage1_test", "stage2_test_final")
+KAGGLE_SETS = (TRAIN_SET, *TEST_SETS)
 OWN_SET = "images"
 LONGEST_ID_BYTES = 200
 UNREAD_FORMATS = {

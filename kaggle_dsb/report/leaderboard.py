@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kaggle_dsb.dataset import TEST_SETS
 from kaggle_dsb.files import InputError
 from kaggle_dsb.workspace.submission import list_submissions
 
@@ -138,9 +139,9 @@ def _marks_of(name: str, made: dict[str, Any], score: dict[str, Any]) -> list[Ma
     kaggle = score.get("kaggle") or {}
     scores = {CROSS_VALIDATION: (made.get("cross_validation"), "out of fold")}
     # Kaggle scores the images of one stage; its figure for the other stage says nothing.
-    if made.get("set") != "stage2_test_final":
+    if made.get("set") != TEST_SETS[1]:
         scores[STAGE1] = (kaggle.get("public_score"), "Kaggle, public")
-    if made.get("set") != "stage1_test":
+    if made.get("set") != TEST_SETS[0]:
         scores[STAGE2] = (kaggle.get("private_score"), "Kaggle, private")
     if score.get("images"):
         board = find_board(score, made)
@@ -170,7 +171,7 @@ def find_board(score: dict[str, Any], made: dict[str, Any]) -> str:
         return STAGE1
     if made.get("data") == "demo":
         return DEMO
-    if made.get("set") == "stage2_test_final" and len(ids) == 106:
+    if made.get("set") == TEST_SETS[1] and len(ids) == 106:
         return STAGE2
     digest = hashlib.sha256("\n".join(ids).encode()).hexdigest()[:8]
     return f"{made.get('set', 'own truth')}, {len(ids)} images ({digest})"

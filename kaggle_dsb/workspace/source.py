@@ -10,6 +10,7 @@ from pathlib import Path
 from kaggle_dsb import __version__
 from kaggle_dsb.aliases import Labels
 from kaggle_dsb.competition.submission import read_solution
+from kaggle_dsb.dataset import TEST_SETS, TRAIN_SET
 from kaggle_dsb.dataset.demo import ensure_demo
 from kaggle_dsb.dataset.prepare import Prepared, prepare
 from kaggle_dsb.dataset.read_options import DEFAULT_OPTIONS, ReadOptions
@@ -17,18 +18,16 @@ from kaggle_dsb.dataset.samples import COMPETITION_SOURCE, list_sets, load_sampl
 from kaggle_dsb.files import InputError
 
 DEFAULT_DATA = Path("data")
-TRAIN_SET = "stage1_train"
 _OWN_TRAIN_SET = re.compile(r"(?:.*_)?train(?:ing)?", re.IGNORECASE)
 _OWN_TEST_SET = re.compile(r"(?:.*_)?test(?:ing)?", re.IGNORECASE)
 SOLUTION_FILES = {
-    "stage1_test": "stage1_solution.csv",
-    "stage2_test_final": "stage2_solution_final.csv",
+    TEST_SETS[0]: "stage1_solution.csv",
+    TEST_SETS[1]: "stage2_solution_final.csv",
 }
 SAMPLE_SUBMISSION_FILES = {
-    "stage1_test": "stage1_sample_submission.csv",
-    "stage2_test_final": "stage2_sample_submission_final.csv",
+    TEST_SETS[0]: "stage1_sample_submission.csv",
+    TEST_SETS[1]: "stage2_sample_submission_final.csv",
 }
-TEST_SETS = tuple(SOLUTION_FILES)
 
 
 @dataclass(frozen=True)
