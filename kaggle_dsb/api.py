@@ -235,7 +235,7 @@ def write_submission(path: str | Path, labels: Mapping[str, ArrayLike]) -> None:
     Parameters
     ----------
     path
-        Of the CSV to write.
+        The CSV to write.
     labels
         Labels (H, W) by image id, in the order in which they are written.
 

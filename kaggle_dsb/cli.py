@@ -491,7 +491,7 @@ def validate(
 @app.command("compare", rich_help_panel=VALIDATE)
 def compare(
     a: Annotated[
-        Path, typer.Argument(metavar="A", help="Of run A: a CSV of validate --save or score.json.")
+        Path, typer.Argument(metavar="A", help="Scores of run A: validate --save, or score.json.")
     ],
     b: Annotated[Path, typer.Argument(metavar="B", help="The same of run B.")],
     common: Annotated[
@@ -595,7 +595,7 @@ def show(
 @app.command("config", rich_help_panel=LOOK)
 def config(
     weights: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Of this run. [default: the defaults]")
+        Path | None, typer.Option(metavar="FOLDER", help="Folder of a run. [default: the defaults]")
     ] = None,
 ) -> None:
     """Print every setting with its default and meaning, as TOML."""
@@ -608,7 +608,7 @@ def config(
 @app.command("bundle", rich_help_panel=KAGGLE)
 def bundle(
     weights: Weights = None,
-    output: Annotated[Path, typer.Option(metavar="FOLDER", help="Of the data set.")] = BUNDLE,
+    output: Annotated[Path, typer.Option(metavar="FOLDER", help="Where it goes.")] = BUNDLE,
 ) -> None:
     """Build what a kernel without internet needs."""
     run, _ = open_networks(weights)

@@ -82,7 +82,7 @@ def draw_comparison(path: Path, a: Path, b: Path) -> None:
     Parameters
     ----------
     path : Path
-        Of the picture; its ending chooses the format.
+        The picture; its suffix chooses the format.
     a, b : Path
         Each a CSV of ``validate --save``: only that tells the sources.
 

@@ -34,7 +34,7 @@ class Variation:
     Attributes
     ----------
     folder : Path
-        Of the variation's run; an interrupted trial goes on where it stopped.
+        The variation's run; an interrupted trial goes on where it stopped.
     overrides : sequence of str
         What differs from the baseline, ``section.key=value``. Where nothing that is trained
         differs, the baseline's networks are used, and only predicted with or cut anew.
@@ -67,7 +67,7 @@ class Trial:
         Over all images, before to after.
     by_type : dict of str to Comparison
     cost_s : float
-        Of training and predicting.
+        Time of training and predicting.
     """
 
     tried: str

@@ -21,7 +21,7 @@ def check_locally(folder: Path, source: Source) -> Path:
     Parameters
     ----------
     folder : Path
-        Of the submission.
+        The submission.
     source : Source
         Holds the images of the set that was predicted.
 

@@ -50,7 +50,7 @@ def report_submission(
     source : Source
         With the images that were predicted; with their masks or solution, the page has scores.
     folder : Path
-        Of the submission: ``submission.csv``, ``config.toml``, ``made.json``.
+        The submission: ``submission.csv``, ``config.toml``, ``made.json``.
     truth : Path, optional
         A solution CSV to use in place of the source's.
     against : Path, optional
@@ -133,7 +133,7 @@ def report_validation(
     source, run, settings, work
         As `kaggle_dsb.commands.validate.validate_run` takes them.
     path : Path
-        Of the page.
+        The page to write.
     """
     from kaggle_dsb.commands.submit import find_commit
     from kaggle_dsb.commands.validate import validate_run
@@ -163,7 +163,7 @@ def report_out_of_fold(source: Source, inputs: OutOfFoldInput, *, path: Path) ->
         With the training images.
     inputs : OutOfFoldInput
     path : Path
-        Of the page.
+        The page to write.
     """
     samples = [
         sample

@@ -179,7 +179,7 @@ class LabelFiles(Mapping[str, NDArray[np.int32]]):
     Attributes
     ----------
     n_nuclei : int
-        Of the label images that were asked for.
+        Nuclei of the label images that were asked for.
     """
 
     def __init__(self, files: SubmissionFolder, ids: Sequence[str]) -> None:

@@ -65,7 +65,7 @@ class Validation:
     ----------
     run : Run
     results : sequence of (Source, OutOfFold)
-        Of the images that the run was trained on, then of each other source.
+        The main source, whose images the run was trained on, then each other one.
     """
 
     run: Run

@@ -21,7 +21,7 @@ def find_likely_mistakes(
     truth, predicted
         Labels (H, W) by image id.
     score
-        Of these labels.
+        The score of these labels.
     from_runs
         Whether the prediction was read from run lengths, which may be numbered in another way.
     """

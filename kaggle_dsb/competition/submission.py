@@ -45,7 +45,7 @@ def write_submission(path: Path, labels_by_id: Mapping[str, ArrayLike]) -> None:
     Parameters
     ----------
     path
-        Of the CSV to write.
+        The CSV to write.
     labels_by_id
         Labels (H, W) by image id; an image without nuclei gets one row without runs.
 

@@ -13,7 +13,7 @@ def name_kinds(types: Mapping[str, str], sizes: Mapping[str, tuple[int, int]]) -
     ----------
     types : id → image type
     sizes : id → (H, W)
-        Of these images at least.
+        Sizes of these images at least.
 
     Returns
     -------

@@ -49,7 +49,7 @@ def read_truth(
         The file's name, whose suffix tells its form.
     data : bytes
     shape : (H, W)
-        Of the picture.
+        Size of the picture.
     options : ReadOptions
         ``connected_components`` reads each part of a binary mask as a nucleus.
 

@@ -368,7 +368,7 @@ def describe_pixels(image: NDArray[np.uint8], body: Plane, grey: Grey) -> dict[s
     image : (H, W, 3) uint8
     body : (H, W) float32
     grey : Grey
-        Of the image.
+        Grey levels of the image.
     """
     channels = cv2.split(image)
     brightest = cv2.max(cv2.max(channels[0], channels[1]), channels[2])

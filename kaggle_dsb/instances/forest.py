@@ -75,7 +75,7 @@ def save_forest(path: Path, forest: Forest, *, key: str, names: Sequence[str]) -
     key : str
         What the forest predicts; it begins the names of the arrays.
     names : sequence of str
-        Of the features, in the order of the columns.
+        Names of the features, in the order of the columns.
     """
     arrays = {f"{key}.{field.name}": getattr(forest, field.name) for field in fields(forest)}
     with replacing(path) as temporary:

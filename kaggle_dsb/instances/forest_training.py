@@ -20,9 +20,9 @@ class ForestParameters:
     learning_rate : float
         How much of its error each tree corrects.
     max_leaves : int
-        Of a tree.
+        Most leaves of a tree.
     feature_share : float
-        Of the features, those that each split may ask for.
+        Share of the features that each split may ask for.
     """
 
     n_trees: int

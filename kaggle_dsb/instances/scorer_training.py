@@ -53,7 +53,7 @@ def train_scorer(
     Parameters
     ----------
     features : sequence of (n_candidates, n_features) float32
-        Of each image.
+        Features of the candidates of each image.
     quality : sequence of (n_candidates,) float64
         Likewise, as `candidate_quality` returns it.
     weights : sequence of float

@@ -42,7 +42,7 @@ class Case:
     id, source : str
     fold : int
     probability : Path
-        Of a file that `kaggle_dsb.instances.probability.load_probability` reads.
+        A file that `kaggle_dsb.instances.probability.load_probability` reads.
     image : (H, W, 3) uint8
     truth : (H, W) int32
     """
@@ -78,7 +78,7 @@ def mean_over_sources(scores: Floats, sources: Sequence[str]) -> Floats:
     ----------
     scores : (..., n_images) float64
     sources : sequence of str
-        Of each image.
+        The source of each image.
 
     Examples
     --------
@@ -98,7 +98,7 @@ def choose_nested(scores: Floats, sources: Sequence[str]) -> Nested:
     ----------
     scores : (n_options, n_images) float64
     sources : sequence of str
-        Of each image; at least two differ.
+        The source of each image; at least two differ.
 
     Examples
     --------
@@ -217,7 +217,7 @@ def train_without_each(
     Parameters
     ----------
     labels : sequence of str or int
-        Of each image: its source, or its fold.
+        The source of each image, or its fold.
     described : sequence of Described
     weights : sequence of float
         How much each image counts.
@@ -266,7 +266,7 @@ def score_costs(
     ----------
     cases : sequence of Case
     scorers : sequence of CandidateScorer
-        Of each case.
+        The scorer of each case.
     watershed : WatershedParameters
     outline_threshold : float
     processes : int

@@ -58,7 +58,7 @@ class EngineChoice:
     ----------
     name : {"torch", "openvino"}
     version : str
-        Of its package.
+        Version of its package.
     device : {"cpu", "cuda"}
     precision : {"float32", "bfloat16", "float16"}
     """

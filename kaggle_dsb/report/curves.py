@@ -101,7 +101,7 @@ def draw_curves(
     Parameters
     ----------
     path : Path
-        Of the picture; its ending chooses the format.
+        The picture; its suffix chooses the format.
     curves : list of FoldCurve
     title : str
     epochs : int, optional

@@ -185,7 +185,7 @@ def draw_losses(path: Path, table: pd.DataFrame) -> None:
     Parameters
     ----------
     path : Path
-        Of the picture; its ending chooses the format.
+        The picture; its suffix chooses the format.
     table : DataFrame
         As `tabulate_losses` returns it.
     """

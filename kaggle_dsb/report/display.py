@@ -154,7 +154,7 @@ def draw_thumbnail(
     layers : sequence of (labels, outcomes)
         Drawn one over the other; see `overlay_outcomes`.
     side_px : int
-        Of the longer side of the thumbnail.
+        Length of the longer side of the thumbnail.
 
     Returns
     -------

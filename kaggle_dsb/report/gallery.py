@@ -51,7 +51,7 @@ def draw_sheet(path: Path, images: Mapping[str, Image], table: pd.DataFrame) -> 
     Parameters
     ----------
     path : Path
-        Of the picture; its ending chooses the format.
+        The picture; its suffix chooses the format.
     images : id → (H, W, 3) uint8
     table : DataFrame
         ``ImageId``, ``type``, ``fold``.

@@ -21,7 +21,7 @@ DEMO = "demo images"
 BOARDS = (STAGE1, STAGE2, CROSS_VALIDATION, STARDIST, DEMO)
 
 STAGE1_IDS_SHA256 = "031c0a93e6f58c3d6bb67656dc0c264fb9e79c250c750443fc2585dd82ab8209"
-"""Of the 65 ids of the first stage's test images, sorted and joined by newlines."""
+"""Digest of the 65 ids of the first stage's test images, sorted and joined by newlines."""
 
 _CAICEDO = "Caicedo et al. 2019, Nature Methods 16:1247; carpenterlab/2019_caicedo_dsb"
 _SCHMIDT = "Schmidt et al. 2018, MICCAI"

@@ -35,7 +35,7 @@ def draw_picture(
     Parameters
     ----------
     path : Path
-        Of the picture; its ending chooses the format.
+        The picture; its suffix chooses the format.
     name : str
         Shown above.
     image : (H, W, 3) uint8

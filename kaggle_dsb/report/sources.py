@@ -111,7 +111,7 @@ def draw_sources(path: Path, scores: pd.DataFrame, *, baseline: pd.DataFrame | N
     Parameters
     ----------
     path : Path
-        Of the picture; its ending chooses the format.
+        The picture; its suffix chooses the format.
     scores, baseline : DataFrame
         As `tabulate_sources` takes them. Sources that the baseline lacks get one dot.
     """

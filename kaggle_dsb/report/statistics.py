@@ -31,9 +31,9 @@ class Comparison:
     n_images : int
     mean_a, mean_b : float
     difference : Interval
-        Of B less A, in score.
+        B - A, in score.
     share_better, share_worse : float, in [0, 1]
-        Of the images; the rest scores the same.
+        Shares of the images; the rest scores the same.
     """
 
     n_images: int

@@ -7,7 +7,7 @@ FOLD_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"
 FOLD_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 PICTURE_DPI = 100
-"""Of pictures laid out by the pixel."""
+"""Dots an inch of pictures laid out by the pixel."""
 
 STYLE: dict[Any, Any] = {
     "figure.dpi": 120,

@@ -97,7 +97,7 @@ class FoldDataModule(pl.LightningDataModule):
     data : FoldData
     settings : Settings
     seed : int
-        Of the crops.
+        Seed of the crops.
     """
 
     def __init__(self, data: FoldData, settings: Settings, *, seed: int) -> None:

@@ -160,7 +160,7 @@ class Run:
         fold : int or None
             That holds the image out; None where no network has seen it.
         source : str
-            Of the image: a scorer can have been trained on a source that no network has seen.
+            Where the image is from: a scorer can have seen a source that no network has seen.
         """
         if fold is not None:
             return [fold]

@@ -45,7 +45,7 @@ class Source:
     prepared : Prepared
         Counts and warnings.
     limit : int or None
-        Of each set only this many images are used.
+        The most images that are used of each set.
     options : ReadOptions
         How files that hold several pictures or nuclei were read.
     """
@@ -211,9 +211,9 @@ def find_truth(source: Source, ids: Collection[str]) -> tuple[str, dict[str, Lab
     Returns
     -------
     name : str
-        Of the solution or of the set with masks, as ``data/stage1_solution.csv``.
+        The solution or the set with masks, as ``data/stage1_solution.csv``.
     labels : dict of str to (H, W) int32
-        Of all images of that set whose truth is known.
+        The labels of all images of that set whose truth is known.
 
     Notes
     -----

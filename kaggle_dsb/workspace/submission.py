@@ -102,7 +102,7 @@ class SubmissionFolder:
         Parameters
         ----------
         key : str
-            Of all that determines the label images.
+            A digest of all that determines the label images.
         """
         path = self.draft.key_file
         if path.exists() and read_json(path).get("key") == key:
