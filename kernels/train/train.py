@@ -37,18 +37,18 @@ Find what is attached. Kaggle mounts a source at `/kaggle/input/slug`, or at
 def find(pattern):
     """Find the first file of this name, at whatever depth Kaggle mounts its source."""
     depths = (sorted(INPUT.glob("*/" * depth + pattern)) for depth in range(1, 6))
-    return next((found[0] for found in depths if found), None)
+    return next((paths[0] for paths in depths if paths), None)
 
 
 def require(pattern, source):
     """Find a file, or say how to go on without it."""
-    found = find(pattern)
-    if found is None:
+    path = find(pattern)
+    if path is None:
         sys.exit(
             f"no {pattern} below {INPUT}: {source} is not attached, or not mounted yet, as happens "
             "on the first run with a new source. See Input at the right, and run this once more."
         )
-    return found
+    return path
 
 
 def install():
