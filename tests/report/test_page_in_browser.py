@@ -78,18 +78,20 @@ def open_first(page):
     wait_until_drawn(page)
 
 
-def ink(page):
-    """Count the pixels that the outlines cover."""
+def ink(page, part=(0, 1)):
+    """Count the pixels that the outlines cover, in a part of the width."""
     return page.evaluate(
-        """() => {
+        """([start, stop]) => {
           const drawn = document.getElementById("outlines");
           const { width, height } = drawn;
           const copy = Object.assign(document.createElement("canvas"), { width, height });
           const pen = copy.getContext("2d", { willReadFrequently: true });
           pen.drawImage(drawn, 0, 0);
-          const data = pen.getImageData(0, 0, width, height).data;
+          const [left, right] = [start * width, stop * width];
+          const data = pen.getImageData(left, 0, right - left, height).data;
           return data.filter((value, i) => i % 4 === 3 && value > 0).length;
-        }"""
+        }""",
+        part,
     )
 
 
@@ -309,6 +311,30 @@ def test_two_predictions_are_toggled(browser, pictures, tmp_path):
     assert ink(page) == 0
     page.keyboard.press("c")
     assert ink(page) > 0
+    assert page.faults == []
+    page.context.close()
+
+
+def test_two_predictions_are_shown_side_by_side_at_one_zoom(browser, pictures, tmp_path):
+    path = tmp_path / "report.html"
+    empty = dataclasses.replace(pictures[0], baseline=0 * pictures[0].predicted)
+    write_page(path, [empty], dataclasses.replace(ABOUT, baseline="earlier"))
+    page = open_page(browser, path)
+    open_first(page)
+    page.keyboard.press("t")
+    page.keyboard.press("v")
+    assert page.locator(".pane small").all_inner_texts() == ["earlier", "this"]
+    assert ink(page, (0, 0.5)) == 0
+    assert ink(page, (0.5, 1)) > 0
+    page.keyboard.press("+")
+    left, right = page.locator(".layers").all()
+    style = "element => getComputedStyle(element).transform"
+    assert left.evaluate(style) == right.evaluate(style)
+    boxes = [pane.bounding_box() for pane in page.locator(".pane").all()]
+    assert boxes[0]["x"] + boxes[0]["width"] == boxes[1]["x"]
+    page.keyboard.press("v")
+    assert ink(page, (0, 0.5)) > 0
+    assert not page.locator(".pane small").first.is_visible()
     assert page.faults == []
     page.context.close()
 

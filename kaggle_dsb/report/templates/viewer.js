@@ -6,6 +6,11 @@ const view = {
   number: -1, scale: 1, x: 0, y: 0, isFitted: true, run: "prediction", layers: {}, pixels: {},
 };
 
+// The runs that are shown, from left to right, and the width of each.
+const panes = () => (view.run === "both" ? ["baseline", "prediction"] : [view.run]);
+const paneWidth = () => stage.clientWidth / panes().length;
+const pictures = () => [...stage.querySelectorAll(".layers")].map((layers) => layers.children);
+
 const open = (number) => {
   if (!viewer.open) viewer.showModal();
   show(number);
@@ -17,11 +22,11 @@ const show = async (number) => {
   const before = rows[view.number] ?? row;
   Object.assign(view, { number, layers: {}, pixels: {} });
   describe(row, data);
-  for (const layer of [$("layer-image"), $("layer-map")]) {
-    layer.width = row.width;
-    layer.height = row.height;
+  for (const [image, map] of pictures()) {
+    image.width = map.width = row.width;
+    image.height = map.height = row.height;
+    image.src = webp(data.image);
   }
-  $("layer-image").src = webp(data.image);
   writeAddress(row.id);
   showMap();
   keepView(before, row);
@@ -93,16 +98,17 @@ const drawPrecision = (precision) => {
 const showMap = () => {
   const chosen = viewer.querySelector('[name="map"]:checked').value;
   const text = chosen && payload(view.number)[chosen];
-  const map = $("layer-map");
-  map.hidden = !text;
-  if (text) map.src = webp(text);
-  map.style.opacity = $("opacity").value / 100;
+  for (const [, map] of pictures()) {
+    map.hidden = !text;
+    if (text) map.src = webp(text);
+    map.style.opacity = $("opacity").value / 100;
+  }
   $("opacity").disabled = !text;
 };
 
 const fit = () => {
   const row = rows[view.number];
-  const { clientWidth: width, clientHeight: height } = stage;
+  const [width, height] = [paneWidth(), stage.clientHeight];
   view.isFitted = true;
   view.scale = Math.max(0.05, 0.96 * Math.min(width / row.width, height / row.height));
   view.x = (width - row.width * view.scale) / 2;
@@ -112,12 +118,12 @@ const fit = () => {
 // The next image keeps the zoom, and shows the same part of it.
 const keepView = (before, row) => {
   if (view.isFitted) { fit(); return; }
-  const [x, y] = [stage.clientWidth / 2, stage.clientHeight / 2];
+  const [x, y] = [paneWidth() / 2, stage.clientHeight / 2];
   view.x = x - (x - view.x) * row.width / before.width;
   view.y = y - (y - view.y) * row.height / before.height;
   draw();
 };
-const zoom = (factor, x = stage.clientWidth / 2, y = stage.clientHeight / 2) => {
+const zoom = (factor, x = paneWidth() / 2, y = stage.clientHeight / 2) => {
   const scale = Math.min(64, Math.max(0.05, view.scale * factor));
   view.x = x - (x - view.x) * scale / view.scale;
   view.y = y - (y - view.y) * scale / view.scale;
@@ -136,16 +142,29 @@ const draw = () => {
   const ratio = devicePixelRatio || 1;
   canvas.width = stage.clientWidth * ratio;
   canvas.height = stage.clientHeight * ratio;
-  $("layers").style.transform = `translate(${view.x}px, ${view.y}px) scale(${view.scale})`;
+  for (const layers of stage.querySelectorAll(".layers")) {
+    layers.style.transform = `translate(${view.x}px, ${view.y}px) scale(${view.scale})`;
+  }
   const pen = canvas.getContext("2d");
+  panes().forEach((run, place) => {
+    const left = place * paneWidth();
+    pen.save();
+    pen.beginPath();
+    pen.rect(left * ratio, 0, paneWidth() * ratio, canvas.height);
+    pen.clip();
+    drawOutlines(pen, run, left, ratio);
+    pen.restore();
+  });
+};
+const drawOutlines = (pen, run, left, ratio) => {
   const chosen = new Set([...document.getElementsByName("outcome-box")]
     .filter((box) => box.checked).map((box) => OUTCOMES.indexOf(box.value)));
   const scale = view.scale * ratio;
-  pen.setTransform(scale, 0, 0, scale, view.x * ratio, view.y * ratio);
+  pen.setTransform(scale, 0, 0, scale, (left + view.x) * ratio, view.y * ratio);
   pen.lineJoin = "round";
   // The truth is dashed: over the line of a prediction that fits, the dashes vanish.
   const dashes = [7 / view.scale, 4 / view.scale];
-  for (const { name, layer } of visibleLayers()) {
+  for (const { name, layer } of visibleLayers(run)) {
     pen.setLineDash(name === "truth" ? dashes : []);
     layer.paths.forEach((path, outcome) => {
       if (layer.outcomes && !chosen.has(outcome)) return;
@@ -157,17 +176,17 @@ const draw = () => {
       pen.stroke(path);
     });
     pen.setLineDash([]);
-    if (layer.outcomes) drawLetters(pen, layer, chosen, name, ratio);
+    if (layer.outcomes) drawLetters(pen, layer, chosen, { name, left, ratio });
   }
 };
-const visibleLayers = () => [
-  { name: "prediction", layer: view.layers[view.run], box: $("show-predicted") },
+const visibleLayers = (run) => [
+  { name: "prediction", layer: view.layers[run], box: $("show-predicted") },
   { name: "truth", layer: view.layers.truth, box: $("show-truth") },
 ].filter(({ layer, box }) => layer && box.checked);
 // A letter says what the colour says, once the nucleus is large enough to hold it.
-const drawLetters = (pen, layer, chosen, name, ratio) => {
+const drawLetters = (pen, layer, chosen, { name, left, ratio }) => {
   pen.save();
-  pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+  pen.setTransform(ratio, 0, 0, ratio, left * ratio, 0);
   pen.font = "bold 15px system-ui, sans-serif";
   pen.textAlign = "center";
   pen.textBaseline = "middle";
@@ -187,10 +206,11 @@ const drawLetters = (pen, layer, chosen, name, ratio) => {
 const tell = (event) => {
   const row = rows[view.number];
   const box = stage.getBoundingClientRect();
-  const x = Math.floor((event.clientX - box.left - view.x) / view.scale);
+  const place = Math.min(panes().length - 1, Math.floor((event.clientX - box.left) / paneWidth()));
+  const x = Math.floor((event.clientX - box.left - place * paneWidth() - view.x) / view.scale);
   const y = Math.floor((event.clientY - box.top - view.y) / view.scale);
   const isInside = x >= 0 && y >= 0 && x < row.width && y < row.height;
-  $("tip").textContent = isInside ? [...tellPixel(x, y), ...tellNuclei(x, y)].join("\n") : "";
+  $("tip").textContent = isInside ? [...tellPixel(x, y), ...tellNuclei(x, y, panes()[place])].join("\n") : "";
 };
 const tellPixel = (x, y) => {
   const place = y * rows[view.number].width + x;
@@ -211,9 +231,9 @@ const tellPixel = (x, y) => {
 // Undoes the stretch of the contrast that dark images are shown with.
 const unstretch = (level, range) => (range
   ? Math.round(range[0] + (range[1] - range[0]) * (level / 255) ** (1 / page.gamma)) : level);
-const tellNuclei = (x, y) => {
+const tellNuclei = (x, y, run) => {
   const said = [];
-  for (const [name, word] of [["truth", "true"], [view.run, "predicted"]]) {
+  for (const [name, word] of [["truth", "true"], [run, "predicted"]]) {
     const layer = view.layers[name];
     const label = layer ? layer.labels[y * rows[view.number].width + x] : 0;
     if (!label) continue;
@@ -241,11 +261,12 @@ const chooseRun = (name) => {
   if (!radio) return;
   radio.checked = true;
   view.run = name;
-  draw();
+  stage.classList.toggle("split", name === "both");
+  if (view.isFitted) fit(); else draw();
 };
 const light = () => {
-  $("layer-image").style.filter =
-    `brightness(${$("brightness").value}%) contrast(${$("contrast").value}%)`;
+  const filter = `brightness(${$("brightness").value}%) contrast(${$("contrast").value}%)`;
+  for (const [image] of pictures()) image.style.filter = filter;
 };
 const resetLight = () => {
   $("brightness").value = $("contrast").value = 100;
@@ -261,6 +282,7 @@ const KEYS = {
   t: () => toggle("show-truth"), p: () => toggle("show-predicted"), o: toggleOutlines,
   i: () => chooseMap(""), b: () => chooseMap("body"), d: () => chooseMap("border"),
   c: () => chooseRun(view.run === "prediction" ? "baseline" : "prediction"), r: resetLight,
+  v: () => chooseRun(view.run === "both" ? "prediction" : "both"),
   "+": () => zoom(1.4), "=": () => zoom(1.4), "-": () => zoom(1 / 1.4), 0: fit,
 };
 const SHIFTED = {
@@ -297,7 +319,8 @@ $("reset-display").addEventListener("click", resetLight);
 stage.addEventListener("wheel", (event) => {
   event.preventDefault();
   const box = stage.getBoundingClientRect();
-  zoom(Math.exp(-event.deltaY / 400), event.clientX - box.left, event.clientY - box.top);
+  const x = (event.clientX - box.left) % paneWidth();
+  zoom(Math.exp(-event.deltaY / 400), x, event.clientY - box.top);
 }, { passive: false });
 stage.addEventListener("pointerdown", (event) => {
   if (!event.target.closest("button")) stage.setPointerCapture(event.pointerId);
