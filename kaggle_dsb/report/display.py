@@ -208,9 +208,3 @@ def pack_labels(labels: Labels) -> str:
     """
     steps = np.diff(labels.astype("<u2"), axis=0, prepend=np.zeros((1, labels.shape[1]), "<u2"))
     return base64.b64encode(zlib.compress(steps.astype("<u2").tobytes(), 9)).decode("ascii")
-
-
-def unpack_labels(text: str, shape: tuple[int, int]) -> Labels:
-    """Undo `pack_labels`."""
-    steps = np.frombuffer(zlib.decompress(base64.b64decode(text)), "<u2").reshape(shape)
-    return steps.cumsum(axis=0, dtype=np.uint16).astype(np.int32)

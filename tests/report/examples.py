@@ -1,5 +1,8 @@
 """Pictures for the tests of the page: demo images with errors put into their labels."""
 
+import base64
+import zlib
+
 import numpy as np
 
 from kaggle_dsb.dataset.demo import make_image
@@ -35,3 +38,9 @@ def make_picture(number, *, with_truth=True, with_maps=True):
 
 
 ABOUT = About("first <try>", {"commit": "0123abc", "data": "demo"}, 'settings = "all & every"\n')
+
+
+def unpack_labels(text, shape):
+    """Undo `kaggle_dsb.report.display.pack_labels`, as the page does."""
+    steps = np.frombuffer(zlib.decompress(base64.b64decode(text)), "<u2").reshape(shape)
+    return steps.cumsum(axis=0, dtype=np.uint16).astype(np.int32)

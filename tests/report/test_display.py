@@ -17,11 +17,11 @@ from kaggle_dsb.report.display import (
     pack_labels,
     parse_colour,
     stretch_for_display,
-    unpack_labels,
     write_letters,
 )
 from kaggle_dsb.report.outcomes import COLOURS
 from tests.cases import draw
+from tests.report.examples import unpack_labels
 
 LABELS = hnp.arrays(
     np.int32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=9), elements=st.integers(0, 65535)

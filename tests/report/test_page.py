@@ -12,11 +12,10 @@ from PIL import Image
 from kaggle_dsb.competition.labels import relabel
 from kaggle_dsb.competition.metric import score_image, score_images
 from kaggle_dsb.files import InputError
-from kaggle_dsb.report.display import unpack_labels
 from kaggle_dsb.report.outcomes import OUTCOMES, find_outcomes
 from kaggle_dsb.report.page import write_page
 from kaggle_dsb.report.results import ImageResult
-from tests.report.examples import ABOUT, N_PICTURES, make_picture
+from tests.report.examples import ABOUT, N_PICTURES, make_picture, unpack_labels
 
 VOID = {"meta", "link", "img", "input", "br"}
 
