@@ -42,6 +42,9 @@ Extra = Annotated[
 Limit = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="Use only N images of each set.")
 ]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", "-n", help="Check, and tell what would be done.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Pictures = Annotated[Path, typer.Option(metavar="FOLDER", help="Where the pictures go.")]
 Quiet = Annotated[

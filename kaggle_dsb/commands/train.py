@@ -1,6 +1,6 @@
 """Train the networks of a run, fold by fold."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +10,13 @@ from kaggle_dsb.dataset.folds import hold_out_alike, read_folds, write_folds
 from kaggle_dsb.files import InputError
 from kaggle_dsb.network.model import NucleusNet
 from kaggle_dsb.training.fit import is_first_process, network_file, train_fold
-from kaggle_dsb.training.sources import LabelledSource, divide, load_sources, make_folds
+from kaggle_dsb.training.sources import (
+    FoldData,
+    LabelledSource,
+    divide,
+    load_sources,
+    make_folds,
+)
 from kaggle_dsb.training.transfer import copy_weights
 from kaggle_dsb.workspace.run import BUNDLED, Run, open_run
 from kaggle_dsb.workspace.source import Source
@@ -53,17 +59,10 @@ def train_run(
         used, or the networks of ``training.start_from`` cannot be trained further: they are of
         other folds, have another architecture, or are not there.
     """
-    sources = load_sources(source, extra)
     run, start = open_run(folder), _starting_run(settings)
     is_begun = run.settings_file.exists()
-    if is_begun:
-        _require_same_settings(run.settings_file, settings)
-    table = _choose_folds(run.folds_file, sources, settings, start)
-    own = table[table["source"].isin([labelled.name for labelled in sources])]
-    chosen = _parse_folds(folds, sorted(own["fold"].unique().tolist()))
-    parts = {fold: divide(sources, table, fold=fold, settings=settings) for fold in chosen}
-    starts = {fold: _starting_network(start, fold) for fold in chosen}
-    _require_even_batches(settings)
+    table, parts = plan_run(source, settings, folder=folder, folds=folds, extra=extra)
+    starts = {fold: _starting_network(start, fold) for fold in parts}
     if not is_begun:
         _require_trainable(settings, starts.values())
     if is_first_process():
@@ -77,6 +76,53 @@ def train_run(
         for fold, data in parts.items()
     ]
     return trained if is_first_process() else []
+
+
+def plan_run(
+    source: Source,
+    settings: Settings,
+    *,
+    folder: Path,
+    folds: Sequence[str | int] | None = None,
+    extra: Sequence[Source] = (),
+) -> tuple[pd.DataFrame, dict[int | None, FoldData]]:
+    """Choose what `train_run` trains on, without writing anything.
+
+    Returns
+    -------
+    table : DataFrame
+        The folds of all images.
+    parts : dict of fold to FoldData
+        None stands for the network of everything.
+
+    Raises
+    ------
+    InputError
+        When the folder holds a run with other settings, a fold does not exist, or the data cannot
+        be used.
+    """
+    sources = load_sources(source, extra)
+    run, start = open_run(folder), _starting_run(settings)
+    if run.settings_file.exists():
+        _require_same_settings(run.settings_file, settings)
+    table = _choose_folds(run.folds_file, sources, settings, start)
+    own = table[table["source"].isin([labelled.name for labelled in sources])]
+    chosen = _parse_folds(folds, sorted(own["fold"].unique().tolist()))
+    _require_even_batches(settings)
+    return table, {fold: divide(sources, table, fold=fold, settings=settings) for fold in chosen}
+
+
+def describe_training(
+    parts: Mapping[int | None, FoldData], settings: Settings, folder: Path
+) -> str:
+    """Say what a training would do, a line a network."""
+    training = settings.training
+    return "\n".join(
+        f"{network_file(folder, fold)}: would be trained on {len(data.train)} images, "
+        f"{len(data.held_out)} held out, in {training.epochs} epochs of "
+        f"{training.crops_per_epoch} crops"
+        for fold, data in parts.items()
+    )
 
 
 def shrink(settings: Settings, limit: int) -> Settings:

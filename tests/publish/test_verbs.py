@@ -28,8 +28,8 @@ def kernels(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["fetch"], "Missing argument 'KERNEL'. Choose from: \\tsubmit, \\ttrain"),
-        (["push"], "Missing argument 'KERNEL'. Choose from: \\tsubmit, \\ttrain"),
+        (["fetch"], "Missing argument 'KERNEL'. Choose from: submit, train"),
+        (["push"], "Missing argument 'KERNEL'. Choose from: submit, train"),
         (["kaggle-submit", "--message", "first"], "Missing option '--name'"),
         (["kaggle-submit", "--name", "first"], "Missing option '--message'"),
     ],
@@ -111,3 +111,13 @@ def test_a_second_push_sends_the_kernel_and_not_the_bundle(
     assert [run(["push", "submit"]) for _ in range(2)] == [0, 0]
     assert server.calls.count("SaveKernel") == 2
     assert len(server.datasets["ada/kaggle-dsb-bundle"]) == 1
+
+
+def test_a_dry_run_pushes_nothing(
+    server: Any, credentials: Path, kernels: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["push", "submit", "--dry-run"]) == 0
+    assert capsys.readouterr().out == (
+        "build/kernels/submit: would be pushed to ada's account, with bundled networks\n"
+    )
+    assert not [call for call in server.calls if "push" in str(call) or "create" in str(call)]

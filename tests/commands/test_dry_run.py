@@ -1,0 +1,44 @@
+"""What a dry run tells, and that it writes nothing but the cache of the data."""
+
+from pathlib import Path
+
+from kaggle_dsb.cli import run
+from tests.commands.examples import QUICK, TWO_FOLDS
+from tests.training.tiny import TINY
+
+
+def files() -> set[str]:
+    return {path.as_posix() for path in Path().rglob("*") if "work" not in path.parts}
+
+
+def test_a_dry_run_of_submit_tells_what_would_be_predicted(data, weights, capsys):
+    before = files()
+    assert run(["submit", "--weights", "weights", "--name", "first", "--dry-run"]) == 0
+    assert capsys.readouterr().out == (
+        "submissions/first: 2 images of stage1_test would be predicted\n"
+        "weights: weights, 2 networks\n"
+    )
+    assert files() == before
+
+
+def test_a_dry_run_of_train_tells_what_would_be_trained(data, capsys):
+    before = files()
+    settings = [word for setting in TINY for word in ("--set", setting)]
+    assert run(["train", "--dry-run", *TWO_FOLDS, *settings]) == 0
+    assert capsys.readouterr().out == (
+        "runs/mine/fold0.safetensors: would be trained on 1 images, 1 held out, in 2 epochs of 8 "
+        "crops\n"
+        "runs/mine/fold1.safetensors: would be trained on 1 images, 1 held out, in 2 epochs of 8 "
+        "crops\n"
+    )
+    assert files() == before
+
+
+def test_a_dry_run_of_kaggle_submit_checks_and_sends_nothing(data, weights, capsys):
+    assert run(["submit", "--weights", "weights", "--name", "first", *QUICK]) == 0
+    capsys.readouterr()
+    assert run(["kaggle-submit", "--name", "first", "--message", "a try", "--dry-run"]) == 0
+    assert capsys.readouterr().out == (
+        "submissions/first/submission.csv: sound; would be submitted as 'a try'\n"
+    )
+    assert run(["kaggle-submit", "--name", "second", "--message", "a try", "--dry-run"]) == 2
