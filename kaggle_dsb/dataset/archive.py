@@ -147,7 +147,7 @@ def list_files(source: Path, *, skipped: Path | None = None) -> Iterator[Path]:
 
 
 def _may_enter(folder: Path, skipped: Path | None) -> bool:
-    """Tell whether a folder is not to be skipped, and no link back to one that it lies in."""
+    """Return whether a folder is not to be skipped, and no link back to one that it lies in."""
     target = folder.resolve()
     leads_back = folder.is_symlink() and target in {above.resolve() for above in folder.parents}
     return target != skipped and not leads_back

@@ -59,7 +59,7 @@ def _ids_by_size(images: Mapping[str, Image]) -> list[list[str]]:
 
 
 def _edges_match(grey: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Tell for each ordered pair of (N, H, W) whether the second continues right of the first."""
+    """Return for each ordered pair of (N, H, W) whether the second continues right of the first."""
     last, first = grey[:, :, -1], grey[:, :, 0]
     step_inside = np.abs(last - grey[:, :, -2]).mean(1)[:, None] + np.abs(
         first - grey[:, :, 1]

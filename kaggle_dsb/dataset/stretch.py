@@ -66,7 +66,7 @@ def to_8_bit(image: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def compresses_highlights(image: NDArray[Any]) -> bool:
-    """Tell whether `to_8_bit` would compress what is far brighter than most objects."""
+    """Return whether `to_8_bit` would compress what is far brighter than most objects."""
     if image.dtype == np.uint8:
         return False
     range_ = _find_range(image.astype(np.float32))

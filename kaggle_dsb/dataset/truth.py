@@ -134,14 +134,14 @@ def describe_coverage(nucleus_px: int, image_px: int) -> str:
 
 
 def is_coco(document: Any) -> bool:
-    """Tell whether a JSON document describes objects as the data set COCO does."""
+    """Return whether a JSON document describes objects as the data set COCO does."""
     return isinstance(document, dict) and all(
         isinstance(document.get(key), list) for key in ("images", "annotations")
     )
 
 
 def is_geojson(document: Any) -> bool:
-    """Tell whether a JSON document describes objects as GeoJSON does."""
+    """Return whether a JSON document describes objects as GeoJSON does."""
     first = document[0] if isinstance(document, list) and document else document
     return isinstance(first, dict) and first.get("type") in ("FeatureCollection", "Feature")
 

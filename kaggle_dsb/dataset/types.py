@@ -80,7 +80,7 @@ def _has_empty_channel(pixels: NDArray[np.float32]) -> bool:
 
 
 def _is_of_one_dye(pixels: NDArray[np.float32]) -> bool:
-    """Tell whether all colours lie on one line, and are the purer the brighter they are."""
+    """Return whether all colours lie on one line, and are the purer the brighter they are."""
     chroma = pixels.max(axis=1) - pixels.min(axis=1)
     grey = pixels.mean(axis=1)
     if chroma.std() == 0 or grey.std() == 0:

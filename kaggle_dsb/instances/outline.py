@@ -57,7 +57,7 @@ def _percentile(counts: NDArray[Any], percent: float) -> float:
 
 
 def find_membership(body: Plane, basins: Labels, grey: Plane) -> Plane:
-    """Tell how far each pixel belongs to the nucleus of its basin.
+    """Return how far each pixel belongs to the nucleus of its basin.
 
     Parameters
     ----------

@@ -40,7 +40,7 @@ class FoldCurve:
     is_finished: bool
 
     def stopped_early(self, epochs: int | None) -> bool:
-        """Tell whether it ended before all its epochs, the score no longer rising."""
+        """Return whether it ended before all its epochs, the score no longer rising."""
         return bool(self.is_finished and epochs and len(self.metrics) < epochs)
 
     @property
