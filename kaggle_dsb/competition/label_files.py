@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
+from kaggle_dsb.aliases import Labels
 from kaggle_dsb.competition.labels import check_labels, check_pixels
 from kaggle_dsb.files import InputError, replacing
 
@@ -53,7 +54,7 @@ def write_labels(path: Path, labels: ArrayLike) -> None:
         Image.fromarray(array.astype(np.uint16)).save(temporary, format="PNG")
 
 
-def read_labels(path: Path) -> NDArray[np.int32]:
+def read_labels(path: Path) -> Labels:
     """Read a label image.
 
     Parameters
@@ -80,7 +81,7 @@ def read_labels(path: Path) -> NDArray[np.int32]:
         raise InputError(f"{path}: {error}") from None
 
 
-def parse_labels(data: bytes, *, suffix: str) -> NDArray[np.int32]:
+def parse_labels(data: bytes, *, suffix: str) -> Labels:
     """Read the bytes of a label image; see `read_labels`.
 
     Raises
@@ -222,7 +223,7 @@ def _index_by_id(paths: Iterable[Path]) -> dict[str, Path]:
     return by_id
 
 
-def read_label_folder(folder: Path) -> dict[str, NDArray[np.int32]]:
+def read_label_folder(folder: Path) -> dict[str, Labels]:
     """Read a folder of label images by image id; see `find_label_files`.
 
     Raises

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from kaggle_dsb.aliases import Labels
 from kaggle_dsb.files import InputError
 
 LARGEST_LABELS_PX = 400_000_000
@@ -87,7 +88,7 @@ def find_stretches(*flat: NDArray[np.integer]) -> tuple[NDArray[np.intp], NDArra
     return starts, lengths
 
 
-def relabel(labels: ArrayLike) -> NDArray[np.int32]:
+def relabel(labels: ArrayLike) -> Labels:
     """Number the nuclei 1..N without gaps, in the order of the labels they had.
 
     Examples
@@ -104,9 +105,7 @@ def relabel(labels: ArrayLike) -> NDArray[np.int32]:
     return np.repeat(numbers.astype(np.int32), lengths).reshape(array.shape)
 
 
-def stack_masks(
-    masks: Iterable[ArrayLike], shape: tuple[int, int] | None = None
-) -> NDArray[np.int32]:
+def stack_masks(masks: Iterable[ArrayLike], shape: tuple[int, int] | None = None) -> Labels:
     """Join the masks of an image's nuclei into labels 1..N.
 
     Parameters
@@ -142,7 +141,7 @@ def stack_masks(
     return number_pixels((np.flatnonzero(array) for array in arrays), size)
 
 
-def number_pixels(pixels: Iterable[NDArray[np.intp]], size: tuple[int, int]) -> NDArray[np.int32]:
+def number_pixels(pixels: Iterable[NDArray[np.intp]], size: tuple[int, int]) -> Labels:
     """Join nuclei given as flat pixel numbers, by rows, into labels 1..N; see `stack_masks`.
 
     Takes one nucleus at a time, so that a caller who reads masks from files holds one in memory.

@@ -1,9 +1,8 @@
 """Mistakes that lower a score without making the files unreadable, as they are often made."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-from kaggle_dsb.aliases import LabelsById
+from kaggle_dsb.aliases import Labels, LabelsById
 from kaggle_dsb.competition.metric import Score, score_image
 
 _IMAGES_TRIED = 8
@@ -79,7 +78,7 @@ def _find_other_numbering(truth: LabelsById, predicted: LabelsById) -> list[str]
     ]
 
 
-def _renumber_as(labels: NDArray[np.int32], meaning: str) -> NDArray[np.int32]:
+def _renumber_as(labels: Labels, meaning: str) -> Labels:
     flat = labels.T.ravel()
     if "from 0" in meaning:
         flat = np.concatenate([[0], flat[:-1]])

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from kaggle_dsb.aliases import Labels
 from kaggle_dsb.competition.labels import check_labels, check_size, find_stretches, relabel
 from kaggle_dsb.competition.table import shorten
 from kaggle_dsb.files import InputError
@@ -193,7 +194,7 @@ def encode_labels(labels: ArrayLike) -> list[str]:
 
 def decode_labels(
     runs_of_nuclei: Sequence[Runs], shape: tuple[int, int], *, first_wins: bool = False
-) -> NDArray[np.int32]:
+) -> Labels:
     """Draw the runs of an image's nuclei as labels 1..N.
 
     Parameters
@@ -233,7 +234,7 @@ def have_shared_pixels(runs: Runs) -> bool:
     return bool(np.any(starts[1:] < starts[:-1] + lengths[:-1]))
 
 
-def _paint_disjoint(runs: Runs, labels: NDArray[np.int32], size: int) -> NDArray[np.int32]:
+def _paint_disjoint(runs: Runs, labels: Labels, size: int) -> Labels:
     """Draw runs that share no pixel as a flat image, each with its label."""
     order = np.argsort(runs[:, 0])
     starts, lengths = runs[order].T
@@ -249,7 +250,7 @@ def _paint_disjoint(runs: Runs, labels: NDArray[np.int32], size: int) -> NDArray
 
 def _paint_in_order(
     runs_of_nuclei: Sequence[Runs], shape: tuple[int, int], *, first_wins: bool
-) -> NDArray[np.int32]:
+) -> Labels:
     """Draw one nucleus after the other as a flat image; see `decode_labels`."""
     flat = np.zeros(shape[0] * shape[1], dtype=np.int32)
     for number, runs in enumerate(runs_of_nuclei, start=1):

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from kaggle_dsb.aliases import Labels
 from kaggle_dsb.competition.labels import check_pixels
 from kaggle_dsb.competition.rle import (
     Runs,
@@ -103,7 +104,7 @@ def check_submission(path: Path, sizes: Sizes) -> list[str]:
     return deviations + faults
 
 
-def read_submission(path: Path, sizes: Sizes) -> dict[str, NDArray[np.int32]]:
+def read_submission(path: Path, sizes: Sizes) -> dict[str, Labels]:
     """Read a submission as labels 1..N by image id, in the order of ``sizes``.
 
     Raises
@@ -234,7 +235,7 @@ def _find_overlaps(rows: list[_Row], size: tuple[int, int]) -> Iterator[str]:
         line_of_pixel[pixels] = row.number
 
 
-def read_solution(path: Path, sizes: Sizes | None = None) -> dict[str, NDArray[np.int32]]:
+def read_solution(path: Path, sizes: Sizes | None = None) -> dict[str, Labels]:
     """Read the truth, a solution or the labels of the training images, as labels by image id.
 
     Parameters

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from kaggle_dsb.aliases import Labels
 from kaggle_dsb.files import InputError
 
 _FARTHEST_PX = 1e9
@@ -18,7 +19,7 @@ Ring = NDArray[np.float64]
 Polygon = list[Ring]  # the exterior, then the holes
 
 
-def trace_nuclei(labels: NDArray[np.int32]) -> Iterator[tuple[int, list[Polygon]]]:
+def trace_nuclei(labels: Labels) -> Iterator[tuple[int, list[Polygon]]]:
     """Trace the outline of every nucleus.
 
     Parameters

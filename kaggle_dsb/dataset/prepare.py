@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from kaggle_dsb.aliases import Progress
+from kaggle_dsb.aliases import Labels, Progress
 from kaggle_dsb.competition.label_files import LARGEST_LABEL_ON_DISK, write_labels
 from kaggle_dsb.competition.labels import number_pixels
 from kaggle_dsb.dataset.archive import ACCEPTED_FORMS, Archive, DataFaults, list_files
@@ -293,7 +293,7 @@ def _convert_nuclei(picture: Picture, shape: tuple[int, int], job: _Job, outcome
 
 def _read_picture_truth(
     entry: Entry, shape: tuple[int, int], options: ReadOptions, outcome: _Outcome
-) -> NDArray[np.int32]:
+) -> Labels:
     try:
         labels, warnings = read_truth(entry.path, entry.read(), shape, options)
     except InputError as error:
@@ -305,7 +305,7 @@ def _read_picture_truth(
     return labels
 
 
-def _join_masks(picture: Picture, shape: tuple[int, int], outcome: _Outcome) -> NDArray[np.int32]:
+def _join_masks(picture: Picture, shape: tuple[int, int], outcome: _Outcome) -> Labels:
     claimed: Counter[str] = Counter()
     labels = number_pixels(_read_masks(picture, shape, outcome, claimed), shape)
     shown = f"{picture.set_name}/{picture.id}"

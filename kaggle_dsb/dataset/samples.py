@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kaggle_dsb.aliases import Labels
 from kaggle_dsb.dataset.png import decode_png
 from kaggle_dsb.dataset.prepare import INDEX_COLUMNS, INDEX_FILE
 from kaggle_dsb.files import InputError
@@ -33,10 +34,10 @@ class Sample:
 
     id: str
     image: NDArray[np.uint8]
-    labels: NDArray[np.int32] | None
+    labels: Labels | None
 
 
-def require_labels(sample: Sample) -> NDArray[np.int32]:
+def require_labels(sample: Sample) -> Labels:
     """Return the labels of a sample, or raise ``InputError`` where it has none."""
     if sample.labels is None:
         raise InputError(f"image {sample.id} has no masks: training needs a set with masks")

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from kaggle_dsb.aliases import Labels
 from kaggle_dsb.competition.label_files import parse_labels
 from kaggle_dsb.competition.labels import number_pixels, relabel
 from kaggle_dsb.dataset.contours import fill_polygon
@@ -31,7 +32,7 @@ _LARGEST_ROI_BYTES = 2**24
 class Truth(NamedTuple):
     """The nuclei that a file tells of, (H, W) int32 with labels 1..N, and what is odd about it."""
 
-    labels: NDArray[np.int32]
+    labels: Labels
     warnings: list[str]
 
 
@@ -109,7 +110,7 @@ def number_values(values: NDArray[Any], options: ReadOptions = DEFAULT_OPTIONS) 
     return Truth(labels, [*_find_likely_mistakes(labels, n_labels, n_parts - 1)])
 
 
-def _find_likely_mistakes(labels: NDArray[np.int32], n_labels: int, n_parts: int) -> Iterator[str]:
+def _find_likely_mistakes(labels: Labels, n_labels: int, n_parts: int) -> Iterator[str]:
     largest_px = int(np.bincount(labels.ravel())[1:].max())
     if n_labels == 1 and n_parts > 1:
         yield (

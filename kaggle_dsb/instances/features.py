@@ -73,7 +73,7 @@ RIM, RING = np.ones((3, 3), np.uint8), np.ones((5, 5), np.uint8)
 def describe_image(
     probability: NDArray[np.float32],
     image: NDArray[np.uint8],
-    nuclei: NDArray[np.int32],
+    nuclei: Labels,
     *,
     outline_threshold: float,
 ) -> tuple[CandidateTree, NDArray[np.float32]]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from kaggle_dsb.aliases import Labels
 from kaggle_dsb.instances.features import describe_image
 from kaggle_dsb.instances.scorer import CandidateScorer, predict_quality
 from kaggle_dsb.instances.selection import select_nuclei
@@ -35,7 +36,7 @@ class NucleusFinder:
     outline_threshold: float = OUTLINE_THRESHOLD
     nucleus_cost: float = 0.25
 
-    def find(self, probability: NDArray[np.float32], image: NDArray[np.uint8]) -> NDArray[np.int32]:
+    def find(self, probability: NDArray[np.float32], image: NDArray[np.uint8]) -> Labels:
         """Find the nuclei of an image.
 
         Parameters

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from kaggle_dsb.aliases import Labels
 from kaggle_dsb.competition.metric import THRESHOLDS_PERCENT
 from kaggle_dsb.files import InputError
 from kaggle_dsb.instances.candidates import CandidateTree
@@ -15,7 +16,7 @@ from kaggle_dsb.instances.scorer import CandidateScorer
 PARAMETERS = ForestParameters(n_trees=600, learning_rate=0.04, max_leaves=31, feature_share=0.5)
 
 
-def candidate_quality(tree: CandidateTree, truth: NDArray[np.int32]) -> Floats:
+def candidate_quality(tree: CandidateTree, truth: Labels) -> Floats:
     """Return the share of thresholds at which each candidate hits a true nucleus.
 
     Parameters

@@ -1,16 +1,14 @@
 """Choose among candidate nuclei those that promise the best score together."""
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kaggle_dsb.aliases import Labels
 from kaggle_dsb.instances.candidates import CandidateTree
 from kaggle_dsb.instances.hills import Floats
 from kaggle_dsb.instances.size import areas_px
 
 
-def select_nuclei(
-    tree: CandidateTree, quality: Floats, *, cost: float, min_area_px: int
-) -> NDArray[np.int32]:
+def select_nuclei(tree: CandidateTree, quality: Floats, *, cost: float, min_area_px: int) -> Labels:
     """Choose the best set of candidates that do not overlap.
 
     Parameters

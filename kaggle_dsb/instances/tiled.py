@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from kaggle_dsb.aliases import Labels
 from kaggle_dsb.instances.finder import NucleusFinder
 
 LARGE_PX = 2**25
@@ -18,7 +19,7 @@ Slices = tuple[slice, slice]
 
 def find_nuclei(
     finder: NucleusFinder, probability: NDArray[np.floating], image: NDArray[np.uint8]
-) -> NDArray[np.int32]:
+) -> Labels:
     """Find the nuclei of an image of any size, those of a large one tile by tile.
 
     Parameters
@@ -39,7 +40,7 @@ def find_nuclei(
 
 def find_in_tiles(
     finder: NucleusFinder, probability: NDArray[np.floating], image: NDArray[np.uint8]
-) -> NDArray[np.int32]:
+) -> Labels:
     """Find the nuclei of an image in overlapping tiles; see `find_nuclei`.
 
     Notes
@@ -74,7 +75,7 @@ def _tiles(height: int, width: int) -> Iterator[tuple[Slices, Slices]]:
             yield core, (window[0], window[1])
 
 
-def _centred_in(labels: NDArray[np.int32], core: Slices, window: Slices) -> NDArray[np.bool_]:
+def _centred_in(labels: Labels, core: Slices, window: Slices) -> NDArray[np.bool_]:
     """Return of each label whether its centroid lies in the core, (n + 1,); never of label 0."""
     area = np.maximum(np.bincount(labels.ravel()), 1)
     inside = np.ones(area.size, bool)
@@ -87,7 +88,7 @@ def _centred_in(labels: NDArray[np.int32], core: Slices, window: Slices) -> NDAr
     return inside
 
 
-def _mostly_new(labels: NDArray[np.int32], taken: NDArray[np.int32]) -> NDArray[np.bool_]:
+def _mostly_new(labels: Labels, taken: Labels) -> NDArray[np.bool_]:
     """Return of each label whether most of its pixels are not taken yet, (n + 1,)."""
     area = np.bincount(labels.ravel())
     shared = np.bincount(labels[taken > 0], minlength=area.size)

@@ -18,7 +18,7 @@ import numpy as np
 import optuna
 from numpy.typing import NDArray
 
-from kaggle_dsb.aliases import Progress
+from kaggle_dsb.aliases import Labels, Progress
 from kaggle_dsb.competition.metric import score_image
 from kaggle_dsb.instances.features import describe_image
 from kaggle_dsb.instances.hills import Floats
@@ -52,7 +52,7 @@ class Case:
     fold: int
     probability: Path
     image: NDArray[np.uint8]
-    truth: NDArray[np.int32]
+    truth: Labels
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from kaggle_dsb.aliases import Labels
 from kaggle_dsb.instances.hills import find_hills, join_hills
 
 
@@ -28,9 +29,7 @@ class WatershedParameters:
     min_area_px: int = 12
 
 
-def watershed_nuclei(
-    probability: NDArray[np.float32], parameters: WatershedParameters
-) -> NDArray[np.int32]:
+def watershed_nuclei(probability: NDArray[np.float32], parameters: WatershedParameters) -> Labels:
     """Cut a probability map into nuclei.
 
     Parameters

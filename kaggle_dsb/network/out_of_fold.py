@@ -1,12 +1,13 @@
 """The probabilities of labelled images, each by the networks that have not seen it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kaggle_dsb.aliases import Progress
 from kaggle_dsb.config import Settings
 from kaggle_dsb.dataset.folds import read_folds, select_source
 from kaggle_dsb.dataset.samples import COMPETITION_SOURCE, Sample, load_samples
@@ -94,7 +95,7 @@ def predict_out_of_fold(
     settings: Settings,
     *,
     work: Path,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     is_foreign: bool = False,
 ) -> OutOfFoldProbabilities:
     """Predict every labelled image with the networks that have not seen it.

@@ -44,11 +44,11 @@ class ImageResult:
     id: str
     type: str
     image: NDArray[np.uint8]
-    predicted: NDArray[np.int32]
-    truth: NDArray[np.int32] | None = None
+    predicted: Labels
+    truth: Labels | None = None
     probability: NDArray[np.floating] | None = None
     fold: int | None = None
-    baseline: NDArray[np.int32] | None = None
+    baseline: Labels | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from kaggle_dsb.aliases import Labels
 from kaggle_dsb.competition.labels import relabel
 from kaggle_dsb.instances.probability import CHANNELS
 
@@ -21,7 +22,7 @@ def border_width(area_px: NDArray[np.float64], *, share: float) -> NDArray[np.in
     return np.clip(np.rint(diameter * share), 1, MAX_BORDER_PX).astype(np.int64)
 
 
-def make_targets(labels: NDArray[np.int32], *, border_share: float = 0.1) -> NDArray[np.float32]:
+def make_targets(labels: Labels, *, border_share: float = 0.1) -> NDArray[np.float32]:
     """Make the network's targets from a label image.
 
     Parameters
@@ -56,7 +57,7 @@ def make_targets(labels: NDArray[np.int32], *, border_share: float = 0.1) -> NDA
     return targets
 
 
-def _relative_depth(labels: NDArray[np.int32], body: NDArray[np.bool_]) -> NDArray[np.float32]:
+def _relative_depth(labels: Labels, body: NDArray[np.bool_]) -> NDArray[np.float32]:
     # OpenCV's morphology knows 16-bit integers but not 32-bit ones.
     narrow, cross = labels.astype(np.uint16), np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
     inner = body & (cv2.erode(narrow, cross) == cv2.dilate(narrow, cross))
@@ -68,9 +69,7 @@ def _relative_depth(labels: NDArray[np.int32], body: NDArray[np.bool_]) -> NDArr
     return np.where(body, distance / deepest[labels], 0).astype(np.float32)
 
 
-def _touching_border(
-    labels: NDArray[np.int32], body: NDArray[np.bool_], share: float
-) -> NDArray[np.bool_]:
+def _touching_border(labels: Labels, body: NDArray[np.bool_], share: float) -> NDArray[np.bool_]:
     area = np.bincount(labels.ravel()).astype(np.float64)
     width_of = border_width(area, share=share)
     border = np.zeros(labels.shape, bool)

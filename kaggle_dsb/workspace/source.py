@@ -3,12 +3,12 @@
 import hashlib
 import os
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from kaggle_dsb import __version__
-from kaggle_dsb.aliases import Labels
+from kaggle_dsb.aliases import Labels, Progress
 from kaggle_dsb.competition.submission import read_solution
 from kaggle_dsb.dataset import TEST_SETS, TRAIN_SET
 from kaggle_dsb.dataset.demo import ensure_demo
@@ -94,7 +94,7 @@ def open_source(
     work: Path,
     limit: int | None = None,
     demo: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     options: ReadOptions = DEFAULT_OPTIONS,
 ) -> Source:
     """Prepare the data of a command.
