@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kaggle_dsb.cli import app
-from tests.test_architecture import ROOMS_IT_MAY_IMPORT
+from tests.test_architecture import MODULES, PACKAGE, ROOMS_IT_MAY_IMPORT
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -65,3 +65,9 @@ def test_the_architecture_says_who_needs_each_verb_and_what_each_room_is_for():
     assert rooms == {
         re.sub(r"/|\.py", "", name) for name in names if re.search(r"^\w+(/|\.py)$", name)
     }
+
+
+def test_the_architecture_names_every_module():
+    page = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    modules = {path.stem for path in MODULES if path.parent.name not in {PACKAGE.name, "commands"}}
+    assert modules - {"__init__"} - set(re.findall(r"\w+", page)) == set()
