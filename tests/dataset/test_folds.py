@@ -1,4 +1,3 @@
-import os
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,6 @@ from kaggle_dsb.dataset.folds import (
     split_folds,
     write_folds,
 )
-from kaggle_dsb.dataset.prepare import prepare
 from kaggle_dsb.dataset.samples import load_samples
 from kaggle_dsb.files import InputError
 
@@ -137,12 +135,8 @@ def test_a_wrong_table_of_folds_is_refused(tmp_path, text, message):
 
 
 @pytest.mark.kaggle_data
-def test_the_bundled_folds_are_those_the_code_makes_of_the_competitions_images(tmp_path):
-    source = os.environ.get("KAGGLE_DSB_DATA")
-    if not source:
-        pytest.skip("KAGGLE_DSB_DATA names no folder with the competition's files")
-    prepare(Path(source) / "stage1_train.zip", tmp_path / "cache")
-    images = {s.id: s.image for s in load_samples(tmp_path / "cache", "stage1_train")}
+def test_the_bundled_folds_are_those_the_code_makes_of_the_competitions_images(competition):
+    images = {s.id: s.image for s in load_samples(competition.cache, "stage1_train")}
     bundled = select_source(read_folds(BUNDLED / "folds.csv"), "dsb2018")
     made = split_folds(images, n_folds=4, seed=0)
     pd.testing.assert_frame_equal(made, bundled)

@@ -12,7 +12,7 @@ import pytest
 from kaggle_dsb.competition.label_files import read_labels
 from kaggle_dsb.dataset.archive import ACCEPTED_FORMS, DataFaults
 from kaggle_dsb.dataset.pixels import FORMATS
-from kaggle_dsb.dataset.prepare import prepare
+from kaggle_dsb.dataset.prepare import Prepared, prepare
 from kaggle_dsb.dataset.samples import load_samples
 from kaggle_dsb.files import InputError
 
@@ -196,11 +196,11 @@ def test_damage_inside_a_zip_is_a_fault(source: Path, tmp_path: Path, zip_folder
 
 def test_faults_leave_the_earlier_cache_as_it_was(source: Path, tmp_path: Path) -> None:
     cache = prepare(source, tmp_path / "cache").cache
-    before = {name: (cache / name).read_bytes() for name in list_all(cache)}
+    contents = {name: (cache / name).read_bytes() for name in list_all(cache)}
     (source / "stage1_test" / "c" / "images" / "c.png").write_bytes(b"")
     with pytest.raises(DataFaults):
         prepare(source, cache)
-    assert {name: (cache / name).read_bytes() for name in list_all(cache)} == before
+    assert {name: (cache / name).read_bytes() for name in list_all(cache)} == contents
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "data"]
 
 
@@ -261,11 +261,7 @@ def test_the_fingerprint_names_no_place_of_this_machine(source: Path, tmp_path: 
 
 @pytest.mark.kaggle_data
 @pytest.mark.slow
-def test_the_competitions_training_set_has_28986_nuclei(tmp_path: Path) -> None:
-    data = os.environ.get("KAGGLE_DSB_DATA")
-    if not data:
-        pytest.skip("KAGGLE_DSB_DATA names no folder")
-    prepared = prepare(Path(data), tmp_path / "cache")
-    assert prepared.images["stage1_train"] == 664
-    assert prepared.nuclei["stage1_train"] == 28986
-    assert len(prepared.warnings) == 6
+def test_the_competitions_training_set_has_28986_nuclei(competition: Prepared) -> None:
+    assert competition.images["stage1_train"] == 664
+    assert competition.nuclei["stage1_train"] == 28986
+    assert len(competition.warnings) == 6

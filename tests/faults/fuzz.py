@@ -103,17 +103,11 @@ def edit(sound: bytes, edits: list[tuple[float, int, bytes]]) -> bytes:
 
 
 def fuzz_by_hypothesis(
-    target: Target, *, name: str, seed: int, inputs: int = 1000, seconds: float | None = None
+    target: Target, *, name: str, seed: int, inputs: int | None = None, seconds: float | None = None
 ) -> Outcome:
-    """Read what hypothesis makes of a sound file, which it makes simpler where there is a fault.
-
-    Parameters
-    ----------
-    inputs : int
-        At least so many, and then more until the time is over.
-    """
+    """Read what hypothesis makes of a sound file, which it makes simpler where there is a fault."""
     outcome = Outcome(name)
-    ends = time.monotonic() + (seconds or 0)
+    ends = time.monotonic() + (seconds or float("inf"))
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
 
@@ -123,14 +117,16 @@ def fuzz_by_hypothesis(
             assert fault is None, fault
 
         chunk = settings(
-            max_examples=min(inputs, 200), deadline=None, database=None,
+            max_examples=min(inputs or 100, 100), deadline=None, database=None,
             suppress_health_check=list(HealthCheck),
         )  # fmt: skip
-        while not outcome.faults and (outcome.inputs < inputs or time.monotonic() < ends):
+        while not outcome.faults and time.monotonic() < ends:
             try:
                 with_seed(seed + outcome.inputs)(chunk(given(EDITS)(read)))()
             except AssertionError as error:
                 outcome.faults.append(str(error)[:200])
+            if inputs and outcome.inputs >= inputs:
+                break
     return outcome
 
 

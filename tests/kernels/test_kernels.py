@@ -4,11 +4,12 @@ import re
 import shutil
 import socket
 import subprocess
-import sys
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
 
+from kaggle_dsb.cli import run
 from tests.kernels.conftest import TINY
 from tests.kernels.emulate import Machine
 
@@ -38,9 +39,9 @@ def run_kernel(machine: Machine, name: str, **values: str) -> str:
 
 
 def at_home(folder: Path, *arguments: str | Path) -> None:
-    command = [sys.executable, "-c", "from kaggle_dsb.cli import main; main()"]
     folder.mkdir(exist_ok=True)
-    subprocess.run([*command, *map(str, arguments)], cwd=folder, check=True, capture_output=True)
+    with chdir(folder):
+        assert run([str(argument) for argument in arguments]) == 0
 
 
 def test_the_emulated_machine_is_kaggles(machine: Machine) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
-from kaggle_dsb.config import HardwareSettings, NetworkSettings, Settings
+from kaggle_dsb.config import HardwareSettings, NetworkSettings, PredictionSettings, Settings
 from kaggle_dsb.dataset.demo import make_image
 from kaggle_dsb.files import InputError
 from kaggle_dsb.network import engines, graph
@@ -20,6 +20,7 @@ from kaggle_dsb.network.engines import (
 from kaggle_dsb.network.export import export_graph
 from kaggle_dsb.network.graph import compile_network, find_graph, name_graph
 from kaggle_dsb.network.model import NucleusNet, load_network, save_network
+from kaggle_dsb.network.predict import Predictor
 from kaggle_dsb.network.torch_engine import TorchEngine
 from kaggle_dsb.network.weights import read_network
 from kaggle_dsb.workspace.run import BUNDLED
@@ -182,3 +183,19 @@ def test_a_graph_that_has_to_be_made_needs_torch(monkeypatch, tmp_path):
         "network.encoder_name = 'resnet34': OpenVINO's graph of it does not come with the package; "
         "making it needs torch and segmentation-models-pytorch, which are not installed"
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["torch", "openvino"])
+def test_the_bundled_networks_give_the_same_bytes_at_any_number_of_threads_and_any_batch(name):
+    images = [make_image(number, look=number)[0][:96, :128] for number in (0, 4, 5)]
+    settings = PredictionSettings(tta="none", scales=(1.0,))
+    choice = choose_engine(HardwareSettings(engine=name))
+    results = []
+    for threads, batch_px in ((1, 1), (2, 1), (1, 3 * 96 * 128)):
+        path = BUNDLED / "fold0.safetensors"
+        engine = load_engine(choice, [path], tta="none", threads=threads)
+        object.__setattr__(engine, "batch_px", batch_px)  # of a frozen class too
+        results.append(list(Predictor(engine, settings, nucleus_px=None).predict(images)))
+    for other in results[1:]:
+        assert all((one == same).all() for one, same in zip(results[0], other, strict=True))
