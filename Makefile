@@ -104,6 +104,11 @@ test-kaggle: setup-dev ## run the kernels with the versions of Kaggle's image (P
 	$(BIN)/uv pip install --no-config --quiet --python $(IMAGE)/bin/python -r $(IMAGE)/image.txt pip
 	KAGGLE_DSB_IMAGE=$(CURDIR)/$(IMAGE)/bin/python $(BIN)/pytest tests/kernels/test_kernels.py $(ARGS)
 
+.PHONY: resolve-kaggle
+resolve-kaggle: setup-dev ## resolve the dependencies with the versions of Kaggle's image, in seconds
+	$(BIN)/uv pip compile --no-config --quiet --no-header --python-version 3.12 --extra all \
+		--constraints tests/kernels/kaggle-image.txt pyproject.toml > /dev/null
+
 .PHONY: faults
 faults: setup-dev ## fuzz readers, kill commands, fill disks, at full length (ARGS="--minutes 10")
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults $(ARGS)
