@@ -38,10 +38,10 @@ OPTIONS = $(if $(DATA),--data "$(DATA)") $(if $(WEIGHTS),--weights "$(WEIGHTS)")
 .PHONY: help
 help: ## show this list
 	@echo "make TARGET [DATA=folder] [NAME=name] [WEIGHTS=folder] [PROFILE=gpu] [ARGS='more options']"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "The verbs of the command line; make VERB ARGS=--help tells what each takes:"
 	@awk -F '"' '/^@app\.command/ { verb = $$2 } /^    """/ && verb { \
-		printf "  %-14s %s\n", verb, $$4; verb = "" }' kaggle_dsb/cli.py
+		printf "  %-17s %s\n", verb, $$4; verb = "" }' kaggle_dsb/cli.py
 
 .PHONY: setup
 setup: $(STAMP) ## make .venv with the versions in requirements.lock (PYTHON=python3.12)
@@ -77,7 +77,7 @@ format: setup-dev ## format the code and repair what lint can repair
 	$(BIN)/ruff check --fix .
 
 .PHONY: test
-test: setup-dev ## run the tests and the docstrings' examples, in parallel (ARGS="-k rle")
+test: setup-dev ## run all tests in parallel, 15 minutes on two cores (ARGS="-m 'not slow'", "-k rle")
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist worksteal $(ARGS)
 
 .PHONY: test-oldest
