@@ -1,5 +1,6 @@
 """The probabilities of labelled images, each by the networks that have not seen it."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,7 +111,8 @@ def predict_out_of_fold(
         ``prediction`` and ``hardware`` count.
     work : Path
         What ``work/oof`` holds already of a network, in a folder named by
-        `kaggle_dsb.network.load.prediction_key`, is not computed again.
+        `kaggle_dsb.network.load.prediction_key`, and of an image, by its pixels, is not computed
+        again.
     progress : callable, optional
         Called with the numbers of images predicted and of all images.
     is_foreign : bool
@@ -129,11 +131,23 @@ def predict_out_of_fold(
         fold: work / "oof" / prediction_key(run, settings, folds=network_folds(run, fold)) / name
         for fold in set(held_out.fold_of.values())
     }
-    files = {id_: folders[fold] / f"{id_}.npy" for id_, fold in held_out.fold_of.items()}
+    files = {s.id: folders[held_out.fold_of[s.id]] / kept_name(s) for s in held_out.samples}
     for done, _ in enumerate(_predict_missing(held_out, files, run, settings), 1):
         if progress:
             progress(done, len(held_out.samples))
     return OutOfFoldProbabilities(**vars(held_out), files=files)
+
+
+def kept_name(sample: Sample) -> str:
+    """Return the name of the file that keeps the probability of an image: its id and its pixels.
+
+    Examples
+    --------
+    >>> kept_name(Sample("a", np.zeros((2, 2, 3), np.uint8), None))
+    'a-15ec7bf0.npy'
+    """
+    digest = hashlib.sha256(sample.image.tobytes()).hexdigest()[:8]
+    return f"{sample.id[:50]}-{digest}.npy"
 
 
 def network_folds(run: Run, fold: int | None) -> list[int]:

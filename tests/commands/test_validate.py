@@ -10,7 +10,7 @@ import pytest
 from kaggle_dsb.cli import run
 from kaggle_dsb.dataset.disturb import DISTURBANCES
 from kaggle_dsb.network.predict import WATERSHED_TO_MEASURE
-from tests.commands.examples import QUICK
+from tests.commands.examples import QUICK, write_png
 
 
 def test_validate_scores_each_image_with_the_network_that_has_not_seen_it(data, weights, capsys):
@@ -27,11 +27,11 @@ def test_validate_scores_each_image_with_the_network_that_has_not_seen_it(data, 
 
 def test_each_fold_is_predicted_by_its_own_network(data, weights):
     assert run(["validate", "--weights", "weights", *QUICK]) == 0
-    (only,) = map(np.load, Path("work/oof").glob("*/n1.npy"))
+    (only,) = map(np.load, Path("work/oof").glob("*/n1-*.npy"))
     table = "ImageId,type,group,fold\nn0,fluorescence,0,0\nn1,fluorescence,1,0\n"
     (weights / "folds.csv").write_text(table)
     assert run(["validate", "--weights", "weights", *QUICK]) == 0
-    first, second = map(np.load, Path("work/oof").glob("*/n1.npy"))
+    first, second = map(np.load, Path("work/oof").glob("*/n1-*.npy"))
     assert (first != second).any()
     assert any((only == probability).all() for probability in (first, second))
 
@@ -43,7 +43,17 @@ def test_probabilities_of_another_measure_of_size_are_not_taken_for_these(
     other = replace(WATERSHED_TO_MEASURE, body_threshold=0.3)
     monkeypatch.setattr("kaggle_dsb.network.predict.WATERSHED_TO_MEASURE", other)
     assert run(["validate", "--weights", "weights", *QUICK]) == 0
-    assert len(list(Path("work/oof").glob("*/n1.npy"))) == 2
+    assert len(list(Path("work/oof").glob("*/n1-*.npy"))) == 2
+
+
+def test_the_probability_of_an_image_is_not_taken_for_that_of_its_successor(data, weights):
+    assert run(["validate", "--weights", "weights", *QUICK]) == 0
+    image = np.random.default_rng(0).integers(0, 256, (70, 61, 3)).astype(np.uint8)
+    write_png(data / "stage1_train" / "n1" / "images" / "n1.png", image)
+    assert run(["validate", "--weights", "weights", *QUICK]) == 0
+    first, second = map(np.load, Path("work/oof").glob("*/n1-*.npy"))
+    assert (first != second).any()
+    assert len(list(Path("work/oof").glob("*/n0-*.npy"))) == 1
 
 
 def test_validation_tells_where_the_score_goes_and_draws_the_worst(data, weights, capsys):
@@ -86,10 +96,10 @@ def test_validate_scores_foreign_images_by_the_mean_of_all_networks(data, weight
     assert report["generalisation"] == pytest.approx(by_source.mean(), abs=1e-6)
     assert report["sources"]["foreign"]["images"] == 2
     assert report["images"] == 2  # the out-of-fold score is that of the run's own images
-    (mean,) = map(np.load, Path("work/oof").glob("*/foreign/f0.npy"))
+    (mean,) = map(np.load, Path("work/oof").glob("*/foreign/f0-*.npy"))
     (weights / "fold1.safetensors").unlink()
     assert run(call) == 0
-    alone = [np.load(path) for path in Path("work/oof").glob("*/foreign/f0.npy")]
+    alone = [np.load(path) for path in Path("work/oof").glob("*/foreign/f0-*.npy")]
     assert any((each != mean).any() for each in alone)
 
 
@@ -104,7 +114,7 @@ def test_validate_scores_a_foreign_source_that_a_fold_held_out_by_its_network(
     call = ["validate", "--weights", "weights", "--foreign", "foreign", *QUICK]
     assert run([*call, "--save", "all.csv"]) == 0
     assert pd.read_csv("all.csv")["fold"].tolist() == [0, 1, 1, 1]
-    folder = {path.parent for path in Path("work/oof").glob("*/n1.npy")}
+    folder = {path.parent for path in Path("work/oof").glob("*/n1-*.npy")}
     assert {path.parent.parent for path in Path("work/oof").glob("*/foreign/f*.npy")} == folder
 
 
