@@ -29,7 +29,7 @@ FINGERPRINT_FILE = "source.json"
 INDEX_FILE = "index.csv"
 INDEX_COLUMNS = ("ImageId", "height", "width", "nuclei")
 
-_FORMAT = 2  # raise it when the layout of the cache changes: older caches are then built anew
+_FORMAT = 3  # raise it when layout or pixels of the cache change: older ones are then built anew
 _WORKERS = 2
 _SOURCE_SUFFIXES = (*IMAGE_SUFFIXES, *TRUTH_SUFFIXES, ".json", ".csv")
 

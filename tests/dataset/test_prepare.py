@@ -107,6 +107,15 @@ def test_a_changed_source_is_prepared_anew(source: Path, tmp_path: Path) -> None
     assert prepare(source, tmp_path / "cache").is_new
 
 
+def test_a_cache_of_another_version_is_prepared_anew(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(source, tmp_path / "cache")
+    monkeypatch.setattr("kaggle_dsb.dataset.prepare._FORMAT", 99)
+    assert prepare(source, tmp_path / "cache").is_new
+    assert not prepare(source, tmp_path / "cache").is_new
+
+
 def test_another_limit_is_prepared_anew(source: Path, tmp_path: Path) -> None:
     assert prepare(source, tmp_path / "cache", limit=1).images == {
         "stage1_test": 1,
