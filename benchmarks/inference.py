@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from benchmarks.timing import Row, format_s
 from kaggle_dsb.commands import submit
 from kaggle_dsb.dataset.samples import load_samples
+from kaggle_dsb.network import segmentation
 from kaggle_dsb.network.contrast import stretch_contrast
 from kaggle_dsb.network.engines import OpenVinoEngine
 from kaggle_dsb.network.predict import Predictor, pad_to_stride, to_batch
@@ -54,11 +55,11 @@ def time_submission(source: Source, *, is_fast: bool) -> tuple[float, dict[str, 
     changes = [*(FAST_SETTINGS if is_fast else ()), "hardware.threads=1"]
     settings = run.load_settings(overrides=changes)
     parts = {
-        (submit, "load_predictor"): "loading of networks",
+        (segmentation, "load_predictor"): "loading of networks",
         (Predictor, "find_zoom"): "first look at the size of nuclei",
         (OpenVinoEngine, "__call__"): "forward passes, first look included",
-        (submit, "find_nuclei"): "post-processing",
-        (submit, "write_labels"): "writing of label images",
+        (segmentation, "find_nuclei"): "post-processing",
+        (segmentation, "write_labels"): "writing of label images",
         (submit, "_write_checked"): "writing and check of the CSV",
     }
     watch = Stopwatch()

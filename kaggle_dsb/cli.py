@@ -355,6 +355,9 @@ def submit(
             metavar="FORMATS", help="Also write nuclei as geojson, coco, roi or ome; a,b for both."
         ),
     ] = None,
+    devices: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Processes that share the images, and the GPUs.")
+    ] = 1,
     weights: Weights = None,
     config: Config = None,
     set_: Set = None,
@@ -365,7 +368,8 @@ def submit(
     """Predict the test images and write a checked submission."""
     named = require_name(name) if name else None
     formats = parse_formats(export or "")
-    run, settings = open_networks(weights, config, set_, fast=fast)
+    changes = [f"hardware.devices={devices}", *(set_ or [])]
+    run, settings = open_networks(weights, config, changes, fast=fast)
     source = open_data(data, reading, limit=limit)
     from kaggle_dsb.commands.submit import make_submission, name_submission
 

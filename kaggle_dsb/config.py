@@ -226,7 +226,7 @@ class HardwareSettings(_Section):
     """What predicts; auto is OpenVINO on a CPU where it is installed, else torch."""
 
     devices: int = Field(1, ge=1)
-    """GPUs, or processes on a CPU, that train one network together."""
+    """GPUs, or processes on a CPU, that train one network together; processes that share images."""
 
     nodes: int = Field(1, ge=1)
     """Machines that train one network together; start the command on each."""

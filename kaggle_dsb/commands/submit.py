@@ -4,7 +4,6 @@ import csv
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from kaggle_dsb import __version__
 from kaggle_dsb.commands.score import ScoreReport, score_files
-from kaggle_dsb.competition.label_files import read_labels, write_labels
+from kaggle_dsb.competition.label_files import read_labels
 from kaggle_dsb.competition.submission import (
     check_submission,
     require_writable_id,
@@ -24,19 +23,14 @@ from kaggle_dsb.competition.submission import (
 from kaggle_dsb.config import Settings, write_settings
 from kaggle_dsb.dataset import TEST_SETS
 from kaggle_dsb.dataset.export import export_labels
-from kaggle_dsb.dataset.samples import Sample, image_file, load_image, sizes
+from kaggle_dsb.dataset.samples import sizes
 from kaggle_dsb.files import InputError, replacing
-from kaggle_dsb.instances.probability import save_probability
-from kaggle_dsb.instances.tiled import find_nuclei
-from kaggle_dsb.network.hardware import count_cores, prepare_hardware
-from kaggle_dsb.network.load import load_finder, load_predictor, submission_key
-from kaggle_dsb.network.pipeline import predict_samples, run_ahead
+from kaggle_dsb.network.load import submission_key
+from kaggle_dsb.network.segmentation import ImageSet, Segmentation
 from kaggle_dsb.progress import show_progress
 from kaggle_dsb.workspace.run import Run
 from kaggle_dsb.workspace.source import Source, choose_test_set
 from kaggle_dsb.workspace.submission import SubmissionFolder
-
-AHEAD = 4  # images that wait to be predicted, and as many to be cut into nuclei
 
 
 @dataclass(frozen=True)
@@ -98,6 +92,13 @@ def name_submission(source: Source) -> str:
     return "demo" if source.is_demo else datetime.now().astimezone().strftime("%Y-%m-%d-%H%M%S")
 
 
+def describe_prediction(source: Source, *, folder: Path, set_name: str | None) -> str:
+    """Say what `make_submission` would predict, after the checks that it makes before it does."""
+    set_name = choose_test_set(source, set_name)
+    required = _required_sizes(source, set_name)
+    return f"{folder}: {len(required)} images of {set_name} would be predicted"
+
+
 def make_submission(
     source: Source,
     run: Run,
@@ -135,14 +136,15 @@ def make_submission(
     files = SubmissionFolder(folder)
     set_name = choose_test_set(source, set_name)
     required = _required_sizes(source, set_name)
-    images = _Images(source.cache, set_name, sizes(source.cache, set_name))
+    images = ImageSet(source.cache, set_name, sizes(source.cache, set_name))
     key = submission_key(run, settings, images.files())
     with files.locking():
         files.begin(f"{key} with probabilities" if keeps_probabilities else key)
         draft = files.draft
-        _find_all_nuclei(
-            images, run, settings, files=draft, keeps_probabilities=keeps_probabilities
-        )
+        segmentation = Segmentation(images, run, settings, draft, keeps_probabilities)
+        with show_progress(f"predicting {set_name}") as progress:
+            for n_written in segmentation.write():
+                progress(n_written, len(images.sizes))
         labels = LabelFiles(draft, list(required))
         _write_checked(draft.csv_file, labels, required)
         write_settings(draft.settings_file, settings)
@@ -155,22 +157,6 @@ def make_submission(
         files.finish()
     score = _score_if_known(source, files, set_name)
     return Submission(files, source, set_name, len(labels), labels.n_nuclei, score)
-
-
-@dataclass(frozen=True)
-class _Images:
-    """The images of a set, (H, W) by id, as they lie in a cache."""
-
-    cache: Path
-    set_name: str
-    sizes: dict[str, tuple[int, int]]
-
-    def files(self) -> list[Path]:
-        return [image_file(self.cache, self.set_name, id_) for id_ in self.sizes]
-
-    def load(self, image_id: str) -> Sample:
-        image = load_image(self.cache, self.set_name, image_id, self.sizes[image_id])
-        return Sample(image_id, image, None)
 
 
 class LabelFiles(Mapping[str, NDArray[np.int32]]):
@@ -197,45 +183,6 @@ class LabelFiles(Mapping[str, NDArray[np.int32]]):
 
     def __len__(self) -> int:
         return len(self._ids)
-
-
-def _find_all_nuclei(
-    images: _Images,
-    run: Run,
-    settings: Settings,
-    *,
-    files: SubmissionFolder,
-    keeps_probabilities: bool,
-) -> None:
-    """Write the label image of each image, but those that an interrupted run has left.
-
-    Images are decoded and cut into nuclei in threads while the networks compute others: what
-    computes them leaves Python's lock alone, and next to it the rest is little.
-    """
-    missing = [id_ for id_ in images.sizes if not files.label_file(id_).exists()]
-    if not missing:
-        return
-    prepare_hardware(settings)
-    folds = list(run.networks)
-    predictor = load_predictor(run, settings, folds=folds)
-    finder = load_finder(run, settings, folds=folds)
-
-    def _find(sample: Sample, probability: NDArray[np.floating[Any]]) -> None:
-        if keeps_probabilities:
-            save_probability(files.probability_file(sample.id), probability)
-        labels = find_nuclei(finder, probability, sample.image)
-        write_labels(files.label_file(sample.id), labels)
-
-    with (
-        show_progress(f"predicting {images.set_name}") as progress,
-        ThreadPoolExecutor(AHEAD) as readers,
-        ThreadPoolExecutor(count_cores()) as finders,
-    ):
-        samples = run_ahead(readers, images.load, ((id_,) for id_ in missing), ahead=AHEAD)
-        written = run_ahead(finders, _find, predict_samples(predictor, samples), ahead=AHEAD)
-        n_before = len(images.sizes) - len(missing)
-        for n_done, _ in enumerate(written, n_before + 1):
-            progress(n_done, len(images.sizes))
 
 
 def _required_sizes(source: Source, set_name: str) -> dict[str, tuple[int, int]]:

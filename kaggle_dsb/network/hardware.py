@@ -113,6 +113,22 @@ def choose_device(accelerator: str) -> Device:
     return "cpu"
 
 
+def list_gpus(accelerator: str) -> list[str]:
+    """Return the GPUs to compute on, as ``CUDA_VISIBLE_DEVICES`` names them; none for a CPU.
+
+    Raises
+    ------
+    InputError
+        When a GPU is asked for and there is none.
+    """
+    if choose_device(accelerator) == "cpu":
+        return []
+    import torch
+
+    named = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    return named.split(",") if named else [str(n) for n in range(torch.cuda.device_count())]
+
+
 def choose_precision(name: Precision | Literal["auto"], device: str) -> Precision:
     """Return what torch computes in on ``cpu`` or ``cuda``, for ``auto`` or a precision's name.
 

@@ -140,7 +140,19 @@ def _fit(
             )
         except SystemExit:  # what Lightning makes of Ctrl+C and SIGTERM
             raise KeyboardInterrupt from None
+        except RuntimeError as error:
+            if trainer.world_size > 1 and _is_lost_connection(error):
+                raise InputError(
+                    f"{work}: another of the {trainer.world_size} processes was lost; give the "
+                    "same command again on every machine, and the training goes on"
+                ) from None
+            raise
     return module
+
+
+def _is_lost_connection(error: RuntimeError) -> bool:
+    """Return whether an error comes from talking to other processes; gloo's has no own type."""
+    return isinstance(error, torch.distributed.DistError) or "gloo" in str(error)
 
 
 def _find_checkpoint(work: Path) -> Path | None:

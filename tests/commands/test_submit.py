@@ -102,7 +102,7 @@ def test_an_interrupted_submission_goes_on_where_it_stopped(data, weights, monke
         write_labels(path, labels)
 
     with monkeypatch.context() as patch:
-        patch.setattr("kaggle_dsb.commands.submit.write_labels", write)
+        patch.setattr("kaggle_dsb.network.segmentation.write_labels", write)
         assert run(call) == 130
     assert [path.name for path in Path("submissions/first").iterdir()] == ["unfinished"]
     earlier = Path("submissions/first/unfinished/labels", made[0]).stat().st_mtime_ns
@@ -219,3 +219,15 @@ def test_a_validated_run_quotes_its_score_and_another_setting_none(data, weights
     assert made["no_cross_validation"] == (
         "instances.min_area_px is 5, and was 12 when the run was validated"
     )
+
+
+@pytest.mark.slow
+def test_processes_that_share_the_images_find_the_same_nuclei(data, weights):
+    call = ["submit", "--weights", "weights", *QUICK]
+    assert run([*call, "--name", "alone"]) == 0
+    assert run([*call, "--name", "together", "--devices", "2"]) == 0
+    alone, together = (
+        Path("submissions", name, "submission.csv").read_bytes() for name in ("alone", "together")
+    )
+    assert together == alone
+    assert len(alone.splitlines()) > 2

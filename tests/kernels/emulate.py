@@ -45,14 +45,15 @@ def list_image_packages() -> list[str]:
     """Name the distributions that this package needs, less what Kaggle's image lacks."""
     lacking = {canonicalize_name(name) for name in (*LACKING, *OPTIONAL, "kaggle_dsb")}
     needed: dict[str, None] = {}
-    waiting = [*(requires("kaggle_dsb") or []), "pip"]
+    waiting = [(text, "all") for text in [*(requires("kaggle_dsb") or []), "pip"]]
     while waiting:
-        wanted = Requirement(waiting.pop())
+        text, extra = waiting.pop()
+        wanted = Requirement(text)
         name = canonicalize_name(wanted.name)
-        is_for_here = wanted.marker is None or wanted.marker.evaluate({"extra": ""})
+        is_for_here = wanted.marker is None or wanted.marker.evaluate({"extra": extra})
         if is_for_here and name not in needed and name not in lacking:
             needed[name] = None
-            waiting += requires(name) or []
+            waiting += [(text, "") for text in requires(name) or []]
     return sorted(needed)
 
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +11,7 @@ import pytest
 from kaggle_dsb.cli import run
 from kaggle_dsb.dataset.demo import write_demo
 from kaggle_dsb.network.model import load_network
+from tests.training.nodes import local_nodes, namespace_nodes, start
 from tests.training.tiny import TINY
 
 SETS = [part for setting in TINY for part in ("--set", setting)]
@@ -35,6 +37,46 @@ def test_two_processes_train_one_network_together(tmp_path, monkeypatch, capsys)
     assert together["epoch"].tolist() == [0, 1]
     assert together["loss"].to_numpy() == pytest.approx(alone["loss"].to_numpy(), rel=0.1)
     assert load_network(tmp_path / "runs/together/fold1.safetensors")[2]["fold"] == 1
+
+
+@pytest.mark.slow
+def test_two_machines_train_one_network_together(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_demo(tmp_path / "data", n_train=4, n_test=1)
+    assert run(["data", "--limit", "4"]) == 0
+    call = ["train", "--limit", "4", *SETS, "--fold", "0", "--nodes", "2"]
+    try:
+        with namespace_nodes() as nodes:
+            processes = [start(node, call) for node in nodes]
+            outputs = [process.communicate() for process in processes]
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"network namespaces cannot be made here: {error}")
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    assert load_network(Path("runs/mine/fold0.safetensors"))[2]["epoch"] == 1
+
+
+@pytest.mark.slow
+def test_a_lost_machine_ends_the_training_in_one_line_and_it_goes_on(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_demo(tmp_path / "data", n_train=4, n_test=1)
+    assert run(["data", "--limit", "4"]) == 0
+    call = ["train", "--limit", "4", *SETS, "--fold", "0", "--nodes", "2"]
+    first, second = (start(node, call) for node in local_nodes())
+    while not Path("runs/mine/fold0/last.ckpt").exists():
+        assert first.poll() is None, first.stderr.read()
+        time.sleep(0.01)
+    second.kill()
+    _, errors = first.communicate()
+    second.communicate()
+    assert first.returncode == 2
+    assert errors.splitlines()[-1] == (
+        "error: runs/mine/fold0: another of the 2 processes was lost; give the same command again "
+        "on every machine, and the training goes on"
+    )
+    assert "Traceback" not in errors
+    again = [start(node, call) for node in local_nodes()]
+    assert [(process.communicate(), process.returncode)[1] for process in again] == [0, 0]
+    assert Path("runs/mine/fold0.safetensors").exists()
 
 
 def test_a_batch_that_devices_cannot_share_is_refused(tmp_path, monkeypatch, capsys):

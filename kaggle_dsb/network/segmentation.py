@@ -1,0 +1,176 @@
+"""Write the label image of every image of a set, in one process or shared out over several."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kaggle_dsb.competition.label_files import write_labels
+from kaggle_dsb.config import Settings
+from kaggle_dsb.dataset.samples import Sample, image_file, load_image
+from kaggle_dsb.files import InputError
+from kaggle_dsb.instances.probability import save_probability
+from kaggle_dsb.instances.tiled import find_nuclei
+from kaggle_dsb.network.hardware import count_cores, list_gpus, prepare_hardware
+from kaggle_dsb.network.load import load_finder, load_predictor
+from kaggle_dsb.network.pipeline import predict_samples, run_ahead
+from kaggle_dsb.workspace.run import Run
+from kaggle_dsb.workspace.submission import SubmissionFolder
+
+AHEAD = 4  # images that wait to be predicted, and as many to be cut into nuclei
+LOOK_EVERY_S = 1.0
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """The images of a set, (H, W) by id, as they lie in a cache."""
+
+    cache: Path
+    set_name: str
+    sizes: dict[str, tuple[int, int]]
+
+    def files(self) -> list[Path]:
+        """Return the file of each image."""
+        return [image_file(self.cache, self.set_name, id_) for id_ in self.sizes]
+
+    def load(self, image_id: str) -> Sample:
+        """Load an image, without labels."""
+        image = load_image(self.cache, self.set_name, image_id, self.sizes[image_id])
+        return Sample(image_id, image, None)
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """What is to be segmented, with what, and where the label images go.
+
+    Attributes
+    ----------
+    images : ImageSet
+    run : Run
+        The mean of its networks is taken.
+    settings : Settings
+        ``hardware.devices`` processes share the images.
+    files : SubmissionFolder
+    keeps_probabilities : bool
+        Write the probability of each image too.
+    """
+
+    images: ImageSet
+    run: Run
+    settings: Settings
+    files: SubmissionFolder
+    keeps_probabilities: bool
+
+    def missing(self) -> list[str]:
+        """Return the images whose label image is not there yet."""
+        return [id_ for id_ in self.images.sizes if not self.files.label_file(id_).exists()]
+
+    def write(self) -> Iterator[int]:
+        """Write the label images that are not there yet; yield how many are, now and then.
+
+        Raises
+        ------
+        InputError
+            When a process is lost; what the others have written stays.
+        """
+        missing, n_images = self.missing(), len(self.images.sizes)
+        n_processes = min(self.settings.hardware.devices, len(missing))
+        if n_processes > 1:
+            for _ in _run_together(self._parts(missing, n_processes)):
+                yield n_images - len(self.missing())
+            return
+        for n_written, _ in enumerate(self.write_some(missing), 1):
+            yield n_images - len(missing) + n_written
+
+    def _parts(self, ids: Sequence[str], n_processes: int) -> list[SpawnProcess]:
+        """Return processes that write a part of the images each, on a GPU or some cores."""
+        hardware = self.settings.hardware
+        gpus = list_gpus(hardware.accelerator)
+        threads = max((hardware.threads or count_cores()) // n_processes, 1)
+        own = hardware.model_copy(update={"threads": threads})
+        part = replace(self, settings=self.settings.model_copy(update={"hardware": own}))
+        context = get_context("spawn")  # a forked process inherits locks that nobody opens
+        return [
+            context.Process(
+                target=_write_part,
+                args=(part, ids[number::n_processes], gpus[number % len(gpus)] if gpus else None),
+            )
+            for number in range(n_processes)
+        ]
+
+    def write_some(self, ids: Sequence[str]) -> Iterator[str]:
+        """Write the label images of some images, and yield the id of each.
+
+        Images are decoded and cut into nuclei in threads while the networks compute others: what
+        computes them leaves Python's lock alone, and next to it the rest is little.
+        """
+        if not ids:
+            return
+        prepare_hardware(self.settings)
+        folds = list(self.run.networks)
+        predictor = load_predictor(self.run, self.settings, folds=folds)
+        finder = load_finder(self.run, self.settings, folds=folds)
+
+        def _find(sample: Sample, probability: NDArray[np.floating[Any]]) -> str:
+            if self.keeps_probabilities:
+                save_probability(self.files.probability_file(sample.id), probability)
+            labels = find_nuclei(finder, probability, sample.image)
+            write_labels(self.files.label_file(sample.id), labels)
+            return sample.id
+
+        with ThreadPoolExecutor(AHEAD) as readers, ThreadPoolExecutor(count_cores()) as finders:
+            samples = run_ahead(readers, self.images.load, ((id_,) for id_ in ids), ahead=AHEAD)
+            yield from run_ahead(finders, _find, predict_samples(predictor, samples), ahead=AHEAD)
+
+
+def _run_together(processes: Sequence[SpawnProcess]) -> Iterator[None]:
+    """Start processes, and yield now and then until all have ended; end all when one is lost."""
+    try:
+        for process in processes:
+            process.start()
+        while any(process.is_alive() for process in processes):
+            wait([process.sentinel for process in processes if process.is_alive()], LOOK_EVERY_S)
+            for number, process in enumerate(processes, 1):
+                if process.exitcode:
+                    raise InputError(
+                        f"process {number} of the {len(processes)} that predict was lost (exit "
+                        f"code {process.exitcode}); the same command goes on where they stopped"
+                    )
+            yield
+    finally:
+        for process in processes:
+            if process.is_alive():
+                process.terminate()
+                process.join()
+
+
+def _write_part(part: Segmentation, ids: Sequence[str], gpu: str | None) -> None:
+    """Write the label images of some images as a process of its own."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends this one
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu  # read when torch is imported
+    try:
+        for _ in part.write_some(ids):
+            pass
+    except InputError as error:
+        sys.exit(f"error: {error}")
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it is killed."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

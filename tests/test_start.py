@@ -1,0 +1,113 @@
+"""What each verb imports before it begins: what is not needed is not waited for."""
+
+import ast
+
+import pytest
+
+from tests.test_architecture import LIBRARIES_OF_KAGGLE, PACKAGE, modules_loaded_by
+
+HEAVY = {
+    "albumentations",
+    "cv2",
+    "imagecodecs",
+    "jinja2",
+    "lightgbm",
+    "matplotlib",
+    "openvino",
+    "optuna",
+    "pandas",
+    "pytorch_lightning",
+    "requests",
+    "rich",
+    "roifile",
+    "scipy",
+    "segmentation_models_pytorch",
+    "skimage",
+    "sklearn",
+    "tifffile",
+    "timm",
+    "torch",
+    "torchmetrics",
+    "torchvision",
+    *LIBRARIES_OF_KAGGLE,
+}
+
+READERS = {"cv2", "imagecodecs", "tifffile"}
+TRAINERS = {
+    *READERS,
+    "albumentations",
+    "matplotlib",
+    "pandas",
+    "pytorch_lightning",
+    "rich",
+    "scipy",
+    "segmentation_models_pytorch",
+    "timm",
+    "torch",
+    "torchmetrics",
+    "torchvision",
+}
+HEAVY_OF_VERB = {
+    "bundle": set(),
+    "compare": {"matplotlib", "pandas", "rich"},
+    "config": set(),
+    "curves": {"matplotlib", "pandas"},
+    "data": {"cv2", "rich"},
+    "download": {"requests"},
+    "experiment": TRAINERS,
+    "fetch": {"requests"},
+    "gallery": {*READERS, "matplotlib", "pandas", "scipy"},
+    "kaggle-submit": {*READERS, "requests"},
+    "leaderboard": {"rich"},
+    "push": {"requests"},
+    "report": {*READERS, "jinja2", "pandas"},
+    "score": {"cv2", "rich"},
+    "show": {*READERS, "matplotlib"},
+    "submit": READERS,
+    "train": TRAINERS,
+    "tune": {*READERS, "lightgbm", "optuna", "pandas", "rich", "scipy", "sklearn"},
+    "validate": {*READERS, "matplotlib", "pandas", "rich", "scipy"},
+}
+
+TREE = ast.parse((PACKAGE / "cli.py").read_text(encoding="utf-8"))
+FUNCTIONS = {node.name: node for node in TREE.body if isinstance(node, ast.FunctionDef)}
+
+
+def verbs():
+    """Return the function of each verb in cli.py, by the verb's name."""
+    return {
+        decorator.args[0].value: function
+        for function in FUNCTIONS.values()
+        for decorator in function.decorator_list
+        if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "app.command"
+    }
+
+
+def late_imports(function, seen):
+    """Return the modules that a function of cli.py, and those it calls, import when they run."""
+    seen.add(function.name)
+    modules = set()
+    for node in ast.walk(function):
+        if isinstance(node, ast.ImportFrom):
+            modules.add(node.module)
+        called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+        if called in FUNCTIONS and called not in seen:
+            modules |= late_imports(FUNCTIONS[called], seen)
+    return modules
+
+
+def test_every_verb_is_known():
+    assert HEAVY_OF_VERB.keys() == verbs().keys()
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        pytest.param(verb, marks=pytest.mark.slow) if "torch" in heavy else verb
+        for verb, heavy in HEAVY_OF_VERB.items()
+    ],
+)
+def test_a_verb_imports_no_more_than_it_needs(verb):
+    modules = sorted(late_imports(verbs()[verb], set()))
+    code = "\n".join(f"import {module}" for module in ["kaggle_dsb.cli", *modules])
+    assert modules_loaded_by(code) & HEAVY == HEAVY_OF_VERB[verb]
