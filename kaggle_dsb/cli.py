@@ -110,6 +110,14 @@ def run(arguments: list[str]) -> int:
         message = error.format_message().rstrip(".").replace("\n", " ")
         message = message.replace("Value error, ", "")  # pydantic's, by which typer checks values
         return _fail(f"{message} (see `{command} --help`)", 2)
+    except ModuleNotFoundError as error:
+        if (error.name or "kaggle_dsb").startswith("kaggle_dsb"):
+            raise
+        return _fail(
+            f"{error.name} is not installed; install all that this package uses: "
+            "pip install 'kaggle_dsb[all]'",
+            2,
+        )
     except OSError as error:
         hint = "; free some and give the same command again" if error.errno == errno.ENOSPC else ""
         return _fail(f"{error.filename or 'a file'}: {error.strerror or error}{hint}", 1)

@@ -169,3 +169,14 @@ def test_the_leaderboard_is_printed_as_json(tmp_path, monkeypatch, capsys):
     boards = json.loads(capsys.readouterr().out)
     first = boards["stage 2 private, 106 images"][0]
     assert (first["name"], first["rank"], first["score"]) == ("topcoders (1st)", 1, 0.631646)
+
+
+def test_a_package_that_is_not_installed_is_named_with_what_brings_it(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    monkeypatch.delitem(sys.modules, "kaggle_dsb.report.curves", raising=False)
+    monkeypatch.delitem(sys.modules, "kaggle_dsb.commands.curves", raising=False)
+    assert run(["curves", "mine"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "error: pandas is not installed; install all that this package uses: "
+        "pip install 'kaggle_dsb[all]'"
+    )
