@@ -29,6 +29,7 @@ from kaggle_dsb.options import (
     PICTURES,
     Config,
     Data,
+    DryRun,
     Extra,
     Json,
     KernelName,
@@ -107,7 +108,7 @@ def run(arguments: list[str]) -> int:
         return _fail(str(error), 2)
     except CallError as error:
         command = error.ctx.command_path if error.ctx else "kaggle-dsb"
-        message = error.format_message().rstrip(".").replace("\n", " ")
+        message = " ".join(error.format_message().rstrip(".").split())
         message = message.replace("Value error, ", "")  # pydantic's, by which typer checks values
         return _fail(f"{message} (see `{command} --help`)", 2)
     except ModuleNotFoundError as error:
@@ -239,6 +240,7 @@ def train(
     config: Config = None,
     set_: Set = None,
     limit: Limit = None,
+    dry_run: DryRun = False,
     *,
     reading: Reading,
 ) -> None:
@@ -249,9 +251,13 @@ def train(
     settings = load_settings(*settings_files(config), overrides=[*together, *(set_ or [])])
     folder = RUNS / require_name(name)
     source, others = open_all(data, extra, reading, limit=limit)
-    from kaggle_dsb.commands.train import shrink, train_run
+    from kaggle_dsb.commands.train import describe_training, plan_run, shrink, train_run
 
     settings = shrink(settings, limit) if limit else settings
+    if dry_run:
+        _, parts = plan_run(source, settings, folder=folder, folds=fold, extra=others)
+        print(describe_training(parts, settings, folder))
+        return
     for path in train_run(source, settings, folder=folder, folds=fold, extra=others):
         print(path)
     say(f"next: kaggle-dsb validate --weights {folder}")
@@ -370,6 +376,7 @@ def submit(
     config: Config = None,
     set_: Set = None,
     limit: Limit = None,
+    dry_run: DryRun = False,
     *,
     reading: Reading,
 ) -> None:
@@ -379,13 +386,18 @@ def submit(
     changes = [f"hardware.devices={devices}", *(set_ or [])]
     run, settings = open_networks(weights, config, changes, fast=fast)
     source = open_data(data, reading, limit=limit)
-    from kaggle_dsb.commands.submit import make_submission, name_submission
+    from kaggle_dsb.commands.submit import describe_prediction, make_submission, name_submission
 
+    folder = SUBMISSIONS / (named or name_submission(source))
+    if dry_run:
+        print(describe_prediction(source, folder=folder, set_name=set_name))
+        print(f"weights: {describe_networks(run, weights)}")
+        return
     submission = make_submission(
         source,
         run,
         settings,
-        folder=SUBMISSIONS / (named or name_submission(source)),
+        folder=folder,
         set_name=set_name,
         keeps_probabilities=keep_probabilities,
     )
@@ -643,6 +655,7 @@ def push(
         bool, typer.Option("--no-wait", help="Let it run; `fetch` gets its output later.")
     ] = False,
     weights: Weights = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Push a kernel, wait for its run, and fetch its output."""
     run, _ = open_networks(weights)
@@ -653,6 +666,9 @@ def push(
 
     kaggle = connect()
     folder = prepare_kernel(name, owner=kaggle.username, hardware=hardware, trained=trained)
+    if dry_run:
+        print(f"{folder}: would be pushed to {kaggle.username}'s account, with {run.name} networks")
+        return
     push_bundle(kaggle, bundle_run(run).folder, notes=__version__)
     version = push_kernel(kaggle, name, folder)
     if no_wait:
@@ -677,6 +693,7 @@ def kaggle_submit(
     name: Annotated[str, typer.Option(metavar="NAME", help="The submission, in submissions/.")],
     message: Annotated[str, typer.Option(metavar="TEXT", help="What it is called on Kaggle.")],
     data: Data = None,
+    dry_run: DryRun = False,
     *,
     reading: Reading,
 ) -> None:
@@ -686,7 +703,11 @@ def kaggle_submit(
     from kaggle_dsb.commands.kaggle_submit import check_locally, submit_to_kaggle
     from kaggle_dsb.publish.client import connect
 
-    say(f"{check_locally(submission.folder, source)}: sound")
+    path = check_locally(submission.folder, source)
+    if dry_run:
+        print(f"{path}: sound; would be submitted as {message!r}")
+        return
+    say(f"{path}: sound")
     verdict = submit_to_kaggle(connect(), submission.folder, message)
     print(f"public score {verdict.public_score}, private score {verdict.private_score}")
 
