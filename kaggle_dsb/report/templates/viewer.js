@@ -165,18 +165,20 @@ const drawOutlines = (pen, run, left, ratio) => {
   // The truth is dashed: over the line of a prediction that fits, the dashes vanish.
   const dashes = [7 / view.scale, 4 / view.scale];
   for (const { name, layer } of visibleLayers(run)) {
+    // What happened to true nuclei is known of this run, not of the one it is compared with.
+    const isTold = layer.outcomes && !(name === "truth" && run === "baseline");
     pen.setLineDash(name === "truth" ? dashes : []);
     layer.paths.forEach((path, outcome) => {
-      if (layer.outcomes && !chosen.has(outcome)) return;
+      if (isTold && !chosen.has(outcome)) return;
       pen.lineWidth = 4.4 / view.scale;
       pen.strokeStyle = "#000a";
       pen.stroke(path);
       pen.lineWidth = 2.4 / view.scale;
-      pen.strokeStyle = colours[outcome];
+      pen.strokeStyle = isTold || name !== "truth" ? colours[outcome] : "#fff";
       pen.stroke(path);
     });
     pen.setLineDash([]);
-    if (layer.outcomes) drawLetters(pen, layer, chosen, { name, left, ratio });
+    if (isTold) drawLetters(pen, layer, chosen, { name, left, ratio });
   }
 };
 const visibleLayers = (run) => [
@@ -238,7 +240,7 @@ const tellNuclei = (x, y, run) => {
     const label = layer ? layer.labels[y * rows[view.number].width + x] : 0;
     if (!label) continue;
     const { area } = layer.marks.find((mark) => mark.label === label);
-    const what = layer.outcomes
+    const what = layer.outcomes && !(name === "truth" && run === "baseline")
       ? `: ${OUTCOMES[layer.outcomes[label - 1]]}, best IoU ${(layer.iou[label - 1] / 100).toFixed(2)}`
       : "";
     said.push(`${word} nucleus ${label}${what}, ${area} px`);
