@@ -82,9 +82,8 @@ def _stretch(values: NDArray[np.float32], range_: _Range) -> NDArray[np.float32]
     at_knee = 255 * _SHARE_BELOW_KNEE
     linear = (values - low) * (at_knee / (knee - low))
     excess = np.log(np.maximum(values - low, knee - low) / (knee - low))
-    return linear.clip(max=at_knee) + excess * (
-        (255 - at_knee) / np.log((high - low) / (knee - low))
-    )
+    above_knee = excess * ((255 - at_knee) / np.log((high - low) / (knee - low)))
+    return np.asarray(np.minimum(linear, at_knee) + above_knee, np.float32)
 
 
 def _find_range(values: NDArray[np.float32]) -> _Range:
