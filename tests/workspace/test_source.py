@@ -1,5 +1,7 @@
 import shutil
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -13,6 +15,11 @@ from kaggle_dsb.workspace.source import (
     read_solution_labels,
     require_train_set,
 )
+
+
+def write_png(path: Path, array: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), array)
 
 
 @pytest.fixture(scope="module")
@@ -91,3 +98,15 @@ def test_the_set_to_train_on_is_one_with_masks(here, drawn):
     assert str(raised.value).startswith(
         f"{here / 'only'}: has no set with masks (only stage1_test); needed is stage1_train"
     )
+
+
+@pytest.mark.parametrize(
+    ("train", "test"), [("train", "test"), ("Training", "Testing"), ("cells_train", "cells_test")]
+)
+def test_sets_of_ones_own_are_told_by_their_names(here, train, test):
+    for name in (train, test):
+        write_png(here / "own" / name / "images" / "x.png", np.zeros((9, 9), np.uint8))
+        write_png(here / "own" / name / "masks" / "x.png", np.eye(9, dtype=np.uint8))
+    source = open_source(here / "own", work=here / "work")
+    assert require_train_set(source) == train
+    assert choose_test_set(source, None) == test
