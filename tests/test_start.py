@@ -52,7 +52,7 @@ HEAVY_OF_VERB = {
     "compare": {"matplotlib", "pandas", "rich"},
     "config": set(),
     "curves": {"matplotlib", "pandas"},
-    "data": {"cv2", "rich"},
+    "data": {"rich"},
     "download": {"requests"},
     "experiment": TRAINERS,
     "fetch": {"requests"},
