@@ -205,12 +205,9 @@ class InstanceSettings(_Section):
     candidate_scorer: bool = True
     """Whether candidate scorers choose the nuclei, where the run has them."""
 
-    nucleus_cost: float = Field(0.25, ge=0, le=1)
-    """A candidate must promise a higher score than this to be kept."""
-
     def watershed(self) -> dict[str, Any]:
         """Return the parameters of the watershed."""
-        return self.model_dump(exclude={"outline_threshold", "candidate_scorer", "nucleus_cost"})
+        return self.model_dump(exclude={"outline_threshold", "candidate_scorer"})
 
 
 class HardwareSettings(_Section):
@@ -368,7 +365,12 @@ def load_settings(*paths: Path, overrides: Sequence[str] = ()) -> Settings:
     return _validate(values, source="--set")
 
 
-REMOVED = ("training.overlap_loss", "training.edge_weight", "training.focal_gamma")
+REMOVED = (
+    "training.overlap_loss",
+    "training.edge_weight",
+    "training.focal_gamma",
+    "instances.nucleus_cost",
+)
 RENAMED = {"instances.second_level": "instances.candidate_scorer"}
 
 

@@ -11,16 +11,15 @@ from kaggle_dsb.config import HardwareSettings, Settings, write_settings
 from kaggle_dsb.dataset.kinds import name_kinds
 from kaggle_dsb.dataset.samples import require_labels
 from kaggle_dsb.files import InputError, locking, write_json
+from kaggle_dsb.instances.hills import Floats
 from kaggle_dsb.instances.scorer import CandidateScorer
 from kaggle_dsb.instances.tuning import (
-    COSTS,
     Case,
-    Nested,
     choose_nested,
     describe_cases,
     mean_over_sources,
     propose_watersheds,
-    score_costs,
+    score_scorers,
     score_watersheds,
     source_weights,
     train_without_each,
@@ -115,9 +114,8 @@ def tune_run(
         watershed, scores = _choose_watershed(
             cases, settings, n_trials=n_trials, processes=processes
         )
-        scorers, nested = _train_scorers(cases, watershed, settings, processes=processes)
-        scores["scorer"] = nested.scores
-        tuned = _choose_settings(settings, watershed, scores, cost=COSTS[nested.best])
+        scorers, scores["scorer"] = _train_scorers(cases, watershed, settings, processes=processes)
+        tuned = _choose_settings(settings, watershed, scores)
         _write(run, Tuned(tuned, scores), scorers, scorer_folds)
         return Tuned(tuned, scores)
 
@@ -195,8 +193,8 @@ def _choose_watershed(
 
 def _train_scorers(
     cases: Sequence[Case], watershed: WatershedParameters, settings: Settings, *, processes: int
-) -> tuple[dict[int, CandidateScorer], Nested]:
-    """Return a scorer a fold, and the choice of a cost by scorers that have not seen the source."""
+) -> tuple[dict[int, CandidateScorer], Floats]:
+    """Return a scorer a fold, and each image's score by a scorer that has not seen its source."""
     units, seed = _units(cases), settings.folds.seed
     weights = source_weights([case.source for case in cases])
     threshold = settings.instances.outline_threshold
@@ -209,7 +207,7 @@ def _train_scorers(
             units, described, weights=weights, seed=seed, progress=progress
         )
     with show_progress("choosing nuclei") as progress:
-        by_cost = score_costs(
+        scores = score_scorers(
             cases,
             [without_source[unit] for unit in units],
             watershed,
@@ -222,11 +220,11 @@ def _train_scorers(
         without_fold = train_without_each(
             folds, described, weights=weights, seed=seed, progress=progress
         )
-    return without_fold, choose_nested(by_cost, units)
+    return without_fold, scores
 
 
 def _choose_settings(
-    settings: Settings, watershed: WatershedParameters, scores: pd.DataFrame, *, cost: float
+    settings: Settings, watershed: WatershedParameters, scores: pd.DataFrame
 ) -> Settings:
     """Return the settings with what generalises best."""
     tried = scores.dropna()
@@ -235,7 +233,6 @@ def _choose_settings(
     )
     update = {
         **asdict(watershed),
-        "nucleus_cost": cost,
         "candidate_scorer": bool(by_way[1] > by_way[0]),
     }
     # The hardware is this machine's: a later prediction with the networks has its own.

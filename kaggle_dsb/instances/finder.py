@@ -27,14 +27,11 @@ class NucleusFinder:
         watershed.
     outline_threshold : float
         Candidates end where their membership falls to this.
-    nucleus_cost : float, in [0, 1]
-        A candidate of lower quality is never kept.
     """
 
     watershed: WatershedParameters
     scorers: Sequence[CandidateScorer] = ()
     outline_threshold: float = OUTLINE_THRESHOLD
-    nucleus_cost: float = 0.25
 
     def find(self, probability: NDArray[np.float32], image: NDArray[np.uint8]) -> Labels:
         """Find the nuclei of an image.
@@ -57,9 +54,5 @@ class NucleusFinder:
         )
         if not tree.n_candidates:
             return watershed
-        return select_nuclei(
-            tree,
-            predict_quality(self.scorers, features),
-            cost=self.nucleus_cost,
-            min_area_px=self.watershed.min_area_px,
-        )
+        quality = predict_quality(self.scorers, features)
+        return select_nuclei(tree, quality, min_area_px=self.watershed.min_area_px)

@@ -21,14 +21,12 @@ from numpy.typing import NDArray
 from kaggle_dsb.aliases import Labels, Progress
 from kaggle_dsb.competition.metric import score_image
 from kaggle_dsb.instances.features import describe_image
+from kaggle_dsb.instances.finder import NucleusFinder
 from kaggle_dsb.instances.hills import Floats
 from kaggle_dsb.instances.probability import load_probability
-from kaggle_dsb.instances.scorer import CandidateScorer, predict_quality
+from kaggle_dsb.instances.scorer import CandidateScorer
 from kaggle_dsb.instances.scorer_training import candidate_quality, train_scorer
-from kaggle_dsb.instances.selection import select_nuclei
 from kaggle_dsb.instances.watershed import WatershedParameters, watershed_nuclei
-
-COSTS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4)
 
 Label = TypeVar("Label", str, int)
 
@@ -251,7 +249,7 @@ def source_weights(sources: Sequence[str]) -> list[float]:
     return [len(sources) / len(count) / count[source] for source in sources]
 
 
-def score_costs(
+def score_scorers(
     cases: Sequence[Case],
     scorers: Sequence[CandidateScorer],
     watershed: WatershedParameters,
@@ -260,7 +258,7 @@ def score_costs(
     processes: int,
     progress: Progress,
 ) -> Floats:
-    """Score each image with each of `COSTS`, (n_costs, n_cases).
+    """Score the nuclei that a scorer chooses in each image, (n_cases,).
 
     Parameters
     ----------
@@ -273,26 +271,13 @@ def score_costs(
     progress : callable
     """
     jobs = [
-        (case, scorer, watershed, outline_threshold)
+        (case, NucleusFinder(watershed, [scorer], outline_threshold))
         for case, scorer in zip(cases, scorers, strict=True)
     ]
-    return np.array(list(_run(_score_costs_of, jobs, processes, progress))).T
+    return np.array(list(_run(_score_finder_on, jobs, processes, progress)))
 
 
-def _score_costs_of(
-    job: tuple[Case, CandidateScorer, WatershedParameters, float],
-) -> list[float]:
-    case, scorer, watershed, outline_threshold = job
-    probability = load_probability(case.probability)
-    nuclei = watershed_nuclei(probability, watershed)
-    tree, features = describe_image(
-        probability, case.image, nuclei, outline_threshold=outline_threshold
-    )
-    quality = predict_quality([scorer], features)
-    return [
-        score_image(
-            case.truth,
-            select_nuclei(tree, quality, cost=cost, min_area_px=watershed.min_area_px),
-        ).score
-        for cost in COSTS
-    ]
+def _score_finder_on(job: tuple[Case, NucleusFinder]) -> float:
+    case, finder = job
+    nuclei = finder.find(load_probability(case.probability), case.image)
+    return score_image(case.truth, nuclei).score

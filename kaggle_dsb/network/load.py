@@ -72,5 +72,4 @@ def load_finder(run: Run, settings: Settings, *, folds: Sequence[int]) -> Nucleu
         WatershedParameters(**instances.watershed()),
         [load_scorer(run.scorers[fold]) for fold in wanted],
         outline_threshold=instances.outline_threshold,
-        nucleus_cost=instances.nucleus_cost,
     )

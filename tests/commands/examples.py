@@ -32,11 +32,11 @@ def crop_on_a_nucleus(image, labels, size):
     return image[window], labels[window]
 
 
-def save_scorer(folder, *, fold):
-    """Write a scorer that promises a half of every candidate."""
+def save_scorer(folder, *, fold, quality=0.5):
+    """Write a scorer that expects the same quality of every candidate."""
     forest = train_forest(
         np.zeros((9, len(FEATURES)), np.float32),
-        np.full(9, 0.5),
+        np.full(9, quality),
         weights=np.ones(9),
         parameters=ForestParameters(n_trees=2, learning_rate=0.1, max_leaves=2, feature_share=1.0),
         seed=0,

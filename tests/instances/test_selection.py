@@ -2,11 +2,12 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from kaggle_dsb.competition.labels import relabel
 from kaggle_dsb.competition.metric import score_image
 from kaggle_dsb.instances.scorer_training import candidate_quality
-from kaggle_dsb.instances.selection import select_nuclei
+from kaggle_dsb.instances.selection import make_whole, select_nuclei
 from tests.instances.drawn import TOUCHING, basins_of, find_candidates, noise, region, soften
 
 
@@ -17,7 +18,7 @@ def tree():
 
 def test_the_best_choice_by_the_true_quality_is_no_worse_than_any_single_cut():
     tree = find_candidates(soften(TOUCHING, sigma=2), min_seed_px=3)
-    chosen = select_nuclei(tree, candidate_quality(tree, TOUCHING), cost=0.3, min_area_px=3)
+    chosen = select_nuclei(tree, candidate_quality(tree, TOUCHING), min_area_px=3)
     assert chosen.max() == 3
     single = relabel(tree.labels)
     assert score_image(TOUCHING, chosen).score >= score_image(TOUCHING, single).score
@@ -25,24 +26,31 @@ def test_the_best_choice_by_the_true_quality_is_no_worse_than_any_single_cut():
 
 def test_a_union_is_taken_where_it_is_worth_more_than_its_parts(tree):
     both = basins_of(tree, 3)
-    quality = np.array([0.5 if basin in both else 0.9 for basin in (1, 2, 3)] + [0.95])
-    assert select_nuclei(tree, quality, cost=0.0, min_area_px=3).max() == 3
-    merged = select_nuclei(tree, quality, cost=0.3, min_area_px=3)
+    quality = np.array([0.5 if basin in both else 0.9 for basin in (1, 2, 3)] + [0.7])
+    # One more nucleus costs half the mean of the three, 0.32: 0.38 for the whole, 0.36 for parts.
+    merged = select_nuclei(tree, quality, min_area_px=3)
     assert merged.max() == 2
     assert ((merged > 0) == (tree.labels > 0)).all()
     assert merged[30, 25] == merged[30, 51] != merged[60, 80]
+    quality[3] = 0.6
+    assert select_nuclei(tree, quality, min_area_px=3).max() == 3
 
 
-def test_what_is_worth_less_than_its_cost_is_dropped(tree):
-    quality = np.full(tree.n_candidates, 0.3)
-    assert select_nuclei(tree, quality, cost=0.29, min_area_px=3).max() == 3
-    assert not select_nuclei(tree, quality, cost=0.31, min_area_px=3).any()
-    assert not select_nuclei(tree, quality, cost=0.0, min_area_px=5000).any()
+def test_a_nucleus_is_dropped_where_its_quality_is_below_half_of_the_mean(tree):
+    alone = next(iter({1, 2, 3} - basins_of(tree, 3)))
+    quality = np.array([0.9, 0.9, 0.9, 0])
+    for weakest, n_chosen in ((0.37, 3), (0.35, 2)):  # half of the mean of the three is 0.36
+        quality[alone - 1] = weakest
+        assert select_nuclei(tree, quality, min_area_px=3).max() == n_chosen
+    # Where all are as uncertain none is.
+    assert select_nuclei(tree, np.array([0.1, 0.1, 0.1, 0]), min_area_px=3).max() == 3
+    assert not select_nuclei(tree, np.zeros(4), min_area_px=3).any()
+    assert not select_nuclei(tree, quality, min_area_px=5000).any()
 
 
 def test_from_nothing_nothing_is_chosen():
     tree = find_candidates(np.zeros((3, 9, 7), np.float32), min_seed_px=3)
-    chosen = select_nuclei(tree, np.zeros(0), cost=0.1, min_area_px=3)
+    chosen = select_nuclei(tree, np.zeros(0), min_area_px=3)
     assert chosen.shape == (9, 7)
     assert not chosen.any()
 
@@ -58,17 +66,47 @@ def exhaustive(tree, worth, candidate):
 
 @given(st.integers(0, 10**6))
 @settings(max_examples=30)
-def test_the_choice_is_the_best_there_is(seed):
+def test_the_choice_is_the_best_there_is_at_its_own_cost(seed):
     tree = find_candidates(noise(seed), min_seed_px=2)
     quality = np.random.default_rng(seed).random(tree.n_candidates)
-    regions = [region(tree, c).tobytes() for c in range(tree.n_candidates)]
+    regions = [make_whole(region(tree, c)).tobytes() for c in range(tree.n_candidates)]
     quality[[not any(of) for of in regions]] = 0  # what has no pixel hits nothing
     assume(len(set(regions)) == len(regions))  # else a region does not tell its candidate
-    worth = quality - 0.4
-    chosen = select_nuclei(tree, quality, cost=0.4, min_area_px=0)
+    chosen = select_nuclei(tree, quality, min_area_px=0)
     picked = [
         regions.index((chosen == label).astype(np.int32).tobytes())
         for label in range(1, chosen.max() + 1)
     ]
+    worth = quality - quality[picked].mean() / 2
     best = sum(exhaustive(tree, worth, root) for root in np.flatnonzero(tree.parent() < 0))
     assert sum(worth[picked]) == pytest.approx(best)
+
+
+def test_a_nucleus_is_whole():
+    labels = np.zeros((12, 14), np.int32)
+    labels[1:8, 1:8] = 7
+    labels[3:5, 3:5] = 0  # a hole,
+    labels[5, 5] = 4  # a nucleus in a hole,
+    labels[10, 1:4] = 7  # and a smaller piece
+    labels[9:12, 10:] = 9
+    whole = make_whole(labels)
+    expected = labels.copy()
+    expected[3:5, 3:5] = 7
+    expected[10, 1:4] = 0
+    assert (whole == expected).all()
+    assert not make_whole(np.zeros((3, 4), np.int32)).any()
+
+
+@given(st.integers(0, 10**6))
+@settings(max_examples=30)
+def test_making_whole_keeps_the_largest_piece_and_takes_nothing_from_others(seed):
+    rng = np.random.default_rng(seed)
+    labels = np.where(rng.random((20, 24)) < 0.6, rng.integers(1, 4, (20, 24)), 0).astype(np.int32)
+    whole = make_whole(labels)
+    everywhere = np.ones((3, 3))
+    for label in (1, 2, 3):
+        pieces, n = ndimage.label(labels == label, everywhere)
+        filled = [ndimage.binary_fill_holes(pieces == piece) for piece in range(1, n + 1)]
+        kept = whole == label
+        assert kept.sum() <= max(of.sum() for of in filled)
+        assert any((kept == (of & ((labels == 0) | (labels == label)))).all() for of in filled)

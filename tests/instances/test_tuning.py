@@ -10,14 +10,13 @@ from kaggle_dsb.instances.forest import Forest
 from kaggle_dsb.instances.probability import load_probability, save_probability
 from kaggle_dsb.instances.scorer import CandidateScorer
 from kaggle_dsb.instances.tuning import (
-    COSTS,
     Case,
     Described,
     choose_nested,
     describe_cases,
     mean_over_sources,
     propose_watersheds,
-    score_costs,
+    score_scorers,
     score_watersheds,
     train_without_each,
 )
@@ -132,15 +131,15 @@ def make_scorer_of_areas(*, above_px, small, large):
     return CandidateScorer(forest)
 
 
-def test_costs_are_scored_as_the_finder_would_choose_by_them(cases):
-    scorer = make_scorer_of_areas(above_px=250, small=0.18, large=0.32)
-    scores = score_costs(cases, [scorer] * len(cases), WATERSHED, **OPTIONS | {"processes": 2})
-    assert scores.shape == (len(COSTS), len(cases))
-    # Below 0.18 all nuclei are chosen, from there on the large ones, from 0.32 on none.
-    assert len(np.unique(scores, axis=0)) == 3
-    for column, case in enumerate(cases):
-        probability = load_probability(case.probability)
-        for row, cost in enumerate(COSTS):
-            finder = NucleusFinder(WATERSHED, [scorer], OPTIONS["outline_threshold"], cost)
-            nuclei = finder.find(probability, case.image)
-            assert scores[row, column] == score_image(case.truth, nuclei).score
+def test_scorers_are_scored_by_the_nuclei_that_the_finder_chooses_with_them(cases):
+    scorers = [
+        make_scorer_of_areas(above_px=250, small=0.1, large=large)
+        for large in (0.9, 0.9, 0.9, 0, 0, 0)
+    ]
+    scores = score_scorers(cases, scorers, WATERSHED, **OPTIONS)
+    assert scores.shape == (6,)
+    for score, scorer, case in zip(scores, scorers, cases, strict=True):
+        finder = NucleusFinder(WATERSHED, [scorer], 0.3)
+        nuclei = finder.find(load_probability(case.probability), case.image)
+        assert score == score_image(case.truth, nuclei).score
+    assert scores[0] != score_scorers(cases[:1], scorers[3:4], WATERSHED, **OPTIONS)
