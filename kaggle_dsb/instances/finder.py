@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from kaggle_dsb.aliases import Labels
 from kaggle_dsb.instances.features import describe_image
+from kaggle_dsb.instances.refine import refine_nuclei
 from kaggle_dsb.instances.scorer import CandidateScorer, predict_quality
 from kaggle_dsb.instances.selection import select_nuclei
 from kaggle_dsb.instances.watershed import WatershedParameters, watershed_nuclei
@@ -55,4 +56,5 @@ class NucleusFinder:
         if not tree.n_candidates:
             return watershed
         quality = predict_quality(self.scorers, features)
-        return select_nuclei(tree, quality, min_area_px=self.watershed.min_area_px)
+        nuclei = select_nuclei(tree, quality, min_area_px=self.watershed.min_area_px)
+        return refine_nuclei(nuclei)

@@ -1,8 +1,5 @@
 """Choose among candidate nuclei those that promise the best score together."""
 
-from collections.abc import Iterator
-
-import cv2
 import numpy as np
 
 from kaggle_dsb.aliases import Labels
@@ -27,7 +24,6 @@ def select_nuclei(tree: CandidateTree, quality: Floats, *, min_area_px: int) -> 
     Returns
     -------
     labels : (H, W) int32
-        Each nucleus in one piece and without holes.
 
     Notes
     -----
@@ -49,39 +45,7 @@ def select_nuclei(tree: CandidateTree, quality: Floats, *, min_area_px: int) -> 
     number = np.zeros(tree.n_basins + 1, np.int32)
     for label, candidate in enumerate(chosen.tolist(), 1):
         number[tree.first[candidate] : tree.last[candidate] + 1] = label
-    return make_whole(number.take(tree.labels))
-
-
-def make_whole(labels: Labels) -> Labels:
-    """Return labels (H, W) with the largest piece of each nucleus alone, and its holes filled.
-
-    A nucleus or a part of one that lies in a hole of another stays as it is.
-    """
-    whole = np.zeros_like(labels)
-    for label, box in _boxes(labels):
-        own = labels[box] == label
-        outlines, _ = cv2.findContours(
-            own.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
-        )
-        pieces = [cv2.drawContours(np.zeros(own.shape, np.uint8), [o], 0, 1, -1) for o in outlines]
-        largest = max(pieces, key=np.count_nonzero) > 0
-        np.copyto(whole[box], label, where=largest & (own | (labels[box] == 0)))
-    return whole
-
-
-def _boxes(labels: Labels) -> Iterator[tuple[int, tuple[slice, slice]]]:
-    """Yield each label with its bounding box."""
-    pixels = np.flatnonzero(labels)
-    pixels = pixels[np.argsort(labels.take(pixels), kind="stable")]
-    of_label = labels.take(pixels)
-    starts = np.flatnonzero(np.diff(of_label, prepend=0))
-    if not starts.size:
-        return
-    ranges = []
-    for place in np.divmod(pixels, labels.shape[1]):
-        low, high = np.minimum.reduceat(place, starts), np.maximum.reduceat(place, starts) + 1
-        ranges.append([slice(*ends) for ends in zip(low.tolist(), high.tolist(), strict=True)])
-    yield from zip(of_label[starts].tolist(), zip(*ranges, strict=True), strict=True)
+    return number.take(tree.labels)
 
 
 def _choose(tree: CandidateTree, worth: list[float]) -> list[int]:

@@ -2,12 +2,11 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from scipy import ndimage
 
 from kaggle_dsb.competition.labels import relabel
 from kaggle_dsb.competition.metric import score_image
 from kaggle_dsb.instances.scorer_training import candidate_quality
-from kaggle_dsb.instances.selection import make_whole, select_nuclei
+from kaggle_dsb.instances.selection import select_nuclei
 from tests.instances.drawn import TOUCHING, basins_of, find_candidates, noise, region, soften
 
 
@@ -69,7 +68,7 @@ def exhaustive(tree, worth, candidate):
 def test_the_choice_is_the_best_there_is_at_its_own_cost(seed):
     tree = find_candidates(noise(seed), min_seed_px=2)
     quality = np.random.default_rng(seed).random(tree.n_candidates)
-    regions = [make_whole(region(tree, c)).tobytes() for c in range(tree.n_candidates)]
+    regions = [region(tree, c).tobytes() for c in range(tree.n_candidates)]
     quality[[not any(of) for of in regions]] = 0  # what has no pixel hits nothing
     assume(len(set(regions)) == len(regions))  # else a region does not tell its candidate
     chosen = select_nuclei(tree, quality, min_area_px=0)
@@ -80,33 +79,3 @@ def test_the_choice_is_the_best_there_is_at_its_own_cost(seed):
     worth = quality - quality[picked].mean() / 2
     best = sum(exhaustive(tree, worth, root) for root in np.flatnonzero(tree.parent() < 0))
     assert sum(worth[picked]) == pytest.approx(best)
-
-
-def test_a_nucleus_is_whole():
-    labels = np.zeros((12, 14), np.int32)
-    labels[1:8, 1:8] = 7
-    labels[3:5, 3:5] = 0  # a hole,
-    labels[5, 5] = 4  # a nucleus in a hole,
-    labels[10, 1:4] = 7  # and a smaller piece
-    labels[9:12, 10:] = 9
-    whole = make_whole(labels)
-    expected = labels.copy()
-    expected[3:5, 3:5] = 7
-    expected[10, 1:4] = 0
-    assert (whole == expected).all()
-    assert not make_whole(np.zeros((3, 4), np.int32)).any()
-
-
-@given(st.integers(0, 10**6))
-@settings(max_examples=30)
-def test_making_whole_keeps_the_largest_piece_and_takes_nothing_from_others(seed):
-    rng = np.random.default_rng(seed)
-    labels = np.where(rng.random((20, 24)) < 0.6, rng.integers(1, 4, (20, 24)), 0).astype(np.int32)
-    whole = make_whole(labels)
-    everywhere = np.ones((3, 3))
-    for label in (1, 2, 3):
-        pieces, n = ndimage.label(labels == label, everywhere)
-        filled = [ndimage.binary_fill_holes(pieces == piece) for piece in range(1, n + 1)]
-        kept = whole == label
-        assert kept.sum() <= max(of.sum() for of in filled)
-        assert any((kept == (of & ((labels == 0) | (labels == label)))).all() for of in filled)
