@@ -19,13 +19,18 @@ from kaggle_dsb.workspace.run import Run
 
 def load_predictor(run: Run, settings: Settings, *, folds: Sequence[int]) -> Predictor:
     """Load the networks of some folds as one predictor; their mean is taken."""
-    engine = load_engine(
-        choose_engine(settings.hardware),
-        [run.networks[fold] for fold in folds],
-        tta=settings.prediction.tta,
-        threads=settings.hardware.threads,
+    choice, threads = choose_engine(settings.hardware), settings.hardware.threads
+    networks, sizing = [run.networks[fold] for fold in folds], run.sizing_network(folds)
+    engine = load_engine(choice, networks, tta=settings.prediction.tta, threads=threads)
+    is_among_them = sizing == networks[0]
+    return Predictor(
+        engine,
+        settings.prediction,
+        nucleus_px=settings.network.nucleus_px,
+        sizing=None
+        if is_among_them
+        else load_engine(choice, [sizing], tta="none", threads=threads),
     )
-    return Predictor(engine, settings.prediction, nucleus_px=settings.network.nucleus_px)
 
 
 def prediction_key(run: Run, settings: Settings, *, folds: Sequence[int]) -> str:
@@ -36,10 +41,16 @@ def prediction_key(run: Run, settings: Settings, *, folds: Sequence[int]) -> str
     """
     facts = {
         "networks": [digest_of(run.networks[fold]) for fold in folds],
+        **_sizing_fact(run, folds),
         "engine": asdict(choose_engine(settings.hardware)),
         **prediction_facts(settings.prediction, settings.network.nucleus_px),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _sizing_fact(run: Run, folds: Sequence[int]) -> dict[str, str]:
+    path = run.sizing_network(folds)
+    return {} if path == run.networks[folds[0]] else {"sizing": digest_of(path)}
 
 
 def submission_key(run: Run, settings: Settings, images: Iterable[Path]) -> str:

@@ -78,6 +78,8 @@ class Predictor:
     nucleus_px : float or None
         The diameter of nuclei that the networks were trained for: an image is scaled to it. None
         leaves images as they are.
+    sizing : Engine, optional
+        Whose first network measures the nuclei; that of ``engine`` without it.
 
     Notes
     -----
@@ -94,10 +96,15 @@ class Predictor:
     """
 
     def __init__(
-        self, engine: Engine, settings: PredictionSettings, *, nucleus_px: float | None
+        self,
+        engine: Engine,
+        settings: PredictionSettings,
+        *,
+        nucleus_px: float | None,
+        sizing: Engine | None = None,
     ) -> None:
         self._engine = engine
-        self._first = engine.first()
+        self._first = (sizing or engine).first()
         self._settings = settings
         self._nucleus_px = nucleus_px
 

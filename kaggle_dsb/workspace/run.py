@@ -111,6 +111,16 @@ class Run:
         path = self.folder / FAST_FILE
         return Run(self.folder, {fold: path}, first.scorers) if path.exists() else first
 
+    def sizing_network(self, folds: Sequence[int]) -> Path:
+        """Return the network that measures the size of nuclei for those of some folds.
+
+        For all folds together that is the one that was trained on everything, where there is one,
+        else the first.
+        """
+        path = self.folder / FAST_FILE
+        takes_all = len(folds) > 1 and set(folds) == set(self.networks)
+        return path if takes_all and path.exists() else self.networks[min(folds)]
+
     def select(self, folds: Collection[int]) -> "Run":
         """Return the run with the networks and scorers of these folds only."""
         networks = {fold: path for fold, path in self.networks.items() if fold in folds}

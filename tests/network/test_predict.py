@@ -228,6 +228,22 @@ def test_images_are_taken_as_they_are_needed():
     assert taken == [0, 1]
 
 
+def test_another_network_can_measure_the_nuclei():
+    class Blind(torch.nn.Module):
+        def forward(self, image):
+            return torch.full_like(image, -9.0)
+
+    engines = [
+        TorchEngine([network], tta="none", precision="float32") for network in (Blind(), Grey())
+    ]
+    settings = PredictionSettings(scales=[1])
+    zooms = [
+        Predictor(engines[0], settings, nucleus_px=28, sizing=sizing).find_zoom(discs(7))
+        for sizing in (None, engines[1])
+    ]
+    assert zooms == [1, pytest.approx(2, rel=0.1)]
+
+
 def test_a_large_image_is_looked_at_in_its_middle_and_kept_in_half_precision(monkeypatch):
     monkeypatch.setattr(predict_module, "LOOK_PX", 64)
     monkeypatch.setattr(predict_module, "HALF_PRECISION_PX", 2**16)

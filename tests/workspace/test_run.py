@@ -39,6 +39,16 @@ def test_the_fast_network_is_the_distilled_one_else_the_first_folds(tmp_path):
     assert list(run.fast().networks.values()) == [run.folder / "fast.safetensors"]
 
 
+def test_nuclei_are_measured_by_the_network_of_everything_where_all_folds_predict(tmp_path):
+    run = make_run(tmp_path / "mine")
+    assert run.sizing_network([0, 1]) == run.networks[0]
+    (run.folder / "fast.safetensors").write_bytes(b"fast")
+    assert run.sizing_network([0, 1]) == run.folder / "fast.safetensors"
+    # It has seen what a fold holds out.
+    assert run.sizing_network([1]) == run.networks[1]
+    assert run.fast().sizing_network([0]) == run.folder / "fast.safetensors"
+
+
 def test_a_folder_without_a_network_is_refused(tmp_path):
     message = f"{tmp_path}: holds no fold<N>.safetensors; name the folder of a finished training"
     with pytest.raises(InputError) as raised:
