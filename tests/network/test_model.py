@@ -83,13 +83,20 @@ def test_a_missing_network_is_named(tmp_path):
         load_network(tmp_path / "absent.safetensors")
 
 
-@pytest.mark.parametrize("content", [b"", b"not a network", b"\x08\0\0\0\0\0\0\0{}      "])
-def test_a_damaged_network_is_refused_in_one_line(tmp_path, content):
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "cannot be read as a network ("),
+        (b"not a network", "cannot be read as a network ("),
+        (b"\x08\0\0\0\0\0\0\0{}      ", "is a network of format None, "),
+    ],
+)
+def test_a_damaged_network_is_refused_in_one_line(tmp_path, content, said):
     path = tmp_path / "fold0.safetensors"
     path.write_bytes(content)
     with pytest.raises(InputError) as error:
         load_network(path)
-    assert str(error.value).startswith(f"{path}: is ")
+    assert str(error.value).startswith(f"{path}: {said}")
     assert "\n" not in str(error.value)
 
 

@@ -52,7 +52,8 @@ def test_two_machines_train_one_network_together(tmp_path, monkeypatch):
     except (OSError, subprocess.CalledProcessError) as error:
         pytest.skip(f"network namespaces cannot be made here: {error}")
     assert [process.returncode for process in processes] == [0, 0], outputs
-    assert load_network(Path("runs/mine/fold0.safetensors"))[2]["epoch"] == 1
+    assert load_network(Path("runs/mine/fold0.safetensors"))[2]["fold"] == 0
+    assert pd.read_csv("runs/mine/fold0/metrics.csv")["epoch"].tolist() == [0, 1]
 
 
 @pytest.mark.slow
