@@ -1,4 +1,4 @@
-"""Give each nucleus the form that annotators draw: one piece, no holes, a smooth outline."""
+"""Bring nuclei into the form that annotators draw: one piece, no holes, a smooth outline."""
 
 from collections.abc import Iterator
 
