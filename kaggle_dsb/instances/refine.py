@@ -45,9 +45,10 @@ def _smooth(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def _largest_piece(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return the largest connected piece of a mask that has one, its holes filled."""
     outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    pieces = [cv2.drawContours(np.zeros(mask.shape, np.uint8), [o], 0, 1, -1) for o in outlines]
-    largest: NDArray[np.bool_] = max(pieces, key=np.count_nonzero) > 0
-    return largest
+    largest = max(outlines, key=lambda outline: (cv2.contourArea(outline), len(outline)))
+    filled: NDArray[np.uint8] = np.zeros(mask.shape, np.uint8)
+    cv2.drawContours(filled, [largest], 0, 1, cv2.FILLED)
+    return filled > 0
 
 
 def _boxes(labels: Labels) -> Iterator[tuple[int, tuple[slice, slice]]]:
