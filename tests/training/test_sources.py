@@ -146,13 +146,13 @@ def test_the_profile_of_sources_draws_from_each_as_it_says(main_source, folds):
     table = make_folds(sources, settings, known=table)
     for fold, left_out in enumerate(names):
         weights = weights_by_source(sources, table, settings, fold)
-        expected = {"tnbc": 0.08, "nuinsseg": 0.15, "bsst265": 0.13, "mnfinder": 0.09}
+        expected = {"tnbc": 0.07, "nuinsseg": 0.13, "bsst265": 0.12, "mnfinder": 0.08}
         expected.pop(left_out)
         assert {name: weights[name] for name in expected} == expected
         assert left_out not in weights
-    assert weights_by_source(sources, table, settings, None)["dsb2018"] == pytest.approx(0.55)
+    assert weights_by_source(sources, table, settings, None)["dsb2018"] == pytest.approx(0.6)
     training, augment = settings.training, settings.augment
     assert (augment.crop_px, augment.scale_range) == (192, (0.55, 1.9))
-    assert (training.epochs, training.crops_per_epoch, training.batch_size) == (12, 1000, 8)
+    assert (training.epochs, training.crops_per_epoch, training.batch_size) == (16, 1000, 8)
     assert training.learning_rate == 1e-3
     assert training.weight_decay == Settings().training.weight_decay
