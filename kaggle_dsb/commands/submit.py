@@ -24,7 +24,7 @@ from kaggle_dsb.config import Settings, write_settings
 from kaggle_dsb.dataset import TEST_SETS
 from kaggle_dsb.dataset.export import export_labels
 from kaggle_dsb.dataset.samples import sizes
-from kaggle_dsb.files import InputError, replacing
+from kaggle_dsb.files import InputError, digest_of, replacing
 from kaggle_dsb.network.load import submission_key
 from kaggle_dsb.network.segmentation import ImageSet, Segmentation
 from kaggle_dsb.progress import show_progress
@@ -220,6 +220,7 @@ def _write_checked(
 def _describe_making(source: Source, set_name: str, run: Run, settings: Settings) -> dict[str, Any]:
     score, reason = run.cross_validation(settings)
     read_options = source.options.to_json()
+    sizing = run.sizing_network(list(run.networks))
     if source.is_demo or set_name not in TEST_SETS:
         score, reason = None, "the images are not the competition's"
     return {
@@ -231,7 +232,7 @@ def _describe_making(source: Source, set_name: str, run: Run, settings: Settings
         **({"read_options": read_options} if read_options else {}),
         "set": set_name,
         "weights": run.name,
-        "weights_sha256": run.digests(),
+        "weights_sha256": {**run.digests(), sizing.name: digest_of(sizing)},
         "cross_validation": score,
         **({"no_cross_validation": reason} if reason else {}),
     }

@@ -167,6 +167,7 @@ class _ArrayUnpickler(pickle.Unpickler):
     """Loads arrays, numbers and texts, and refuses everything else that a pickle can name."""
 
     def find_class(self, module: str, name: str) -> Any:
+        """Return a class that is known to be harmless; raise `InputError` for any other."""
         if (module, name) not in _PICKLED_NAMES:
             raise InputError(f"holds a pickled {module}.{name}, which could run code; not loaded")
         return super().find_class(module, name)

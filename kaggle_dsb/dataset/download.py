@@ -65,18 +65,22 @@ class _Part:
         return self.path.with_suffix(".version")
 
     def size(self) -> int:
+        """Return how many bytes have arrived; 0 where they are of no known version."""
         return self.path.stat().st_size if self.path.exists() and self._mark.exists() else 0
 
     def version(self) -> str:
+        """Return the version of the file that the bytes are of; empty where it is not known."""
         return self._mark.read_text() if self._mark.exists() else ""
 
     def begin(self, version: str) -> None:
+        """Drop what has arrived, and remember the version of what will."""
         self.path.unlink(missing_ok=True)
         self._mark.unlink(missing_ok=True)
         if version:
             self._mark.write_text(version)
 
     def finish(self, target: Path) -> None:
+        """Put the whole file in its place."""
         self.path.replace(target)
         self._mark.unlink(missing_ok=True)
 

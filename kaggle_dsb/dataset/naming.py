@@ -43,6 +43,7 @@ class _Role(NamedTuple):
 
     @property
     def base(self) -> Folder:
+        """Return the folder that images and truth of a set have in common."""
         return (*self.parent, *self.split)
 
 

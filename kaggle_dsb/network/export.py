@@ -33,6 +33,7 @@ class _Stateless(nn.Module):
             self._places.append((module, leaf))
 
     def forward(self, image: Tensor, *tensors: Tensor) -> Tensor:
+        """Return the probability of an image by the network with these tensors in its places."""
         for (module, leaf), tensor in zip(self._places, tensors, strict=True):
             setattr(module, leaf, tensor)
         return torch.sigmoid(self._network[0](image))

@@ -23,6 +23,7 @@ T = TypeVar("T")
 
 class _TimedAdapter(HTTPAdapter):
     def send(self, *args: Any, **options: Any) -> requests.Response:
+        """Send a request, with a time limit where it has none."""
         options["timeout"] = options.get("timeout") or TIMEOUT_S
         return super().send(*args, **options)
 

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -60,11 +61,14 @@ def test_submit_takes_a_folder_of_ones_own_images(here, weights, capsys):
 def test_a_scorer_is_used_and_recorded_where_there_is_one(data, weights, capsys):
     for fold in (0, 1):
         save_scorer(weights, fold=fold, quality=0.0)
+    shutil.copy(weights / "fold1.safetensors", weights / "fast.safetensors")
     call = ["submit", "--weights", "weights", "--name", "first", *QUICK]
     assert run(call) == 0
     assert ": 2 images, 0 nuclei, checked" in capsys.readouterr().out  # none is worth a thing
     made = json.loads(Path("submissions/first/made.json").read_text())
-    assert "scorer1.safetensors" in made["weights_sha256"]
+    digests = made["weights_sha256"]
+    assert "scorer1.safetensors" in digests
+    assert digests["fast.safetensors"] == digests["fold1.safetensors"]  # it measures the nuclei
     (weights / "scorer1.safetensors").unlink()
     assert run(call) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (

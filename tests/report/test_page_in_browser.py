@@ -299,13 +299,18 @@ def test_brightness_and_contrast_change_the_image_until_they_are_reset(page):
     assert page.evaluate(shown_by) == "brightness(100%) contrast(100%)"
 
 
-def test_two_predictions_are_toggled(browser, pictures, tmp_path):
-    path = tmp_path / "report.html"
-    empty = dataclasses.replace(pictures[0], baseline=0 * pictures[0].predicted)
+def open_beside_nothing(browser, picture, path):
+    """Open a picture's page, the truth hidden, whose earlier prediction found no nucleus."""
+    empty = dataclasses.replace(picture, baseline=0 * picture.predicted)
     write_page(path, [empty], dataclasses.replace(ABOUT, baseline="earlier"))
     page = open_page(browser, path)
     open_first(page)
     page.keyboard.press("t")
+    return page
+
+
+def test_two_predictions_are_toggled(browser, pictures, tmp_path):
+    page = open_beside_nothing(browser, pictures[0], tmp_path / "report.html")
     assert ink(page) > 0
     page.keyboard.press("c")
     assert ink(page) == 0
@@ -316,12 +321,7 @@ def test_two_predictions_are_toggled(browser, pictures, tmp_path):
 
 
 def test_two_predictions_are_shown_side_by_side_at_one_zoom(browser, pictures, tmp_path):
-    path = tmp_path / "report.html"
-    empty = dataclasses.replace(pictures[0], baseline=0 * pictures[0].predicted)
-    write_page(path, [empty], dataclasses.replace(ABOUT, baseline="earlier"))
-    page = open_page(browser, path)
-    open_first(page)
-    page.keyboard.press("t")
+    page = open_beside_nothing(browser, pictures[0], tmp_path / "report.html")
     page.keyboard.press("v")
     assert page.locator(".pane small").all_inner_texts() == ["earlier", "this"]
     assert ink(page, (0, 0.5)) == 0

@@ -39,12 +39,17 @@ def test_two_processes_train_one_network_together(tmp_path, monkeypatch, capsys)
     assert load_network(tmp_path / "runs/together/fold1.safetensors")[2]["fold"] == 1
 
 
-@pytest.mark.slow
-def test_two_machines_train_one_network_together(tmp_path, monkeypatch):
+@pytest.fixture
+def call(tmp_path, monkeypatch):
+    """Prepare data, and return a training on two machines."""
     monkeypatch.chdir(tmp_path)
     write_demo(tmp_path / "data", n_train=4, n_test=1)
     assert run(["data", "--limit", "4"]) == 0
-    call = ["train", "--limit", "4", *SETS, "--fold", "0", "--nodes", "2"]
+    return ["train", "--limit", "4", *SETS, "--fold", "0", "--nodes", "2"]
+
+
+@pytest.mark.slow
+def test_two_machines_train_one_network_together(call):
     try:
         with namespace_nodes() as nodes:
             processes = [start(node, call) for node in nodes]
@@ -57,11 +62,7 @@ def test_two_machines_train_one_network_together(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_lost_machine_ends_the_training_in_one_line_and_it_goes_on(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    write_demo(tmp_path / "data", n_train=4, n_test=1)
-    assert run(["data", "--limit", "4"]) == 0
-    call = ["train", "--limit", "4", *SETS, "--fold", "0", "--nodes", "2"]
+def test_a_lost_machine_ends_the_training_in_one_line_and_it_goes_on(call):
     first, second = (start(node, call) for node in local_nodes())
     while not Path("runs/mine/fold0/last.ckpt").exists():
         assert first.poll() is None, first.stderr.read()
