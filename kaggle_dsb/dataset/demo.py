@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kaggle_dsb.aliases import Labels
+from kaggle_dsb.competition.labels import relabel
 from kaggle_dsb.competition.rle import encode_labels
 from kaggle_dsb.dataset import TEST_SETS, TRAIN_SET
 from kaggle_dsb.dataset.building import building, remove_old_builds
@@ -34,7 +35,14 @@ class _Scene:
     paint: Callable[[Labels, np.random.Generator], NDArray[np.uint8]]
 
 
-def write_demo(folder: Path, *, n_train: int = 24, n_test: int = 12, seed: int = 0) -> None:
+def write_demo(
+    folder: Path,
+    *,
+    n_train: int = 24,
+    n_test: int = 12,
+    seed: int = 0,
+    largest_px: int | None = None,
+) -> None:
     """Write a synthetic data set: fluorescence, stained tissue and brightfield.
 
     Parameters
@@ -47,6 +55,8 @@ def write_demo(folder: Path, *, n_train: int = 24, n_test: int = 12, seed: int =
         Numbers of images; eight in a row show every look once.
     seed : int
         The same seed gives the same files, byte for byte.
+    largest_px : int, optional
+        Images are cropped to this height and width, for what must be quick.
 
     Raises
     ------
@@ -62,12 +72,12 @@ def write_demo(folder: Path, *, n_train: int = 24, n_test: int = 12, seed: int =
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         raise InputError(f"{folder}: is not empty; name a new or an empty folder for the demo data")
     for number in range(n_train):
-        image_id, image, labels = _make_picture(seed, 0, number)
+        image_id, image, labels = _make_picture(seed, 0, number, largest_px)
         _write_image(folder / TRAIN_SET, image_id, image)
         _write_masks(folder / TRAIN_SET / image_id / "masks", labels)
     truth = {}
     for number in range(n_test):
-        image_id, image, labels = _make_picture(seed, 1, number)
+        image_id, image, labels = _make_picture(seed, 1, number, largest_px)
         _write_image(folder / TEST_SETS[0], image_id, image)
         truth[image_id] = labels
     _write_tables(folder, dict(sorted(truth.items())))
@@ -104,9 +114,12 @@ def make_image(seed: int, *, look: int = 0) -> tuple[NDArray[np.uint8], Labels]:
     return _make(np.random.default_rng(seed), look)
 
 
-def _make_picture(seed: int, part: int, number: int) -> tuple[str, NDArray[np.uint8], Labels]:
+def _make_picture(
+    seed: int, part: int, number: int, largest_px: int | None
+) -> tuple[str, NDArray[np.uint8], Labels]:
     image, labels = _make(np.random.default_rng([seed, part, number]), number)
-    return _name(f"image {seed} {part} {number}"), image, labels
+    crop = slice(largest_px), slice(largest_px)
+    return _name(f"image {seed} {part} {number}"), image[crop], relabel(labels[crop])
 
 
 def _make(random: np.random.Generator, look: int) -> tuple[NDArray[np.uint8], Labels]:

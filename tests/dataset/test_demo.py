@@ -47,6 +47,15 @@ def test_eight_images_show_every_type(cache: Path) -> None:
     assert types == {"fluorescence", "tissue", "brightfield"}
 
 
+def test_cropped_images_are_the_corners_of_the_whole_ones(cache: Path, tmp_path: Path) -> None:
+    write_demo(tmp_path / "demo", n_train=8, n_test=3, seed=5, largest_px=96)
+    cropped = load_samples(prepare(tmp_path / "demo", tmp_path / "cache").cache, "stage1_train")
+    for whole, part in zip(load_samples(cache, "stage1_train"), cropped, strict=True):
+        assert (part.id, part.labels.shape) == (whole.id, (96, 96))
+        np.testing.assert_array_equal(part.image, whole.image[:96, :96])
+        np.testing.assert_array_equal(part.labels > 0, whole.labels[:96, :96] > 0)
+
+
 def test_ids_look_like_the_competitions(cache: Path) -> None:
     ids = [*sizes(cache, "stage1_train"), *sizes(cache, "stage1_test")]
     assert len(set(ids)) == 11

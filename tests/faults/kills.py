@@ -186,7 +186,7 @@ def prepare(name: str, scratch: Path) -> Path:
         return base
     base.mkdir(parents=True)
     if COMMANDS[name].has_data:
-        write_demo(base / "data", n_train=4, n_test=2)
+        write_demo(base / "data", n_train=4, n_test=2, largest_px=128)
         _write_run(base / "weights", sorted(p.name for p in (base / "data/stage1_train").iterdir()))
     return base
 

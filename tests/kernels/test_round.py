@@ -96,7 +96,7 @@ def whole_round(tmp_path: Path, own_python: Path) -> Iterator[Round]:
         running = fake_kaggle.start_server(fake, port=80)  # where the client looks for LOCALHOST
     except OSError as error:
         pytest.skip(f"port 80 of this computer cannot be bound ({error.strerror})")
-    write_demo(tmp_path / "demo", n_train=1, n_test=2)
+    write_demo(tmp_path / "demo", n_train=1, n_test=2, largest_px=128)
     fake.files["data-science-bowl-2018.zip"] = pack_competition(tmp_path / "demo")
     (tmp_path / "home").mkdir()
     shutil.copytree(KERNELS, tmp_path / "kernels")

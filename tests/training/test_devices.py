@@ -20,7 +20,7 @@ SETS = [part for setting in TINY for part in ("--set", setting)]
 @pytest.mark.slow
 def test_two_processes_train_one_network_together(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    write_demo(tmp_path / "data", n_train=4, n_test=1)
+    write_demo(tmp_path / "data", n_train=4, n_test=1, largest_px=96)
     call = ["train", "--limit", "4", *SETS]
     assert run([*call, "--name", "alone", "--fold", "0"]) == 0
     assert capsys.readouterr().out.splitlines() == ["runs/alone/fold0.safetensors"]
@@ -43,7 +43,7 @@ def test_two_processes_train_one_network_together(tmp_path, monkeypatch, capsys)
 def call(tmp_path, monkeypatch):
     """Prepare data, and return a training on two machines."""
     monkeypatch.chdir(tmp_path)
-    write_demo(tmp_path / "data", n_train=4, n_test=1)
+    write_demo(tmp_path / "data", n_train=4, n_test=1, largest_px=96)
     assert run(["data", "--limit", "4"]) == 0
     return ["train", "--limit", "4", *SETS, "--fold", "0", "--nodes", "2"]
 
@@ -83,7 +83,7 @@ def test_a_lost_machine_ends_the_training_in_one_line_and_it_goes_on(call):
 
 def test_a_batch_that_devices_cannot_share_is_refused(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    write_demo(Path("data"), n_train=4, n_test=1)
+    write_demo(Path("data"), n_train=4, n_test=1, largest_px=96)
     assert run(["train", *SETS, "--set", "folds.n_folds=2", "--devices", "3"]) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
         "error: training.batch_size = 4: must be a multiple of the 3 devices, and "

@@ -32,7 +32,7 @@ def write_cells(folder, names):
 @pytest.mark.slow
 def test_every_command_of_the_page_works(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    write_demo(Path("data"), n_train=8, n_test=1)
+    write_demo(Path("data"), n_train=8, n_test=1, largest_px=96)
     # The bundled networks have four folds, each of which must hold something out.
     write_cells(Path("cells"), [f"p{patient}_{n}" for patient in range(1, 5) for n in (1, 2)])
     write_cells(Path("new"), ["a"])
