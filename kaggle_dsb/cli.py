@@ -277,6 +277,12 @@ def tune(
     trials: Annotated[
         int, typer.Option(min=1, metavar="N", help="Number of watershed parameters to try.")
     ] = 24,
+    outlines_only: Annotated[
+        bool,
+        typer.Option(
+            "--outlines-only", help="Only learn where nuclei end in images like the labelled ones."
+        ),
+    ] = False,
     limit: Limit = None,
     *,
     reading: Reading,
@@ -284,9 +290,13 @@ def tune(
     """Tune how probabilities become nuclei; train candidate scorers."""
     run, settings = open_networks(weights, config, set_)
     source, others = open_all(data, extra, reading, limit=limit)
-    from kaggle_dsb.commands.tune import tune_run
+    from kaggle_dsb.commands.tune import learn_outlines_of_run, tune_run
     from kaggle_dsb.tables import print_tuned
 
+    if outlines_only:
+        learn_outlines_of_run(source, run, settings, work=reading.work, extra=others)
+        print(run.outlines_file)
+        return
     tuned = tune_run(source, run, settings, work=reading.work, n_trials=trials, extra=others)
     print_tuned(run, tuned)
 

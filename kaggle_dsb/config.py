@@ -199,15 +199,18 @@ class InstanceSettings(_Section):
     min_area_px: int = Field(12, ge=0)
     """Least area of a nucleus, in pixels."""
 
-    outline_threshold: float = Field(0.35, gt=0, lt=1)
-    """Candidates end where their membership (0 ground, 1 inside) falls to this."""
+    outline_threshold: float = Field(0.4, gt=0, lt=1)
+    """Candidates darker than the ground end where their membership (0 ground, 1 inside) is this."""
+
+    glow_threshold: float = Field(0.27, gt=0, lt=1)
+    """The same for brighter ones, unless their image looks like one in the run's outlines.csv."""
 
     candidate_scorer: bool = True
     """Whether candidate scorers choose the nuclei, where the run has them."""
 
     def watershed(self) -> dict[str, Any]:
         """Return the parameters of the watershed."""
-        return self.model_dump(exclude={"outline_threshold", "candidate_scorer"})
+        return self.model_dump(exclude={"outline_threshold", "glow_threshold", "candidate_scorer"})
 
 
 class HardwareSettings(_Section):

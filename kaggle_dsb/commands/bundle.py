@@ -13,5 +13,7 @@ def bundle_run(run: Run, folder: Path = BUNDLE_FOLDER) -> Bundle:
     return build_bundle(
         folder,
         networks=[*run.networks.values(), *run.scorers.values()],
-        about=[path for path in (run.folds_file, run.settings_file) if path.exists()],
+        about=[
+            path for path in (run.folds_file, run.settings_file, run.outlines_file) if path.exists()
+        ],
     )

@@ -12,16 +12,19 @@ from kaggle_dsb.dataset.kinds import name_kinds
 from kaggle_dsb.dataset.samples import require_labels
 from kaggle_dsb.files import InputError, locking, write_json
 from kaggle_dsb.instances.hills import Floats
+from kaggle_dsb.instances.outline_rule import KnownOutlines, OutlineRule, write_known
 from kaggle_dsb.instances.scorer import CandidateScorer
 from kaggle_dsb.instances.tuning import (
     Case,
     choose_nested,
     describe_cases,
+    learn_outlines,
     mean_over_sources,
     propose_watersheds,
     score_scorers,
     score_watersheds,
     source_weights,
+    spread_over,
     train_without_each,
 )
 from kaggle_dsb.instances.watershed import WatershedParameters
@@ -31,7 +34,6 @@ from kaggle_dsb.progress import show_progress
 from kaggle_dsb.workspace.run import Run
 from kaggle_dsb.workspace.source import Source
 
-ENOUGH_OF_A_SOURCE = 25  # images that try all watersheds
 WAYS = ["current", "watershed", "scorer"]
 
 
@@ -75,8 +77,8 @@ def tune_run(
     source : Source
         With the images that the run was trained on; each of its kinds of images counts as a source.
     run : Run
-        Its folder gets the tuned ``config.toml``, ``tuning.json`` and, where scorers generalise
-        better than the watershed, ``scorer<N>.safetensors``.
+        Its folder gets the tuned ``config.toml``, ``tuning.json``, ``outlines.csv`` and, where
+        scorers generalise better than the watershed, ``scorer<N>.safetensors``.
     settings : Settings
         ``prediction`` and ``hardware`` count, and ``instances`` as what to compare with.
     work : Path
@@ -93,31 +95,65 @@ def tune_run(
 
     Notes
     -----
-    Where all images are of one source, the choice is nested by fold. The outline threshold is not
-    chosen: the kinds of images in one data set share the style of its annotators, and would outvote
-    all other styles.
+    Where all images are of one source, the choice is nested by fold. Where nuclei end in images
+    unlike all known is not chosen: the kinds of images in one data set share the style of its
+    annotators, and would outvote all other styles.
     """
+    _require_own(run)
+    with locking(run.folder, activity="tunes this run"):
+        cases, scorer_folds = _all_cases(source, run, settings, work=work, extra=extra)
+        _require_two_folds(cases, run)
+        processes = settings.hardware.threads or count_cores()
+        watershed, scores = _choose_watershed(
+            cases, settings, n_trials=n_trials, processes=processes
+        )
+        known = _learn_outlines(cases, watershed.min_area_px, processes=processes)
+        scorers, scores["scorer"] = _train_scorers(
+            cases, watershed, known, settings, processes=processes
+        )
+        tuned = _choose_settings(settings, watershed, scores)
+        _write(run, Tuned(tuned, scores), scorers, known, scorer_folds)
+        return Tuned(tuned, scores)
+
+
+def learn_outlines_of_run(
+    source: Source, run: Run, settings: Settings, *, work: Path, extra: Sequence[Source] = ()
+) -> None:
+    """Learn anew where nuclei end in images that look like labelled ones, and nothing else.
+
+    Parameters
+    ----------
+    source, run, settings, work, extra
+        As for `tune_run`. The run's folder gets ``outlines.csv``.
+    """
+    _require_own(run)
+    with locking(run.folder, activity="tunes this run"):
+        cases, _ = _all_cases(source, run, settings, work=work, extra=extra)
+        processes = settings.hardware.threads or count_cores()
+        known = _learn_outlines(cases, settings.instances.min_area_px, processes=processes)
+        run.validation_file.unlink(missing_ok=True)
+        write_known(run.outlines_file, known)
+
+
+def _require_own(run: Run) -> None:
     if run.is_bundled:
         raise InputError(
             "the bundled networks are tuned and shared by all users: copy their folder to "
             "runs/NAME and give --weights runs/NAME"
         )
-    with locking(run.folder, activity="tunes this run"):
-        cases = _cases(source, run, settings, work=work)
-        _require_two_folds(cases, run)
-        scorer_folds = {}
-        for number, other in enumerate(extra):
-            fold = sorted(run.networks)[number % len(run.networks)]
-            scorer_folds[other.dataset_name] = fold
-            cases += _cases(other, run, settings, work=work, held_out_by=fold)
-        processes = settings.hardware.threads or count_cores()
-        watershed, scores = _choose_watershed(
-            cases, settings, n_trials=n_trials, processes=processes
-        )
-        scorers, scores["scorer"] = _train_scorers(cases, watershed, settings, processes=processes)
-        tuned = _choose_settings(settings, watershed, scores)
-        _write(run, Tuned(tuned, scores), scorers, scorer_folds)
-        return Tuned(tuned, scores)
+
+
+def _all_cases(
+    source: Source, run: Run, settings: Settings, *, work: Path, extra: Sequence[Source]
+) -> tuple[list[Case], dict[str, int]]:
+    """Return the images of all sources, and the fold that holds out each further one's."""
+    cases = _cases(source, run, settings, work=work)
+    held_out_by = {}
+    for number, other in enumerate(extra):
+        fold = sorted(run.networks)[number % len(run.networks)]
+        held_out_by[other.dataset_name] = fold
+        cases += _cases(other, run, settings, work=work, held_out_by=fold)
+    return cases, held_out_by
 
 
 def _cases(
@@ -176,9 +212,7 @@ def _choose_watershed(
         [(case.id, case.source, case.fold) for case in cases],
         columns=["ImageId", "source", "fold"],
     )
-    size = scores.groupby("source")["source"].transform("size")
-    step = np.maximum(1, size // ENOUGH_OF_A_SOURCE)
-    rows = np.flatnonzero(scores.groupby("source").cumcount() % step == 0)
+    rows = np.flatnonzero(spread_over(scores["source"]))
     proposals = [
         WatershedParameters(**settings.instances.watershed()),
         *propose_watersheds(n_trials, seed=settings.folds.seed),
@@ -191,16 +225,32 @@ def _choose_watershed(
     return proposals[nested.best], scores
 
 
+def _learn_outlines(cases: Sequence[Case], min_area_px: int, *, processes: int) -> KnownOutlines:
+    with show_progress("looking where nuclei end") as progress:
+        return learn_outlines(
+            cases, min_area_px=min_area_px, processes=processes, progress=progress
+        )
+
+
 def _train_scorers(
-    cases: Sequence[Case], watershed: WatershedParameters, settings: Settings, *, processes: int
+    cases: Sequence[Case],
+    watershed: WatershedParameters,
+    known: KnownOutlines,
+    settings: Settings,
+    *,
+    processes: int,
 ) -> tuple[dict[int, CandidateScorer], Floats]:
     """Return a scorer a fold, and each image's score by a scorer that has not seen its source."""
     units, seed = _units(cases), settings.folds.seed
     weights = source_weights([case.source for case in cases])
-    threshold = settings.instances.outline_threshold
+    dark, glowing = settings.instances.outline_threshold, settings.instances.glow_threshold
+    rule_of = {
+        fold: OutlineRule(dark, glowing, known.without(fold)) for fold in {c.fold for c in cases}
+    }
+    outlines = [rule_of[case.fold] for case in cases]
     with show_progress("describing candidates") as progress:
         described = describe_cases(
-            cases, watershed, outline_threshold=threshold, processes=processes, progress=progress
+            cases, watershed, outlines=outlines, processes=processes, progress=progress
         )
     with show_progress("training scorers, each without a source") as progress:
         without_source = train_without_each(
@@ -211,7 +261,7 @@ def _train_scorers(
             cases,
             [without_source[unit] for unit in units],
             watershed,
-            outline_threshold=threshold,
+            outlines=outlines,
             processes=processes,
             progress=progress,
         )
@@ -245,7 +295,11 @@ def _choose_settings(
 
 
 def _write(
-    run: Run, tuned: Tuned, scorers: dict[int, CandidateScorer], scorer_folds: dict[str, int]
+    run: Run,
+    tuned: Tuned,
+    scorers: dict[int, CandidateScorer],
+    known: KnownOutlines,
+    scorer_folds: dict[str, int],
 ) -> None:
     # What was validated was cut otherwise.
     run.validation_file.unlink(missing_ok=True)
@@ -255,6 +309,7 @@ def _write(
     for fold, path in run.scorers.items():
         if fold not in kept:
             path.unlink()
+    write_known(run.outlines_file, known)
     by_source = tuned.table().to_dict("index")
     write_json(run.tuning_file, {"scores": by_source, "scorer_folds": scorer_folds})
     # Last, since it is what the same command would begin from after an interruption.

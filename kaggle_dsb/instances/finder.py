@@ -1,19 +1,18 @@
 """From a probability map to nuclei, with candidate scorers where there are some."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kaggle_dsb.aliases import Labels
 from kaggle_dsb.instances.features import describe_image
+from kaggle_dsb.instances.outline_rule import OutlineRule
 from kaggle_dsb.instances.refine import refine_nuclei
 from kaggle_dsb.instances.scorer import CandidateScorer, predict_quality
 from kaggle_dsb.instances.selection import select_nuclei
 from kaggle_dsb.instances.watershed import WatershedParameters, watershed_nuclei
-
-OUTLINE_THRESHOLD = 0.35
 
 
 @dataclass(frozen=True)
@@ -26,13 +25,13 @@ class NucleusFinder:
     scorers : sequence of CandidateScorer
         Their mean predicts the quality of candidates. Without any, the nuclei are those of the
         watershed.
-    outline_threshold : float
-        Candidates end where their membership falls to this.
+    outline : OutlineRule
+        Candidates end where their membership falls to what it chooses for their image.
     """
 
     watershed: WatershedParameters
     scorers: Sequence[CandidateScorer] = ()
-    outline_threshold: float = OUTLINE_THRESHOLD
+    outline: OutlineRule = field(default_factory=OutlineRule)
 
     def find(self, probability: NDArray[np.float32], image: NDArray[np.uint8]) -> Labels:
         """Find the nuclei of an image.
@@ -50,9 +49,8 @@ class NucleusFinder:
         watershed = watershed_nuclei(probability, self.watershed)
         if not self.scorers:
             return watershed
-        tree, features = describe_image(
-            probability, image, watershed, outline_threshold=self.outline_threshold
-        )
+        threshold = self.outline.threshold(probability[0], image)
+        tree, features = describe_image(probability, image, watershed, outline_threshold=threshold)
         if not tree.n_candidates:
             return watershed
         quality = predict_quality(self.scorers, features)

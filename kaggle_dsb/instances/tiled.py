@@ -1,12 +1,14 @@
 """Find the nuclei of an image that is too large to be worked on as a whole."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kaggle_dsb.aliases import Labels
 from kaggle_dsb.instances.finder import NucleusFinder
+from kaggle_dsb.instances.outline_rule import OutlineRule
 
 LARGE_PX = 2**25
 """An image of more pixels is cut into tiles: some arrays of its size fit, dozens do not."""
@@ -49,6 +51,8 @@ def find_in_tiles(
     since the margin is wider than a nucleus. Two tiles that see a nucleus a little differently may
     both hold its centroid: then the second one's share of new pixels decides.
     """
+    threshold = finder.outline.threshold(probability[0], image)
+    finder = replace(finder, outline=OutlineRule(threshold, threshold))  # the same in all tiles
     labels = np.zeros(image.shape[:2], np.int32)
     n_nuclei = 0
     for core, window in _tiles(image.shape[0], image.shape[1]):

@@ -16,19 +16,36 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import optuna
+import pandas as pd
 from numpy.typing import NDArray
 
 from kaggle_dsb.aliases import Labels, Progress
 from kaggle_dsb.competition.metric import score_image
-from kaggle_dsb.instances.features import describe_image
+from kaggle_dsb.instances.candidates import find_candidates
+from kaggle_dsb.instances.features import MIN_SEED_PX, describe_image
 from kaggle_dsb.instances.finder import NucleusFinder
 from kaggle_dsb.instances.hills import Floats
+from kaggle_dsb.instances.outline import measure_grey
+from kaggle_dsb.instances.outline_rule import (
+    NUMBERS,
+    KnownOutlines,
+    OutlineRule,
+    describe_look,
+    is_glowing,
+)
 from kaggle_dsb.instances.probability import load_probability
+from kaggle_dsb.instances.refine import refine_nuclei
 from kaggle_dsb.instances.scorer import CandidateScorer
 from kaggle_dsb.instances.scorer_training import candidate_quality, train_scorer
+from kaggle_dsb.instances.selection import select_nuclei
 from kaggle_dsb.instances.watershed import WatershedParameters, watershed_nuclei
 
 Label = TypeVar("Label", str, int)
+
+OUTLINES = (0.2, 0.25, 0.3, 0.36, 0.42, 0.48)
+"""The memberships at which `learn_outlines` lets nuclei end."""
+
+ENOUGH_OF_A_SOURCE = 25  # images to choose by
 
 
 @dataclass(frozen=True)
@@ -183,23 +200,92 @@ def describe_cases(
     cases: Sequence[Case],
     watershed: WatershedParameters,
     *,
-    outline_threshold: float,
+    outlines: Sequence[OutlineRule],
     processes: int,
     progress: Progress,
 ) -> list[Described]:
-    """Describe the candidates of all images; the watershed tells their typical size."""
-    jobs = [(case, watershed, outline_threshold) for case in cases]
+    """Describe the candidates of all images, each by its own rule of where they end.
+
+    The watershed tells their typical size.
+    """
+    jobs = [(case, watershed, outline) for case, outline in zip(cases, outlines, strict=True)]
     return list(_run(_describe_case, jobs, processes, progress))
 
 
-def _describe_case(job: tuple[Case, WatershedParameters, float]) -> Described:
-    case, watershed, outline_threshold = job
+def _describe_case(job: tuple[Case, WatershedParameters, OutlineRule]) -> Described:
+    case, watershed, outline = job
     probability = load_probability(case.probability)
     nuclei = watershed_nuclei(probability, watershed)
-    tree, features = describe_image(
-        probability, case.image, nuclei, outline_threshold=outline_threshold
-    )
+    threshold = outline.threshold(probability[0], case.image)
+    tree, features = describe_image(probability, case.image, nuclei, outline_threshold=threshold)
     return Described(features, candidate_quality(tree, case.truth))
+
+
+def learn_outlines(
+    cases: Sequence[Case], *, min_area_px: int, processes: int, progress: Progress
+) -> KnownOutlines:
+    """Find out where the annotators of each source end nuclei that glow.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+    min_area_px : int
+        Smaller nuclei are dropped.
+    processes : int
+    progress : callable
+
+    Returns
+    -------
+    KnownOutlines
+        The images whose nuclei glow. To all of a source belongs the threshold among `OUTLINES`
+        that scores best on `ENOUGH_OF_A_SOURCE` of them, where the truth chooses the candidates.
+    """
+    looks = list(_run(_look_at, cases, processes, progress))
+    glowing = pd.DataFrame(
+        [(n, case.source, case.fold) for n, case in enumerate(cases) if looks[n] is not None],
+        columns=["case", "source", "fold"],
+    )
+    few = glowing[spread_over(glowing["source"])]
+    jobs = [(cases[n], min_area_px) for n in few["case"]]
+    scores = pd.DataFrame(_run(_score_outlines_of, jobs, processes, progress), columns=OUTLINES)
+    best = scores.groupby(few["source"].to_numpy()).mean().idxmax(axis=1)
+    return KnownOutlines(
+        np.array([looks[n] for n in glowing["case"]], np.float32).reshape(-1, len(NUMBERS)),
+        np.array(glowing["source"].map(best), np.float32),
+        np.array(glowing["fold"], np.int64),
+    )
+
+
+def spread_over(sources: pd.Series) -> NDArray[np.bool_]:
+    """Choose about `ENOUGH_OF_A_SOURCE` images of each source, evenly spread, (n,) bool."""
+    of_source = sources.groupby(sources)
+    step = np.maximum(1, of_source.transform("size") // ENOUGH_OF_A_SOURCE)
+    chosen: NDArray[np.bool_] = (of_source.cumcount() % step == 0).to_numpy(bool)
+    return chosen
+
+
+def _look_at(case: Case) -> NDArray[np.float32] | None:
+    """Describe how an image looks; None where its nuclei do not glow."""
+    body = load_probability(case.probability)[0]
+    return describe_look(case.image) if is_glowing(body, case.image) else None
+
+
+def _score_outlines_of(job: tuple[Case, int]) -> list[float]:
+    """Score an image with each outline, its candidates chosen by the truth."""
+    case, min_area_px = job
+    tree = find_candidates(
+        load_probability(case.probability),
+        measure_grey(case.image).relative,
+        min_seed_px=MIN_SEED_PX,
+        outline_threshold=OUTLINES[0],
+    )
+    scores = []
+    for threshold in OUTLINES:
+        ended = tree.end_at(threshold)
+        quality = candidate_quality(ended, case.truth)
+        nuclei = select_nuclei(ended, quality, min_area_px=min_area_px)
+        scores.append(score_image(case.truth, refine_nuclei(nuclei)).score)
+    return scores
 
 
 def train_without_each(
@@ -254,7 +340,7 @@ def score_scorers(
     scorers: Sequence[CandidateScorer],
     watershed: WatershedParameters,
     *,
-    outline_threshold: float,
+    outlines: Sequence[OutlineRule],
     processes: int,
     progress: Progress,
 ) -> Floats:
@@ -266,13 +352,14 @@ def score_scorers(
     scorers : sequence of CandidateScorer
         The scorer of each case.
     watershed : WatershedParameters
-    outline_threshold : float
+    outlines : sequence of OutlineRule
+        The rule of each case.
     processes : int
     progress : callable
     """
     jobs = [
-        (case, NucleusFinder(watershed, [scorer], outline_threshold))
-        for case, scorer in zip(cases, scorers, strict=True)
+        (case, NucleusFinder(watershed, [scorer], outline))
+        for case, scorer, outline in zip(cases, scorers, outlines, strict=True)
     ]
     return np.array(list(_run(_score_finder_on, jobs, processes, progress)))
 

@@ -10,6 +10,7 @@ from kaggle_dsb import __version__
 from kaggle_dsb.config import Settings
 from kaggle_dsb.files import InputError, digest_of
 from kaggle_dsb.instances.finder import NucleusFinder
+from kaggle_dsb.instances.outline_rule import OutlineRule, read_known
 from kaggle_dsb.instances.scorer import load_scorer
 from kaggle_dsb.instances.watershed import WatershedParameters
 from kaggle_dsb.network.engines import choose_engine, load_engine
@@ -63,14 +64,17 @@ def submission_key(run: Run, settings: Settings, images: Iterable[Path]) -> str:
         __version__,
         prediction_key(run, settings, folds=list(run.networks)),
         settings.instances.model_dump(mode="json"),
-        [digest_of(path) for path in run.scorers.values()],
+        [digest_of(path) for path in run.files_of_finder()],
         [digest_of(path) for path in images],
     ]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
 def load_finder(run: Run, settings: Settings, *, folds: Sequence[int]) -> NucleusFinder:
-    """Load the candidate scorers of some folds, where there are any; their mean is taken."""
+    """Load the candidate scorers of some folds, where there are any; their mean is taken.
+
+    Of the known outlines those count that the networks of these folds have seen.
+    """
     instances = settings.instances
     wanted = folds if instances.candidate_scorer and run.scorers else []
     missing = [fold for fold in wanted if fold not in run.scorers]
@@ -82,5 +86,15 @@ def load_finder(run: Run, settings: Settings, *, folds: Sequence[int]) -> Nucleu
     return NucleusFinder(
         WatershedParameters(**instances.watershed()),
         [load_scorer(run.scorers[fold]) for fold in wanted],
-        outline_threshold=instances.outline_threshold,
+        outline_rule(run, settings, folds=folds),
+    )
+
+
+def outline_rule(run: Run, settings: Settings, *, folds: Sequence[int]) -> OutlineRule:
+    """Return where nuclei end for networks of these folds."""
+    path, instances = run.outlines_file, settings.instances
+    return OutlineRule(
+        instances.outline_threshold,
+        instances.glow_threshold,
+        read_known(path).without(run.unseen_fold(folds)) if path.exists() else None,
     )

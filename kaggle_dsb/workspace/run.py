@@ -22,6 +22,7 @@ FOLDS_FILE = "folds.csv"
 VALIDATION_FILE = "validation.json"
 SCORES_FILE = "oof.csv"
 TUNING_FILE = "tuning.json"
+OUTLINES_FILE = "outlines.csv"
 METRICS_FILE = "metrics.csv"
 
 TRAINED = ("folds", "network", "augment", "training")
@@ -78,6 +79,11 @@ class Run:
         return self.folder / TUNING_FILE
 
     @property
+    def outlines_file(self) -> Path:
+        """How labelled images look, and where their annotators end nuclei; need not be there."""
+        return self.folder / OUTLINES_FILE
+
+    @property
     def scores_file(self) -> Path:
         """The out-of-fold score of each image."""
         return self.folder / SCORES_FILE
@@ -120,6 +126,11 @@ class Run:
         path = self.folder / FAST_FILE
         takes_all = len(folds) > 1 and set(folds) == set(self.networks)
         return path if takes_all and path.exists() else self.networks[min(folds)]
+
+    def unseen_fold(self, folds: Sequence[int]) -> int | None:
+        """Return the fold that none of some networks has seen; None where they have seen all."""
+        first, *others = folds
+        return None if others or self.networks[first].name == FAST_FILE else first
 
     def select(self, folds: Collection[int]) -> "Run":
         """Return the run with the networks and scorers of these folds only."""
@@ -233,11 +244,15 @@ class Run:
             return "has not been validated"
         return "was trained on the demo set" if validation.get("data") == "demo" else None
 
+    def files_of_finder(self) -> list[Path]:
+        """Return what cuts probabilities into nuclei: the candidate scorers and known outlines."""
+        outlines = [self.outlines_file] if self.outlines_file.exists() else []
+        return [*self.scorers.values(), *outlines]
+
     def digests(self) -> dict[str, str]:
-        """Return the SHA-256 of each network and scorer by its file name."""
-        return {
-            path.name: digest_of(path) for path in (*self.networks.values(), *self.scorers.values())
-        }
+        """Return the SHA-256 of each network, scorer and table of outlines by its file name."""
+        files = (*self.networks.values(), *self.files_of_finder())
+        return {path.name: digest_of(path) for path in files}
 
 
 def open_run(folder: Path) -> Run:

@@ -3,6 +3,7 @@ import pytest
 
 from kaggle_dsb.competition.metric import score_image
 from kaggle_dsb.instances.finder import NucleusFinder
+from kaggle_dsb.instances.outline_rule import OutlineRule
 from kaggle_dsb.instances.refine import refine_nuclei
 from kaggle_dsb.instances.scorer import CandidateScorer
 from kaggle_dsb.instances.watershed import watershed_nuclei
@@ -34,9 +35,10 @@ def test_the_finder_follows_its_scorer():
 
 
 @pytest.mark.parametrize("threshold", [0.2, 0.3, 0.5])
-def test_all_nuclei_end_at_the_outline_threshold(threshold):
+def test_all_nuclei_end_where_the_rule_says(threshold):
     probability = soften(TOUCHING)
     tree = find_candidates(probability, min_seed_px=5, outline_threshold=threshold)
     scorer = CandidateScorer(Oracle(np.full(tree.n_candidates, 0.9)))
-    nuclei = NucleusFinder(WATERSHED, [scorer], threshold).find(probability, BLACK)
+    rule = OutlineRule(dark=threshold, glowing=0.9)
+    nuclei = NucleusFinder(WATERSHED, [scorer], rule).find(probability, BLACK)
     assert ((nuclei > 0) == (refine_nuclei(tree.labels) > 0)).all()

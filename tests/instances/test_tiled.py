@@ -1,8 +1,11 @@
+from dataclasses import dataclass, field, replace
+
 import numpy as np
 import pytest
 
 from kaggle_dsb.instances import tiled
 from kaggle_dsb.instances.finder import NucleusFinder
+from kaggle_dsb.instances.outline_rule import OutlineRule
 from kaggle_dsb.instances.tiled import find_in_tiles, find_nuclei
 from kaggle_dsb.instances.watershed import WatershedParameters
 
@@ -42,7 +45,10 @@ def test_tiles_find_the_same_nuclei_as_the_whole(small_tiles, size):
 def test_only_a_large_image_is_cut_into_tiles(small_tiles):
     sizes = []
 
+    @dataclass(frozen=True)
     class Recording:
+        outline: OutlineRule = field(default_factory=OutlineRule)
+
         def find(self, probability, image):
             assert probability.dtype == np.float32
             assert image.shape[:2] == probability.shape[1:]
@@ -50,6 +56,25 @@ def test_only_a_large_image_is_cut_into_tiles(small_tiles):
             return np.zeros(image.shape[:2], np.int32)
 
     for size in [(100, 100), (101, 100)]:
-        labels = find_nuclei(Recording(), np.zeros((3, *size), np.float16), np.zeros((*size, 3)))
+        labels = find_nuclei(
+            Recording(), np.zeros((3, *size), np.float16), np.zeros((*size, 3), np.uint8)
+        )
         assert labels.shape == size
     assert sizes == [(100, 100), (88, 88), (88, 60), (61, 88), (61, 60)]
+
+
+def test_nuclei_end_alike_in_all_tiles(small_tiles):
+    """One half of the image glows, the other is darker than its ground."""
+    probability = draw_probability(200, 170)
+    image = np.full((200, 170, 3), 100, np.uint8)
+    image[probability[0] > 0] = 180
+    image[150:][probability[0, 150:] > 0] = 90
+    asked = []
+
+    class Rule(OutlineRule):
+        def threshold(self, body, image):
+            asked.append(image.shape)
+            return super().threshold(body, image)
+
+    find_in_tiles(replace(FINDER, outline=Rule()), probability, image)
+    assert asked == [(200, 170, 3)]

@@ -1,3 +1,6 @@
+from dataclasses import replace
+
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,6 +10,7 @@ from kaggle_dsb.competition.metric import score_image
 from kaggle_dsb.instances.features import FEATURES
 from kaggle_dsb.instances.finder import NucleusFinder
 from kaggle_dsb.instances.forest import Forest
+from kaggle_dsb.instances.outline_rule import OutlineRule, describe_look
 from kaggle_dsb.instances.probability import load_probability, save_probability
 from kaggle_dsb.instances.scorer import CandidateScorer
 from kaggle_dsb.instances.tuning import (
@@ -14,6 +18,7 @@ from kaggle_dsb.instances.tuning import (
     Described,
     choose_nested,
     describe_cases,
+    learn_outlines,
     mean_over_sources,
     propose_watersheds,
     score_scorers,
@@ -86,12 +91,13 @@ def test_watersheds_are_scored_as_they_would_be_one_by_one(cases):
             assert scores[row, column] == score_image(case.truth, predicted).score
 
 
-OPTIONS = {"outline_threshold": 0.3, "processes": 1, "progress": ignore}
+RULE = OutlineRule(dark=0.3, glowing=0.3)
+OPTIONS = {"processes": 1, "progress": ignore}
 
 
 @pytest.fixture(scope="module")
 def described(cases):
-    return describe_cases(cases, WATERSHED, **OPTIONS)
+    return describe_cases(cases, WATERSHED, outlines=[RULE] * 6, **OPTIONS)
 
 
 def train(cases, described):
@@ -136,10 +142,36 @@ def test_scorers_are_scored_by_the_nuclei_that_the_finder_chooses_with_them(case
         make_scorer_of_areas(above_px=250, small=0.1, large=large)
         for large in (0.9, 0.9, 0.9, 0, 0, 0)
     ]
-    scores = score_scorers(cases, scorers, WATERSHED, **OPTIONS)
+    scores = score_scorers(cases, scorers, WATERSHED, outlines=[RULE] * 6, **OPTIONS)
     assert scores.shape == (6,)
     for score, scorer, case in zip(scores, scorers, cases, strict=True):
-        finder = NucleusFinder(WATERSHED, [scorer], 0.3)
+        finder = NucleusFinder(WATERSHED, [scorer], RULE)
         nuclei = finder.find(load_probability(case.probability), case.image)
         assert score == score_image(case.truth, nuclei).score
-    assert scores[0] != score_scorers(cases[:1], scorers[3:4], WATERSHED, **OPTIONS)
+    other = score_scorers(cases[:1], scorers[3:4], WATERSHED, outlines=[RULE], **OPTIONS)
+    assert scores[0] != other
+
+
+def test_outlines_are_learned_as_the_annotators_of_each_source_drew_them(cases):
+    """The light is blurred; source b is outlined further out in it than source a."""
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
+
+    def draw(case):
+        grown = cv2.dilate(case.truth.astype(np.uint16), disc).astype(np.int32)
+        truth = grown if case.source == "b" else case.truth
+        return replace(case, truth=truth, image=cv2.GaussianBlur(case.image, (0, 0), 3))
+
+    drawn = [draw(case) for case in cases]
+    known = learn_outlines(drawn, min_area_px=0, **OPTIONS)
+    np.testing.assert_array_equal(known.folds, [0, 1, 2, 0, 1, 2])
+    np.testing.assert_array_equal(known.looks[2], describe_look(drawn[2].image))
+    inner, outer = known.thresholds[::2], known.thresholds[1::2]
+    assert len(set(inner.tolist())) == len(set(outer.tolist())) == 1
+    assert inner[0] > outer[0]
+
+
+def test_nothing_is_learned_of_nuclei_that_are_darker_than_their_ground(cases):
+    dark = [replace(case, image=255 - case.image) for case in cases]
+    known = learn_outlines(dark, min_area_px=0, **OPTIONS)
+    assert known.looks.shape == (0, 14)
+    assert known.thresholds.size == known.folds.size == 0

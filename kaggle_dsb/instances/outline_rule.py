@@ -1,0 +1,217 @@
+"""At which membership nuclei end, which depends on the image and on who would outline it.
+
+Nuclei that glow have no sharp end: some annotators outline them halfway down the light, others out
+in the glow. An image that looks like labelled ones was most likely made in the same laboratory, and
+its nuclei end as its annotators have it; in any other, where the score is best on average over
+annotators. Nuclei that are darker than their ground leave less of a choice.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from kaggle_dsb.aliases import Plane
+from kaggle_dsb.files import InputError, replacing
+from kaggle_dsb.instances.outline import INSIDE, OUTSIDE
+
+OUTLINE_THRESHOLD, GLOW_THRESHOLD = 0.4, 0.27
+
+NUMBERS = (
+    "darkest",
+    "ground",
+    "brightest",
+    "range",
+    "noise",
+    *(f"detail_{octave}" for octave in range(5)),
+    "sharpness",
+    "width_px",
+    "covered",
+    "grey_levels",
+)
+"""What `describe_look` returns: logarithms, but for the share that bright objects cover."""
+
+NEIGHBOURS = 3
+ALIKE, UNLIKE = 0.35, 0.5
+"""Root mean square of the differences of two looks, in standard deviations of the known ones: up to
+the first an image counts as known, from the second as unknown, and in between as both."""
+
+MOST_PX = 1024  # of a larger image its middle is looked at
+
+
+def describe_look(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Describe how an image looks, whatever it shows: its light, noise, detail and sharpness.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8
+
+    Returns
+    -------
+    (14,) float32
+        In the order of `NUMBERS`.
+    """
+    top, left = (max(side - MOST_PX, 0) // 2 for side in image.shape[:2])
+    grey = _grey(image[top : top + MOST_PX, left : left + MOST_PX])
+    darkest, ground, brightest = np.percentile(grey, [1, 50, 99])
+    contrast = brightest - darkest + 1
+    noise = np.median(np.abs(cv2.Laplacian(grey, cv2.CV_32F)))
+    return np.array(
+        [
+            *np.log1p([darkest, ground, brightest]),
+            np.log(contrast),
+            np.log(noise + 0.1),
+            *np.log(_octaves(grey) / contrast + 1e-3),
+            *_describe_objects(grey),
+            np.log(np.unique(np.rint(grey)).size),
+        ],
+        np.float32,
+    )
+
+
+def _grey(image: NDArray[np.uint8]) -> Plane:
+    weights = np.full((1, 3), 1 / 3, np.float32)
+    return cv2.transform(np.ascontiguousarray(image, np.float32), weights).astype(np.float32)
+
+
+def _octaves(grey: Plane) -> NDArray[np.floating]:
+    """Return the standard deviation of what each of five blurs, doubled in width, takes away."""
+    blurred = [grey, *(cv2.GaussianBlur(grey, (0, 0), 0.7 * 2.0**octave) for octave in range(5))]
+    return np.array([(a - b).std() for a, b in pairwise(blurred)])
+
+
+def _describe_objects(grey: Plane) -> tuple[float, float, float]:
+    """Return the sharpness, half width and share of what is brighter than Otsu's threshold."""
+    eight_bits = grey.astype(np.uint8)
+    threshold, objects = cv2.threshold(eight_bits, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
+    is_object = grey > threshold
+    if is_object.all() or not is_object.any():
+        return float(np.log(0.01)), 0.0, float(is_object.mean())
+    depth = cv2.distanceTransform(objects, cv2.DIST_L2, 5)
+    edge = (objects > 0) & (cv2.erode(objects, np.ones((3, 3), np.uint8)) == 0)
+    slope = np.hypot(
+        *(cv2.Sobel(grey, cv2.CV_32F, *axis, scale=1 / 8) for axis in ((1, 0), (0, 1)))
+    )
+    step = max(float(grey[is_object].mean() - grey[~is_object].mean()), 1.0)
+    sharpness = float(np.median(slope[edge])) / step if edge.any() else 0.0
+    width_px = float(np.percentile(depth[is_object], 95))
+    return float(np.log(sharpness + 0.01)), float(np.log1p(width_px)), float(is_object.mean())
+
+
+@dataclass(frozen=True)
+class KnownOutlines:
+    """How labelled images look, and at which membership their annotators end nuclei.
+
+    Attributes
+    ----------
+    looks : (n, 14) float32
+        As `describe_look` returns them.
+    thresholds : (n,) float32
+    folds : (n,) int64
+        Of the network that has not seen the image.
+    """
+
+    looks: NDArray[np.float32]
+    thresholds: NDArray[np.float32]
+    folds: NDArray[np.int64]
+
+    def without(self, fold: int | None) -> "KnownOutlines":
+        """Return all but the images of a fold; None is of no fold."""
+        kept = np.flatnonzero(self.folds != (-1 if fold is None else fold))
+        return KnownOutlines(self.looks[kept], self.thresholds[kept], self.folds[kept])
+
+    def threshold(self, image: NDArray[np.uint8], *, otherwise: float) -> float:
+        """Return where the nuclei of an image (H, W, 3) end, by the images that look most alike.
+
+        Parameters
+        ----------
+        image : (H, W, 3) uint8
+        otherwise : float
+            Where they end in an image that looks like none of them.
+        """
+        if not self.thresholds.size:
+            return otherwise
+        scale = np.maximum(self.looks.std(axis=0), 1e-3)
+        difference = (self.looks - describe_look(image)) / scale
+        distance = np.sqrt(np.mean(difference**2, axis=1))
+        nearest = np.argsort(distance, kind="stable")[:NEIGHBOURS]
+        known = float(np.clip((UNLIKE - distance[nearest].mean()) / (UNLIKE - ALIKE), 0, 1))
+        return known * float(self.thresholds[nearest].mean()) + (1 - known) * otherwise
+
+
+@dataclass(frozen=True)
+class OutlineRule:
+    """Chooses the membership at which the nuclei of an image end.
+
+    Attributes
+    ----------
+    dark : float
+        Where nuclei end that are darker than their ground.
+    glowing : float
+        Where nuclei end that are brighter, in an image that looks like none of the known.
+    known : KnownOutlines, optional
+    """
+
+    dark: float = OUTLINE_THRESHOLD
+    glowing: float = GLOW_THRESHOLD
+    known: KnownOutlines | None = None
+
+    def threshold(self, body: Plane, image: NDArray[np.uint8]) -> float:
+        """Return the membership at which the nuclei of an image end.
+
+        Parameters
+        ----------
+        body : (H, W) float32
+            The probability of a nucleus.
+        image : (H, W, 3) uint8
+        """
+        if not is_glowing(body, image):
+            return self.dark
+        return self.known.threshold(image, otherwise=self.glowing) if self.known else self.glowing
+
+
+def is_glowing(body: Plane, image: NDArray[np.uint8]) -> bool:
+    """Return whether nuclei are brighter than their ground."""
+    step = max(max(body.shape) // MOST_PX, 1)
+    body, grey = body[::step, ::step], _grey(image[::step, ::step])
+    inside, outside = grey[body > INSIDE], grey[body < OUTSIDE]
+    return bool(inside.size and outside.size and inside.mean() > outside.mean())
+
+
+def write_known(path: Path, known: KnownOutlines) -> None:
+    """Write known outlines as a table: a row an image."""
+    table = pd.DataFrame(known.looks, columns=list(NUMBERS))
+    table.insert(0, "outline_threshold", known.thresholds)
+    table.insert(0, "fold", known.folds)
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.4g")
+
+
+def read_known(path: Path) -> KnownOutlines:
+    """Read what `write_known` wrote.
+
+    Raises
+    ------
+    InputError
+        When it is no such table.
+    """
+    wanted = ["fold", "outline_threshold", *NUMBERS]
+    kinds: dict[str, Any] = {"fold": np.int64} | dict.fromkeys(wanted[1:], np.float32)
+    try:
+        table = pd.read_csv(path, dtype=kinds)
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: cannot be read as a table of outlines ({reason})") from None
+    if list(table.columns) != wanted or not np.isfinite(table.to_numpy(np.float64)).all():
+        raise InputError(
+            f"{path}: should have the columns {', '.join(wanted)} and a number in each field; make "
+            "it again with `kaggle-dsb tune`"
+        )
+    looks = table[list(NUMBERS)].to_numpy(np.float32)
+    thresholds = table["outline_threshold"].to_numpy(np.float32)
+    return KnownOutlines(looks, thresholds, table["fold"].to_numpy(np.int64))
