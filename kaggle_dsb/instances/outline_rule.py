@@ -6,14 +6,13 @@ its nuclei end as its annotators have it; in any other, where the score is best 
 annotators. Nuclei that are darker than their ground leave less of a choice.
 """
 
+import csv
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from kaggle_dsb.aliases import Plane
@@ -183,13 +182,16 @@ def is_glowing(body: Plane, image: NDArray[np.uint8]) -> bool:
     return bool(inside.size and outside.size and inside.mean() > outside.mean())
 
 
+COLUMNS = ["fold", "outline_threshold", *NUMBERS]
+
+
 def write_known(path: Path, known: KnownOutlines) -> None:
     """Write known outlines as a table: a row an image."""
-    table = pd.DataFrame(known.looks, columns=list(NUMBERS))
-    table.insert(0, "outline_threshold", known.thresholds)
-    table.insert(0, "fold", known.folds)
+    rows = np.column_stack([known.folds, known.thresholds, known.looks])
+    formats = ["%d", *["%.4g"] * (len(COLUMNS) - 1)]
     with replacing(path) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.4g")
+        header = ",".join(COLUMNS)
+        np.savetxt(temporary, rows, formats, delimiter=",", header=header, comments="")
 
 
 def read_known(path: Path) -> KnownOutlines:
@@ -200,18 +202,22 @@ def read_known(path: Path) -> KnownOutlines:
     InputError
         When it is no such table.
     """
-    wanted = ["fold", "outline_threshold", *NUMBERS]
-    kinds: dict[str, Any] = {"fold": np.int64} | dict.fromkeys(wanted[1:], np.float32)
     try:
-        table = pd.read_csv(path, dtype=kinds)
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: cannot be read as a table of outlines ({reason})") from None
-    if list(table.columns) != wanted or not np.isfinite(table.to_numpy(np.float64)).all():
-        raise InputError(
-            f"{path}: should have the columns {', '.join(wanted)} and a number in each field; make "
-            "it again with `kaggle-dsb tune`"
-        )
-    looks = table[list(NUMBERS)].to_numpy(np.float32)
-    thresholds = table["outline_threshold"].to_numpy(np.float32)
-    return KnownOutlines(looks, thresholds, table["fold"].to_numpy(np.int64))
+        with path.open(newline="", encoding="utf-8") as file:
+            header, *rows = csv.reader(file)
+        numbers = np.array(rows, np.float64).reshape(-1, len(COLUMNS))
+    except (OSError, ValueError, csv.Error) as error:
+        raise InputError(f"{path}: {_WANTED} ({error})") from None
+    if header != COLUMNS or not np.isfinite(numbers).all() or (numbers[:, 0] % 1).any():
+        raise InputError(f"{path}: {_WANTED}")
+    return KnownOutlines(
+        numbers[:, 2:].astype(np.float32),
+        numbers[:, 1].astype(np.float32),
+        numbers[:, 0].astype(int),
+    )
+
+
+_WANTED = (
+    f"is no table of a number in each of the columns {', '.join(COLUMNS)}; make it again with "
+    "`kaggle-dsb tune --outlines-only`"
+)

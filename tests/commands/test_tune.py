@@ -3,6 +3,7 @@ import re
 
 from kaggle_dsb.cli import run
 from kaggle_dsb.config import load_settings
+from kaggle_dsb.instances.outline_rule import read_known
 from kaggle_dsb.workspace.run import open_run
 from tests.commands.examples import QUICK, save_scorer
 
@@ -34,3 +35,22 @@ def test_tuning_on_further_sources_remembers_which_scorer_has_not_seen_them(
     assert run_.scorer_folds(None, "foreign") == [0]
     assert run_.scorer_folds(None, "another") == [0, 1]
     assert run_.scorer_folds(1, "foreign") == [1]
+
+
+def test_tune_learns_where_annotators_end_nuclei(data, weights, capsys):
+    assert run(["tune", "--weights", "weights", "--trials", "1", *QUICK]) == 0
+    known = read_known(weights / "outlines.csv")
+    assert set(known.folds.tolist()) <= {0, 1}
+    assert len(known.looks) == len(known.folds)
+
+
+def test_outlines_alone_are_learned_anew_and_the_rest_stays(data, weights, capsys):
+    save_scorer(weights, fold=0)
+    save_scorer(weights, fold=1)
+    before = {path.name: path.read_bytes() for path in weights.iterdir()}
+    (weights / "validation.json").write_text("{}")
+    assert run(["tune", "--weights", "weights", "--outlines-only", *QUICK]) == 0
+    assert capsys.readouterr().out == "weights/outlines.csv\n"
+    after = {path.name: path.read_bytes() for path in weights.iterdir() if path.name[0] != "."}
+    after.pop("outlines.csv")
+    assert after == before  # and what was validated was cut otherwise

@@ -49,6 +49,24 @@ def test_nuclei_are_measured_by_the_network_of_everything_where_all_folds_predic
     assert run.fast().sizing_network([0]) == run.folder / "fast.safetensors"
 
 
+def test_a_network_alone_has_not_seen_its_fold_and_the_one_of_everything_has(tmp_path):
+    run = make_run(tmp_path / "mine", folds=(0, 1, 2))
+    assert run.unseen_fold([1]) == 1
+    assert run.unseen_fold([1, 2]) is None
+    assert run.fast().unseen_fold([0]) == 0
+    (run.folder / "fast.safetensors").write_bytes(b"fast")
+    assert run.fast().unseen_fold([0]) is None
+
+
+def test_what_cuts_probabilities_counts_among_the_files_of_a_run(tmp_path):
+    run = make_run(tmp_path / "mine", scorers=[0])
+    before = run.digests()
+    run.outlines_file.write_text("fold\n")
+    after = run.digests()
+    assert "scorer0.safetensors" in before
+    assert after.keys() - before.keys() == {"outlines.csv"}
+
+
 def test_a_folder_without_a_network_is_refused(tmp_path):
     message = f"{tmp_path}: holds no fold<N>.safetensors; name the folder of a finished training"
     with pytest.raises(InputError) as raised:
