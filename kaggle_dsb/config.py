@@ -199,7 +199,7 @@ class InstanceSettings(_Section):
     min_area_px: int = Field(12, ge=0)
     """Least area of a nucleus, in pixels."""
 
-    outline_threshold: float = Field(0.4, gt=0, lt=1)
+    outline_threshold: float = Field(0.45, gt=0, lt=1)
     """Candidates darker than the ground end where their membership (0 ground, 1 inside) is this."""
 
     glow_threshold: float = Field(0.27, gt=0, lt=1)

@@ -24,7 +24,6 @@ from kaggle_dsb.instances.tuning import (
     score_scorers,
     score_watersheds,
     source_weights,
-    spread_over,
     train_without_each,
 )
 from kaggle_dsb.instances.watershed import WatershedParameters
@@ -34,6 +33,7 @@ from kaggle_dsb.progress import show_progress
 from kaggle_dsb.workspace.run import Run
 from kaggle_dsb.workspace.source import Source
 
+ENOUGH_OF_A_SOURCE = 25  # images that try all watersheds
 WAYS = ["current", "watershed", "scorer"]
 
 
@@ -181,6 +181,7 @@ def _cases(
             Case(
                 sample.id,
                 source.dataset_name if is_foreign else kinds[sample.id],
+                predicted.group_of[sample.id],
                 fold,
                 predicted.files[sample.id],
                 sample.image,
@@ -212,7 +213,9 @@ def _choose_watershed(
         [(case.id, case.source, case.fold) for case in cases],
         columns=["ImageId", "source", "fold"],
     )
-    rows = np.flatnonzero(spread_over(scores["source"]))
+    size = scores.groupby("source")["source"].transform("size")
+    step = np.maximum(1, size // ENOUGH_OF_A_SOURCE)
+    rows = np.flatnonzero(scores.groupby("source").cumcount() % step == 0)
     proposals = [
         WatershedParameters(**settings.instances.watershed()),
         *propose_watersheds(n_trials, seed=settings.folds.seed),

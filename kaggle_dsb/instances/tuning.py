@@ -16,7 +16,6 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import optuna
-import pandas as pd
 from numpy.typing import NDArray
 
 from kaggle_dsb.aliases import Labels, Progress
@@ -42,10 +41,10 @@ from kaggle_dsb.instances.watershed import WatershedParameters, watershed_nuclei
 
 Label = TypeVar("Label", str, int)
 
-OUTLINES = (0.2, 0.25, 0.3, 0.36, 0.42, 0.48)
+OUTLINES = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.56)
 """The memberships at which `learn_outlines` lets nuclei end."""
 
-ENOUGH_OF_A_SOURCE = 25  # images to choose by
+ENOUGH_OF_A_GROUP = 3  # images to tell where its annotators end nuclei
 
 
 @dataclass(frozen=True)
@@ -55,6 +54,8 @@ class Case:
     Attributes
     ----------
     id, source : str
+    group : str
+        Images of one slide, well or screen; within the source.
     fold : int
     probability : Path
         A file that `kaggle_dsb.instances.probability.load_probability` reads.
@@ -64,6 +65,7 @@ class Case:
 
     id: str
     source: str
+    group: str
     fold: int
     probability: Path
     image: NDArray[np.uint8]
@@ -224,7 +226,7 @@ def _describe_case(job: tuple[Case, WatershedParameters, OutlineRule]) -> Descri
 def learn_outlines(
     cases: Sequence[Case], *, min_area_px: int, processes: int, progress: Progress
 ) -> KnownOutlines:
-    """Find out where the annotators of each source end nuclei that glow.
+    """Find out where the annotators of each group of images end nuclei that glow.
 
     Parameters
     ----------
@@ -237,44 +239,41 @@ def learn_outlines(
     Returns
     -------
     KnownOutlines
-        The images whose nuclei glow. To all of a source belongs the threshold among `OUTLINES`
-        that scores best on `ENOUGH_OF_A_SOURCE` of them, where the truth chooses the candidates.
+        The images whose nuclei glow. To all of a group belongs the threshold among `OUTLINES` with
+        the best mean score, where the truth chooses the candidates; to those of a group of fewer
+        than `ENOUGH_OF_A_GROUP` that of their source.
     """
-    looks = list(_run(_look_at, cases, processes, progress))
-    glowing = pd.DataFrame(
-        [(n, case.source, case.fold) for n, case in enumerate(cases) if looks[n] is not None],
-        columns=["case", "source", "fold"],
-    )
-    few = glowing[spread_over(glowing["source"])]
-    jobs = [(cases[n], min_area_px) for n in few["case"]]
-    scores = pd.DataFrame(_run(_score_outlines_of, jobs, processes, progress), columns=OUTLINES)
-    best = scores.groupby(few["source"].to_numpy()).mean().idxmax(axis=1)
+    jobs = [(case, min_area_px) for case in cases]
+    looked_at = list(_run(_look_at, jobs, processes, progress))
+    rows = [n for n, look in enumerate(looked_at) if look is not None]
+    scores = np.array([looked_at[n].scores for n in rows]).reshape(-1, len(OUTLINES))
+    groups = [(cases[n].source, cases[n].group) for n in rows]
+    count = Counter(groups)
+    of = [group if count[group] >= ENOUGH_OF_A_GROUP else group[:1] for group in groups]
+    alike = {key: [key == group[: len(key)] for group in groups] for key in set(of)}
+    best = {key: OUTLINES[scores[own].mean(axis=0).argmax()] for key, own in alike.items()}
     return KnownOutlines(
-        np.array([looks[n] for n in glowing["case"]], np.float32).reshape(-1, len(NUMBERS)),
-        np.array(glowing["source"].map(best), np.float32),
-        np.array(glowing["fold"], np.int64),
+        np.array([looked_at[n].look for n in rows], np.float32).reshape(-1, len(NUMBERS)),
+        np.array([best[key] for key in of], np.float32),
+        np.array([cases[n].fold for n in rows], np.int64),
     )
 
 
-def spread_over(sources: pd.Series) -> NDArray[np.bool_]:
-    """Choose about `ENOUGH_OF_A_SOURCE` images of each source, evenly spread, (n,) bool."""
-    of_source = sources.groupby(sources)
-    step = np.maximum(1, of_source.transform("size") // ENOUGH_OF_A_SOURCE)
-    chosen: NDArray[np.bool_] = (of_source.cumcount() % step == 0).to_numpy(bool)
-    return chosen
+class LookedAt(NamedTuple):
+    """How an image looks, and its score with each of `OUTLINES`."""
+
+    look: NDArray[np.float32]
+    scores: list[float]
 
 
-def _look_at(case: Case) -> NDArray[np.float32] | None:
-    """Describe how an image looks; None where its nuclei do not glow."""
-    body = load_probability(case.probability)[0]
-    return describe_look(case.image) if is_glowing(body, case.image) else None
-
-
-def _score_outlines_of(job: tuple[Case, int]) -> list[float]:
-    """Score an image with each outline, its candidates chosen by the truth."""
+def _look_at(job: tuple[Case, int]) -> LookedAt | None:
+    """Look at an image, its candidates chosen by the truth; None where its nuclei do not glow."""
     case, min_area_px = job
+    probability = load_probability(case.probability)
+    if not is_glowing(probability[0], case.image):
+        return None
     tree = find_candidates(
-        load_probability(case.probability),
+        probability,
         measure_grey(case.image).relative,
         min_seed_px=MIN_SEED_PX,
         outline_threshold=OUTLINES[0],
@@ -285,7 +284,7 @@ def _score_outlines_of(job: tuple[Case, int]) -> list[float]:
         quality = candidate_quality(ended, case.truth)
         nuclei = select_nuclei(ended, quality, min_area_px=min_area_px)
         scores.append(score_image(case.truth, refine_nuclei(nuclei)).score)
-    return scores
+    return LookedAt(describe_look(case.image), scores)
 
 
 def train_without_each(

@@ -30,12 +30,14 @@ class HeldOut:
     samples : list of Sample
     fold_of : dict of str to int or None
         None for images that no network of the run has seen.
-    type_of : dict of str to str
+    type_of, group_of : dict of str to str
+        The group is empty where none is known.
     """
 
     samples: list[Sample]
     fold_of: dict[str, int | None]
     type_of: dict[str, str]
+    group_of: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,9 @@ def held_out_samples(source: Source, run: Run) -> HeldOut:
     InputError
         When the images are not those of the run's folds.
     """
-    fold_of, type_of = _read_fold_of(run, source.dataset_name)
+    folds = select_source(read_folds(run.folds_file), source.dataset_name)
+    table = folds.set_index(folds["ImageId"].astype(str))
+    fold_of = table["fold"].to_dict()
     samples = [
         sample
         for sample in load_samples(source.cache, require_train_set(source))
@@ -72,7 +76,13 @@ def held_out_samples(source: Source, run: Run) -> HeldOut:
     if not samples:
         raise InputError(f"{source.origin}: holds none of the images in {run.folds_file}")
     ids = [sample.id for sample in samples]
-    return HeldOut(samples, {id_: fold_of[id_] for id_ in ids}, {i: type_of[i] for i in ids})
+    own = table.loc[ids]
+    return HeldOut(
+        samples,
+        {id_: int(fold) for id_, fold in zip(ids, own["fold"], strict=True)},
+        dict(zip(ids, own["type"], strict=True)),
+        {id_: str(group) for id_, group in zip(ids, own["group"], strict=True)},
+    )
 
 
 def unseen_samples(source: Source, run: Run) -> HeldOut:
@@ -87,7 +97,7 @@ def unseen_samples(source: Source, run: Run) -> HeldOut:
         return held_out_samples(source, run)
     samples = load_samples(source.cache, require_train_set(source))
     types = {sample.id: str(image_type(sample.image)) for sample in samples}
-    return HeldOut(samples, dict.fromkeys(types), types)
+    return HeldOut(samples, dict.fromkeys(types), types, dict.fromkeys(types, ""))
 
 
 def predict_out_of_fold(
@@ -153,12 +163,6 @@ def kept_name(sample: Sample) -> str:
 def network_folds(run: Run, fold: int | None) -> list[int]:
     """Return the folds whose networks have not seen what a fold holds out; None is of no fold."""
     return list(run.networks) if fold is None else [fold]
-
-
-def _read_fold_of(run: Run, source: str) -> tuple[dict[str, int], dict[str, str]]:
-    folds = select_source(read_folds(run.folds_file), source).set_index("ImageId")
-    ids = folds.index.astype(str)
-    return dict(zip(ids, folds["fold"], strict=True)), dict(zip(ids, folds["type"], strict=True))
 
 
 def _predict_missing(

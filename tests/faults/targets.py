@@ -171,7 +171,7 @@ TARGETS = {
     ),
     "network": Target("a.safetensors", _bundled("fold0.safetensors"), read_network),
     "candidate scorer": Target("a.safetensors", _bundled("scorer0.safetensors"), load_scorer),
-    "record": Target("made.json", b'{"version": "0.2.0", "data": "demo", "n": [1, 2]}', read_json),
+    "record": Target("made.json", b'{"version": "0.3.0", "data": "demo", "n": [1, 2]}', read_json),
 }
 
 

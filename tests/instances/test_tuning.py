@@ -44,7 +44,7 @@ def cases(tmp_path_factory):
         path = folder / f"{number}.npy"
         save_probability(path, soften(truth, sigma=1 + number / 3))
         image = np.repeat((truth > 0)[..., None] * np.uint8(150), 3, 2)
-        made.append(Case(str(number), "ab"[number % 2], number % 3, path, image, truth))
+        made.append(Case(str(number), "ab"[number % 2], "", number % 3, path, image, truth))
     return made
 
 
@@ -168,6 +168,25 @@ def test_outlines_are_learned_as_the_annotators_of_each_source_drew_them(cases):
     inner, outer = known.thresholds[::2], known.thresholds[1::2]
     assert len(set(inner.tolist())) == len(set(outer.tolist())) == 1
     assert inner[0] > outer[0]
+
+
+def test_a_group_of_enough_images_has_outlines_of_its_own(cases):
+    """The outer half of source a: three images are a group, of fewer the source tells."""
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
+
+    def draw(case, group):
+        grown = cv2.dilate(case.truth.astype(np.uint16), disc).astype(np.int32)
+        image = cv2.GaussianBlur(case.image, (0, 0), 3)
+        truth = grown if group == "outer" else case.truth
+        return replace(case, source="a", group=group, truth=truth, image=image)
+
+    groups = ["outer", "outer", "outer", "inner", "inner", "inner"]
+    drawn = [draw(case, group) for case, group in zip(cases, groups, strict=True)]
+    of_groups = learn_outlines(drawn, min_area_px=0, **OPTIONS).thresholds
+    assert set(of_groups[:3]) != set(of_groups[3:])
+    assert of_groups[0] < of_groups[3]
+    pairs = [replace(case, group=str(n // 2)) for n, case in enumerate(drawn)]
+    assert len(set(learn_outlines(pairs, min_area_px=0, **OPTIONS).thresholds)) == 1
 
 
 def test_nothing_is_learned_of_nuclei_that_are_darker_than_their_ground(cases):
