@@ -27,8 +27,8 @@ from kaggle_dsb.files import InputError
 JPEG = b"\xff\xd8\xff"
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 IMAGE_SUFFIXES = (
-    *(".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"),
-    *(".jp2", ".j2k", ".jpx", ".lsm", ".stk", ".btf", ".tf8", ".pgm", ".ppm", ".pnm"),
+    *(".png", ".tif", ".tiff", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".gif", ".webp"),
+    *(".jp2", ".j2k", ".jpx", ".lsm", ".stk", ".btf", ".tf8", ".pbm", ".pgm", ".ppm", ".pnm"),
 )
 FORMATS = "PNG, TIFF, JPEG, BMP, GIF, WebP or JPEG 2000"
 
@@ -69,13 +69,15 @@ def decode_rgb(data: bytes, options: ReadOptions = DEFAULT_OPTIONS) -> NDArray[n
     return np.ascontiguousarray(to_8_bit(_drop_alpha(decode_picture(data, options))))
 
 
-def decode_mask(data: bytes) -> NDArray[np.bool_]:
-    """Decode the mask of one nucleus: any pixel that is not black belongs to it.
+def decode_mask(data: bytes) -> NDArray[Any]:
+    """Decode the mask of one nucleus, to which any pixel belongs that is not black.
 
     Returns
     -------
-    (H, W) bool
-        The alpha channel of a file that tells the nucleus by nothing else.
+    (H, W) bool, or the values of whole numbers that tell several nuclei apart
+        Values are taken for numbers of nuclei where they stay below the largest of their type,
+        which is white. JPEG's blurred edges are cut at half. The alpha channel counts where a file
+        tells the nucleus by nothing else.
 
     Raises
     ------
@@ -87,8 +89,12 @@ def decode_mask(data: bytes) -> NDArray[np.bool_]:
         decoded = take_values(decoded)
     if decoded.ndim == 3:
         decoded = decoded.max(axis=2)
-    mask: NDArray[np.bool_] = np.greater(decoded, 0)
-    return mask
+    if data.startswith(JPEG):
+        return np.greater(decoded, 127)
+    is_whole = np.issubdtype(decoded.dtype, np.integer)
+    if is_whole and 0 < decoded.max(initial=0) < np.iinfo(decoded.dtype).max:
+        return decoded
+    return np.greater(decoded, 0)
 
 
 def take_values(decoded: NDArray[Any]) -> NDArray[Any]:
