@@ -423,19 +423,25 @@ def score(
     name: Annotated[
         str, typer.Option(metavar="NAME", help="The submission, without PREDICTED.")
     ] = "demo",
+    set_name: Annotated[
+        str | None,
+        typer.Option(metavar="SET", help="The set whose truth counts. [default: the submission's]"),
+    ] = None,
     as_json: Json = False,
     *,
     reading: Reading,
 ) -> None:
     """Score a submission or label images as the competition does."""
     submission = find_submission(name)
+    made = None if predicted else submission
     source = None
     if data or not truth:
-        made = None if predicted else submission
         source = open_data(data, reading, limit=made.limit if made else None, made=made)
     from kaggle_dsb.commands.score import score_files
 
-    report = score_files(predicted or submission.csv_file, truth, source=source)
+    if made and source and made.set_name in source.prepared.images:
+        set_name = set_name or made.set_name
+    report = score_files(predicted or submission.csv_file, truth, source=source, set_name=set_name)
     from kaggle_dsb.tables import print_json, print_score
 
     if as_json:

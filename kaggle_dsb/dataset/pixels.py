@@ -21,7 +21,7 @@ from kaggle_dsb.dataset.planes import (
 from kaggle_dsb.dataset.png import PALETTE, decode_png, read_orientation
 from kaggle_dsb.dataset.png import SIGNATURE as PNG
 from kaggle_dsb.dataset.read_options import DEFAULT_OPTIONS, ReadOptions
-from kaggle_dsb.dataset.stretch import compresses_highlights, to_8_bit
+from kaggle_dsb.dataset.stretch import compresses_highlights, to_8_bit, wastes_levels
 from kaggle_dsb.files import InputError
 
 JPEG = b"\xff\xd8\xff"
@@ -109,13 +109,24 @@ def take_values(decoded: NDArray[Any]) -> NDArray[Any]:
 
 
 def warn_of_highlights(data: bytes, options: ReadOptions = DEFAULT_OPTIONS) -> str | None:
-    """Say that `decode_rgb` compresses the brightest parts of an image of more than 8 bits."""
-    if _has_8_bits(data) or not compresses_highlights(_drop_alpha(decode_picture(data, options))):
+    """Say what the brightest parts of an image of more than 8 bits do to the others.
+
+    Either `decode_rgb` compresses them, or it leaves few levels to the rest.
+    """
+    if _has_8_bits(data):
         return None
-    return (
-        "most objects are less than a tenth as bright as the brightest part, such as dead cells or "
-        "debris, which is compressed so that they are seen"
-    )
+    picture = _drop_alpha(decode_picture(data, options))
+    if compresses_highlights(picture):
+        return (
+            "most objects are less than a tenth as bright as the brightest part, such as dead "
+            "cells or debris, which is compressed so that they are seen"
+        )
+    if wastes_levels(picture):
+        return (
+            "99.9 % of the pixels fall into 8 of 256 levels, since others are far brighter: "
+            "blacken or cut out those, such as debris, if nuclei are among the rest"
+        )
+    return None
 
 
 def _has_8_bits(data: bytes) -> bool:

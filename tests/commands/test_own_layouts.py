@@ -113,8 +113,9 @@ def test_labelled_images_in_every_layout_are_trained_on_validated_predicted_and_
     shutil.copytree(trained / "runs" / "tiny", "runs/tiny")
     data = ["--data", "cells", *(["--connected-components"] if layout == "binary masks" else [])]
     network = ["--weights", "runs/tiny", *QUICK]
+    of_set = ["--set-name", "train"] if "train" in layout else []
 
-    assert run(["score", str(trained / "cells" / "masks"), *data, "--json"]) == 0
+    assert run(["score", str(trained / "cells" / "masks"), *data, *of_set, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["score"] == 1
     assert run(["train", *data, "--name", "tiny", *SETTINGS]) == 0  # goes on: nothing is left to do
     assert run(["validate", *data, *network, "--save", "scores.csv"]) == 0
