@@ -432,8 +432,7 @@ def score(
     reading: Reading,
 ) -> None:
     """Score a submission or label images as the competition does."""
-    submission = find_submission(name)
-    made = None if predicted else submission
+    made = None if predicted else find_submission(name)
     source = None
     if data or not truth:
         source = open_data(data, reading, limit=made.limit if made else None, made=made)
@@ -441,7 +440,9 @@ def score(
 
     if made and source and made.set_name in source.prepared.images:
         set_name = set_name or made.set_name
-    report = score_files(predicted or submission.csv_file, truth, source=source, set_name=set_name)
+    path = made.csv_file if made else predicted
+    assert path
+    report = score_files(path, truth, source=source, set_name=set_name)
     from kaggle_dsb.tables import print_json, print_score
 
     if as_json:
@@ -595,10 +596,10 @@ def report(
         print(report_validation(source, run, settings, work=reading.work, path=path))
         return
     submission = find_submission(name or "demo")
+    baseline = find_submission(against).folder if against else None
     source = open_data(data, reading, limit=submission.limit, made=submission)
     from kaggle_dsb.commands.report import report_submission
 
-    baseline = find_submission(against).folder if against else None
     print(report_submission(source, submission.folder, truth=truth, against=baseline))
 
 
