@@ -132,8 +132,9 @@ def _parse_tiff(data: bytes) -> NDArray[Any]:
 
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as tiff:
-            n_pages, shape = len(tiff.pages), tiff.pages.first.shape
-            check_pixels(shape[:2])
+            n_pages = len(tiff.pages)
+            height, width = tiff.pages.first.shape[:2]
+            check_pixels((height, width))
             array = tiff.pages.first.asarray()
     except InputError:
         raise
@@ -266,13 +267,13 @@ def read_label_folder(folder: Path) -> dict[str, Labels]:
     paths = find_label_files(folder)
     if not paths:
         raise InputError(
-            f"{folder}: holds no label image{_describe_other(folder)}; it must hold ID.png, ID.tif "
+            f"{folder}: holds no label image{_name_contents(folder)}; it must hold ID.png, ID.tif "
             "or ID.npy for each image"
         )
     return {image_id: read_labels(path) for image_id, path in paths.items()}
 
 
-def _describe_other(folder: Path) -> str:
+def _name_contents(folder: Path) -> str:
     """Say what a folder holds instead of label images: ``, but 3 .jpg``."""
     kinds = Counter(
         f"{path.name}/" if path.is_dir() else path.suffix or "without a suffix"

@@ -90,11 +90,11 @@ def decode_mask(data: bytes) -> NDArray[Any]:
     if decoded.ndim == 3:
         decoded = decoded.max(axis=2)
     if data.startswith(JPEG):
-        return np.greater(decoded, 127)
+        return np.asarray(decoded > 127)
     is_whole = np.issubdtype(decoded.dtype, np.integer)
     if is_whole and 0 < decoded.max(initial=0) < np.iinfo(decoded.dtype).max:
         return decoded
-    return np.greater(decoded, 0)
+    return np.asarray(decoded > 0)
 
 
 def take_values(decoded: NDArray[Any]) -> NDArray[Any]:
