@@ -28,7 +28,6 @@ TRAINING = (
     "training.start_from=bundled",
     "training.epochs=3",
     "training.crops_per_epoch=96",
-    "training.validate_every_epochs=1",
     "training.learning_rate=5e-4",
 )
 WIDTH, HEIGHT = 1280, 760
