@@ -4,6 +4,7 @@ Run `make tutorial-pictures`. It needs Chromium, and leaves its images, runs and
 build/tutorial; a step whose result is there is not done again.
 """
 
+import html
 import shutil
 import subprocess
 import sys
@@ -30,13 +31,29 @@ TRAINING = (
     "training.learning_rate=5e-4",
 )
 WIDTH, HEIGHT = 1280, 760
+CSV_LINES, CSV_COLUMNS = 4, 100
+TERMINAL = """<body style="margin:0;background:#1d2129;color:#e8eaed"><pre style="margin:0;
+padding:22px 28px;font:17px/26px 'DejaVu Sans Mono',monospace;white-space:pre-wrap">{}</pre>"""
 
 
 def run(*arguments: str, makes: str) -> None:
-    """Run a verb of the command line in the folder of the tutorial, unless its result is there."""
-    if not (WORK / makes).exists():
-        command = Path(sys.executable).with_name("kaggle-dsb")
-        subprocess.run([command, *arguments], cwd=WORK, check=True)
+    """Run a verb of the command line in the folder of the tutorial, unless its result is there.
+
+    What it prints is kept beside the result.
+    """
+    made = WORK / makes
+    if made.exists():
+        return
+    command = Path(sys.executable).with_name("kaggle-dsb")
+    done = subprocess.run(
+        [command, *arguments],
+        cwd=WORK,
+        check=True,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    made.with_suffix(".txt").write_text(done.stdout)
 
 
 def write_cells() -> None:
@@ -75,6 +92,31 @@ def open_report(browser: Browser, name: str) -> Page:
     return page
 
 
+def transcribe_start() -> str:
+    """Return what a terminal shows from the fresh clone to the CSV."""
+    demo = WORK / "submissions" / "demo"
+    printed = (demo / "made.txt").read_text().splitlines()
+    rows = (demo / "submission.csv").read_text().splitlines()[:CSV_LINES]
+    shown = [row if len(row) < CSV_COLUMNS else f"{row[:CSV_COLUMNS]} …" for row in rows]
+    lines = [
+        "$ git clone …/kaggle_dsb.git && cd kaggle_dsb",
+        "$ make submit",
+        *(line for line in printed if not line.endswith(" left")),  # a terminal overwrites it
+        f"$ head -{CSV_LINES} submissions/demo/submission.csv",
+        *shown,
+    ]
+    return "\n".join(lines)
+
+
+def open_terminal(browser: Browser, text: str) -> Page:
+    """Open a page that looks like a terminal, with the commands in bold."""
+    lines = [html.escape(line) for line in text.splitlines()]
+    bold = [f"<b style='color:#8ecbff'>{x}</b>" if x.startswith("$ ") else x for x in lines]
+    page = browser.new_page(viewport={"width": WIDTH, "height": 46 + 26 * (len(lines) + 1)})
+    page.set_content(TERMINAL.format("\n".join(bold)))
+    return page
+
+
 def photograph(page: Page, name: str) -> None:
     """Write what the page shows as a PNG of few colours, which is small."""
     path = PICTURES / f"{name}.png"
@@ -96,20 +138,21 @@ def reduce_colours(picture: Image.Image) -> Image.Image:
 
 def photograph_pages(browser: Browser) -> None:
     """Photograph the tutorial's pages."""
+    photograph(open_terminal(browser, transcribe_start()), "1-submit")
     page = open_report(browser, "demo")
-    photograph(page, "1-report")
+    photograph(page, "2-report")
     page.locator("#images").scroll_into_view_if_needed()
     page.evaluate("document.getElementById('images').scrollIntoView()")
     page.wait_for_timeout(500)
-    photograph(page, "2-images")
+    photograph(page, "3-images")
     page.locator("#grid .thumb").first.click()
     page.wait_for_function(
         "document.getElementById('stage').dataset.drawn"
         " === document.getElementById('viewer-title').textContent"
     )
     page.keyboard.press("+")
-    photograph(page, "3-viewer")
-    for number, name in ((4, BEFORE), (5, AFTER)):
+    photograph(page, "4-viewer")
+    for number, name in ((5, BEFORE), (7, AFTER)):
         page = open_report(browser, name)
         page.evaluate("document.getElementById('images').scrollIntoView()")
         page.wait_for_timeout(500)

@@ -433,19 +433,26 @@ def score(
     name: Annotated[
         str, typer.Option(metavar="NAME", help="The submission, without PREDICTED.")
     ] = "demo",
+    set_name: Annotated[
+        str | None,
+        typer.Option(metavar="SET", help="The set whose truth counts. [default: the submission's]"),
+    ] = None,
     as_json: Json = False,
     *,
     reading: Reading,
 ) -> None:
     """Score a submission or label images as the competition does."""
-    submission = find_submission(name)
+    made = None if predicted else find_submission(name)
     source = None
     if data or not truth:
-        made = None if predicted else submission
         source = open_data(data, reading, limit=made.limit if made else None, made=made)
     from kaggle_dsb.commands.score import score_files
 
-    report = score_files(predicted or submission.csv_file, truth, source=source)
+    if made and source and made.set_name in source.prepared.images:
+        set_name = set_name or made.set_name
+    path = made.csv_file if made else predicted
+    assert path
+    report = score_files(path, truth, source=source, set_name=set_name)
     from kaggle_dsb.tables import print_json, print_score
 
     if as_json:
@@ -599,10 +606,10 @@ def report(
         print(report_validation(source, run, settings, work=reading.work, path=path))
         return
     submission = find_submission(name or "demo")
+    baseline = find_submission(against).folder if against else None
     source = open_data(data, reading, limit=submission.limit, made=submission)
     from kaggle_dsb.commands.report import report_submission
 
-    baseline = find_submission(against).folder if against else None
     print(report_submission(source, submission.folder, truth=truth, against=baseline))
 
 

@@ -123,10 +123,21 @@ def settings_files(config: Path | None) -> list[Path]:
 
 
 def find_submission(name: str) -> "SubmissionFolder":
-    """Return the folder of a submission, whether it is there or not."""
+    """Return the folder of a submission.
+
+    Raises
+    ------
+    InputError
+        When there is none of this name.
+    """
     from kaggle_dsb.workspace.submission import SubmissionFolder
 
-    return SubmissionFolder(SUBMISSIONS / require_name(name))
+    submission = SubmissionFolder(SUBMISSIONS / require_name(name))
+    if not submission.csv_file.exists():
+        raise InputError(
+            f"{submission.folder}: holds no submission.csv; write one with `kaggle-dsb submit`"
+        )
+    return submission
 
 
 def require_name(name: str) -> str:

@@ -46,7 +46,7 @@ def check_locally(folder: Path, source: Source) -> Path:
         raise InputError(f"{path}: no such file; make it with `kaggle-dsb submit --name …`")
     if source.is_demo:
         raise InputError(f"{path}: is of the demo set; name the competition's files with --data")
-    set_name = choose_test_set(source, submission.read_made().get("set"))
+    set_name = choose_test_set(source, submission.set_name)
     if set_name not in TEST_SETS:
         sets = " or ".join(TEST_SETS)
         raise InputError(f"{path}: is of {set_name}; Kaggle scores only {sets}")

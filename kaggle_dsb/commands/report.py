@@ -67,8 +67,7 @@ def report_submission(
         When a folder holds no submission, or its images are not at hand.
     """
     submission = _open_submission(folder)
-    made = submission.read_made()
-    set_name = _choose_set(source, made)
+    set_name = _choose_set(source, submission)
     samples = load_samples(source.cache, set_name)
     sizes = {sample.id: (sample.image.shape[0], sample.image.shape[1]) for sample in samples}
     true_labels = read_solution(truth, sizes) if truth else read_solution_labels(source, set_name)
@@ -77,7 +76,7 @@ def report_submission(
     config = submission.settings_file
     about = About(
         title=folder.name,
-        facts=_choose_facts(made),
+        facts=_choose_facts(submission.read_made()),
         settings=config.read_text() if config.exists() else "not recorded",
         baseline=against.name if against else None,
     )
@@ -214,8 +213,7 @@ def _choose_facts(made: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _choose_set(source: Source, made: dict[str, Any]) -> str:
+def _choose_set(source: Source, submission: SubmissionFolder) -> str:
     """Find the set that was predicted: ``made.json`` names it."""
-    known = list_sets(source.cache)
-    named = made.get("set")
-    return choose_test_set(source, named if named in known else None)
+    named = submission.set_name
+    return choose_test_set(source, named if named in list_sets(source.cache) else None)

@@ -83,7 +83,11 @@ def _by_threshold(values: NDArray[np.float64]) -> dict[str, float]:
 
 
 def score_files(
-    predicted: Path, truth: Path | None = None, *, source: "Source | None" = None
+    predicted: Path,
+    truth: Path | None = None,
+    *,
+    source: "Source | None" = None,
+    set_name: str | None = None,
 ) -> ScoreReport:
     """Score a prediction.
 
@@ -96,6 +100,8 @@ def score_files(
         of its training images, whichever the prediction names.
     source : Source, optional
         Where image sizes, image types and, without ``truth``, the truth come from.
+    set_name : str, optional
+        The set of the source whose truth counts; needed where several hold the same images.
 
     Raises
     ------
@@ -106,7 +112,7 @@ def score_files(
     if truth is not None:
         expected, truth_name = _read_truth(truth, known), str(truth)
     else:
-        truth_name, expected = _require_truth(predicted, source)
+        truth_name, expected = _require_truth(predicted, source, set_name)
     true_sizes = {id_: (true.shape[0], true.shape[1]) for id_, true in expected.items()}
     labels = _read_predicted(predicted, true_sizes)
     score = score_images(expected, labels)
@@ -142,12 +148,15 @@ def _read_predicted(path: Path, true_sizes: dict[str, tuple[int, int]]) -> Label
     return read_label_folder(path) if path.is_dir() else read_submission(path, true_sizes)
 
 
-def _require_truth(predicted: Path, source: "Source | None") -> tuple[str, LabelsById]:
+def _require_truth(
+    predicted: Path, source: "Source | None", set_name: str | None
+) -> tuple[str, LabelsById]:
     if source is None:
         raise InputError(f"{predicted}: no truth to score against; give --truth or --data")
-    from kaggle_dsb.workspace.source import find_truth
+    from kaggle_dsb.workspace.source import choose_test_set, find_truth
 
-    truth = find_truth(source, _names_in(predicted))
+    set_name = choose_test_set(source, set_name) if set_name else None
+    truth = find_truth(source, _names_in(predicted), set_name=set_name)
     if truth is None:
         raise InputError(
             f"{source.origin}: holds no truth for the images of {predicted}; give --truth, a "

@@ -82,8 +82,13 @@ class Submission:
             return (
                 "put Kaggle's files in data/ (or give DATA=folder) and run `make submit NAME=first`"
             )
-        if self.set_name in TEST_SETS and self.is_complete:
+        if self.set_name == TEST_SETS[1] and self.is_complete:
             return f"open {self.files.labels_folder}, then upload {self.files.csv_file} to Kaggle"
+        if self.set_name == TEST_SETS[0] and self.is_complete:
+            return (
+                f"open {self.files.labels_folder}; Kaggle has scored only {TEST_SETS[1]} since the "
+                f"deadline: predict it with --set-name {TEST_SETS[1]}"
+            )
         return f"open {self.files.labels_folder}, or run `kaggle-dsb report {self.files.name}`"
 
 

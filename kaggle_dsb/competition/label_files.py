@@ -4,6 +4,7 @@ import io
 import pickle
 import re
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,9 +19,11 @@ from kaggle_dsb.competition.labels import check_labels, check_pixels
 from kaggle_dsb.files import InputError, replacing
 
 LARGEST_LABEL_ON_DISK = np.iinfo(np.uint16).max
-LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".npy")
+LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".npy", ".bmp", ".gif")
 FORMS = "a PNG, a TIFF or an array (.npy) of whole numbers"
 
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_OME = re.compile(r"(?<=.)\.ome$", re.IGNORECASE)
 # Cellpose writes X_cp_masks.png or X_seg.npy beside the image X.png.
 _LABEL_SUFFIX = re.compile(r"(?<=.)[_-](?:cp_)?(?:masks?|labels?|seg)$", re.IGNORECASE)
 # What numpy itself stores in a pickle of arrays and numbers; nothing here runs code.
@@ -60,8 +63,8 @@ def read_labels(path: Path) -> Labels:
     Parameters
     ----------
     path
-        A PNG or TIFF of 1 to 32 bits, grey or with a palette, a ``.npy`` of an array, or the
-        ``_seg.npy`` that Cellpose writes.
+        A PNG, BMP or GIF, or a TIFF of 1 to 64 bits, grey or with a palette, a ``.npy`` of an
+        array, or the ``_seg.npy`` that Cellpose writes.
 
     Returns
     -------
@@ -111,7 +114,7 @@ def _parse_image(data: bytes) -> NDArray[Any]:
         except InputError:
             raise
         except Exception:  # Pillow's readers raise errors of every kind on damaged files.
-            raise InputError(f"not an image that can be read; labels are {FORMS}") from None
+            array = _parse_tiff(data)
     if array.ndim == 2:
         return array
     colours = array[..., :1] if array.shape[2] == 2 else array[..., :3]
@@ -120,13 +123,37 @@ def _parse_image(data: bytes) -> NDArray[Any]:
     return array[..., 0]
 
 
+def _parse_tiff(data: bytes) -> NDArray[Any]:
+    """Read a TIFF that Pillow does not know, as one of 64 bits."""
+    unread = InputError(f"not an image that can be read; labels are {FORMS}")
+    if not data.startswith(_TIFF):
+        raise unread
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(io.BytesIO(data)) as tiff:
+            n_pages = len(tiff.pages)
+            height, width = tiff.pages.first.shape[:2]
+            check_pixels((height, width))
+            array = tiff.pages.first.asarray()
+    except InputError:
+        raise
+    except Exception:  # tifffile raises errors of every kind on damaged files.
+        raise unread from None
+    _check_pages(n_pages)
+    return array
+
+
 def _check_image(image: Image.Image) -> None:
     """Raise ``InputError`` for an image that is too large or has several pages."""
     width, height = image.size
     check_pixels((height, width))
-    pages = getattr(image, "n_frames", 1)
-    if pages > 1:
-        raise InputError(f"holds {pages} pages; labels are a single image")
+    _check_pages(getattr(image, "n_frames", 1))
+
+
+def _check_pages(n_pages: int) -> None:
+    if n_pages > 1:
+        raise InputError(f"holds {n_pages} pages; labels are a single image")
 
 
 @contextmanager
@@ -197,9 +224,10 @@ def find_label_files(folder: Path) -> dict[str, Path]:
     Returns
     -------
     dict of str to Path
-        The id is the name without suffix and without an ending such as ``_masks``, ``_cp_masks``,
-        ``_labels`` or ``_seg``. Where some names have such an ending, files without are taken for
-        the pictures that they belong to. Empty where the folder holds no label image.
+        The id is the name without suffix (``.ome.tif`` is one) and without an ending such as
+        ``_masks``, ``_cp_masks``, ``_labels`` or ``_seg``. Where some names have such an ending,
+        files without are taken for the pictures that they belong to. Empty where the folder holds
+        no label image.
 
     Raises
     ------
@@ -211,14 +239,18 @@ def find_label_files(folder: Path) -> dict[str, Path]:
         for path in folder.iterdir()
         if path.suffix.lower() in LABEL_SUFFIXES and not path.name.startswith(".")
     )
-    marked = [path for path in paths if _LABEL_SUFFIX.search(path.stem)]
+    marked = [path for path in paths if _LABEL_SUFFIX.search(_stem(path))]
     return _index_by_id(marked or paths)
+
+
+def _stem(path: Path) -> str:
+    return _OME.sub("", path.stem)
 
 
 def _index_by_id(paths: Iterable[Path]) -> dict[str, Path]:
     by_id: dict[str, Path] = {}
     for path in paths:
-        first = by_id.setdefault(_LABEL_SUFFIX.sub("", path.stem), path)
+        first = by_id.setdefault(_LABEL_SUFFIX.sub("", _stem(path)), path)
         if first != path:
             raise InputError(f"{path}: {first.name} is of the same image; leave one of them out")
     return by_id
@@ -234,5 +266,18 @@ def read_label_folder(folder: Path) -> dict[str, Labels]:
     """
     paths = find_label_files(folder)
     if not paths:
-        raise InputError(f"{folder}: holds no label image; it must hold ID.png for each image")
+        raise InputError(
+            f"{folder}: holds no label image{_name_contents(folder)}; it must hold ID.png, ID.tif "
+            "or ID.npy for each image"
+        )
     return {image_id: read_labels(path) for image_id, path in paths.items()}
+
+
+def _name_contents(folder: Path) -> str:
+    """Say what a folder holds instead of label images: ``, but 3 .jpg``."""
+    kinds = Counter(
+        f"{path.name}/" if path.is_dir() else path.suffix or "without a suffix"
+        for path in sorted(folder.iterdir())
+    )
+    few = [f"{n} {kind}" if kind[-1] != "/" else kind for kind, n in kinds.most_common(3)]
+    return f", but {', '.join(few)}" if few else ""

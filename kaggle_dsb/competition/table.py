@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from kaggle_dsb.files import InputError
 
@@ -17,6 +18,15 @@ LARGEST_TABLE_MIB = 256
 LARGEST_TABLE_LINES = 1_000_000
 
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+_GZIP, _ZIP = b"\x1f\x8b", b"PK\x03\x04"
+_WORKBOOKS = (".xlsx", ".xls", ".ods", ".numbers")
+_NO_TABLES = {
+    b"\x89PNG": "an image; label images are read from the folder that holds them",
+    b"II*\0": "an image; label images are read from the folder that holds them",
+    b"BZh": "compressed by bzip2; unpack it, or compress it as .zip or .gz",
+    b"\xfd7zXZ": "compressed by xz; unpack it, or compress it as .zip or .gz",
+    b"7z\xbc\xaf": "compressed by 7-Zip; unpack it, or compress it as .zip or .gz",
+}
 # What Python's readers of zip and gzip raise on damaged, encrypted or unknown contents.
 _DAMAGES = (
     zipfile.BadZipFile,
@@ -149,11 +159,14 @@ def _decode(path: Path, content: bytes, deviations: list[str]) -> str:
         deviations.append("begins with a byte-order mark; save it as UTF-8 without one")
     elif content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         encoding = "utf-16"
+    elif content[:1] != b"\0" and content[1:4:2] == b"\0\0":
+        encoding = "utf-16-le"
+    if encoding.startswith("utf-16"):
         deviations.append("is UTF-16 text; save it as UTF-8 text")
     try:
         return content.decode(encoding)
     except UnicodeDecodeError as error:
-        wrong = "not UTF-16" if encoding == "utf-16" else "not UTF-8"
+        wrong = "not UTF-16" if encoding.startswith("utf-16") else "not UTF-8"
         raise InputError(
             f"{path}: byte {error.start} is 0x{error.object[error.start]:02x}, which is {wrong}; "
             "save it as UTF-8 text"
@@ -165,26 +178,47 @@ def _read_bytes(path: Path) -> tuple[bytes, list[str]]:
     if not path.is_file():
         raise InputError(f"{path}: no such file; a CSV or a zip of one is needed")
     most = LARGEST_TABLE_MIB * 2**20
-    suffix = path.suffix.lower()
+    form = _find_form(path)
     stray: list[str] = []
-    if suffix not in (".zip", ".gz"):
+    if form is None:
         with path.open("rb") as file:
             content = file.read(most + 1)
     else:
         try:
-            content, stray = (_unzip if suffix == ".zip" else _gunzip)(path, most + 1)
+            content, stray = (_unzip if form == "zip" else _gunzip)(path, most + 1)
         except InputError:
             raise
         except _DAMAGES as error:
             reason = shorten(str(error))[1:-1]
             raise InputError(
-                f"{path}: not a sound {suffix[1:]} ({reason}); {suffix[1:]} the CSV again"
+                f"{path}: not a sound {form} ({reason}); {form} the CSV again"
             ) from None
     if len(content) > most:
         raise InputError(
             f"{path}: the table takes more than {LARGEST_TABLE_MIB} MiB; that is the most"
         )
     return content, stray
+
+
+def _find_form(path: Path) -> Literal["zip", "gz"] | None:
+    """Tell by its name or its first bytes how a table is compressed.
+
+    Raises
+    ------
+    InputError
+        When it is no table.
+    """
+    suffix = path.suffix.lower()
+    if suffix in _WORKBOOKS:
+        raise InputError(f"{path}: is a spreadsheet; save it as CSV")
+    with path.open("rb") as file:
+        first = file.read(8)
+    for magic, what in _NO_TABLES.items():
+        if first.startswith(magic):
+            raise InputError(f"{path}: is {what}")
+    if suffix == ".zip" or first.startswith(_ZIP):
+        return "zip"
+    return "gz" if suffix == ".gz" or first.startswith(_GZIP) else None
 
 
 def _unzip(path: Path, most: int) -> tuple[bytes, list[str]]:

@@ -5,13 +5,14 @@ import re
 import shutil
 import stat
 import zipfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
 from kaggle_dsb.dataset.entries import DAMAGE_ERRORS, Entry, entry_of_file, entry_of_zip
-from kaggle_dsb.dataset.layouts import Contents, arrange
+from kaggle_dsb.dataset.layouts import UNREAD_SUFFIXES, Contents, arrange
 from kaggle_dsb.dataset.pixels import FORMATS, IMAGE_SUFFIXES
 from kaggle_dsb.dataset.truth import holds_rois
 from kaggle_dsb.files import InputError
@@ -34,9 +35,9 @@ class DataFaults(InputError):  # noqa: N818 - it carries many faults
     """
 
     def __init__(self, faults: list[str]) -> None:
-        self.faults = tuple(faults)
-        head = [] if len(faults) == 1 else [f"{len(faults)} faults in the data:"]
-        super().__init__("\n".join(head + faults))
+        self.faults = tuple(dict.fromkeys(faults))  # a file may tell of many images
+        head = [] if len(self.faults) == 1 else [f"{len(self.faults)} faults in the data:"]
+        super().__init__("\n".join([*head, *self.faults]))
 
 
 class Archive:
@@ -77,25 +78,36 @@ class Archive:
 
     def find_contents(self) -> Contents:
         """List the images, masks and tables of the source, and what is wrong with their places."""
-        contents = arrange(self._walk(), self._source.resolve().name)
+        entries = list(self._walk())
+        contents = arrange(entries, self._source.resolve().name)
         contents.faults[:0] = self._faults
         if not contents.pictures and not contents.faults:
             contents.faults.append(
-                f"{self._source}: holds no images; accepted are {ACCEPTED_FORMS}"
+                f"{self._source}: holds no images{_describe_other(entries)}; accepted are "
+                f"{ACCEPTED_FORMS}"
             )
         return contents
 
     def _walk(self) -> Iterator[Entry]:
         if self._source.is_file():
-            if self._source.suffix.lower() in IMAGE_SUFFIXES:
-                yield entry_of_file(self._source, self._source.parent)
-            else:
-                yield from self._walk_zip(self._source, self._source.name, nested=False)
+            yield from self._walk_file()
             return
         for path in list_files(self._source, skipped=self._skipped):
             yield entry_of_file(path, self._source)
             if path.suffix.lower() == ".zip" and path.parent == self._source:
                 yield from self._walk_zip(path, path.name, nested=False)
+
+    def _walk_file(self) -> Iterator[Entry]:
+        suffix = self._source.suffix.lower()
+        if suffix in (*IMAGE_SUFFIXES, *UNREAD_SUFFIXES):
+            yield entry_of_file(self._source, self._source.parent)
+        elif suffix == ".zip" or zipfile.is_zipfile(self._source):
+            yield from self._walk_zip(self._source, self._source.name, nested=False)
+        else:
+            self._faults.append(
+                f"{self._source.name}: is neither a zip nor an image ({FORMATS}); unpack or "
+                "convert it, and name the folder"
+            )
 
     def _walk_zip(self, path: Path, shown: str, *, nested: bool) -> Iterator[Entry]:
         try:
@@ -144,6 +156,14 @@ def list_files(source: Path, *, skipped: Path | None = None) -> Iterator[Path]:
             name for name in folders if not _is_hidden([name]) and _may_enter(here / name, skipped)
         )
         yield from (here / name for name in sorted(files) if not _is_hidden([name]))
+
+
+def _describe_other(entries: Iterable[Entry]) -> str:
+    """Say what is there instead of images: ``, but 12 .nrrd``."""
+    suffixes = Counter(entry.suffix or "without a suffix" for entry in entries)
+    if not suffixes:
+        return ""
+    return ", but " + ", ".join(f"{count} {name}" for name, count in suffixes.most_common(3))
 
 
 def _may_enter(folder: Path, skipped: Path | None) -> bool:

@@ -5,7 +5,7 @@
   like, a label image (or GeoJSON, ROI zip …) a picture, above or below folders such as ``train``;
   `kaggle_dsb.dataset.naming` knows the names.
 * **Beside** (Cellpose and others): ``X.tif`` and ``X_masks.tif``, ``X_cp_masks.png``,
-  ``X_seg.npy``, ``X.geojson``, ``X_rois.zip`` …
+  ``X_seg.npy``, ``X.geojson``, ``X_rois.zip`` …; below ``train`` and ``test`` as well.
 * **COCO**: a JSON for all pictures, which names them.
 """
 
@@ -25,6 +25,7 @@ from kaggle_dsb.dataset.naming import (
     IMAGE_FOLDER,
     TRUTH_FOLDER,
     Folder,
+    find_split,
     is_by_product,
     names_of_image,
     names_told_by,
@@ -38,10 +39,13 @@ from kaggle_dsb.files import InputError
 KAGGLE_SETS = (TRAIN_SET, *TEST_SETS)
 OWN_SET = "images"
 LONGEST_ID_BYTES = 200
-UNREAD_FORMATS = {
+_UNREAD_FORMATS = {
     ".czi": "Zeiss CZI",
     ".nd2": "Nikon ND2",
     ".lif": "Leica LIF",
+    ".lof": "Leica LOF",
+    ".xlef": "Leica XLEF",
+    ".lei": "Leica LEI",
     ".oib": "Olympus OIB",
     ".oif": "Olympus OIF",
     ".oir": "Olympus OIR",
@@ -51,19 +55,43 @@ UNREAD_FORMATS = {
     ".ims": "Imaris IMS",
     ".ics": "ICS",
     ".mrc": "MRC",
+    ".flex": "PerkinElmer Flex",
+    ".sld": "SlideBook",
+    ".ets": "Olympus ETS",
     ".dcm": "DICOM",
+    ".dicom": "DICOM",
+    ".nrrd": "NRRD",
+    ".nii": "NIfTI",
+    ".mhd": "MetaImage",
+    ".mha": "MetaImage",
+    ".fits": "FITS",
     ".svs": "whole-slide (Aperio)",
     ".ndpi": "whole-slide (Hamamatsu)",
     ".scn": "whole-slide (Leica)",
     ".mrxs": "whole-slide (3DHistech)",
     ".qptiff": "whole-slide (Akoya)",
+    ".bif": "whole-slide (Ventana)",
+}
+_UNREAD_PHOTOS = {
     ".heic": "HEIC",
     ".avif": "AVIF",
     ".jxl": "JPEG XL",
+    ".tga": "TGA",
+    ".exr": "OpenEXR",
+    ".psd": "Photoshop",
+    ".xcf": "GIMP",
+    ".svg": "SVG",
+    ".pdf": "PDF",
+    ".dng": "camera raw (DNG)",
+    ".cr2": "camera raw (Canon)",
+    ".nef": "camera raw (Nikon)",
+    ".arw": "camera raw (Sony)",
 }
+UNREAD_SUFFIXES = (*_UNREAD_FORMATS, *_UNREAD_PHOTOS)
 
+_SURE_TRUTHS = (".npy", ".geojson")  # a zip may hold anything
 _TRUTH_FOLDERS = (TRUTH_FOLDER, "labels")
-_UNREAD_TRUTHS = (".mat", ".xml", ".npz", ".h5", ".hdf5", ".txt")
+_UNREAD_TRUTHS = (".mat", ".xml", ".npz", ".h5", ".hdf5", ".txt", ".roi")
 _CSV_NAME = re.compile(r"stage[12]_\w+\.csv")
 _FORBIDDEN = re.compile(r'[,"\x00-\x1f\x7f\ud800-\udfff]')
 
@@ -155,7 +183,7 @@ def arrange(entries: Iterable[Entry], outer: str) -> Contents:
             documents.append(entry)
         elif entry.suffix in (*IMAGE_SUFFIXES, *TRUTH_SUFFIXES):
             placed.append(entry)
-        elif entry.suffix in UNREAD_FORMATS:
+        elif entry.suffix in UNREAD_SUFFIXES:
             unread.append(entry)
         elif entry.suffix in _UNREAD_TRUTHS:
             unread_truths.append(entry)
@@ -163,18 +191,28 @@ def arrange(entries: Iterable[Entry], outer: str) -> Contents:
     chosen, holder_warnings = _choose_holders(pictures)
     document_warnings = [line for entry in documents for line in _add_document(entry, chosen)]
     faults = [fault for picture in chosen for fault in _check_picture(picture)]
-    refused = [*map(_refuse, unread), *_refuse_truths(unread_truths, chosen)]
+    refused = [*_refuse_all(unread), *_refuse_truths(unread_truths, chosen)]
     if not chosen:
         faults += refused
     warnings += [*holder_warnings, *document_warnings, *refused, *_warn_of_choice(chosen)]
     return Contents(chosen, tables, faults, warnings)
 
 
-def _refuse(entry: Entry) -> str:
-    return (
-        f"{entry}: {UNREAD_FORMATS[entry.suffix]} is not read; save it, or regions of it, as "
-        "OME-TIFF, for instance with Fiji or QuPath"
-    )
+def _refuse_all(entries: list[Entry]) -> Iterator[str]:
+    """Refuse the images of each format that is not read, in a line a format."""
+    by_suffix: dict[str, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        by_suffix[entry.suffix].append(entry)
+    for suffix, (first, *more) in by_suffix.items():
+        shown = f"{first}{_and_more(len(more))}"
+        if suffix in _UNREAD_PHOTOS:
+            yield f"{shown}: {_UNREAD_PHOTOS[suffix]} is not read; save it as PNG or TIFF"
+        else:
+            yield (
+                f"{shown}: {_UNREAD_FORMATS[suffix]} is not read; save it, or regions of it, as "
+                "OME-TIFF with Fiji, QuPath or Bio-Formats' bfconvert "
+                f"(bfconvert {first.path.name} {first.stem}.ome.tif)"
+            )
 
 
 def _refuse_truths(entries: list[Entry], pictures: list[Picture]) -> Iterator[str]:
@@ -183,7 +221,9 @@ def _refuse_truths(entries: list[Entry], pictures: list[Picture]) -> Iterator[st
     likely = [
         entry
         for entry in entries
-        if (entry.suffix != ".txt" and not pictures) or names & {*names_told_by(entry.stem)}
+        if entry.suffix == ".roi"
+        or (entry.suffix != ".txt" and not pictures)
+        or names & {*names_told_by(entry.stem)}
     ]
     if likely:
         yield (
@@ -229,7 +269,10 @@ def _sort_entry(entry: Entry, folder: Folder, folders: dict[_Place, _Folder]) ->
 
 
 def _pair_all(folders: dict[_Place, _Folder], outer: str) -> tuple[dict[_Key, Picture], list[str]]:
-    """Pair the pictures of all folders; loose ones count where there are no others."""
+    """Pair the pictures of all folders; loose ones count where there are no others.
+
+    They also count as a set of their own, as ``test/*.png`` beside ``train/images`` does.
+    """
     sets = {
         place: folder
         for place, folder in folders.items()
@@ -240,19 +283,29 @@ def _pair_all(folders: dict[_Place, _Folder], outer: str) -> tuple[dict[_Key, Pi
     warnings: list[str] = []
     loose_warnings: list[str] = []
     shared = _shared_folders(place for place, folder in folders.items() if folder.loose)
+    with_loose = [place for place, folder in folders.items() if _holds_images(folder.loose)]
+    splits = _find_splits([*sets, *with_loose])
     for place, folder in folders.items():
         outside = [PurePosixPath(place.holder).stem if place.holder else outer]
         if place in sets:
-            set_name = _name_set([*outside, *place.folder], place.folder if len(sets) > 1 else ())
+            own = place.folder if len(sets) > 1 or place in splits else ()
+            set_name = _name_set([*outside, *place.folder], own)
             warnings += _pair(folder.pictures, folder, place, set_name, (), pictures)
         elif _is_kaggles(place, folder):
             _add_kaggle_picture(place, folder, outside, pictures)
-        if any(entry.suffix in IMAGE_SUFFIXES for entry in folder.loose):
+        if place in with_loose:
+            split = splits.get(place)
             below = tuple(
-                name for name in place.folder[shared[place.holder] :] if name not in KAGGLE_SETS
+                name
+                for name in place.folder[shared[place.holder] :]
+                if name not in (*KAGGLE_SETS, split)
             )
-            set_name = _name_set([*outside, *place.folder], ())
+            set_name = _name_set([*outside, *place.folder], (split,) if split else ())
             loose_warnings += _pair(folder.loose, folder, place, set_name, below, loose)
+    if pictures:
+        named = {key.set_name for key in pictures}
+        of_splits = [key for key in loose if key.set_name in {*splits.values()} - named]
+        pictures |= {key: loose.pop(key) for key in of_splits}
     if pictures and loose:
         example = min(str(picture.images[0]) for picture in loose.values())
         warnings.append(
@@ -313,7 +366,9 @@ def _pair(
     for stem, masks in folder.masks.items():
         if stem in own:
             own[stem].masks += masks
-    for truth in [*(entry for entry in beside if entry not in by_products), *folder.truths]:
+    outlines = [entry for entry in entries if entry.suffix in _SURE_TRUTHS and entry not in beside]
+    beside = [entry for entry in beside if entry not in by_products]
+    for truth in [*beside, *folder.truths, *outlines]:
         matched = [own[name] for name in names_told_by(truth.stem) if name in own]
         if not matched and len(left) == 1 and tells_lone_image(truth.stem):
             matched = list(own.values())
@@ -352,7 +407,19 @@ def _tells_another(entry: Entry, names: set[str], n_images: int) -> bool:
 
 
 def _names_of(image: Entry) -> list[str]:
-    return names_of_image(image.stem)
+    # The whole name too, for what QuPath's scripts call cells.png.geojson.
+    return [*names_of_image(image.stem), image.path.name]
+
+
+def _holds_images(entries: Iterable[Entry]) -> bool:
+    return any(entry.suffix in IMAGE_SUFFIXES for entry in entries)
+
+
+def _find_splits(places: Iterable[_Place]) -> dict[_Place, str]:
+    """Return what part of the data set each place holds, where they hold several."""
+    splits = {place: split for place in places if (split := find_split(place.folder))}
+    n_splits = len({*splits.values()})
+    return splits if n_splits > 1 else {}
 
 
 def _shared_folders(places: Iterable[_Place]) -> dict[str, int]:
@@ -426,15 +493,17 @@ def _split_coco(entry: Entry, document: dict[str, Any], pictures: list[Picture])
     outlines = defaultdict(list)
     for annotation in document["annotations"]:
         outlines[annotation["image_id"]].append(annotation)
-    by_name = defaultdict(list)
+    by_name, by_stem = defaultdict(list), defaultdict(list)
     for picture in pictures:
         for image in picture.images:
             if image.holder == entry.holder:
                 by_name[image.path.name].append((image, picture))
+                by_stem[image.stem].append((image, picture))
     missing = []
     for record in document["images"]:
         name = PurePosixPath(str(record["file_name"]).replace("\\", "/"))
-        candidates = by_name[name.name]
+        # The images may have been saved in another format since.
+        candidates = by_name[name.name] or by_stem[name.stem]
         exact = [
             pair for pair in candidates if pair[0].path.parts[-len(name.parts) :] == name.parts
         ]
@@ -450,13 +519,18 @@ def _split_coco(entry: Entry, document: dict[str, Any], pictures: list[Picture])
 
 
 def _nearest(entry: Entry, candidates: list[tuple[Entry, Picture]]) -> Picture:
-    """Return the picture whose image shares the most folders with a document."""
+    """Return the picture whose image shares the most folders with a document.
 
-    def _n_shared(image: Entry) -> int:
-        pairs = zip(image.path.parts[:-1], entry.path.parts[:-1], strict=False)
-        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    Of several, the one in a folder that the document's name tells: ``instances_train2017.json``.
+    """
 
-    return max(candidates, key=lambda pair: _n_shared(pair[0]))[1]
+    def _closeness(image: Entry) -> tuple[int, bool]:
+        folders = image.path.parts[:-1]
+        pairs = zip(folders, entry.path.parts[:-1], strict=False)
+        n_shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        return n_shared, any(folder in entry.stem for folder in folders)
+
+    return max(candidates, key=lambda pair: _closeness(pair[0]))[1]
 
 
 def _warn_of_choice(pictures: list[Picture]) -> Iterator[str]:

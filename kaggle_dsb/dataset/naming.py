@@ -11,6 +11,7 @@ IMAGE_FOLDER, TRUTH_FOLDER = "images", "masks"
 
 _SPLIT = r"train(?:ing)?|test(?:ing)?|val(?:id(?:ation)?)?|tr|ts"
 _SHORT_SPLITS = {"tr": "train", "ts": "test"}
+_SPLIT_NAME = re.compile(rf"(?:{_SPLIT})(?:[ _-]?set|\d{{4}})?", re.IGNORECASE)
 _IMAGES = r"(?:raw ?|tissue ?)?(?:images?|imgs?)|raw|originals?|inputs?"
 _TRUTHS = (
     r"(?:label ?|instance ?)?masks?|label(?:s|led)?|gt|(?:ground ?)?truths?|annotations?|rois?|"
@@ -99,6 +100,17 @@ def _find_role(folder: Folder) -> _Role | None:
             kind = IMAGE_FOLDER if match["images"] else TRUTH_FOLDER
             return _Role(folder[:-depth], below or ((split,) if split else ()), kind)
     return None
+
+
+def find_split(folder: Folder) -> str | None:
+    """Return the name among those of a folder that says which part of a data set it holds.
+
+    Examples
+    --------
+    >>> find_split(("cells", "train")), find_split(("val2017",)), find_split(("slides",))
+    ('train', 'val2017', None)
+    """
+    return next((name for name in reversed(folder) if _SPLIT_NAME.fullmatch(name)), None)
 
 
 def names_of_image(stem: str) -> list[str]:

@@ -21,14 +21,14 @@ from kaggle_dsb.dataset.planes import (
 from kaggle_dsb.dataset.png import PALETTE, decode_png, read_orientation
 from kaggle_dsb.dataset.png import SIGNATURE as PNG
 from kaggle_dsb.dataset.read_options import DEFAULT_OPTIONS, ReadOptions
-from kaggle_dsb.dataset.stretch import compresses_highlights, to_8_bit
+from kaggle_dsb.dataset.stretch import compresses_highlights, to_8_bit, wastes_levels
 from kaggle_dsb.files import InputError
 
 JPEG = b"\xff\xd8\xff"
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 IMAGE_SUFFIXES = (
-    *(".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"),
-    *(".jp2", ".j2k", ".jpx", ".lsm", ".stk", ".btf", ".tf8", ".pgm", ".ppm", ".pnm"),
+    *(".png", ".tif", ".tiff", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".gif", ".webp"),
+    *(".jp2", ".j2k", ".jpx", ".lsm", ".stk", ".btf", ".tf8", ".pbm", ".pgm", ".ppm", ".pnm"),
 )
 FORMATS = "PNG, TIFF, JPEG, BMP, GIF, WebP or JPEG 2000"
 
@@ -69,13 +69,15 @@ def decode_rgb(data: bytes, options: ReadOptions = DEFAULT_OPTIONS) -> NDArray[n
     return np.ascontiguousarray(to_8_bit(_drop_alpha(decode_picture(data, options))))
 
 
-def decode_mask(data: bytes) -> NDArray[np.bool_]:
-    """Decode the mask of one nucleus: any pixel that is not black belongs to it.
+def decode_mask(data: bytes) -> NDArray[Any]:
+    """Decode the mask of one nucleus, to which any pixel belongs that is not black.
 
     Returns
     -------
-    (H, W) bool
-        The alpha channel of a file that tells the nucleus by nothing else.
+    (H, W) bool, or the values of whole numbers that tell several nuclei apart
+        Values are taken for numbers of nuclei where they stay below the largest of their type,
+        which is white. JPEG's blurred edges are cut at half. The alpha channel counts where a file
+        tells the nucleus by nothing else.
 
     Raises
     ------
@@ -87,8 +89,12 @@ def decode_mask(data: bytes) -> NDArray[np.bool_]:
         decoded = take_values(decoded)
     if decoded.ndim == 3:
         decoded = decoded.max(axis=2)
-    mask: NDArray[np.bool_] = np.greater(decoded, 0)
-    return mask
+    if data.startswith(JPEG):
+        return np.asarray(decoded > 127)
+    is_whole = np.issubdtype(decoded.dtype, np.integer)
+    if is_whole and 0 < decoded.max(initial=0) < np.iinfo(decoded.dtype).max:
+        return decoded
+    return np.asarray(decoded > 0)
 
 
 def take_values(decoded: NDArray[Any]) -> NDArray[Any]:
@@ -103,13 +109,24 @@ def take_values(decoded: NDArray[Any]) -> NDArray[Any]:
 
 
 def warn_of_highlights(data: bytes, options: ReadOptions = DEFAULT_OPTIONS) -> str | None:
-    """Say that `decode_rgb` compresses the brightest parts of an image of more than 8 bits."""
-    if _has_8_bits(data) or not compresses_highlights(_drop_alpha(decode_picture(data, options))):
+    """Say what the brightest parts of an image of more than 8 bits do to the others.
+
+    Either `decode_rgb` compresses them, or it leaves few levels to the rest.
+    """
+    if _has_8_bits(data):
         return None
-    return (
-        "most objects are less than a tenth as bright as the brightest part, such as dead cells or "
-        "debris, which is compressed so that they are seen"
-    )
+    picture = _drop_alpha(decode_picture(data, options))
+    if compresses_highlights(picture):
+        return (
+            "most objects are less than a tenth as bright as the brightest part, such as dead "
+            "cells or debris, which is compressed so that they are seen"
+        )
+    if wastes_levels(picture):
+        return (
+            "99.9 % of the pixels fall into 8 of 256 levels, since others are far brighter: "
+            "blacken or cut out those, such as debris, if nuclei are among the rest"
+        )
+    return None
 
 
 def _has_8_bits(data: bytes) -> bool:

@@ -3,10 +3,11 @@
 import io
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import tifffile
@@ -18,6 +19,7 @@ from kaggle_dsb.files import InputError
 LARGEST_IMAGE_PX = 2**28
 LARGEST_STACK_BYTES = 2**31
 
+_LONGEST_NAME = 40
 _ALPHA = (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA)
 
 
@@ -76,7 +78,9 @@ def _silence_tifffile() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def choose_picture(stack: NDArray[Any], axes: str, options: ReadOptions) -> NDArray[Any]:
+def choose_picture(
+    stack: NDArray[Any], axes: str, options: ReadOptions, *, channel_names: Sequence[str] = ()
+) -> NDArray[Any]:
     """Take one picture from a stack.
 
     Parameters
@@ -86,6 +90,8 @@ def choose_picture(stack: NDArray[Any], axes: str, options: ReadOptions) -> NDAr
     axes : str
         A letter for each axis before them: ``C`` for channels, any other for planes.
     options : ReadOptions
+    channel_names : sequence of str
+        What the file calls its channels, for messages.
 
     Returns
     -------
@@ -109,22 +115,26 @@ def choose_picture(stack: NDArray[Any], axes: str, options: ReadOptions) -> NDAr
     height, width = stack.shape[-2:]
     n_channels = math.prod(stack.shape[axis] for axis in channels)
     grid = ordered.reshape(n_channels, -1, height, width)
-    _require_choice(n_channels, grid.shape[1], options)
+    _require_choice(n_channels, grid.shape[1], options, channel_names)
     # An option meant for the stacks of a folder leaves its single pictures alone.
     planes = grid[options.channel - 1 if options.channel and n_channels > 1 else 0]
     chosen = planes[options.plane - 1 if options.plane and len(planes) > 1 else 0]
     return np.asarray(planes.max(axis=0) if options.project else chosen)
 
 
-def _require_choice(n_channels: int, n_planes: int, options: ReadOptions) -> None:
+def _require_choice(
+    n_channels: int, n_planes: int, options: ReadOptions, channel_names: Sequence[str] = ()
+) -> None:
     wanted = []
     if n_channels > 1 and options.channel is None:
         wanted.append(f"--channel 1 to {n_channels}")
     if n_planes > 1 and options.plane is None and options.project is None:
         wanted.append(f"--plane 1 to {n_planes} or --project max")
+    named = f" ({', '.join(channel_names)})" if len(channel_names) == n_channels else ""
     counts = " and ".join(
-        f"{count} {name}s" for count, name in ((n_channels, "channel"), (n_planes, "plane"))
-        if count > 1
+        shown for count, shown in (
+            (n_channels, f"{n_channels} channels{named}"), (n_planes, f"{n_planes} planes")
+        ) if count > 1
     )  # fmt: skip
     if wanted:
         raise InputError(f"holds {counts}; choose with {' and '.join(wanted)}")
@@ -154,7 +164,20 @@ def _read_series(
             f"unpacks to {chosen.nbytes / 2**30:.1f} GiB; the largest stack has "
             f"{LARGEST_STACK_BYTES >> 30} GiB: save what is to be used as files of their own"
         )
-    return _arrange(chosen, page, options), page
+    return _arrange(chosen, page, options, _read_channel_names(tiff)), page
+
+
+def _read_channel_names(tiff: tifffile.TiffFile) -> list[str]:
+    """Return what OME-TIFF calls the channels of its first image; empty where it does not say."""
+    if not tiff.ome_metadata:
+        return []
+    try:
+        pixels = ElementTree.fromstring(tiff.ome_metadata).find("{*}Image/{*}Pixels")
+    except ElementTree.ParseError:
+        return []
+    channels = [] if pixels is None else pixels.findall("{*}Channel")
+    names = [" ".join(channel.get("Name", "").split())[:_LONGEST_NAME] for channel in channels]
+    return names if all(names) else []
 
 
 def orient(picture: NDArray[Any], orientation: int) -> NDArray[Any]:
@@ -175,7 +198,10 @@ def orient(picture: NDArray[Any], orientation: int) -> NDArray[Any]:
 
 
 def _arrange(
-    series: tifffile.TiffPageSeries, page: tifffile.TiffPage, options: ReadOptions
+    series: tifffile.TiffPageSeries,
+    page: tifffile.TiffPage,
+    options: ReadOptions,
+    channel_names: Sequence[str],
 ) -> NDArray[Any]:
     array, axes = series.asarray(), series.axes
     if "S" in axes:
@@ -187,7 +213,8 @@ def _arrange(
             return np.stack(parts, axis=-1)
         array, axes = np.moveaxis(array, -1, 0), f"{'Z' if is_stack else 'C'}{axes}"
     array = np.moveaxis(array, [axes.index("Y"), axes.index("X")], [-2, -1])
-    return choose_picture(array, axes.replace("Y", "").replace("X", ""), options)
+    axes = axes.replace("Y", "").replace("X", "")
+    return choose_picture(array, axes, options, channel_names=channel_names)
 
 
 def _is_colour(page: tifffile.TiffPage, n_samples: int) -> bool:

@@ -29,7 +29,7 @@ FINGERPRINT_FILE = "source.json"
 INDEX_FILE = "index.csv"
 INDEX_COLUMNS = ("ImageId", "height", "width", "nuclei")
 
-_FORMAT = 3  # raise it when layout or pixels of the cache change: older ones are then built anew
+_FORMAT = 4  # raise it when layout or pixels of the cache change: older ones are then built anew
 _WORKERS = 2
 _SOURCE_SUFFIXES = (*IMAGE_SUFFIXES, *TRUTH_SUFFIXES, ".json", ".csv")
 
@@ -280,7 +280,7 @@ def _convert_nuclei(picture: Picture, shape: tuple[int, int], job: _Job, outcome
     if picture.truths:
         labels = _read_picture_truth(picture.truths[0], shape, job.options, outcome)
     else:
-        labels = _join_masks(picture, shape, outcome)
+        labels = _join_masks(picture, shape, job.options, outcome)
     count = int(labels.max())
     if count > LARGEST_LABEL_ON_DISK:
         outcome.faults.append(
@@ -305,9 +305,12 @@ def _read_picture_truth(
     return labels
 
 
-def _join_masks(picture: Picture, shape: tuple[int, int], outcome: _Outcome) -> Labels:
+def _join_masks(
+    picture: Picture, shape: tuple[int, int], options: ReadOptions, outcome: _Outcome
+) -> Labels:
     claimed: Counter[str] = Counter()
-    labels = number_pixels(_read_masks(picture, shape, outcome, claimed), shape)
+    masks = _read_masks(picture, shape, options, outcome)
+    labels = number_pixels(_counted(masks, claimed), shape)
     shown = f"{picture.set_name}/{picture.id}"
     overlap_px = claimed["pixels"] - int(np.count_nonzero(labels))
     if overlap_px:
@@ -320,13 +323,28 @@ def _join_masks(picture: Picture, shape: tuple[int, int], outcome: _Outcome) -> 
             f"{shown}: {hidden} of {claimed['masks']} masks lie wholly under "
             "others and count as no nucleus"
         )
+    n_parts = cv2.connectedComponents((labels > 0).astype(np.uint8))[0] - 1
+    if n_parts > 2 * claimed["masks"]:
+        outcome.warnings.append(
+            f"{shown}: {claimed['masks']} masks of {n_parts} parts in all, each read as one "
+            "nucleus; --connected-components reads each part as a nucleus"
+        )
     return labels
 
 
-def _read_masks(
-    picture: Picture, shape: tuple[int, int], outcome: _Outcome, claimed: Counter[str]
+def _counted(
+    masks: Iterator[NDArray[np.intp]], claimed: Counter[str]
 ) -> Iterator[NDArray[np.intp]]:
-    """Yield the flat pixels of one mask at a time, so that memory never holds two masks."""
+    for pixels in masks:
+        claimed.update(masks=1, pixels=pixels.size)
+        yield pixels
+
+
+def _read_masks(
+    picture: Picture, shape: tuple[int, int], options: ReadOptions, outcome: _Outcome
+) -> Iterator[NDArray[np.intp]]:
+    """Yield the flat pixels of one nucleus at a time, so that memory never holds two masks."""
+    covering: dict[Entry, int] = {}
     for entry in sorted(picture.masks, key=lambda entry: entry.path.name):
         try:
             mask = decode_mask(entry.read())
@@ -339,14 +357,28 @@ def _read_masks(
                 f"its image is {shape[0]} x {shape[1]}"
             )
             continue
-        pixels = np.flatnonzero(mask)
-        if not pixels.size:
+        if not mask.any():
             outcome.warnings.append(f"{entry}: is empty; it counts as no nucleus")
             continue
-        if 2 * pixels.size > mask.size:
-            outcome.warnings.append(f"{entry}: {describe_coverage(pixels.size, mask.size)}")
-        claimed.update(masks=1, pixels=pixels.size)
-        yield pixels
+        for pixels in _split_mask(mask, options):
+            if 2 * pixels.size > mask.size:
+                covering[entry] = pixels.size
+            yield pixels
+    if covering:
+        first, *more = covering
+        shown = f"{first} and {len(more)} more" if more else f"{first}"
+        coverage = describe_coverage(covering[first], shape[0] * shape[1])
+        outcome.warnings.append(f"{shown}: {coverage}")
+
+
+def _split_mask(mask: NDArray[Any], options: ReadOptions) -> list[NDArray[np.intp]]:
+    """Return the flat pixels of each nucleus of a mask: of each value, or of each part."""
+    if options.connected_components:
+        mask = cv2.connectedComponents((mask > 0).astype(np.uint8))[1]
+    flat = mask.ravel()
+    pixels = np.flatnonzero(flat)
+    ordered = pixels[np.argsort(flat[pixels], kind="stable")]
+    return np.split(ordered, np.flatnonzero(np.diff(flat[ordered])) + 1)
 
 
 def _write_index(path: Path, rows: list[IndexRow]) -> None:

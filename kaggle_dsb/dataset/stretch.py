@@ -12,6 +12,11 @@ _SMALLEST_OBJECT_PX = 16
 _FEWEST_LEVELS = 24
 _SHARE_BELOW_KNEE = 2 / 3
 _KNEE = 2.5
+_LARGEST_BRIGHT_SHARE = 0.02
+_SMALLEST_CROWD_SHARE = 0.2
+_CLEAR_CONTRAST = 6  # standard deviations of the ground
+_FEW_LEVELS = 8
+_NEARLY_ALL = 0.999
 
 
 class _Range(NamedTuple):
@@ -43,11 +48,13 @@ def to_8_bit(image: NDArray[Any]) -> NDArray[np.uint8]:
     that colours stay. The darkest and the brightest 0.01 % of the values are clipped: 100 pixels of
     a megapixel, more than a camera has hot pixels, and fewer than one nucleus covers there.
 
-    Debris and dead cells can be a hundred times as bright as the nuclei. Where most objects of a
-    grey image would stand out of the ground by fewer than 24 levels, what is brighter than 2.5
-    times the typical object is compressed by the logarithm into the upper third of the levels. An
-    object is a connected part of at least 16 pixels that are brighter than the median pixel by six
-    standard deviations, as estimated by the quantiles below the median.
+    Debris and dead cells can be a hundred times as bright as the nuclei. Where most objects would
+    stand out of the ground by fewer than 24 levels, what is brighter than 2.5 times the typical
+    object is compressed by the logarithm into the upper third of the levels. An object is a
+    connected part of at least 16 pixels that are brighter than the median pixel by six standard
+    deviations, as estimated by the quantiles below the median. Where nuclei cover more than a
+    fifth, so that the median pixel may lie in one, the pixels below 24 levels are parted by Otsu's
+    threshold instead. Of colours the brightest channel counts, and all keep their proportions.
 
     Examples
     --------
@@ -73,41 +80,80 @@ def compresses_highlights(image: NDArray[Any]) -> bool:
     return range_.knee < range_.high
 
 
+def wastes_levels(image: NDArray[Any]) -> bool:
+    """Return whether nearly all pixels of what `to_8_bit` returns have one of a few levels.
+
+    An image that holds no more of them from the beginning has nothing to lose.
+    """
+    stretched = to_8_bit(image)
+    counts = np.sort(np.bincount(stretched.ravel(), minlength=256))[::-1]
+    is_narrow = bool(counts[:_FEW_LEVELS].sum() >= _NEARLY_ALL * stretched.size)
+    return is_narrow and np.unique(image).size > 4 * _FEW_LEVELS
+
+
 def _stretch(values: NDArray[np.float32], range_: _Range) -> NDArray[np.float32]:
     low, knee, high = range_
     if not high > low:
         return np.zeros_like(values)
     if knee == high:
         return np.asarray((values - low) * (255 / (high - low)), np.float32)
+    light = _find_light(values)[..., None]
     at_knee = 255 * _SHARE_BELOW_KNEE
-    linear = (values - low) * (at_knee / (knee - low))
-    excess = np.log(np.maximum(values - low, knee - low) / (knee - low))
+    linear = (light - low) * (at_knee / (knee - low))
+    excess = np.log(np.maximum(light - low, knee - low) / (knee - low))
     above_knee = excess * ((255 - at_knee) / np.log((high - low) / (knee - low)))
-    return np.asarray(np.minimum(linear, at_knee) + above_knee, np.float32)
+    stretched = np.minimum(linear, at_knee) + above_knee
+    share = np.divide(values - low, light - low, out=np.ones_like(values), where=light > low)
+    return np.asarray(stretched * share, np.float32)
+
+
+def _find_light(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the brightest channel, (H, W)."""
+    return values if values.ndim == 2 else np.asarray(values.max(axis=2))
 
 
 def _find_range(values: NDArray[np.float32]) -> _Range:
     low, high = (
         float(v) for v in np.percentile(values, [_CLIPPED_PERCENT, 100 - _CLIPPED_PERCENT])
     )
-    is_grey = values.ndim == 2 or (values == values[..., :1]).all()
-    grey = values if values.ndim == 2 else values[..., 0]
-    middle, typical = _measure_objects(grey) if is_grey else (low, 0.0)
-    if not typical or typical >= (high - low) * _FEWEST_LEVELS / 255:
-        return _Range(low, high, high)
-    return _Range(low, middle + _KNEE * typical, high)
+    few_levels = (high - low) * _FEWEST_LEVELS / 255
+    light = _find_light(values)
+    for measure in (_measure_objects, _measure_dim_part):
+        ground, typical = measure(light, low + few_levels)
+        if 0 < typical < few_levels and ground < low + few_levels:
+            return _Range(low, ground + _KNEE * typical, high)
+    return _Range(low, high, high)
 
 
-def _measure_objects(grey: NDArray[np.float32]) -> tuple[float, float]:
+def _measure_objects(light: NDArray[np.float32], _: float) -> tuple[float, float]:
     """Return the median level, and how far the typical object stands out of it; 0 without any."""
     import cv2
 
-    dark, middle = (float(value) for value in np.percentile(grey, [15.87, 50]))
-    outstanding = grey > middle + 6 * (middle - dark)
+    dark, middle = (float(value) for value in np.percentile(light, [15.87, 50]))
+    outstanding = light > middle + _CLEAR_CONTRAST * (middle - dark)
     n_objects, objects = cv2.connectedComponents(outstanding.astype(np.uint8))
     sizes = np.bincount(objects.ravel(), minlength=n_objects)[1:]
-    sums = np.bincount(objects.ravel(), weights=grey.ravel(), minlength=n_objects)[1:]
+    sums = np.bincount(objects.ravel(), weights=light.ravel(), minlength=n_objects)[1:]
     is_large = sizes >= _SMALLEST_OBJECT_PX
     if not is_large.any():
         return middle, 0.0
     return middle, float(np.median(sums[is_large] / sizes[is_large])) - middle
+
+
+def _measure_dim_part(light: NDArray[np.float32], brightest: float) -> tuple[float, float]:
+    """Return the ground, and how far a crowd of objects stands out of it; 0 without any.
+
+    Only what is darker than a level counts, and only if hardly anything is brighter.
+    """
+    import cv2
+
+    dim = light[light < brightest]
+    if dim.size < (1 - _LARGEST_BRIGHT_SHARE) * light.size or dim.min() == dim.max():
+        return 0.0, 0.0
+    levels = np.rint((dim - dim.min()) * (255 / (dim.max() - dim.min()))).astype(np.uint8)
+    threshold, _ = cv2.threshold(levels, 0, 255, cv2.THRESH_OTSU)
+    ground, objects = dim[levels <= threshold], dim[levels > threshold]
+    contrast = float(objects.mean() - ground.mean())
+    is_clear = contrast > _CLEAR_CONTRAST * float(ground.std())
+    is_crowd = objects.size > _SMALLEST_CROWD_SHARE * dim.size
+    return float(ground.mean()), contrast if is_clear and is_crowd else 0.0

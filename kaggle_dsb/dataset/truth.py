@@ -258,10 +258,10 @@ def _read_geojson(document: Any) -> Iterator[list[Any]]:
 
 
 def _read_coco(document: dict[str, Any], shape: tuple[int, int]) -> Iterator[NDArray[np.intp]]:
-    for annotation in document["annotations"]:
-        outline = annotation.get("segmentation")
-        if outline is None:
-            raise InputError("holds boxes without outlines ('segmentation')")
+    outlines = [annotation.get("segmentation") for annotation in document["annotations"]]
+    if None in outlines or (outlines and not any(outlines)):
+        raise InputError("holds boxes without outlines ('segmentation')")
+    for outline in outlines:
         if isinstance(outline, list):
             parts = [fill_polygon([part], shape) for part in outline]
             yield np.unique(np.concatenate(parts)) if parts else np.zeros(0, np.intp)

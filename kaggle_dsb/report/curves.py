@@ -116,7 +116,7 @@ def draw_curves(
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(4.6 * len(panels), 4.3), layout="constrained")
         for axes, name in zip(
-            figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
+            figure.subplots(1, len(panels), squeeze=False, sharex=True)[0], panels, strict=True
         ):
             for curve in curves:
                 _draw_line(axes, curve, name, epochs)
@@ -124,7 +124,7 @@ def draw_curves(
             axes.set_xlabel("epoch")
             axes.margins(0.06, 0.1)  # room for the stars
             axes.xaxis.get_major_locator().set_params(integer=True)
-        figure.axes[0].set_ylim(bottom=0)
+        figure.axes[0].set_ylim(0, 1.08 * max(c.metrics[panels[0]].max() for c in curves))
         figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
         handles, labels = figure.axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower left", ncols=2)

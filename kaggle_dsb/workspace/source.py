@@ -200,13 +200,17 @@ def read_solution_labels(source: Source, set_name: str) -> dict[str, Labels]:
     return {id_: labels[id_] for id_ in labels if id_ in known} if source.limit else labels
 
 
-def find_truth(source: Source, ids: Collection[str]) -> tuple[str, dict[str, Labels]] | None:
-    """Return the true labels of the set that some of these images belong to.
+def find_truth(
+    source: Source, ids: Collection[str], *, set_name: str | None = None
+) -> tuple[str, dict[str, Labels]] | None:
+    """Return the true labels of the set that most of these images belong to.
 
     Parameters
     ----------
     source : Source
     ids : collection of str
+    set_name : str, optional
+        Only the truth of this set counts.
 
     Returns
     -------
@@ -215,17 +219,37 @@ def find_truth(source: Source, ids: Collection[str]) -> tuple[str, dict[str, Lab
     labels : dict of str to (H, W) int32
         The labels of all images of that set whose truth is known.
 
+    Raises
+    ------
+    InputError
+        When several sets hold the images, and none is named.
+
     Notes
     -----
     A solution counts before masks. None is returned where neither names any of the images.
     """
-    for set_name, file_name in SOLUTION_FILES.items():
-        labels = read_solution_labels(source, set_name)
+    for name, file_name in SOLUTION_FILES.items():
+        labels = read_solution_labels(source, name) if set_name in (None, name) else {}
         if labels.keys() & ids:
             return f"{source.origin}/{file_name}", labels
-    for set_name, nuclei in source.prepared.nuclei.items():
-        if nuclei and sizes(source.cache, set_name).keys() & ids:
-            samples = load_samples(source.cache, set_name)
-            labels = {sample.id: sample.labels for sample in samples if sample.labels is not None}
-            return f"{source.origin}/{set_name}", labels
-    return None
+    best = _find_labelled(source, ids, set_name)
+    if not best:
+        return None
+    if len(best) > 1:
+        raise InputError(
+            f"{source.origin}: {' and '.join(best)} hold these images; name one with --set-name"
+        )
+    samples = load_samples(source.cache, best[0])
+    labels = {sample.id: sample.labels for sample in samples if sample.labels is not None}
+    return f"{source.origin}/{best[0]}", labels
+
+
+def _find_labelled(source: Source, ids: Collection[str], set_name: str | None) -> list[str]:
+    """Return the labelled sets that hold the most of these images; none where none does."""
+    n_shared = {
+        name: len(sizes(source.cache, name).keys() & ids)
+        for name, nuclei in source.prepared.nuclei.items()
+        if nuclei and set_name in (None, name)
+    }
+    most = max(n_shared.values(), default=0)
+    return [name for name, n in n_shared.items() if most and n == most]

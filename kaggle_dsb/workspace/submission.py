@@ -145,6 +145,12 @@ class SubmissionFolder:
         return bool(self.read_made().get("data") == "demo")
 
     @property
+    def set_name(self) -> str | None:
+        """The set of images that it predicts; None where that was not recorded."""
+        name = self.read_made().get("set")
+        return str(name) if name else None
+
+    @property
     def limit(self) -> int | None:
         """How many images of each set were used at the most; None where all were."""
         limit = self.read_made().get("limit")

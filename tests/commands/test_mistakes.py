@@ -75,3 +75,19 @@ def test_a_mistake_in_the_call_gets_one_line_and_exit_code_2(data, weights, mist
     assert "Traceback" not in said.err
     assert said.out == ""
     assert not Path("submissions").exists()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        ["score", "--name", "nope"],
+        ["report", "nope"],
+        ["kaggle-submit", "--name", "nope", "--message", "x"],
+    ],
+)
+def test_a_submission_that_is_not_there_is_told_before_the_data_are_prepared(here, call, capsys):
+    assert run(call) == 2
+    assert capsys.readouterr().err == (
+        "error: submissions/nope: holds no submission.csv; write one with `kaggle-dsb submit`\n"
+    )
+    assert list(here.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Training, validation, prediction, score and report on labelled images in each layout."""
+"""Every verb on labelled images of one's own, in each layout in which people have them."""
 
 import json
 import shutil
@@ -54,6 +54,11 @@ def write_cellpose(folder: Path) -> None:
         write_png(folder / f"{image_id}_cp_masks.png", labels)
 
 
+def write_cellpose_splits(folder: Path) -> None:
+    write_cellpose(folder / "train")
+    write_cellpose(folder / "test")
+
+
 def write_cellpose_arrays(folder: Path) -> None:
     for image_id, (image, labels) in IMAGES.items():
         write_png(folder / f"{image_id}.png", image)
@@ -83,6 +88,7 @@ LAYOUTS: dict[str, Callable[[Path], None]] = {
     "StarDist": write_stardist,
     "StarDist, train and test": write_stardist_splits,
     "Cellpose": write_cellpose,
+    "Cellpose, train and test": write_cellpose_splits,
     "Cellpose, seg.npy": write_cellpose_arrays,
     "ID/masks": write_one_label_image_an_id,
     "binary masks": write_binary_masks,
@@ -105,7 +111,7 @@ def trained(tmp_path_factory):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.slow
-def test_labelled_images_in_every_layout_are_trained_on_validated_predicted_and_reported(
+def test_every_verb_works_on_labelled_images_in_every_layout(
     trained, tmp_path, monkeypatch, capsys, layout
 ):
     monkeypatch.chdir(tmp_path)
@@ -113,12 +119,14 @@ def test_labelled_images_in_every_layout_are_trained_on_validated_predicted_and_
     shutil.copytree(trained / "runs" / "tiny", "runs/tiny")
     data = ["--data", "cells", *(["--connected-components"] if layout == "binary masks" else [])]
     network = ["--weights", "runs/tiny", *QUICK]
+    of_set = ["--set-name", "train"] if "train" in layout else []
 
-    assert run(["score", str(trained / "cells" / "masks"), *data, "--json"]) == 0
+    assert run(["score", str(trained / "cells" / "masks"), *data, *of_set, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["score"] == 1
     assert run(["train", *data, "--name", "tiny", *SETTINGS]) == 0  # goes on: nothing is left to do
     assert run(["validate", *data, *network, "--save", "scores.csv"]) == 0
     assert sorted(pd.read_csv("scores.csv")["ImageId"]) == sorted(IDS)
+    assert run(["tune", *data, *network, "--trials", "1"]) == 0
     assert run(["submit", *data, *network, "--name", "own"]) == 0
     assert run(["report", "own", *data]) == 0
     page = (tmp_path / "submissions" / "own" / "report.html").read_text()

@@ -8,7 +8,8 @@ import pytest
 
 from kaggle_dsb.cli import run
 from kaggle_dsb.competition.label_files import read_labels, write_labels
-from tests.commands.examples import QUICK
+from kaggle_dsb.dataset.demo import make_image
+from tests.commands.examples import QUICK, crop_on_a_nucleus, write_png
 
 
 def test_a_submission_is_scored_as_a_table_and_as_json(data, weights, capsys):
@@ -39,6 +40,19 @@ def test_the_truth_scores_one_against_itself_in_every_form(data, capsys):
     assert (report["score"], set(report["images"])) == (1, {"n0", "n1"})
     assert sum(kind["images"] for kind in report["per_type"].values()) == 2
     assert {kind["score"] for kind in report["per_type"].values()} == {1}
+
+
+def test_a_submission_is_scored_by_the_set_that_it_predicts(data, weights, capsys):
+    for name, number in (("train", 0), ("test", 1)):
+        image, labels = crop_on_a_nucleus(*make_image(number, look=0), (64, 64))
+        write_png(Path("own", name, "images", "x.png"), image)
+        write_png(Path("own", name, "labels", "x.png"), labels.astype(np.uint16))
+    for name in ("train", "test"):
+        call = ["submit", "--data", "own", "--weights", "weights", "--name", name, *QUICK]
+        assert run([*call, "--set-name", name]) == 0
+        capsys.readouterr()
+        assert run(["score", "--name", name, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["truth"] == f"own/{name}"
 
 
 def test_training_labels_without_sizes_are_a_truth_too(data, capsys):

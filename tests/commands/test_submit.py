@@ -28,8 +28,8 @@ def test_submit_writes_a_checked_submission_and_what_made_it(data, weights, caps
     assert said[0].startswith("submissions/first/submission.csv: 2 images, ")
     assert said[1].startswith("score: 0.")
     assert said[2:] == [
-        "next: open submissions/first/labels, then upload submissions/first/submission.csv to "
-        "Kaggle",
+        "next: open submissions/first/labels; Kaggle has scored only stage2_test_final since the "
+        "deadline: predict it with --set-name stage2_test_final",
         "weights: weights, 2 networks",
     ]
 

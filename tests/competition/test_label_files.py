@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from kaggle_dsb.competition.label_files import (
@@ -215,8 +216,39 @@ def test_the_labels_of_a_large_slide_are_read(tmp_path):
     assert read_labels(tmp_path / "a.png").sum() == 14_000**2
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.uint64, np.float64])
+def test_a_tiff_of_64_bits_is_read(tmp_path, dtype):
+    tifffile.imwrite(tmp_path / "a.tif", LABELS.astype(dtype))
+    np.testing.assert_array_equal(read_labels(tmp_path / "a.tif"), LABELS)
+
+
+def test_a_tiff_of_64_bits_and_several_pages_is_no_labels(tmp_path):
+    path = tmp_path / "a.tif"
+    pages = np.stack([LABELS, LABELS]).astype(np.int64)
+    tifffile.imwrite(path, pages, photometric="minisblack")
+    with pytest.raises(
+        InputError, match=exactly(f"{path}: holds 2 pages; labels are a single image")
+    ):
+        read_labels(path)
+
+
+@pytest.mark.parametrize("name", ["a.bmp", "a.gif"])
+def test_labels_of_other_lossless_formats_are_read(tmp_path, name):
+    save(tmp_path / name, LABELS.astype(np.uint8))
+    np.testing.assert_array_equal(read_label_folder(tmp_path)["a"], LABELS)
+
+
 @pytest.mark.parametrize(
-    "name", ["a.PNG", "a_masks.tif", "a_cp_masks.png", "a_seg.npy", "a-mask.png"]
+    "name",
+    [
+        "a.PNG",
+        "a.ome.tif",
+        "a_masks.ome.tif",
+        "a_masks.tif",
+        "a_cp_masks.png",
+        "a_seg.npy",
+        "a-mask.png",
+    ],
 )
 def test_the_image_id_is_the_name_without_the_ending_of_other_tools(tmp_path, name):
     (tmp_path / name).touch()
@@ -251,7 +283,13 @@ def test_a_folder_is_read_by_image_id(tmp_path):
 
 
 def test_a_folder_without_label_images_is_refused(tmp_path):
-    message = f"{tmp_path}: holds no label image; it must hold ID.png for each image"
+    needed = "it must hold ID.png, ID.tif or ID.npy for each image"
+    with pytest.raises(InputError, match=exactly(f"{tmp_path}: holds no label image; {needed}")):
+        read_label_folder(tmp_path)
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / name).touch()
+    (tmp_path / "labels").mkdir()
+    message = f"{tmp_path}: holds no label image, but 2 .jpg, labels/; {needed}"
     with pytest.raises(InputError, match=exactly(message)):
         read_label_folder(tmp_path)
 

@@ -57,6 +57,8 @@ def test_columns_are_found_by_name(path):
             b"\xfe\xff" + TEXT.encode("utf-16-be"),
             ["is UTF-16 text; save it as UTF-8 text"],
         ),
+        (TEXT.encode("utf-16-le"), ["is UTF-16 text; save it as UTF-8 text"]),
+        (gzip.compress(TEXT.encode(), mtime=0), []),
         (
             TEXT.replace(",", ";").encode(),
             ["parts fields by semicolons; part them by commas"],
@@ -125,6 +127,11 @@ def test_capitals_in_the_names_of_a_zip_change_nothing(tmp_path):
             "fields are parted by commas, and the numbers of a run by blanks",
         ),
         (b"a,EncodedPixels\n", "line 1 is 'a,EncodedPixels'; it must have ImageId"),
+        (
+            b"\x89PNG\r\n\x1a\n",
+            "is an image; label images are read from the folder that holds them",
+        ),
+        (b"BZh91AY", "is compressed by bzip2; unpack it, or compress it as .zip or .gz"),
         (b"a\x1b[2J\n", "line 1 is 'a\\x1b[2J'; it must have ImageId"),
         (b"a" * 1000, f"line 1 is {'a' * 80 + '...'!r}; it must have ImageId"),
     ],
@@ -133,6 +140,13 @@ def test_a_table_that_cannot_be_read_is_refused(path, content, message):
     path.write_bytes(content)
     with pytest.raises(InputError, match=exactly(f"{path}: {message}")):
         select(path)
+
+
+def test_a_spreadsheet_is_refused(tmp_path):
+    path = tmp_path / "table.xlsx"
+    path.write_bytes(b"PK")
+    with pytest.raises(InputError, match=exactly(f"{path}: is a spreadsheet; save it as CSV")):
+        read_table(path)
 
 
 def test_a_missing_file_is_named(path):

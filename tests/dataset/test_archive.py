@@ -245,7 +245,9 @@ def test_a_source_without_images_names_the_forms_that_are_accepted(
     tmp_path: Path, find: Callable
 ) -> None:
     source = touch(tmp_path / "data", "notes.txt")
-    assert find(source).faults == [f"{source}: holds no images; accepted are {ACCEPTED_FORMS}"]
+    assert find(source).faults == [
+        f"{source}: holds no images, but 1 .txt; accepted are {ACCEPTED_FORMS}"
+    ]
 
 
 def test_one_fault_is_one_line_and_several_are_counted() -> None:

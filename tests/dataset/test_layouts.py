@@ -14,8 +14,9 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from kaggle_dsb.dataset.archive import DataFaults
+from kaggle_dsb.dataset.archive import ACCEPTED_FORMS, DataFaults
 from kaggle_dsb.dataset.export import export_labels
+from kaggle_dsb.dataset.pixels import FORMATS
 from kaggle_dsb.dataset.prepare import prepare
 from kaggle_dsb.dataset.read_options import ReadOptions
 from kaggle_dsb.dataset.samples import load_samples
@@ -114,6 +115,9 @@ ALPHA = np.dstack([np.zeros_like(IMAGE)] * 3 + [(LABELS == 1).astype(np.uint8) *
         ("image.png", "mask.png", LABELS.astype(np.uint8)),
         ("x.png", "x_instances.png", LABELS.astype(np.uint8)),
         ("x.png", "x.json", exported("geojson")),
+        ("x.png", "x.png.geojson", exported("geojson")),
+        ("x.tif", "x.tif_mask.png", LABELS.astype(np.uint8)),
+        ("x.tif", "coco.json", exported("coco")),
         ("images/x.png", "annotations/x.geojson", exported("geojson")),
     ],
 )
@@ -174,6 +178,83 @@ def test_folders_of_two_sets_are_two_sets(tmp_path: Path) -> None:
     prepared = prepare(tmp_path / "own", tmp_path / "cache")
     assert prepared.images == {"test": 1, "train": 1}
     assert prepared.nuclei == {"test": 3, "train": 3}
+
+
+@pytest.mark.parametrize("truth", ["x_masks.tif", "x_seg.npy", "x.geojson"])
+def test_images_and_nuclei_side_by_side_below_train_and_test_are_two_sets(
+    tmp_path: Path, truth: str
+) -> None:
+    contents = {".tif": LABELS.astype(np.uint16), ".npy": LABELS, "json": exported("geojson")}
+    for name in ("train", "test"):
+        write(tmp_path / "own" / name / "x.png", IMAGE)
+        write(tmp_path / "own" / name / truth, contents[truth[-4:]])
+    prepared = prepare(tmp_path / "own", tmp_path / "cache")
+    assert prepared.nuclei == {"test": 3, "train": 3}
+    assert [sample.id for sample in load_samples(prepared.cache, "test")] == ["x"]
+
+
+def test_images_alone_in_a_folder_beside_a_labelled_one_are_a_set(tmp_path: Path) -> None:
+    write(tmp_path / "own" / "train" / "images" / "x.png", IMAGE)
+    write(tmp_path / "own" / "train" / "masks" / "x.png", LABELS.astype(np.uint8))
+    write(tmp_path / "own" / "test" / "y.png", IMAGE)
+    prepared = prepare(tmp_path / "own", tmp_path / "cache")
+    assert prepared.nuclei == {"test": 0, "train": 3}
+    assert prepared.warnings == ()
+
+
+def test_each_coco_file_tells_of_the_folder_that_its_name_tells(tmp_path: Path) -> None:
+    for name in ("train2017", "val2017"):
+        write(tmp_path / "own" / name / "x.png", IMAGE)
+        write(tmp_path / "own" / "annotations" / f"instances_{name}.json", exported("coco"))
+    prepared = prepare(tmp_path / "own", tmp_path / "cache")
+    assert prepared.nuclei == {"train2017": 3, "val2017": 3}
+    assert prepared.warnings == ()
+
+
+def test_several_label_images_of_one_image_are_read_by_their_values(tmp_path: Path) -> None:
+    write(tmp_path / "own" / "x" / "images" / "x.png", IMAGE)
+    write(tmp_path / "own" / "x" / "masks" / "a.png", np.where(LABELS < 3, LABELS, 0))
+    write(tmp_path / "own" / "x" / "masks" / "b.png", np.where(LABELS == 3, LABELS, 0))
+    (sample,), warnings = read(tmp_path / "own", tmp_path)
+    np.testing.assert_array_equal(sample.labels, LABELS)
+    assert warnings == ()
+
+
+def write_masks_of_parts(folder: Path) -> None:
+    """Write two masks, of three nuclei apart each."""
+    mask = np.zeros((5, 12), np.uint8)
+    mask[1:3, [1, 5, 9]] = 255
+    write(folder / "x" / "images" / "x.png", np.zeros_like(mask))
+    write(folder / "x" / "masks" / "a.png", mask)
+    write(folder / "x" / "masks" / "b.png", np.roll(mask, 2, axis=1))
+
+
+def test_masks_of_several_nuclei_each_are_warned_of(tmp_path: Path) -> None:
+    write_masks_of_parts(tmp_path / "own")
+    (sample,), warnings = read(tmp_path / "own", tmp_path)
+    assert sample.labels.max() == 2
+    assert warnings == (
+        "images/x: 2 masks of 6 parts in all, each read as one nucleus; --connected-components "
+        "reads each part as a nucleus",
+    )
+
+
+def test_connected_components_reads_the_parts_of_every_mask(tmp_path: Path) -> None:
+    write_masks_of_parts(tmp_path / "own")
+    (sample,), warnings = read(tmp_path / "own", tmp_path, connected_components=True)
+    assert sample.labels.max() == 6
+    assert warnings == ()
+
+
+def test_masks_saved_as_jpeg_keep_their_outlines(tmp_path: Path) -> None:
+    mask = np.zeros((40, 40), np.uint8)
+    cv2.circle(mask, (12, 20), 7, 255, -1)
+    write(tmp_path / "own" / "x" / "images" / "x.png", mask)
+    write(tmp_path / "own" / "x" / "masks" / "a.jpg", mask)
+    write(tmp_path / "own" / "x" / "masks" / "b.jpg", mask[:, ::-1])
+    (sample,), warnings = read(tmp_path / "own", tmp_path)
+    np.testing.assert_array_equal(sample.labels == 1, mask > 0)
+    assert warnings == ()
 
 
 def test_a_binary_mask_of_all_nuclei_is_warned_of(tmp_path: Path) -> None:
@@ -279,8 +360,8 @@ def test_an_inverted_mask_of_one_nucleus_is_pointed_out(tmp_path: Path) -> None:
         mask = np.where(label == LABELS, 0, 255).astype(np.uint8)
         write(tmp_path / "own" / "x" / "masks" / f"{label}.png", mask)
     assert read(tmp_path / "own", tmp_path)[1][0] == (
-        "x/masks/1.png: a nucleus covers 84% of the image; black or 0 is the background: invert "
-        "it if it shows nuclei as black"
+        "x/masks/1.png and 1 more: a nucleus covers 84% of the image; black or 0 is the "
+        "background: invert it if it shows nuclei as black"
     )
 
 
@@ -291,6 +372,11 @@ def test_an_inverted_mask_of_one_nucleus_is_pointed_out(tmp_path: Path) -> None:
             "x.mat",
             "x.mat: .mat is not read; save images as PNG or TIFF, and nuclei as label images, "
             "arrays (.npy), GeoJSON, COCO or zips of ImageJ's regions",
+        ),
+        (
+            "x/0001.roi",
+            "x/0001.roi: .roi is not read; save images as PNG or TIFF, and nuclei as label "
+            "images, arrays (.npy), GeoJSON, COCO or zips of ImageJ's regions",
         ),
         ("x.json", "x.json: is neither GeoJSON nor COCO; it is left out"),
         ("notes.txt", None),
@@ -322,6 +408,29 @@ def test_boxes_alone_tell_no_nuclei(tmp_path: Path) -> None:
     with pytest.raises(DataFaults) as caught:
         prepare(tmp_path / "own", tmp_path / "cache")
     assert str(caught.value) == "boxes.json: holds boxes without outlines ('segmentation')"
+
+
+def test_boxes_with_empty_outlines_tell_no_nuclei(tmp_path: Path) -> None:
+    document = json.loads(exported("coco"))
+    for annotation in document["annotations"]:
+        annotation["segmentation"] = []
+    for name in ("x.png", "y.png"):
+        write(tmp_path / "own" / name, IMAGE)
+    document["images"].append({**document["images"][0], "id": 2, "file_name": "y.png"})
+    document["annotations"].append({**document["annotations"][0], "image_id": 2})
+    write(tmp_path / "own" / "boxes.json", json.dumps(document).encode())
+    with pytest.raises(DataFaults) as caught:
+        prepare(tmp_path / "own", tmp_path / "cache")
+    assert str(caught.value) == "boxes.json: holds boxes without outlines ('segmentation')"
+
+
+@pytest.mark.parametrize("name", ["z.geojson", "z.npy"])
+def test_outlines_that_belong_to_no_image_beside_them_are_named(tmp_path: Path, name: str) -> None:
+    write(tmp_path / "own" / "x.png", IMAGE)
+    write(tmp_path / "own" / name, b"{}")
+    assert read(tmp_path / "own", tmp_path)[1] == (
+        f"{name}: has the name of no image; it is left out",
+    )
 
 
 def test_two_truths_of_an_image_are_named(tmp_path: Path) -> None:
@@ -392,9 +501,63 @@ def test_a_format_that_is_not_read_says_what_to_do(tmp_path: Path, suffix: str, 
     with pytest.raises(DataFaults) as caught:
         prepare(tmp_path / "own", tmp_path / "cache")
     assert str(caught.value) == (
-        f"x{suffix}: {name} is not read; save it, or regions of it, as OME-TIFF, for instance with "
-        "Fiji or QuPath"
+        f"x{suffix}: {name} is not read; save it, or regions of it, as OME-TIFF with Fiji, QuPath "
+        f"or Bio-Formats' bfconvert (bfconvert x{suffix} x.ome.tif)"
     )
+
+
+def test_images_of_a_format_that_is_not_read_are_told_in_a_line_a_format(tmp_path: Path) -> None:
+    for name in ("a.czi", "b.czi", "c.heic"):
+        write(tmp_path / "own" / name, b"1")
+    write(tmp_path / "own" / "x.png", IMAGE)
+    assert read(tmp_path / "own", tmp_path)[1] == (
+        "a.czi and 1 more: Zeiss CZI is not read; save it, or regions of it, as OME-TIFF with "
+        "Fiji, QuPath or Bio-Formats' bfconvert (bfconvert a.czi a.ome.tif)",
+        "c.heic: HEIC is not read; save it as PNG or TIFF",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "one.czi",
+            "one.czi: Zeiss CZI is not read; save it, or regions of it, as OME-TIFF with Fiji, "
+            "QuPath or Bio-Formats' bfconvert (bfconvert one.czi one.ome.tif)",
+        ),
+        (
+            "one.tar.gz",
+            f"one.tar.gz: is neither a zip nor an image ({FORMATS}); unpack or convert it, and "
+            "name the folder",
+        ),
+        ("one.zip", "one.zip: is no zip or was cut short; get the file again"),
+    ],
+)
+def test_one_file_that_cannot_be_read_is_told_what_would_do(
+    tmp_path: Path, name: str, message: str
+) -> None:
+    write(tmp_path / name, b"1")
+    with pytest.raises(DataFaults) as caught:
+        prepare(tmp_path / name, tmp_path / "cache")
+    assert str(caught.value) == message
+
+
+def test_a_folder_without_images_is_told_what_it_holds_instead(tmp_path: Path) -> None:
+    for name in ("a.rar", "b.rar", "README"):
+        write(tmp_path / "own" / name, b"1")
+    with pytest.raises(DataFaults) as caught:
+        prepare(tmp_path / "own", tmp_path / "cache")
+    assert str(caught.value) == (
+        f"{tmp_path / 'own'}: holds no images, but 2 .rar, 1 without a suffix; accepted are "
+        f"{ACCEPTED_FORMS}"
+    )
+
+
+@pytest.mark.parametrize("name", ["x.jfif", "x.jpe"])
+def test_a_jpeg_by_another_suffix_is_read(tmp_path: Path, name: str) -> None:
+    write(tmp_path / "own" / name, cv2.imencode(".jpg", IMAGE)[1].tobytes())
+    (sample,), _ = read(tmp_path / "own", tmp_path)
+    assert sample.image.shape == (*IMAGE.shape, 3)
 
 
 @pytest.mark.parametrize("name", ["a,b", "a\nb", 'a"b', "a\x1bb"])

@@ -112,6 +112,45 @@ def test_bright_specks_do_not_darken_the_nuclei_of_a_16_bit_image(
     assert warned == (level / (speck - 300) < 24 / 255)
 
 
+def test_a_bright_speck_does_not_darken_the_nuclei_of_a_colour_image() -> None:
+    grey = draw_nuclei(level=1000, speck=65535, speck_share=0.003)
+    image = np.zeros((*grey.shape, 3), np.uint16)
+    image[..., 2] = grey
+    image[..., 1] = grey // 2
+    decoded = decode_rgb(save_tiff(image)).astype(int)
+    assert decoded[150, 40, 2] - decoded[250, 20, 2] > 20
+    assert (decoded[..., 0] == 0).all()
+    assert abs(decoded[150, 40, 1] - decoded[150, 40, 2] / 2) < 4
+
+
+@pytest.mark.parametrize("gap_px", [5, 2])
+def test_a_bright_speck_does_not_darken_nuclei_that_cover_most_of_the_image(gap_px: int) -> None:
+    image = np.random.default_rng(0).normal(300, 20, (300, 300))
+    inside = np.arange(300) % 30 >= gap_px
+    image[np.ix_(inside, inside)] += 1000
+    image[2:18, 2:22] = 65535
+    decoded = decode_rgb(save_tiff(image.astype(np.uint16)))[..., 0].astype(int)
+    assert decoded[45, 45] - decoded[30, 45] > 20
+
+
+def test_an_image_whose_pixels_share_few_levels_is_told_of() -> None:
+    image = draw_nuclei(level=250, speck=300, speck_share=0.003).astype(np.uint16)
+    specks = np.random.default_rng(0).integers(0, 290, (60, 2))
+    for row, column in specks:
+        image[row : row + 6, column : column + 6] = 65535
+    assert warn_of_highlights(save_tiff(image)) == (
+        "99.9 % of the pixels fall into 8 of 256 levels, since others are far brighter: blacken or "
+        "cut out those, such as debris, if nuclei are among the rest"
+    )
+
+
+def test_bright_tissue_with_brighter_gaps_is_not_compressed() -> None:
+    image = np.random.default_rng(0).normal(50000, 300, (300, 300, 3))
+    cv2.circle(image, (150, 150), 40, (20000, 10000, 30000), -1)
+    cv2.circle(image, (50, 50), 9, (54000, 54000, 54000), -1)
+    assert warn_of_highlights(save_tiff(np.clip(image, 0, 65535).astype(np.uint16))) is None
+
+
 def test_bright_nuclei_among_dim_cell_bodies_are_not_compressed() -> None:
     image = np.random.default_rng(0).normal(300, 10, (300, 300))
     for number in range(6):

@@ -41,6 +41,14 @@ def test_a_channel_and_a_plane_of_a_stack_are_read(
     np.testing.assert_array_equal(picture, np.full((4, 5), expected))
 
 
+def test_the_channels_of_an_ome_tiff_are_told_by_their_names() -> None:
+    metadata = {"axes": "CYX", "Channel": {"Name": ["DAPI", "GFP"]}}
+    data = save_tiff(STACK[0], ome=True, metadata=metadata)
+    with pytest.raises(InputError) as caught:
+        decode_tiff(data, ReadOptions())
+    assert str(caught.value) == "holds 2 channels (DAPI, GFP); choose with --channel 1 to 2"
+
+
 @pytest.mark.parametrize("data", [HYPERSTACK, OME], ids=["ImageJ", "OME"])
 @pytest.mark.parametrize(
     ("options", "message"),

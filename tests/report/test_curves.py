@@ -1,6 +1,7 @@
 import re
 
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from kaggle_dsb.commands.curves import draw_run
@@ -59,6 +60,21 @@ def test_what_was_not_measured_gets_no_panel(tmp_path):
         with Image.open(path) as picture:
             widths.append(picture.width)
     assert widths == [1104, 1656]
+
+
+def test_panels_share_their_epochs_and_clip_no_point(tmp_path, monkeypatch):
+    write(tmp_path, 0, "0,0.9,,0.1,5", "1,0.85,0.5,0.1,5")
+    drawn = []
+
+    def keep(figure, path):
+        drawn.append(figure)
+        path.touch()
+
+    monkeypatch.setattr(Figure, "savefig", keep)
+    draw_curves(tmp_path / "a.png", read_curves(tmp_path), title="a", epochs=2)
+    loss, score, _ = drawn[0].axes
+    assert loss.get_xlim() == score.get_xlim()
+    assert loss.get_ylim()[1] > 0.95
 
 
 def test_a_run_is_drawn_into_its_folder(tmp_path):

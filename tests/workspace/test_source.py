@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from kaggle_dsb.dataset.demo import write_demo
+from kaggle_dsb.dataset.demo import make_image, write_demo
 from kaggle_dsb.dataset.samples import list_sets, load_samples
 from kaggle_dsb.files import InputError
 from kaggle_dsb.workspace.source import (
@@ -110,3 +110,27 @@ def test_sets_of_ones_own_are_told_by_their_names(here, train, test):
     source = open_source(here / "own", work=here / "work")
     assert require_train_set(source) == train
     assert choose_test_set(source, None) == test
+
+
+@pytest.fixture
+def alike(here):
+    """A labelled source whose two sets hold images of the same names."""
+    for number, name in enumerate(("train", "test")):
+        image, labels = make_image(number, look=0)
+        write_png(here / "own" / name / "images" / "x.png", image[:64, :64])
+        write_png(here / "own" / name / "masks" / "x.png", labels[:64, :64].astype(np.uint16))
+    return open_source(Path("own"), work=here / "work")
+
+
+def test_the_truth_of_images_that_two_sets_hold_is_that_of_the_named_set(alike):
+    for name in ("train", "test"):
+        found, labels = find_truth(alike, {"x"}, set_name=name)
+        (sample,) = load_samples(alike.cache, name)
+        assert found == f"own/{name}"
+        assert np.array_equal(labels["x"], sample.labels)
+
+
+def test_images_that_two_sets_hold_need_the_name_of_one(alike):
+    with pytest.raises(InputError) as caught:
+        find_truth(alike, {"x"})
+    assert str(caught.value) == "own: test and train hold these images; name one with --set-name"
