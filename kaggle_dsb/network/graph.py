@@ -56,6 +56,7 @@ def compile_network(path: Path, *, precision: Precision, threads: int) -> "Compi
         "INFERENCE_PRECISION_HINT": PRECISION_HINT[precision],
         "INFERENCE_NUM_THREADS": threads,
         "PERFORMANCE_HINT": "LATENCY",
+        "ENABLE_CPU_PINNING": False,  # else the threads of two processes share the first core
     }
     return core.compile_model(model, "CPU", config)
 
