@@ -182,15 +182,15 @@ def is_glowing(body: Plane, image: NDArray[np.uint8]) -> bool:
     return bool(inside.size and outside.size and inside.mean() > outside.mean())
 
 
-COLUMNS = ["fold", "outline_threshold", *NUMBERS]
+OUTLINE_COLUMNS = ["fold", "outline_threshold", *NUMBERS]
 
 
 def write_known(path: Path, known: KnownOutlines) -> None:
     """Write known outlines as a table: a row an image."""
     rows = np.column_stack([known.folds, known.thresholds, known.looks])
-    formats = ["%d", *["%.4g"] * (len(COLUMNS) - 1)]
+    formats = ["%d", *["%.4g"] * (len(OUTLINE_COLUMNS) - 1)]
     with replacing(path) as temporary:
-        header = ",".join(COLUMNS)
+        header = ",".join(OUTLINE_COLUMNS)
         np.savetxt(temporary, rows, formats, delimiter=",", header=header, comments="")
 
 
@@ -205,10 +205,10 @@ def read_known(path: Path) -> KnownOutlines:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             header, *rows = csv.reader(file)
-        numbers = np.array(rows, np.float64).reshape(-1, len(COLUMNS))
+        numbers = np.array(rows, np.float64).reshape(-1, len(OUTLINE_COLUMNS))
     except (OSError, ValueError, csv.Error) as error:
         raise InputError(f"{path}: {_WANTED} ({error})") from None
-    if header != COLUMNS or not np.isfinite(numbers).all() or (numbers[:, 0] % 1).any():
+    if header != OUTLINE_COLUMNS or not np.isfinite(numbers).all() or (numbers[:, 0] % 1).any():
         raise InputError(f"{path}: {_WANTED}")
     return KnownOutlines(
         numbers[:, 2:].astype(np.float32),
@@ -218,6 +218,6 @@ def read_known(path: Path) -> KnownOutlines:
 
 
 _WANTED = (
-    f"is no table of a number in each of the columns {', '.join(COLUMNS)}; make it again with "
-    "`kaggle-dsb tune --outlines-only`"
+    f"is no table of a number in each of the columns {', '.join(OUTLINE_COLUMNS)}; make it again "
+    "with `kaggle-dsb tune --outlines-only`"
 )
