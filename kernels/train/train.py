@@ -20,6 +20,7 @@ from pathlib import Path
 
 INPUT = Path("/kaggle/input")
 OUTPUT = Path("/kaggle/working")
+RUN = OUTPUT / "runs" / "kaggle"
 CACHE = str(Path(tempfile.gettempdir(), "kaggle-dsb"))
 COMMAND = [sys.executable, "-c", "from kaggle_dsb.cli import main; main()"]
 SETTINGS = []  # what differs from the defaults, as "training.epochs=12"
@@ -69,7 +70,7 @@ train_images = find("stage1_train.zip") or require("stage1_train", "data-science
 begun = find("runs/kaggle/config.toml")
 if begun:
     print(f"going on with {begun.parent}", flush=True)
-    shutil.copytree(begun.parent, OUTPUT / "runs" / "kaggle", dirs_exist_ok=True)
+    shutil.copytree(begun.parent, RUN, dirs_exist_ok=True)
 
 # %% [markdown]
 """
@@ -103,16 +104,18 @@ def end(process):
 
 
 def train(options):
-    """Train all folds, and return whether the time was enough."""
+    """Train the folds that are not whole yet, and return whether the time was enough."""
+    networks = [RUN / f"fold{fold}.safetensors" for fold in range(N_FOLDS)]
+    missing = [fold for fold, network in enumerate(networks) if not network.exists()]
     n_at_once = max(1, count_gpus())
-    for first in range(0, N_FOLDS, n_at_once):
-        folds = range(first, min(first + n_at_once, N_FOLDS))
-        running = [start(fold, fold - first, options) for fold in folds]
+    for first in range(0, len(missing), n_at_once):
+        folds = missing[first : first + n_at_once]
+        running = [start(fold, gpu, options) for gpu, fold in enumerate(folds)]
         exit_codes = [end(process) for process in running]
         if time.monotonic() > END_S:
             return False
         if any(exit_codes):
-            sys.exit(f"folds {list(folds)} ended with exit codes {exit_codes}")
+            sys.exit(f"folds {folds} ended with exit codes {exit_codes}")
     return True
 
 
@@ -136,5 +139,5 @@ run("curves", "runs/kaggle")
 if "get_ipython" in globals():
     from IPython.display import Image, display
 
-    for picture in (OUTPUT / "runs" / "kaggle").glob("*.png"):
+    for picture in RUN.glob("*.png"):
         display(Image(str(picture)))
