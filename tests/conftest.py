@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 # The graphs of the tests' own networks, made once for all sessions of a checkout.
@@ -10,3 +11,8 @@ os.environ["XDG_CACHE_HOME"] = str(Path(__file__).resolve().parents[1] / "build"
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long, so that no worker is left alone with it at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)

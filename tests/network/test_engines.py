@@ -99,6 +99,12 @@ def test_the_graph_of_the_default_network_comes_with_the_package():
     assert find_graph(NetworkSettings()).parent == graph.PACKAGED
 
 
+def test_openvino_leaves_to_the_system_which_core_computes(tiny, cache):
+    """Pinned, the single threads of two processes share the first core."""
+    model = compile_network(tiny, precision="float32", threads=1)
+    assert model.get_property("ENABLE_CPU_PINNING") is False
+
+
 def test_predicting_on_a_cpu_needs_no_torch(tiny):
     code = f"""
 import os, sys
