@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from kaggle_dsb.files import InputError, replacing
 
@@ -79,7 +79,7 @@ def save_forest(path: Path, forest: Forest, *, key: str, names: Sequence[str]) -
     """
     arrays = {f"{key}.{field.name}": getattr(forest, field.name) for field in fields(forest)}
     with replacing(path) as temporary:
-        save_file(arrays, temporary, metadata={key: " ".join(names)})
+        temporary.write_bytes(save(arrays, {key: " ".join(names)}))
 
 
 def load_forest(path: Path, *, key: str, names: Sequence[str]) -> Forest:

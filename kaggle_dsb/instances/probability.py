@@ -1,5 +1,6 @@
 """Probability maps on disk."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,10 @@ CHANNELS = ("body", "border", "depth")  # of a probability map (C, H, W)
 
 def save_probability(path: Path, probability: NDArray[np.float32]) -> None:
     """Keep a probability map, (C, H, W), in half precision."""
+    content = io.BytesIO()  # of a full disk numpy does not say that it is full
+    np.save(content, probability.astype(np.float16))
     with replacing(path) as temporary:
-        np.save(temporary, probability.astype(np.float16))
+        temporary.write_bytes(content.getbuffer())
 
 
 def load_probability(path: Path) -> NDArray[np.float32]:

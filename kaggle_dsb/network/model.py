@@ -1,6 +1,5 @@
 """The U-Net, its ImageNet weights, and the file that a trained one is kept in."""
 
-import errno
 import importlib
 import inspect
 import json
@@ -11,8 +10,7 @@ from typing import Any
 import segmentation_models_pytorch as smp
 import timm
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from kaggle_dsb import __version__
@@ -144,11 +142,8 @@ def save_network(path: Path, network: NucleusNet, settings: Settings, **facts: A
         "facts": facts,
     }
     with replacing(path) as temporary:
-        try:
-            # One entry, since the order of several changes from call to call.
-            save_file(tensors, temporary, metadata={METADATA_KEY: json.dumps(description)})
-        except SafetensorError as error:
-            raise OSError(errno.EIO, str(error), str(path)) from error
+        # One entry, since the order of several changes from call to call.
+        temporary.write_bytes(save(tensors, {METADATA_KEY: json.dumps(description)}))
 
 
 def load_network(path: Path) -> tuple[NucleusNet, Settings, dict[str, Any]]:

@@ -1,5 +1,6 @@
 """What a training writes down while it runs."""
 
+import io
 import sys
 import time
 from pathlib import Path
@@ -25,8 +26,10 @@ class FoldCheckpointIO(TorchCheckpointIO):
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
         """Write a checkpoint, whole or not at all."""
+        content = io.BytesIO()  # of a full disk torch does not say that it is full
+        torch.save(checkpoint, content)
         with replacing(Path(path)) as temporary:
-            torch.save(checkpoint, temporary)
+            temporary.write_bytes(content.getbuffer())
 
 
 class FoldCheckpoint(ModelCheckpoint):
