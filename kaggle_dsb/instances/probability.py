@@ -1,6 +1,5 @@
 """Probability maps on disk."""
 
-import io
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +12,11 @@ CHANNELS = ("body", "border", "depth")  # of a probability map (C, H, W)
 
 def save_probability(path: Path, probability: NDArray[np.float32]) -> None:
     """Keep a probability map, (C, H, W), in half precision."""
-    content = io.BytesIO()  # of a full disk numpy does not say that it is full
-    np.save(content, probability.astype(np.float16))
-    with replacing(path) as temporary:
-        temporary.write_bytes(content.getbuffer())
+    half = np.ascontiguousarray(probability, np.float16)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        # As np.save, which of a full disk does not say that it is full.
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(half))
+        file.write(half.data)
 
 
 def load_probability(path: Path) -> NDArray[np.float32]:
