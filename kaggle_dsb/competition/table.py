@@ -223,7 +223,7 @@ def _find_form(path: Path) -> Literal["zip", "gz"] | None:
 
 def _unzip(path: Path, most: int) -> tuple[bytes, list[str]]:
     with zipfile.ZipFile(path) as archive:
-        names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
+        names = [name for name in archive.namelist() if name and name[-1] != "/"]
         tables = [name for name in names if _is_table(name)]
         if len(tables) != 1:
             raise InputError(

@@ -122,7 +122,7 @@ class Archive:
             fault = _check_place(info, parts)
             if fault:
                 self._faults.append(f"{shown}: {fault}")
-            if fault or info.is_dir() or _is_hidden(parts):
+            if fault or not parts[-1] or _is_hidden(parts):
                 continue
             entry = entry_of_zip(opened, info, shown)
             yield entry

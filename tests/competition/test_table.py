@@ -178,6 +178,15 @@ def test_a_damaged_zip_is_refused(tmp_path, name, compression, reason):
         read_table(path)
 
 
+def test_an_entry_without_a_name_is_passed_over(tmp_path):
+    path, unnamed = tmp_path / "table.zip", zipfile.ZipInfo("x")
+    unnamed.filename = ""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(unnamed, "")
+        archive.writestr("table.csv", TEXT)
+    assert read_table(path).deviations == []
+
+
 def test_a_zip_of_an_unknown_compression_is_refused(zipped):
     content = zipped.read_bytes()
     method = zipfile.ZIP_DEFLATED.to_bytes(2, "little")
