@@ -1,6 +1,7 @@
 """Files of label images: written as 16-bit PNG, read in the forms that other tools write."""
 
 import io
+import logging
 import pickle
 import re
 import warnings
@@ -131,7 +132,7 @@ def _parse_tiff(data: bytes) -> NDArray[Any]:
     import tifffile
 
     try:
-        with tifffile.TiffFile(io.BytesIO(data)) as tiff:
+        with silence_tifffile(), tifffile.TiffFile(io.BytesIO(data)) as tiff:
             n_pages = len(tiff.pages)
             height, width = tiff.pages.first.shape[:2]
             check_pixels((height, width))
@@ -142,6 +143,18 @@ def _parse_tiff(data: bytes) -> NDArray[Any]:
         raise unread from None
     _check_pages(n_pages)
     return array
+
+
+@contextmanager
+def silence_tifffile() -> Iterator[None]:
+    """Keep tifffile from logging what the error or the picture tells already."""
+    logger = logging.getLogger("tifffile")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _check_image(image: Image.Image) -> None:

@@ -1,10 +1,8 @@
 """TIFF files of microscopes to one picture: which channel and which plane of a stack is read."""
 
 import io
-import logging
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree
@@ -13,6 +11,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from kaggle_dsb.competition.label_files import silence_tifffile
 from kaggle_dsb.dataset.read_options import ReadOptions
 from kaggle_dsb.files import InputError
 
@@ -55,7 +54,7 @@ def decode_tiff(data: bytes, options: ReadOptions, *, keeps_indices: bool = Fals
         chosen.
     """
     try:
-        with _silence_tifffile(), tifffile.TiffFile(io.BytesIO(data)) as tiff:
+        with silence_tifffile(), tifffile.TiffFile(io.BytesIO(data)) as tiff:
             picture, page = _read_series(tiff, options)
     except InputError:
         raise
@@ -64,18 +63,6 @@ def decode_tiff(data: bytes, options: ReadOptions, *, keeps_indices: bool = Fals
     if not keeps_indices:
         picture = _to_grey_or_rgb(picture, page)
     return orient(picture, page.tags.valueof(274, 1))
-
-
-@contextmanager
-def _silence_tifffile() -> Iterator[None]:
-    """Keep tifffile from logging what the error or the picture tells already."""
-    logger = logging.getLogger("tifffile")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def choose_picture(

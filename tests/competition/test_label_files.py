@@ -298,3 +298,11 @@ def test_a_hidden_file_is_no_label_image(tmp_path):
     for name in ("a.png", ".a-writing-1.png"):
         (tmp_path / name).touch()
     assert find_label_files(tmp_path) == {"a": tmp_path / "a.png"}
+
+
+def test_a_damaged_tiff_is_refused_without_a_word_of_the_library(tmp_path, caplog):
+    path = tmp_path / "a.tif"
+    path.write_bytes(b"II*\0" + (655368).to_bytes(4, "little") + bytes(64))
+    with pytest.raises(InputError, match=f"^{re.escape(str(path))}: not an image that can be read"):
+        read_labels(path)
+    assert caplog.records == []

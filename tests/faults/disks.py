@@ -40,7 +40,8 @@ def fill_disks(
         restore(prepare(name, scratch), folder)
         code, said = run(command.arguments, folder, preexec_fn=limit_files(size))
         faults += [f"{size} bytes: {fault}" for fault in _require_line(code, said)]
-        faults += [f"{size} bytes, then room: {f}" for f in compare(command, folder, expected)]
+        again = compare(command, folder, expected, has_ended=code == 0)
+        faults += [f"{size} bytes, then room: {fault}" for fault in again]
     return faults
 
 
@@ -68,7 +69,8 @@ def fill_small_disk(name: str, scratch: Path, expected: dict[str, str]) -> list[
             code, said = run(command.arguments, folder)
             faults += [f"{more} bytes free: {fault}" for fault in _require_line(code, said)]
             subprocess.run(["mount", "-o", "remount,size=2g", folder], check=True)
-            faults += [f"{more} bytes, then room: {f}" for f in compare(command, folder, expected)]
+            again = compare(command, folder, expected, has_ended=code == 0)
+            faults += [f"{more} bytes, then room: {fault}" for fault in again]
     return faults
 
 
@@ -135,9 +137,11 @@ def run_at_once(name: str, scratch: Path, expected: dict[str, str], *, n: int = 
     for process in processes:
         _, said = process.communicate()
         faults += _require_line(process.returncode, said.strip()[-500:])
-    if all(process.returncode for process in processes):
+    has_ended = not all(process.returncode for process in processes)
+    if not has_ended:
         faults.append("none of them ended well")
-    return faults + [f"afterwards: {fault}" for fault in compare(command, folder, expected)]
+    afterwards = compare(command, folder, expected, has_ended=has_ended)
+    return faults + [f"afterwards: {fault}" for fault in afterwards]
 
 
 def change_clock(name: str, scratch: Path, expected: dict[str, str]) -> list[str]:
