@@ -209,7 +209,8 @@ class _ArrayUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """Return a class that is known to be harmless; raise `InputError` for any other."""
         if (module, name) not in _PICKLED_NAMES:
-            raise InputError(f"holds a pickled {module}.{name}, which could run code; not loaded")
+            wanted = repr(f"{module}.{name}")[1:-1]  # it may hold what a terminal would obey
+            raise InputError(f"holds a pickled {wanted}, which could run code; not loaded")
         return super().find_class(module, name)
 
 

@@ -3,6 +3,7 @@
 import io
 import struct
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -175,8 +176,12 @@ def _is_cut_short(data: bytes) -> bool:
 
 @contextmanager
 def _opened(data: bytes) -> Iterator[Image.Image]:
-    """Open an image with Pillow, whose own limit of pixels, a global, is lifted meanwhile."""
-    with _PILLOW:
+    """Open an image with Pillow, whose own limit of pixels, a global, is lifted meanwhile.
+
+    What it warns of, as of damaged EXIF, does not keep the pixels from being read.
+    """
+    with _PILLOW, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
             with Image.open(io.BytesIO(data)) as image:

@@ -306,3 +306,17 @@ def test_a_damaged_tiff_is_refused_without_a_word_of_the_library(tmp_path, caplo
     with pytest.raises(InputError, match=f"^{re.escape(str(path))}: not an image that can be read"):
         read_labels(path)
     assert caplog.records == []
+
+
+def test_the_name_of_what_is_pickled_is_told_in_printable_letters(tmp_path):
+    path = tmp_path / "a_seg.npy"
+    header = io.BytesIO()
+    np.save(header, {"masks": 1}, allow_pickle=True)
+    sound = header.getvalue()
+    magic = sound[: sound.index(b"\n") + 1]
+    path.write_bytes(magic + b"\x80\x04\x8c\x02o\x00\x8c\x03foo\x93.")
+    with pytest.raises(InputError) as raised:
+        read_labels(path)
+    assert str(raised.value) == (
+        f"{path}: holds a pickled o\\x00.foo, which could run code; not loaded"
+    )

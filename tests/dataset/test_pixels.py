@@ -1,4 +1,5 @@
 import io
+import warnings
 
 import cv2
 import numpy as np
@@ -275,3 +276,13 @@ def test_an_empty_file_is_refused() -> None:
     )
     with pytest.raises(InputError, match=message):
         decode_mask(b"")
+
+
+def test_damaged_exif_does_not_keep_a_picture_from_being_read():
+    stream = io.BytesIO()
+    Image.fromarray(np.full((8, 8, 3), 90, np.uint8)).save(
+        stream, format="JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x12\x01"
+    )
+    with warnings.catch_warnings(record=True) as caught:
+        assert decode_rgb(stream.getvalue()).shape == (8, 8, 3)
+    assert caught == []
