@@ -142,6 +142,8 @@ def _parse_tiff(data: bytes) -> NDArray[Any]:
     except Exception:  # tifffile raises errors of every kind on damaged files.
         raise unread from None
     _check_pages(n_pages)
+    if array.ndim not in (2, 3):
+        raise unread
     return array
 
 

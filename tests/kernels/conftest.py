@@ -50,7 +50,7 @@ def own_python(tmp_path: Path, python: Path) -> Path:
 def machine(tmp_path: Path, own_python: Path) -> Iterator[emulate.Machine]:
     """A machine with two training and two test images, as Kaggle mounts a competition."""
     with emulate.start_machine(tmp_path / "kaggle", own_python) as started:
-        write_demo(tmp_path / "demo", n_train=8, n_test=2, largest_px=128)
+        write_demo(tmp_path / "demo", n_train=8, n_test=2)
         data = started.input / "competitions" / "data-science-bowl-2018"
         data.mkdir(parents=True)
         for name in ("stage1_train", "stage1_test"):

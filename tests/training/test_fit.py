@@ -165,11 +165,11 @@ def test_a_checkpoint_is_written_beside_the_place_it_takes(tmp_path, monkeypatch
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "no temporary folder"))
     io.save_checkpoint({"epoch": 1}, path)
 
-    def write_half(checkpoint, temporary):
-        temporary.write_bytes(b"half")
+    def write_half(temporary, content):
+        temporary.write_text("half")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(torch, "save", write_half)
+    monkeypatch.setattr(Path, "write_bytes", write_half)
     with pytest.raises(OSError, match=f"No space left on device: '{path}'$"):
         io.save_checkpoint({"epoch": 2}, path)
     assert torch.load(path, weights_only=True) == {"epoch": 1}
