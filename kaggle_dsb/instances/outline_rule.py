@@ -121,7 +121,9 @@ class KnownOutlines:
 
     def without(self, fold: int | None) -> "KnownOutlines":
         """Return all but the images of a fold; None is of no fold."""
-        kept = np.flatnonzero(self.folds != (-1 if fold is None else fold))
+        if fold is None:
+            return self
+        kept = self.folds != fold
         return KnownOutlines(self.looks[kept], self.thresholds[kept], self.folds[kept])
 
     def threshold(self, image: NDArray[np.uint8], *, otherwise: float) -> float:
@@ -183,6 +185,10 @@ def is_glowing(body: Plane, image: NDArray[np.uint8]) -> bool:
 
 
 OUTLINE_COLUMNS = ["fold", "outline_threshold", *NUMBERS]
+_WANTED = (
+    f"is no table of a number in each of the columns {', '.join(OUTLINE_COLUMNS)}, the threshold "
+    "between 0 and 1; make it again with `kaggle-dsb tune --outlines-only`"
+)
 
 
 def write_known(path: Path, known: KnownOutlines) -> None:
@@ -208,16 +214,8 @@ def read_known(path: Path) -> KnownOutlines:
         numbers = np.array(rows, np.float64).reshape(-1, len(OUTLINE_COLUMNS))
     except (OSError, ValueError, csv.Error) as error:
         raise InputError(f"{path}: {_WANTED} ({error})") from None
-    if header != OUTLINE_COLUMNS or not np.isfinite(numbers).all() or (numbers[:, 0] % 1).any():
+    folds, thresholds, looks = numbers[:, 0], numbers[:, 1], numbers[:, 2:]
+    is_sound = np.isfinite(numbers).all() and not (folds % 1).any()
+    if header != OUTLINE_COLUMNS or not is_sound or ((thresholds <= 0) | (thresholds >= 1)).any():
         raise InputError(f"{path}: {_WANTED}")
-    return KnownOutlines(
-        numbers[:, 2:].astype(np.float32),
-        numbers[:, 1].astype(np.float32),
-        numbers[:, 0].astype(int),
-    )
-
-
-_WANTED = (
-    f"is no table of a number in each of the columns {', '.join(OUTLINE_COLUMNS)}; make it again "
-    "with `kaggle-dsb tune --outlines-only`"
-)
+    return KnownOutlines(looks.astype(np.float32), thresholds.astype(np.float32), folds.astype(int))

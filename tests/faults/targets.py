@@ -24,7 +24,7 @@ from kaggle_dsb.dataset.pixels import decode_mask, decode_rgb
 from kaggle_dsb.dataset.prepare import prepare
 from kaggle_dsb.dataset.samples import load_samples
 from kaggle_dsb.files import InputError, read_json
-from kaggle_dsb.instances.outline_rule import OUTLINE_COLUMNS, read_known
+from kaggle_dsb.instances.outline_rule import NUMBERS, OUTLINE_COLUMNS, read_known
 from kaggle_dsb.instances.scorer import load_scorer
 from kaggle_dsb.network.weights import read_network
 from kaggle_dsb.training.fit import read_checkpoint
@@ -39,7 +39,7 @@ SOLUTION = (
     b"a,1 4,2,5,Public\na,7 1 9 2,2,5,Public\nb,,2,3,Ignored\nc,1 4 6 4,3,3,Private\n"
 )
 OUTLINES = b"\n".join(
-    [",".join(OUTLINE_COLUMNS).encode(), *[b",".join([b"1"] * len(OUTLINE_COLUMNS))] * 2]
+    [",".join(OUTLINE_COLUMNS).encode(), *[b",".join([b"1", b"0.5", *[b"1"] * len(NUMBERS)])] * 2]
 )
 FOLDS = b"ImageId,source,type,group,fold\na,mine,tissue,0,0\nb,mine,tissue,1,1\n"
 
