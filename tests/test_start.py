@@ -65,7 +65,7 @@ HEAVY_OF_VERB = {
     "show": {*READERS, "matplotlib"},
     "submit": READERS,
     "train": TRAINERS,
-    "tune": {*READERS, "lightgbm", "optuna", "pandas", "rich", "scipy", "sklearn"},
+    "tune": {*READERS, "optuna", "pandas", "rich", "scipy"},
     "validate": {*READERS, "matplotlib", "pandas", "rich", "scipy"},
 }
 

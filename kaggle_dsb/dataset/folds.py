@@ -157,12 +157,16 @@ def split_folds(
     )
     from sklearn.model_selection import StratifiedGroupKFold
 
-    splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
+    # Shuffled here, since scikit-learn 1.6 shuffles how many images groups have, and not the groups.
+    order = np.arange(n_groups)
+    np.random.RandomState(seed).shuffle(order)
+    shuffled = np.argsort(order)[numbers]
+    splitter = StratifiedGroupKFold(n_folds)
     table["fold"] = -1
     # A type with fewer images than folds cannot stand in each: it is dealt out with the commonest.
     count = table["type"].map(table["type"].value_counts())
     stratum = table["type"].where(count >= n_folds, table["type"].mode()[0])
-    for fold, (_, held_out) in enumerate(splitter.split(table, stratum, table["group"])):
+    for fold, (_, held_out) in enumerate(splitter.split(table, stratum, shuffled)):
         table.loc[held_out, "fold"] = fold
     return table
 

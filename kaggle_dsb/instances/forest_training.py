@@ -1,13 +1,16 @@
 """Train the forests that `kaggle_dsb.instances.forest` predicts with."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import lightgbm
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from kaggle_dsb.instances.forest import Forest
+
+if TYPE_CHECKING:
+    import lightgbm
 
 
 @dataclass(frozen=True)
@@ -64,11 +67,13 @@ def train_forest(
         "seed": seed,
         "verbosity": -1,
     }
+    import lightgbm
+
     data = lightgbm.Dataset(features.astype(np.float64), values, weight=weights)
     return flatten_booster(lightgbm.train(options, data, parameters.n_trees))
 
 
-def flatten_booster(booster: lightgbm.Booster) -> Forest:
+def flatten_booster(booster: "lightgbm.Booster") -> Forest:
     """Lay a fitted model's trees one after the other."""
     nodes = booster.trees_to_dataframe()
     row_of = pd.Series(np.arange(len(nodes)), nodes["node_index"])

@@ -97,7 +97,8 @@ def test_a_gpu_gets_bfloat16_only_where_it_computes_in_it(gpu_of, capability, pr
 def test_a_processor_gets_bfloat16_only_where_it_computes_in_it(
     monkeypatch, capabilities, precision
 ):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    # torch 2.6 does not tell.
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
     assert choose_precision("auto", "cpu") == precision
 
 
