@@ -157,7 +157,7 @@ def split_folds(
     )
     from sklearn.model_selection import StratifiedGroupKFold
 
-    # Shuffled here, since scikit-learn 1.6 shuffles how many images groups have, and not the groups.
+    # Shuffled here: scikit-learn 1.6 shuffles how many images groups have, and not the groups.
     order = np.arange(n_groups)
     np.random.RandomState(seed).shuffle(order)
     shuffled = np.argsort(order)[numbers]

@@ -37,7 +37,7 @@ class NucleusNet(nn.Module):
 
     def __init__(self, settings: NetworkSettings, *, pretrained: bool) -> None:
         super().__init__()
-        weights = settings.encoder_weights if pretrained else None
+        weights = (settings.encoder_weights or None) if pretrained else None
         packaged = weights == "imagenet" and settings.encoder_name in PACKAGED_WEIGHTS
         try:
             self.unet = smp.Unet(
