@@ -1,6 +1,7 @@
 """What every test relies on: no network, no surprise from a busy machine."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,17 @@ os.environ["XDG_CACHE_HOME"] = str(Path(__file__).resolve().parents[1] / "build"
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+
+
+@pytest.fixture(scope="module")
+def small_demo() -> Iterator[None]:
+    """Let the demo set be of a few small images, where something else is tested."""
+    from kaggle_dsb.dataset.demo import write_demo
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"n_train": 2, "n_test": 2, "largest_px": 160}.items():
+            patch.setitem(write_demo.__kwdefaults__, name, value)
+        yield
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -16,7 +16,7 @@ def exactly(message: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def samples():
+def samples(small_demo):
     return dsb.load_dataset()
 
 

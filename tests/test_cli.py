@@ -142,7 +142,7 @@ def test_the_first_word_comes_before_the_slow_imports(call, tmp_path):
     )
 
 
-def test_what_is_quiet_prints_its_result_alone(tmp_path, monkeypatch, capsys):
+def test_what_is_quiet_prints_its_result_alone(small_demo, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert run(["data", "--limit", "1", "--quiet"]) == 0
     said = capsys.readouterr()

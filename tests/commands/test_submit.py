@@ -190,7 +190,7 @@ def test_what_would_be_refused_is_refused_before_anything_is_predicted(here, wei
     assert not Path("submissions").exists()
 
 
-def test_a_submission_without_data_keeps_its_name(here, weights):
+def test_a_submission_without_data_keeps_its_name(small_demo, here, weights):
     call = ["submit", "--weights", "weights", "--name", "first", "--limit", "1", *QUICK]
     assert run(call) == 0
     assert json.loads(Path("submissions/first/made.json").read_text())["data"] == "demo"
@@ -205,7 +205,7 @@ def test_settings_of_the_training_are_refused_where_they_would_have_no_effect(
         assert run([verb, *call]) == 2
         assert capsys.readouterr().err == (
             "error: network.encoder_name = 'resnet35': the networks of weights were trained with "
-            "'tu-tf_efficientnet_lite2'; only settings of prediction, instances, hardware count "
+            "'tu-test_efficientnet'; only settings of prediction, instances, hardware count "
             "here\n"
         )
 

@@ -1,4 +1,4 @@
-"""Train, and be killed in the second epoch: ``python -m tests.training.killed FOLDER SIGNAL``."""
+"""Train, and be killed in the second epoch."""
 
 import os
 import signal
@@ -24,7 +24,3 @@ def main(folder: Path, number: int) -> None:
         train_fold(make_data(), tiny("training.epochs=3"), fold=0, folder=folder)
     except KeyboardInterrupt:
         sys.exit(130)
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))

@@ -1,9 +1,8 @@
 import errno
+import multiprocessing
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -18,9 +17,8 @@ from kaggle_dsb.training import fit
 from kaggle_dsb.training.callbacks import MetricsFile
 from kaggle_dsb.training.fit import train_fold
 from kaggle_dsb.training.sources import FoldData
+from tests.training import killed
 from tests.training.tiny import tiny
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -199,14 +197,25 @@ def test_a_finished_fold_is_not_trained_again(trained, data):
     assert trained.stat().st_mtime_ns == before
 
 
+@pytest.fixture(scope="module")
+def killable():
+    """Start processes that need not import torch, each a copy of one that has."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([killed.__name__])
+    return context
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda how: how.name
 )
-def test_a_training_killed_in_its_middle_goes_on_to_the_same_weights(trained, data, tmp_path, how):
-    command = [sys.executable, "-m", "tests.training.killed", str(tmp_path), str(int(how))]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == (-how if how == signal.SIGKILL else 130), done.stderr
+def test_a_training_killed_in_its_middle_goes_on_to_the_same_weights(
+    trained, data, killable, tmp_path, how
+):
+    process = killable.Process(target=killed.main, args=(tmp_path, int(how)))
+    process.start()
+    process.join()
+    assert process.exitcode == (-how if how == signal.SIGKILL else 130)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fold0"]
     metrics = tmp_path / "fold0" / "metrics.csv"
     assert pd.read_csv(metrics)["epoch"].tolist() == [0]

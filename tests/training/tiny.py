@@ -6,6 +6,8 @@ from kaggle_dsb.dataset.samples import Sample
 from kaggle_dsb.training.sources import FoldData
 
 TINY = [
+    "network.encoder_name=tu-test_efficientnet",
+    "network.encoder_weights=",
     "network.decoder_channels=[16, 8, 8, 8, 8]",
     "augment.crop_px=64",
     "training.epochs=2",

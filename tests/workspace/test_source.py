@@ -23,7 +23,7 @@ def write_png(path: Path, array: np.ndarray) -> None:
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory):
+def drawn(small_demo, tmp_path_factory):
     """Draw the demo set once; it has a training set and a test set with its solution."""
     folder = tmp_path_factory.mktemp("drawn") / "demo"
     write_demo(folder)
