@@ -21,8 +21,6 @@ from kaggle_dsb.publish.bundle import build_bundle
 from tests.kernels import emulate
 
 TINY = [
-    "network.encoder_name=tu-test_efficientnet",
-    "network.encoder_weights=",
     "network.decoder_channels=[8, 8, 8, 8, 8]",
     "augment.crop_px=64",
     "training.epochs=1",
@@ -52,7 +50,7 @@ def own_python(tmp_path: Path, python: Path) -> Path:
 def machine(tmp_path: Path, own_python: Path) -> Iterator[emulate.Machine]:
     """A machine with two training and two test images, as Kaggle mounts a competition."""
     with emulate.start_machine(tmp_path / "kaggle", own_python) as started:
-        write_demo(tmp_path / "demo", n_train=8, n_test=2, largest_px=128)
+        write_demo(tmp_path / "demo", n_train=8, n_test=2)
         data = started.input / "competitions" / "data-science-bowl-2018"
         data.mkdir(parents=True)
         for name in ("stage1_train", "stage1_test"):
@@ -68,11 +66,7 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "tiny"
     folder.mkdir()
     settings = Settings(
-        network=NetworkSettings(
-            encoder_name="tu-test_efficientnet",
-            encoder_weights=None,
-            decoder_channels=(8, 8, 8, 8, 8),
-        ),
+        network=NetworkSettings(decoder_channels=(8, 8, 8, 8, 8)),
         prediction=PredictionSettings(tta="none", scales=(1.0,)),
         instances=InstanceSettings(body_threshold=0.4, seed_threshold=0.5, min_seed_px=1),
         hardware=HardwareSettings(precision="float32"),
