@@ -55,6 +55,15 @@ LOOK, KAGGLE = "Look", "Kaggle"
 
 INTERRUPTED = 130
 BUNDLE = Path("build/bundle")
+SYSTEM_ERRORS = {
+    errno.ENOSPC: "No space left on device; free some and give the same command again",
+    errno.EACCES: "Permission denied; choose a place that you may read and write",
+    errno.EROFS: "Read-only file system; choose a place that you may write",
+    errno.EEXIST: "is a file; a folder is needed there",
+    errno.ENOTDIR: "lies below a file; a folder is needed there",
+    errno.EISDIR: "is a folder; a file is needed there",
+}
+"""What of the system's errors a user can do something about, and what."""
 RESUMABLE = {"train", "tune", "submit", "validate", "experiment", "download"}
 
 
@@ -118,8 +127,8 @@ def run(arguments: list[str]) -> int:
             2,
         )
     except OSError as error:
-        hint = "; free some and give the same command again" if error.errno == errno.ENOSPC else ""
-        return _fail(f"{error.filename or 'a file'}: {error.strerror or error}{hint}", 1)
+        reason = SYSTEM_ERRORS.get(error.errno or 0, error.strerror or error)
+        return _fail(f"{error.filename or 'a file'}: {reason}", 1)
     except (KeyboardInterrupt, typer.Abort):
         goes_on = "goes on" if arguments[0] in RESUMABLE else "starts over"
         return _fail(

@@ -1,11 +1,14 @@
 """Each mistake in a call: its exit code and its whole message."""
 
+import errno
 import json
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
+from kaggle_dsb import opening
 from kaggle_dsb.cli import run
 from kaggle_dsb.dataset.archive import ACCEPTED_FORMS
 
@@ -137,4 +140,24 @@ def test_a_table_of_folds_that_is_not_there_is_told(data, capsys):
     assert run(["gallery", "--folds", "absent.csv"]) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
         "error: absent.csv: no such file; a table of folds, as runs/NAME/folds.csv, is needed"
+    )
+
+
+def test_a_file_in_the_place_of_a_folder_is_told(data, capsys):
+    assert run(["data", "--work", "one.csv"]) == 1
+    assert (
+        capsys.readouterr()
+        .err.splitlines()[-1]
+        .endswith("/one.csv/cache: lies below a file; a folder is needed there")
+    )
+
+
+def test_a_place_that_may_not_be_written_is_told(here, monkeypatch, capsys):
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "work")
+
+    monkeypatch.setattr(opening, "say", refuse)
+    assert run(["data"]) == 1
+    assert capsys.readouterr().err == (
+        "error: work: Permission denied; choose a place that you may read and write\n"
     )
