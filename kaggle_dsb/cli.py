@@ -15,10 +15,11 @@ from typer.core import TyperGroup
 
 from kaggle_dsb import __version__
 from kaggle_dsb.dataset.export_formats import parse_formats
-from kaggle_dsb.files import InputError
+from kaggle_dsb.files import InputError, require_folder
 from kaggle_dsb.opening import (
     describe_networks,
     find_submission,
+    find_submission_of,
     open_all,
     open_data,
     open_networks,
@@ -54,6 +55,15 @@ LOOK, KAGGLE = "Look", "Kaggle"
 
 INTERRUPTED = 130
 BUNDLE = Path("build/bundle")
+SYSTEM_ERRORS = {
+    errno.ENOSPC: "No space left on device; free some and give the same command again",
+    errno.EACCES: "Permission denied; choose a place that you may read and write",
+    errno.EROFS: "Read-only file system; choose a place that you may write",
+    errno.EEXIST: "is a file; a folder is needed there",
+    errno.ENOTDIR: "lies below a file; a folder is needed there",
+    errno.EISDIR: "is a folder; a file is needed there",
+}
+"""What of the system's errors a user can do something about, and what."""
 RESUMABLE = {"train", "tune", "submit", "validate", "experiment", "download"}
 
 
@@ -107,10 +117,7 @@ def run(arguments: list[str]) -> int:
     except InputError as error:
         return _fail(str(error), 2)
     except CallError as error:
-        command = error.ctx.command_path if error.ctx else "kaggle-dsb"
-        message = " ".join(error.format_message().rstrip(".").split())
-        message = message.replace("Value error, ", "")  # pydantic's, by which typer checks values
-        return _fail(f"{message} (see `{command} --help`)", 2)
+        return _fail(_describe_call_error(error, arguments), 2)
     except ModuleNotFoundError as error:
         if (error.name or "kaggle_dsb").startswith("kaggle_dsb"):
             raise
@@ -120,14 +127,37 @@ def run(arguments: list[str]) -> int:
             2,
         )
     except OSError as error:
-        hint = "; free some and give the same command again" if error.errno == errno.ENOSPC else ""
-        return _fail(f"{error.filename or 'a file'}: {error.strerror or error}{hint}", 1)
+        reason = SYSTEM_ERRORS.get(error.errno or 0, error.strerror or error)
+        return _fail(f"{error.filename or 'a file'}: {reason}", 1)
     except (KeyboardInterrupt, typer.Abort):
         goes_on = "goes on" if arguments[0] in RESUMABLE else "starts over"
         return _fail(
             f"interrupted; nothing half-written is left, the same command {goes_on}", INTERRUPTED
         )
     return result if isinstance(result, int) else 0
+
+
+def _describe_call_error(error: Any, arguments: list[str]) -> str:
+    """Say what is wrong with a call, with its value, and which help tells what is right."""
+    message = " ".join(error.format_message().rstrip(".").split())
+    # Of pydantic, by which typer checks values.
+    message = message.replace("Value error, ", "").partition(", unable to parse")[0]
+    options = getattr(getattr(error, "param", None), "opts", ())
+    for option, value in zip(
+        _split_options(arguments), _split_options(arguments)[1:], strict=False
+    ):
+        if option in options and value not in message:
+            message += f", not {value!r}"
+    verb = arguments[0] if arguments[0] in {verb.name for verb in app.registered_commands} else ""
+    command = error.ctx.command_path if error.ctx else f"kaggle-dsb {verb}".rstrip()
+    return f"{message} (see `{command} --help`)"
+
+
+def _split_options(arguments: list[str]) -> list[str]:
+    """Return the words of a call, with ``--option=value`` as two."""
+    return [
+        part for word in arguments for part in (word.split("=", 1) if word[:2] == "--" else [word])
+    ]
 
 
 def _fail(message: str, code: int) -> int:
@@ -391,7 +421,7 @@ def submit(
     reading: Reading,
 ) -> None:
     """Predict the test images and write a checked submission."""
-    named = require_name(name) if name else None
+    named = None if name is None else require_name(name)
     formats = parse_formats(export or "")
     changes = [f"hardware.devices={devices}", *(set_ or [])]
     run, settings = open_networks(weights, config, changes, fast=fast)
@@ -442,7 +472,7 @@ def score(
     reading: Reading,
 ) -> None:
     """Score a submission or label images as the competition does."""
-    made = None if predicted else find_submission(name)
+    made = find_submission_of(predicted) if predicted else find_submission(name)
     source = None
     if data or not truth:
         source = open_data(data, reading, limit=made.limit if made else None, made=made)
@@ -568,6 +598,8 @@ def leaderboard(
     from kaggle_dsb.commands.leaderboard import boards_to_json, make_leaderboard
     from kaggle_dsb.tables import print_boards, print_json
 
+    if submissions != SUBMISSIONS:
+        require_folder(submissions, "name a folder of submissions, as submissions")
     boards = make_leaderboard(submissions, only_own=own)
     if as_json:
         print_json(boards_to_json(boards))
@@ -602,10 +634,11 @@ def report(
         source = open_data(data, reading)
         from kaggle_dsb.commands.report import report_validation
 
-        path = Path("reports") / f"{require_name(name or 'out-of-fold')}.html"
+        title = "out-of-fold" if name is None else require_name(name)
+        path = Path("reports") / f"{title}.html"
         print(report_validation(source, run, settings, work=reading.work, path=path))
         return
-    submission = find_submission(name or "demo")
+    submission = find_submission("demo" if name is None else name)
     baseline = find_submission(against).folder if against else None
     source = open_data(data, reading, limit=submission.limit, made=submission)
     from kaggle_dsb.commands.report import report_submission
@@ -627,7 +660,8 @@ def show(
     reading: Reading,
 ) -> None:
     """Draw images beside their truth and a prediction."""
-    source = open_data(data, reading)
+    made = find_submission_of(predicted) if predicted else None
+    source = open_data(data, reading, limit=made.limit if made else None, made=made)
     from kaggle_dsb.commands.show import show_images
 
     print(*show_images(source, ids, predicted=predicted, output=output), sep="\n")
@@ -715,9 +749,11 @@ def kaggle_submit(
     reading: Reading,
 ) -> None:
     """Check a submission, submit it, and record its scores."""
+    from kaggle_dsb.commands.kaggle_submit import check_locally, check_record, submit_to_kaggle
+
     submission = find_submission(name)
+    check_record(submission)
     source = open_data(data, reading, made=submission)
-    from kaggle_dsb.commands.kaggle_submit import check_locally, submit_to_kaggle
     from kaggle_dsb.publish.client import connect
 
     path = check_locally(submission.folder, source)

@@ -23,6 +23,25 @@ class InputError(ValueError):
     """
 
 
+def require_folder(path: Path, wanted: str) -> Path:
+    """Return a path that is a folder.
+
+    Parameters
+    ----------
+    path : Path
+    wanted : str
+        What would be right, as the end of the message.
+
+    Raises
+    ------
+    InputError
+        When it is missing, or a file.
+    """
+    if not path.is_dir():
+        raise InputError(f"{path}: {'is a file' if path.exists() else 'no such folder'}; {wanted}")
+    return path
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that takes its place once the block has succeeded.

@@ -123,21 +123,35 @@ def settings_files(config: Path | None) -> list[Path]:
 
 
 def find_submission(name: str) -> "SubmissionFolder":
-    """Return the folder of a submission.
+    """Return the folder of a submission, by its name or as ``submissions/NAME``.
 
     Raises
     ------
     InputError
         When there is none of this name.
     """
-    from kaggle_dsb.workspace.submission import SubmissionFolder
+    from kaggle_dsb.workspace.submission import SubmissionFolder, list_submissions
 
-    submission = SubmissionFolder(SUBMISSIONS / require_name(name))
+    is_path = Path(name).parent == SUBMISSIONS  # as the shell completes it
+    submission = SubmissionFolder(SUBMISSIONS / require_name(Path(name).name if is_path else name))
     if not submission.csv_file.exists():
+        made = ", ".join(other.name for other in list_submissions() if other.csv_file.exists())
         raise InputError(
             f"{submission.folder}: holds no submission.csv; write one with `kaggle-dsb submit`"
+            + (f"; known: {made}" if made else "")
         )
     return submission
+
+
+def find_submission_of(predicted: Path) -> "SubmissionFolder | None":
+    """Return the submission that a path is the folder or the CSV of; None where it is of none."""
+    from kaggle_dsb.workspace.submission import SubmissionFolder
+
+    for folder in (predicted, predicted.parent):
+        submission = SubmissionFolder(folder)
+        if predicted in (folder, submission.csv_file) and submission.made_file.exists():
+            return submission
+    return None
 
 
 def require_name(name: str) -> str:

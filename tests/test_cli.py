@@ -77,17 +77,42 @@ MISTAKES = {
         + ", ".join(path.stem for path in sorted(PROFILES.glob("*.toml")))
     ),
     "train --name a/b": "--name 'a/b': must be the name of a folder, such as first-try",
+    "submit --name ": "--name '': must be the name of a folder, such as first-try",
+    "report ": "--name '': must be the name of a folder, such as first-try",
+    "submit --export": ("Option '--export' requires an argument (see `kaggle-dsb submit --help`)"),
+    "submit --weights absent": "absent: no such folder; name the folder of a finished training",
+    "curves absent": "absent: no such folder; name the folder of a training",
+    "leaderboard --submissions absent": (
+        "absent: no such folder; name a folder of submissions, as submissions"
+    ),
 }
 
 
 @pytest.mark.parametrize("call", MISTAKES)
 def test_a_wrong_call_gets_one_line_before_any_work(call, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert run(call.split()) == 2
+    assert run(call.split(" ")) == 2
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err == f"error: {MISTAKES[call]}\n"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("value", ["0", "-3", "two", "2.5"])
+@pytest.mark.parametrize("words", ["submit --limit", "train --devices", "tune --trials"])
+@pytest.mark.parametrize("sign", [" ", "="])
+def test_a_wrong_number_is_told_with_the_option_and_the_value(words, value, sign, here, capsys):
+    verb, option = words.split()
+    assert run(f"{words}{sign}{value}".split()) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: Invalid value for '{option}': ")
+    assert value in line.removesuffix(f" (see `kaggle-dsb {verb} --help`)")
+    assert "parse" not in line
 
 
 @pytest.mark.parametrize(("verb", "then"), [("train", "goes on"), ("data", "starts over")])

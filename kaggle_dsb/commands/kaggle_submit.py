@@ -15,6 +15,29 @@ from kaggle_dsb.workspace.source import Source, choose_test_set
 from kaggle_dsb.workspace.submission import SubmissionFolder
 
 
+def check_record(submission: SubmissionFolder) -> None:
+    """Check, before the data are read, that what made a submission fits the competition.
+
+    Raises
+    ------
+    InputError
+        When it predicts only some images, or images of one's own.
+    """
+    made, path = submission.read_made(), submission.csv_file
+    if submission.limit:
+        raise InputError(
+            f"{path}: predicts only {made['images']} images (--limit {submission.limit}); make it "
+            "without --limit"
+        )
+    _check_set(path, submission.set_name or TEST_SETS[0])
+
+
+def _check_set(path: Path, set_name: str) -> None:
+    if set_name not in TEST_SETS:
+        sets = " or ".join(TEST_SETS)
+        raise InputError(f"{path}: is of {set_name}; Kaggle scores only {sets}")
+
+
 def check_locally(folder: Path, source: Source) -> Path:
     """Check that a submission has every image of its set and is sound.
 
@@ -47,9 +70,7 @@ def check_locally(folder: Path, source: Source) -> Path:
     if source.is_demo:
         raise InputError(f"{path}: is of the demo set; name the competition's files with --data")
     set_name = choose_test_set(source, submission.set_name)
-    if set_name not in TEST_SETS:
-        sets = " or ".join(TEST_SETS)
-        raise InputError(f"{path}: is of {set_name}; Kaggle scores only {sets}")
+    _check_set(path, set_name)
     faults = check_submission(path, sizes(source.cache, set_name))
     if faults:
         raise InputError(f"not submitted, {len(faults)} faults, the first: {faults[0]}")

@@ -7,6 +7,7 @@ from pathlib import Path
 from kaggle_dsb.aliases import Labels
 from kaggle_dsb.competition.label_files import read_label_folder
 from kaggle_dsb.competition.submission import read_submission
+from kaggle_dsb.dataset.naming import shorten_id
 from kaggle_dsb.dataset.samples import list_sets, load_samples, sizes
 from kaggle_dsb.files import InputError
 from kaggle_dsb.report.pictures import draw_picture
@@ -77,9 +78,9 @@ def _find(source: Source, start: str) -> _ImageInSet:
         example = next(id_ for name in list_sets(source.cache) for id_ in sizes(source.cache, name))
         raise InputError(
             f"{source.origin}: no image begins with {start!r}; give an id or its beginning, "
-            f"as {example[:12]}"
+            f"as {shorten_id(example)}"
         )
-    few = ", ".join(image.id[:12] for image in matches[:3])
+    few = ", ".join(shorten_id(image.id) for image in matches[:3])
     raise InputError(
         f"{start!r} begins {len(matches)} ids ({few}, ...); give more of the one you mean"
     )

@@ -63,8 +63,6 @@ def train_run(
     is_begun = run.settings_file.exists()
     table, parts = plan_run(source, settings, folder=folder, folds=folds, extra=extra)
     starts = {fold: _starting_network(start, fold) for fold in parts}
-    if not is_begun:
-        _require_trainable(settings, starts.values())
     if is_first_process():
         if not is_begun:
             # The hardware is this machine's: a later prediction with the networks has its own.
@@ -98,8 +96,8 @@ def plan_run(
     Raises
     ------
     InputError
-        When the folder holds a run with other settings, a fold does not exist, or the data cannot
-        be used.
+        When the folder holds a run with other settings, a fold does not exist, the data cannot be
+        used, or the networks of ``training.start_from`` cannot be trained further.
     """
     sources = load_sources(source, extra)
     run, start = open_run(folder), _starting_run(settings)
@@ -109,6 +107,8 @@ def plan_run(
     own = table[table["source"].isin([labelled.name for labelled in sources])]
     chosen = _parse_folds(folds, sorted(own["fold"].unique().tolist()))
     _require_even_batches(settings)
+    if not run.settings_file.exists():
+        _require_trainable(settings, (_starting_network(start, fold) for fold in chosen))
     return table, {fold: divide(sources, table, fold=fold, settings=settings) for fold in chosen}
 
 

@@ -202,6 +202,10 @@ def read_folds(path: Path) -> pd.DataFrame:
         When the file is missing or no table of folds, names an id twice or none, an unknown type or
         a fold that is no whole number, or splits a group.
     """
+    if not path.is_file():
+        raise InputError(
+            f"{path}: no such file; a table of folds, as runs/NAME/folds.csv, is needed"
+        )
     try:
         folds = pd.read_csv(path, dtype={"ImageId": str, "source": str})
     except (OSError, ValueError) as error:

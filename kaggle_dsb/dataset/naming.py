@@ -22,6 +22,8 @@ _FOLDER_NAME = re.compile(
     re.IGNORECASE,
 )
 
+_HASH = re.compile(r"[0-9a-f]{32,}")
+
 _MARK = (
     r"(?:(?:binary|instance)[ _-]?)?masks?|label(?:s|led|ed)?(?:[ _-]ima?ge?)?|seg(?:mentations?)?|"
     r"gt|ground[ _-]?truth|instances?|annotations?|rois?|roi[ _-]?set"
@@ -146,3 +148,16 @@ def is_by_product(stem: str, names: Collection[str]) -> bool:
     """Tell the flows and outlines that Cellpose writes beside an image of one of these names."""
     match = _BY_PRODUCT.fullmatch(stem)
     return match is not None and match["id"] in names
+
+
+def shorten_id(image_id: str, *, length: int = 12) -> str:
+    """Return the beginning of an id that is a hash, as the competition's are, and any other whole.
+
+    Examples
+    --------
+    >>> shorten_id("0a7d30b252359a10fd298b638b90cb9ada3acced4e0c0e5a3692013f432ee4e9")
+    '0a7d30b25235'
+    >>> shorten_id("plate1_well_A01_field2")
+    'plate1_well_A01_field2'
+    """
+    return image_id[:length] if _HASH.fullmatch(image_id) else image_id

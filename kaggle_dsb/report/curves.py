@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from kaggle_dsb.files import InputError, replacing
+from kaggle_dsb.files import InputError, replacing, require_folder
 from kaggle_dsb.report.style import FOLD_COLOURS, FOLD_MARKERS, STYLE
 from kaggle_dsb.workspace.run import open_run
 
@@ -71,13 +71,14 @@ def read_curves(run: Path) -> list[FoldCurve]:
     InputError
         When there is none, or one is no table of metrics.
     """
-    opened = open_run(run)
+    wanted = "name the folder of a training"
+    opened = open_run(require_folder(run, wanted))
     curves = [
         FoldCurve(fold, _read_metrics(path), is_finished=fold in opened.networks)
         for fold, path in opened.list_metrics().items()
     ]
     if not curves:
-        raise InputError(f"{run}: holds no fold<N>/metrics.csv; name the folder of a training")
+        raise InputError(f"{run}: holds no fold<N>/metrics.csv; {wanted}")
     return curves
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from kaggle_dsb.aliases import Image, Labels
 from kaggle_dsb.competition.labels import relabel
 from kaggle_dsb.competition.metric import ImageScore, score_image
+from kaggle_dsb.dataset.naming import shorten_id
 from kaggle_dsb.report.display import (
     draw_thumbnail,
     encode_webp,
@@ -84,6 +85,11 @@ class ImageRow:
     change: Change | None
     true_areas_px: NDArray[np.int64]
     predicted_areas_px: NDArray[np.int64]
+
+    @property
+    def short_id(self) -> str:
+        """The id, which of a hash is its beginning."""
+        return shorten_id(self.id, length=8)
 
     @property
     def alt(self) -> str:

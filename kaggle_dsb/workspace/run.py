@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kaggle_dsb.config import Settings, load_settings, parse_settings
-from kaggle_dsb.files import InputError, digest_of, read_json, write_json
+from kaggle_dsb.files import InputError, digest_of, read_json, require_folder, write_json
 from kaggle_dsb.workspace import RUNS
 
 BUNDLED = Path(__file__).resolve().parents[1] / "weights"
@@ -273,15 +273,16 @@ def find_run(folder: Path | None = None, *, runs: Path = RUNS) -> Run:
     Raises
     ------
     InputError
-        When a named folder holds no network, or no network can be found at all.
+        When a named folder is missing or holds no network, or no network can be found at all.
     """
     if folder is None:
         return next((run for run in list_runs(runs) if not run.find_fault()), open_run(BUNDLED))
-    run = open_run(folder)
+    trained = ", ".join(run.name for run in list_runs(runs))
+    there = f"; known: {trained}" if trained else ""
+    wanted = f"name the folder of a finished training{there}"
+    run = open_run(require_folder(folder, wanted))
     if not run.networks:
-        raise InputError(
-            f"{folder}: holds no fold<N>.safetensors; name the folder of a finished training"
-        )
+        raise InputError(f"{folder}: holds no fold<N>.safetensors; {wanted}")
     return run
 
 

@@ -34,6 +34,15 @@ def test_a_dry_run_of_train_tells_what_would_be_trained(data, capsys):
     assert files() == before
 
 
+def test_a_dry_run_of_train_finds_that_there_is_no_network_to_start_from(data, capsys):
+    start = ["--set", "training.start_from=absent"]
+    assert run(["train", "--dry-run", *TWO_FOLDS, *start]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "error: absent/fold0.safetensors: cannot be read as a network (No such file or directory: "
+        "absent/fold0.safetensors); name a .safetensors file that `kaggle-dsb train` wrote"
+    )
+
+
 def test_a_dry_run_of_kaggle_submit_checks_and_sends_nothing(data, weights, capsys):
     assert run(["submit", "--weights", "weights", "--name", "first", *QUICK]) == 0
     capsys.readouterr()

@@ -1,10 +1,14 @@
 """Each mistake in a call: its exit code and its whole message."""
 
+import errno
+import json
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
+from kaggle_dsb import opening
 from kaggle_dsb.cli import run
 from kaggle_dsb.dataset.archive import ACCEPTED_FORMS
 
@@ -91,3 +95,69 @@ def test_a_submission_that_is_not_there_is_told_before_the_data_are_prepared(her
         "error: submissions/nope: holds no submission.csv; write one with `kaggle-dsb submit`\n"
     )
     assert list(here.iterdir()) == []
+
+
+def test_a_wrong_name_is_told_with_the_names_that_are_there(weights, capsys):
+    shutil.copytree("weights", "runs/mine")
+    for name in ("first", "second"):
+        Path("submissions", name).mkdir(parents=True)
+        Path("submissions", name, "submission.csv").write_text("ImageId,EncodedPixels\n")
+    assert run(["report", "frist"]) == 2
+    assert capsys.readouterr().err == (
+        "error: submissions/frist: holds no submission.csv; write one with `kaggle-dsb submit`; "
+        "known: first, second\n"
+    )
+    assert run(["submit", "--weights", "runs/mine/fold0.safetensors"]) == 2
+    assert capsys.readouterr().err == (
+        "error: runs/mine/fold0.safetensors: is a file; name the folder of a finished training; "
+        "known: runs/mine\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (
+            {"set": "stage1_test", "images": 2, "limit": 2},
+            "predicts only 2 images (--limit 2); make it without --limit",
+        ),
+        (
+            {"set": "images", "images": 2},
+            "is of images; Kaggle scores only stage1_test or stage2_test_final",
+        ),
+    ],
+)
+def test_what_kaggle_would_refuse_is_told_before_the_data_are_read(here, made, message, capsys):
+    folder = Path("submissions/first")
+    folder.mkdir(parents=True)
+    (folder / "submission.csv").write_text("ImageId,EncodedPixels\n")
+    (folder / "made.json").write_text(json.dumps(made))
+    assert run(["kaggle-submit", "--name", "first", "--message", "x"]) == 2
+    assert capsys.readouterr().err == f"error: {folder / 'submission.csv'}: {message}\n"
+
+
+def test_a_table_of_folds_that_is_not_there_is_told(data, capsys):
+    assert run(["gallery", "--folds", "absent.csv"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "error: absent.csv: no such file; a table of folds, as runs/NAME/folds.csv, is needed"
+    )
+
+
+def test_a_file_in_the_place_of_a_folder_is_told(data, capsys):
+    assert run(["data", "--work", "one.csv"]) == 1
+    assert (
+        capsys.readouterr()
+        .err.splitlines()[-1]
+        .endswith("/one.csv/cache: lies below a file; a folder is needed there")
+    )
+
+
+def test_a_place_that_may_not_be_written_is_told(here, monkeypatch, capsys):
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "work")
+
+    monkeypatch.setattr(opening, "say", refuse)
+    assert run(["data"]) == 1
+    assert capsys.readouterr().err == (
+        "error: work: Permission denied; choose a place that you may read and write\n"
+    )

@@ -37,8 +37,13 @@ def test_what_made_a_submission_is_found_again_by_report_and_score(data, weights
     call = ["submit", "--data", "downloads", "--weights", "weights", "--limit", "1", *QUICK]
     assert run([*call, "--name", "first"]) == 0
     assert run(["report", "first"]) == 0
-    assert run(["score", "--name", "first"]) == 0
-    assert " against downloads/stage1_solution.csv" in capsys.readouterr().out
+    assert run(["report", "submissions/first/"]) == 0
+    for named in (["--name", "first"], ["submissions/first"], ["submissions/first/submission.csv"]):
+        capsys.readouterr()
+        assert run(["score", *named]) == 0
+        assert " against downloads/stage1_solution.csv" in capsys.readouterr().out
+    (predicted,) = (path.stem for path in Path("submissions/first/labels").iterdir())
+    assert run(["show", predicted, "--predicted", "submissions/first"]) == 0
     Path("downloads").rename("elsewhere")
     assert run(["report", "first"]) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (

@@ -182,3 +182,17 @@ def test_a_page_needs_a_picture(tmp_path):
     message = f"{tmp_path / 'a.html'}: no image to report on; at least one is needed"
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         write_page(tmp_path / "a.html", [], ABOUT)
+
+
+def test_ids_that_are_no_hashes_are_shown_whole(tmp_path):
+    names = [f"plate1_well_A01_field{number}" for number in range(2)]
+    pictures = [
+        dataclasses.replace(make_picture(number, with_maps=False), id=name)
+        for number, name in enumerate(names)
+    ]
+    path = tmp_path / "report.html"
+    write_page(path, pictures, ABOUT)
+    text = path.read_text()
+    for name in names:
+        assert f'<span class="id" title="{name}">{name}</span>' in text
+        assert text.count(f'aria-label="Open {name}: ') == 2

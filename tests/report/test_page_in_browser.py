@@ -200,6 +200,27 @@ def test_the_score_is_on_the_screen_of_a_phone(browser, report):
     page.context.close()
 
 
+def test_on_a_phone_nothing_covers_what_the_pointer_tells(browser, report):
+    page = open_page(browser, report)
+    page.set_viewport_size({"width": 390, "height": 844})
+    open_first(page)
+    point_at(page, 60, 60)
+    assert page.locator("#tip").text_content()
+    tip, zoom = (page.locator(name).bounding_box() for name in ("#tip", ".zoom"))
+    assert tip["y"] + tip["height"] <= zoom["y"]
+    page.context.close()
+
+
+def test_on_a_phone_each_error_stands_in_one_line(browser, report):
+    page = open_page(browser, report)
+    page.set_viewport_size({"width": 390, "height": 844})
+    heights = page.evaluate(
+        "[...document.querySelectorAll('.errors li')].map((li) => li.clientHeight)"
+    )
+    assert max(heights) < 30
+    page.context.close()
+
+
 def test_layers_are_toggled_with_the_mouse(page):
     open_first(page)
     both = ink(page)
