@@ -56,7 +56,7 @@ def time_submission(source: Source, *, is_fast: bool) -> tuple[float, dict[str, 
     settings = run.load_settings(overrides=changes)
     parts = {
         (segmentation, "load_predictor"): "loading of networks",
-        (Predictor, "find_zoom"): "first look at the size of nuclei",
+        (Predictor, "look"): "first look at the size of nuclei",
         (OpenVinoEngine, "__call__"): "forward passes, first look included",
         (segmentation, "find_nuclei"): "post-processing",
         (segmentation, "write_labels"): "writing of label images",

@@ -202,7 +202,7 @@ class InstanceSettings(_Section):
     outline_threshold: float = Field(0.45, gt=0, lt=1)
     """Candidates darker than the ground end where their membership (0 ground, 1 inside) is this."""
 
-    glow_threshold: float = Field(0.27, gt=0, lt=1)
+    glow_threshold: float = Field(0.2, gt=0, lt=1)
     """The same for brighter ones, unless their image looks like one in the run's outlines.csv."""
 
     candidate_scorer: bool = True

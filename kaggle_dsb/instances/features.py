@@ -1,8 +1,5 @@
 """Describe candidate nuclei by numbers: shape, probability, and how they stand in their image."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -10,12 +7,11 @@ from numpy.typing import NDArray
 from kaggle_dsb.aliases import Labels, Plane
 from kaggle_dsb.instances.candidates import CandidateTree, find_candidates
 from kaggle_dsb.instances.hills import Floats, Integers
-from kaggle_dsb.instances.outline import Grey, measure_grey
+from kaggle_dsb.instances.outline import measure_grey
 from kaggle_dsb.instances.size import median_diameter
 
 FEATURES = (
     # Of the pixels inside.
-    "area_px",
     "relative_area",
     "roundness",
     "ellipse_fit",
@@ -25,49 +21,40 @@ FEATURES = (
     "mean_border",
     "mean_depth",
     "sd_depth",
-    "mean_grey",
-    "sd_grey",
     "filled_share",
     "body_share",
-    "level",
     # Along the outline: the rim is the outermost pixels, the ring the two around them.
-    "rim_grey",
-    "rim_gradient",
-    "rim_body_gradient",
     "rim_body",
     "rim_sd_body",
+    "rim_body_gradient",
     "rim_membership",
     "rim_sd_membership",
-    "ring_grey",
-    "ring_body",
-    "ring_border",
-    "relative_rim_gradient",
     "relative_rim_grey",
     "outline_level",
+    "ring_body",
+    "ring_border",
+    # Of colour: how it differs from that of the image's nuclei, and from that of the ring.
+    "redness",
+    "redness_step",
+    "greenness",
+    "greenness_step",
     # Of the tree.
     "saddle",
     "saddle_outside",
     "peak",
     "n_basins",
     "sharpness",
-    "grey_contrast",
-    # Of the image, the same for all its candidates.
-    "median_diameter_px",
-    "image_body",
-    "image_grey",
-    "image_chroma",
-    "image_basins",
-    "image_dark",
-    "image_bright",
-    "image_contrast",
-    "image_rim_gradient",
-    "image_rim_body_gradient",
 )
-"""The columns of what `describe_candidates` returns."""
+"""The columns of what `describe_candidates` returns.
+
+All are relative to the image: with sizes in pixels, grey levels or anything that all candidates of
+an image share, a scorer learns the sources it was trained on, and does worse on others.
+"""
 
 MIN_SEED_PX = 5
 FAINT_BODY, HALF_BODY, CLEAR_BODY = 0.35, 0.5, 0.65
 RIM, RING = np.ones((3, 3), np.uint8), np.ones((5, 5), np.uint8)
+DARK = 30.0  # of 3 * 255: below it there is little colour to speak of
 
 
 def describe_image(
@@ -102,18 +89,19 @@ def describe_image(
         min_seed_px=MIN_SEED_PX,
         outline_threshold=outline_threshold,
     )
-    shared = describe_pixels(image, probability[0], grey) | {
-        "median_diameter_px": median_diameter(nuclei),
-        "level": outline_threshold,
-    }
-    return tree, describe_candidates(tree, probability, grey.relative, shared)
+    features = describe_candidates(
+        tree, probability, image, grey.relative, diameter_px=median_diameter(nuclei)
+    )
+    return tree, features
 
 
 def describe_candidates(
     tree: CandidateTree,
     probability: NDArray[np.float32],
+    image: NDArray[np.uint8],
     grey: Plane,
-    shared: Mapping[str, float],
+    *,
+    diameter_px: float,
 ) -> NDArray[np.float32]:
     """Describe each candidate.
 
@@ -122,29 +110,24 @@ def describe_candidates(
     tree : CandidateTree
     probability : (3, H, W) float32
         That the tree was built from.
+    image : (H, W, 3) uint8
     grey : (H, W) float32
-        Likewise.
-    shared : mapping of str to float
-        What holds for all candidates: ``median_diameter_px``, 0 where there are no nuclei,
-        ``level``, and what `describe_pixels` returns.
+        That the tree was built from.
+    diameter_px : float
+        The median of the image's nuclei; 0 where there are none.
 
     Returns
     -------
     (n_candidates, n_features) float32
         In the order of `FEATURES`.
     """
-    inside = _inside(tree, probability, grey)
-    outline = _outline(tree, probability, grey, inside["mean_grey"])
-    of_image = dict(shared) | {
-        "image_basins": tree.n_basins,
-        "image_rim_gradient": _median(outline["rim_gradient"]),
-        "image_rim_body_gradient": _median(outline["rim_body_gradient"]),
-    }
+    inside, ring = _Region(tree, tree.labels), _ring(tree)
+    shape = _inside(tree, inside, probability)
     table = {
-        **inside,
-        **_basins(tree, probability, grey, inside, shared["median_diameter_px"]),
-        **outline,
-        **{name: np.full(tree.n_candidates, value) for name, value in of_image.items()},
+        **shape,
+        **_basins(tree, probability, inside.count, diameter_px),
+        **_outline(tree, inside, ring, probability, grey),
+        **_colour(inside, ring, image, shape["mean_body"]),
     }
     return np.column_stack([table[name] for name in FEATURES]).astype(np.float32)
 
@@ -189,19 +172,16 @@ class _Region:
 
 
 def _inside(
-    tree: CandidateTree, probability: NDArray[np.float32], grey: Plane
+    tree: CandidateTree, region: _Region, probability: NDArray[np.float32]
 ) -> dict[str, Floats]:
     """Describe the pixels inside each candidate."""
-    region = _Region(tree, tree.labels)
     body, border, depth = probability
     mean_depth, sd_depth = region.mean_and_deviation(depth)
-    mean_grey, sd_grey = region.mean_and_deviation(grey)
     perimeter = np.maximum(_perimeter(tree), 1)
-    rows, columns = np.divmod(region.pixels, grey.shape[1])
-    last_row, last_column = grey.shape[0] - 1, grey.shape[1] - 1
+    rows, columns = np.divmod(region.pixels, body.shape[1])
+    last_row, last_column = body.shape[0] - 1, body.shape[1] - 1
     on_edge = (rows == 0) | (rows == last_row) | (columns == 0) | (columns == last_column)
     return {
-        "area_px": region.count,
         "roundness": 4 * np.pi * np.maximum(region.count, 1) / perimeter**2,
         **_ellipse(region, rows.astype(np.float64), columns.astype(np.float64)),
         "edge_share": region.sum(on_edge) / perimeter,
@@ -209,8 +189,6 @@ def _inside(
         "mean_border": region.mean(region.at(border)),
         "mean_depth": mean_depth,
         "sd_depth": sd_depth,
-        "mean_grey": mean_grey,
-        "sd_grey": sd_grey,
     }
 
 
@@ -232,69 +210,86 @@ def _ellipse(
 
 
 def _basins(
-    tree: CandidateTree,
-    probability: NDArray[np.float32],
-    grey: Plane,
-    inside: dict[str, Floats],
-    diameter_px: float,
+    tree: CandidateTree, probability: NDArray[np.float32], area_px: Floats, diameter_px: float
 ) -> dict[str, Floats]:
     """Describe each candidate's basins, further out than it ends, and its place in the tree."""
     region = _Region(tree, tree.basins)
     body = region.at(probability[0])
     parent = tree.parent()
     half, faint, clear = (region.sum(body > t) for t in (HALF_BODY, FAINT_BODY, CLEAR_BODY))
-    margin = np.where(body > CLEAR_BODY, 0, region.at(grey))
-    margin_grey = region.sum(margin) / np.maximum(region.count - clear, 1)
-    area, typical = inside["area_px"], np.pi / 4 * diameter_px**2
+    typical_px = np.pi / 4 * diameter_px**2
     return {
-        "relative_area": area / typical if diameter_px else np.ones_like(area),
-        "filled_share": area / np.maximum(region.count, 1),
-        "body_share": area / np.maximum(half, 1),
+        "relative_area": area_px / typical_px if diameter_px else np.ones_like(area_px),
+        "filled_share": area_px / np.maximum(region.count, 1),
+        "body_share": area_px / np.maximum(half, 1),
         "saddle": tree.saddle,
         "saddle_outside": np.where(parent >= 0, tree.saddle[parent], 0),
         "peak": region.greatest(probability[2]),
         "n_basins": (tree.last - tree.first + 1).astype(np.float64),
         "sharpness": clear / np.maximum(faint, 1),
-        "grey_contrast": inside["mean_grey"] - margin_grey,
     }
 
 
+def _ring(tree: CandidateTree) -> _Region:
+    """Return the two pixels around each candidate that are in no other."""
+    # OpenCV's morphology knows no 32-bit integers; these are exact as floats.
+    around = cv2.dilate(tree.labels.astype(np.float32), RING)
+    return _Region(tree, np.where(tree.labels > 0, 0, around.astype(np.int32)))
+
+
 def _outline(
-    tree: CandidateTree, probability: NDArray[np.float32], grey: Plane, mean_grey: Floats
+    tree: CandidateTree,
+    inside: _Region,
+    ring: _Region,
+    probability: NDArray[np.float32],
+    grey: Plane,
 ) -> dict[str, Floats]:
     """Describe what lies along the outlines, with smoothed grey levels."""
     smooth = cv2.GaussianBlur(grey, (0, 0), 1).astype(np.float32, copy=False)
     body, border, _ = probability
-    labels = tree.labels
-    core = cv2.erode((labels > 0).astype(np.uint8), RIM)
-    rim = _Region(tree, np.where(core > 0, 0, labels))
-    # OpenCV's morphology knows no 32-bit integers; these are exact as floats.
-    around = cv2.dilate(labels.astype(np.float32), RING)
-    ring = _Region(tree, np.where(labels > 0, 0, around.astype(np.int32)))
-    gradient = rim.mean(rim.at(_gradient(smooth)))
+    core = cv2.erode((tree.labels > 0).astype(np.uint8), RIM)
+    rim = _Region(tree, np.where(core > 0, 0, tree.labels))
+    mean_grey = inside.mean(inside.at(grey))
     rim_grey, ring_grey = rim.mean(rim.at(smooth)), ring.mean(ring.at(smooth))
     rim_body, rim_sd_body = rim.mean_and_deviation(body)
     rim_membership, rim_sd_membership = rim.mean_and_deviation(tree.membership)
     step = np.maximum(np.abs(mean_grey - ring_grey), 0.01)
     return {
-        "rim_grey": rim_grey,
-        "rim_gradient": gradient,
-        "rim_body_gradient": rim.mean(rim.at(_gradient(body))),
         "rim_body": rim_body,
         "rim_sd_body": rim_sd_body,
+        "rim_body_gradient": rim.mean(rim.at(_gradient(body))),
         "rim_membership": rim_membership,
         "rim_sd_membership": rim_sd_membership,
-        "ring_grey": ring_grey,
-        "ring_body": ring.mean(ring.at(body)),
-        "ring_border": ring.mean(ring.at(border)),
-        "relative_rim_gradient": gradient / np.maximum(gradient, 1e-4),
         "relative_rim_grey": rim_grey / np.maximum(mean_grey, 1e-3),
         "outline_level": np.clip((rim_grey - ring_grey) / step, -5, 5),
+        "ring_body": ring.mean(ring.at(body)),
+        "ring_border": ring.mean(ring.at(border)),
     }
 
 
-def _median(values: Floats) -> float:
-    return float(np.median(values)) if values.size else 0.0
+def _colour(
+    inside: _Region, ring: _Region, image: NDArray[np.uint8], mean_body: Floats
+) -> dict[str, Floats]:
+    """Describe how the colour of each candidate differs from that of others and of its ring.
+
+    What stained bodies without a nucleus are told by: red blood cells are redder than nuclei.
+    """
+    # What is surely a nucleus tells the colour of nuclei.
+    sureness = np.clip(mean_body - HALF_BODY, 0, None) * np.sqrt(inside.count)
+    colours = {}
+    for name, plane in _opponent_colours(image).items():
+        own = inside.mean(inside.at(plane))
+        typical = float(np.average(own, weights=sureness + 1e-6)) if own.size else 0.0
+        colours[name] = own - typical
+        colours[f"{name}_step"] = own - ring.mean(ring.at(plane))
+    return colours
+
+
+def _opponent_colours(image: NDArray[np.uint8]) -> dict[str, Plane]:
+    """Return how much redder than blue and how much greener than both each pixel is, from -1."""
+    red, green, blue = (channel.astype(np.float32) for channel in cv2.split(image))
+    total = red + green + blue + np.float32(DARK)
+    return {"redness": (red - blue) / total, "greenness": (green - (red + blue) / 2) / total}
 
 
 def _gradient(plane: Plane) -> Plane:
@@ -358,38 +353,3 @@ def _greatest_between(values: Integers, start: Integers, last: Integers) -> Inte
         a, b = start[of_row], last[of_row] - 2**k + 1
         greatest[of_row] = np.maximum(table[k][a], table[k][b])
     return greatest
-
-
-def describe_pixels(image: NDArray[np.uint8], body: Plane, grey: Grey) -> dict[str, float]:
-    """Describe a whole image, whatever candidates are in it.
-
-    Parameters
-    ----------
-    image : (H, W, 3) uint8
-    body : (H, W) float32
-    grey : Grey
-        Grey levels of the image.
-    """
-    channels = cv2.split(image)
-    brightest = cv2.max(cv2.max(channels[0], channels[1]), channels[2])
-    darkest = cv2.min(cv2.min(channels[0], channels[1]), channels[2])
-    chroma = cv2.subtract(brightest, darkest)
-    dark, bright = grey.dark / 255, grey.bright / 255
-    return {
-        "image_body": float(body.mean()),
-        "image_grey": _median_level(channels) / 255,
-        "image_chroma": float(chroma.mean()) / 255,
-        "image_dark": dark,
-        "image_bright": bright,
-        "image_contrast": bright - dark,
-    }
-
-
-def _median_level(channels: Sequence[NDArray[Any]]) -> float:
-    """Return the median of the pixels of all channels."""
-    counts = sum(
-        cv2.calcHist([channel], [0], None, [256], [0, 256]).ravel() for channel in channels
-    )
-    cumulated = np.cumsum(counts, dtype=np.float64)
-    middle = [(cumulated[-1] - 1) // 2, cumulated[-1] // 2]
-    return float(np.searchsorted(cumulated, middle, side="right").mean())

@@ -19,7 +19,7 @@ from kaggle_dsb.aliases import Plane
 from kaggle_dsb.files import InputError, replacing
 from kaggle_dsb.instances.outline import INSIDE, OUTSIDE
 
-OUTLINE_THRESHOLD, GLOW_THRESHOLD = 0.45, 0.27
+OUTLINE_THRESHOLD, GLOW_THRESHOLD = 0.45, 0.2
 
 NUMBERS = (
     "darkest",

@@ -13,7 +13,7 @@ from kaggle_dsb.instances.forest_training import ForestParameters, train_forest
 from kaggle_dsb.instances.hills import Floats
 from kaggle_dsb.instances.scorer import CandidateScorer
 
-PARAMETERS = ForestParameters(n_trees=150, learning_rate=0.08, max_leaves=31, feature_share=0.5)
+PARAMETERS = ForestParameters(n_trees=300, learning_rate=0.04, max_leaves=31, feature_share=0.5)
 
 
 def candidate_quality(tree: CandidateTree, truth: Labels) -> Floats:

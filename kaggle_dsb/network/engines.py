@@ -47,7 +47,7 @@ class Engine(Protocol):
         """
 
     def first(self) -> "Engine":
-        """Return the first network alone, in one view."""
+        """Return the first network alone, in one view; itself where that is all it has."""
 
 
 @dataclass(frozen=True)
@@ -200,8 +200,9 @@ class OpenVinoEngine:
         return cls(models, VIEWS[tta])
 
     def first(self) -> "OpenVinoEngine":
-        """Return the first network alone, in one view."""
-        return replace(self, models=self.models[:1], views=VIEWS["none"])
+        """Return the first network alone, in one view; itself where that is all it has."""
+        is_one = len(self.models) == 1 and self.views == VIEWS["none"]
+        return self if is_one else replace(self, models=self.models[:1], views=VIEWS["none"])
 
     def __call__(self, images: Images) -> Probabilities:
         """Return probabilities (B, 3, H, W) float32 for images (B, 3, H, W) uint8."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -31,6 +31,7 @@ LEAST_LOOK_ZOOM = 0.5  # a larger image is looked at in its middle only
 LOOKS = 3
 TRUSTED_RATIO = 1.7  # nuclei this much larger or smaller than trained for are looked at again
 PLAUSIBLE_RATIO = 1.6  # between the size assumed and the size predicted
+FINAL_LOOK = (0.8, 1.5)  # a look at this much of the zoom that it suggests need not be repeated
 HALF_PRECISION_PX = 2**25  # an image larger than this is kept in half precision
 
 
@@ -68,6 +69,29 @@ class Tile:
         return height + -height % STRIDE_PX, width + -width % STRIDE_PX
 
 
+class Look(NamedTuple):
+    """What one network saw of an image, to measure its nuclei.
+
+    Attributes
+    ----------
+    zoom : float
+        By how much to scale the image to bring its nuclei to the size that was trained for.
+    seen_at : float
+        The zoom of the last look.
+    probability : (3, H, W) float32, or None
+        What was seen then, at the image's own size; None where that was no whole prediction.
+    """
+
+    zoom: float
+    seen_at: float
+    probability: Probability | None = None
+
+    def is_final(self) -> bool:
+        """Return whether what was seen is a prediction, at about the scale that it suggests."""
+        least, most = FINAL_LOOK
+        return self.probability is not None and least <= self.seen_at / self.zoom <= most
+
+
 class Predictor:
     """Makes probabilities of whole images.
 
@@ -85,9 +109,10 @@ class Predictor:
     -----
     How large the nuclei of an image are is measured on what one network finds in it, at a reduced
     size first. Cellpose [1]_ too brings objects to one diameter, with a second model to estimate
-    it. Where the nuclei of the finished probability are of another size than was assumed, the image
-    is predicted again at the scale that they suggest, and the prediction that agrees better with
-    its own scale is kept.
+    it. Where that network is the only one, in one view at one scale, and the last look was at about
+    the scale that it suggests, what it saw is the prediction. Where the nuclei of the finished
+    probability are of another size than was assumed, the image is predicted again at the scale that
+    they suggest, and the prediction that agrees better with its own scale is kept.
 
     References
     ----------
@@ -107,6 +132,7 @@ class Predictor:
         self._first = (sizing or engine).first()
         self._settings = settings
         self._nucleus_px = nucleus_px
+        self._can_keep_looks = self._first is engine and settings.scales == (1,)
 
     def predict(self, images: Iterable[Image]) -> Iterator[Probability]:
         """Return the probability (3, H, W) float32 of each image (H, W, 3) uint8, in their order.
@@ -116,19 +142,25 @@ class Predictor:
         """
         for batch in batches_of(images, self._engine.batch_px):
             stretched = [stretch_contrast(image) for image in batch]
-            zooms = [self.find_zoom(image) for image in stretched]
-            probabilities = self._predict_at(stretched, zooms)
-            for image, zoom, probability in zip(stretched, zooms, probabilities, strict=True):
-                yield self._check_size(image, zoom, probability)
+            looks = [self.look(image) for image in stretched]
+            again = [n for n, look in enumerate(looks) if not look.is_final()]
+            zooms = [looks[n].zoom for n in again]
+            predicted = self._predict_at([stretched[n] for n in again], zooms)
+            probability_of = dict(zip(again, predicted, strict=True))
+            for n, (image, look) in enumerate(zip(stretched, looks, strict=True)):
+                probability = probability_of.get(n, look.probability)
+                assert probability is not None  # what was not predicted again was seen as a whole
+                yield self._check_size(image, look.zoom, probability)
 
-    def find_zoom(self, image: Image) -> float:
-        """Measure the nuclei of an image (H, W, 3) uint8, and return by how much to scale it."""
+    def look(self, image: Image) -> Look:
+        """Measure the nuclei of an image (H, W, 3) uint8 through one network."""
         if self._nucleus_px is None:
-            return 1.0
+            return Look(1.0, 1.0)
         look_zoom = float(np.clip(LOOK_PX / max(image.shape[:2]), LEAST_LOOK_ZOOM, 1))
         diameter_px = 0.0
         for _ in range(LOOKS):
-            diameter_px = self._measure(image, look_zoom) or diameter_px
+            seen_at, seen = look_zoom, self._look_at(image, look_zoom)
+            diameter_px = measure_diameter(seen) / look_zoom or diameter_px
             if diameter_px:
                 is_sure = ratio_of(diameter_px * look_zoom, self._nucleus_px) <= TRUSTED_RATIO
                 next_zoom = choose_zoom(diameter_px, self._nucleus_px)
@@ -138,15 +170,17 @@ class Predictor:
             if is_sure:
                 break
             look_zoom = next_zoom
-        return choose_zoom(diameter_px, self._nucleus_px)
+        zoom = choose_zoom(diameter_px, self._nucleus_px)
+        is_kept = self._can_keep_looks and max(image.shape[:2]) <= _look_side(seen_at)
+        return Look(zoom, seen_at, resize_planes(seen, image.shape[:2]) if is_kept else None)
 
-    def _measure(self, image: Image, zoom: float) -> float:
-        """Return the diameter of nuclei in an image's middle, looked at through one network."""
-        part = crop_middle(image, int(2 * LOOK_PX / zoom))
+    def _look_at(self, image: Image, zoom: float) -> Probability:
+        """Return what one network sees in an image's middle, scaled."""
+        part = crop_middle(image, _look_side(zoom))
         height, width = part.shape[:2]
         scaled = resize(part, (round(height * zoom), round(width * zoom)))
-        probability = self._first(to_batch([pad_to_stride(scaled)]))[0]
-        return measure_diameter(probability[:, : scaled.shape[0], : scaled.shape[1]]) / zoom
+        probability: Probability = self._first(to_batch([pad_to_stride(scaled)]))[0]
+        return probability[:, : scaled.shape[0], : scaled.shape[1]]
 
     def _check_size(self, image: Image, zoom: float, probability: Probability) -> Probability:
         """Return the probability of an image, predicted again where its size was mistaken."""
@@ -164,7 +198,7 @@ class Predictor:
 
     def _measure_predicted(self, probability: Probability, zoom: float) -> float:
         """Return the diameter of nuclei in a probability's middle, at half the networks' scale."""
-        part = crop_middle(probability.transpose(1, 2, 0), int(2 * LOOK_PX / zoom))
+        part = crop_middle(probability.transpose(1, 2, 0), _look_side(zoom))
         height, width = part.shape[:2]
         size = round(height * zoom / 2), round(width * zoom / 2)
         scaled = resize(part.astype(np.float32), size).transpose(2, 0, 1)
@@ -237,6 +271,7 @@ def prediction_facts(settings: PredictionSettings, nucleus_px: float | None) -> 
         "contrast": [QUANTILES_PERCENT, LEAST_RANGE],
         "zoom_range": ZOOM_RANGE,
         "look": [LOOK_PX, LEAST_LOOK_ZOOM, LOOKS, TRUSTED_RATIO, PLAUSIBLE_RATIO],
+        **({"final_look": FINAL_LOOK} if settings.scales == (1,) else {}),
         "measure": asdict(WATERSHED_TO_MEASURE),
         "half_precision_px": HALF_PRECISION_PX,
     }
@@ -265,6 +300,11 @@ def batches_of(images: Iterable[Image], batch_px: int) -> Iterator[list[Image]]:
 def measure_diameter(probability: Probability) -> float:
     """Return the diameter of the nuclei in a probability (3, H, W), in pixels; 0 without any."""
     return median_diameter(watershed_nuclei(probability, WATERSHED_TO_MEASURE))
+
+
+def _look_side(zoom: float) -> int:
+    """Return the longest side of an image's middle that is looked at, in its own pixels."""
+    return int(2 * LOOK_PX / zoom)
 
 
 def ratio_of(a: float, b: float) -> float:
@@ -298,6 +338,11 @@ def resize(array: NDArray[Any], size: tuple[int, ...]) -> NDArray[Any]:
     shrinks = height * width < array.shape[0] * array.shape[1]
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return cv2.resize(np.ascontiguousarray(array), (width, height), interpolation=method)
+
+
+def resize_planes(planes: Probability, size: tuple[int, ...]) -> Probability:
+    """Scale each plane of (C, H, W) to (height, width)."""
+    return np.stack([resize(plane, size) for plane in planes])
 
 
 def tile_slices(length: int, tile: int, overlap: int) -> list[slice]:

@@ -65,6 +65,7 @@ class TorchEngine:
         precision: Precision = "float32",
     ) -> None:
         self._networks = networks
+        self._is_one_in_one_view = len(networks) == 1 and tta == "none"
         self._device = torch.device(device)
         self._precision = precision
         mean = MeanProbability(networks, getattr(torch, precision)).to(self._device).eval()
@@ -72,7 +73,9 @@ class TorchEngine:
         self.batch_px = BATCH_PX[self._device.type]
 
     def first(self) -> "TorchEngine":
-        """Return the first network alone, in one view."""
+        """Return the first network alone, in one view; itself where that is all it has."""
+        if self._is_one_in_one_view:
+            return self
         return TorchEngine(self._networks[:1], device=self._device, precision=self._precision)
 
     @torch.inference_mode()

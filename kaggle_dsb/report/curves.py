@@ -115,7 +115,7 @@ def draw_curves(
     """
     panels = [name for name in _PANELS if any(c.metrics[name].notna().any() for c in curves)]
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(46 * len(panels) / 10, 4.3), layout="constrained")
+        figure = Figure(figsize=(round(4.6 * len(panels), 1), 4.3), layout="constrained")
         for axes, name in zip(
             figure.subplots(1, len(panels), squeeze=False, sharex=True)[0], panels, strict=True
         ):

@@ -51,9 +51,9 @@ def find_candidates(probability, *, min_seed_px, outline_threshold=0.3):
 def describe(tree, probability, image, *, diameter_px):
     """Return each candidate's features by name."""
     grey = measure_grey(image)
-    shared = features.describe_pixels(image, probability[0], grey)
-    shared |= {"median_diameter_px": diameter_px, "level": 0.3}
-    table = features.describe_candidates(tree, probability, grey.relative, shared)
+    table = features.describe_candidates(
+        tree, probability, image, grey.relative, diameter_px=diameter_px
+    )
     assert table.shape == (tree.n_candidates, len(features.FEATURES))
     return dict(zip(features.FEATURES, table.T, strict=True))
 

@@ -123,11 +123,11 @@ def test_a_scorer_is_trained_for_each_source_without_the_source(cases, described
     assert (others["b"].forest.predict(rows) != scorers["b"].forest.predict(rows)).any()
 
 
-def make_scorer_of_areas(*, above_px, small, large):
+def make_scorer_of_areas(*, above, small, large):
     """Make a scorer that expects one quality of small candidates and another of large ones."""
     forest = Forest(
-        feature=np.array([FEATURES.index("area_px"), -1, -1], np.int16),
-        threshold=np.array([above_px, 0, 0], np.float64),
+        feature=np.array([FEATURES.index("relative_area"), -1, -1], np.int16),
+        threshold=np.array([above, 0, 0], np.float64),
         left=np.array([1, 0, 0], np.int32),
         right=np.array([2, 0, 0], np.int32),
         value=np.array([0, small, large], np.float32),
@@ -139,7 +139,7 @@ def make_scorer_of_areas(*, above_px, small, large):
 
 def test_scorers_are_scored_by_the_nuclei_that_the_finder_chooses_with_them(cases):
     scorers = [
-        make_scorer_of_areas(above_px=250, small=0.1, large=large)
+        make_scorer_of_areas(above=0.5, small=0.1, large=large)
         for large in (0.9, 0.9, 0.9, 0, 0, 0)
     ]
     scores = score_scorers(cases, scorers, WATERSHED, outlines=[RULE] * 6, **OPTIONS)

@@ -104,7 +104,7 @@ def test_images_of_mixed_sizes_come_back_in_their_order():
 @pytest.mark.parametrize("radius", [6, 10, 16, 25])
 def test_the_size_of_nuclei_is_measured_and_the_image_scaled_to_it(radius):
     predictor = make_predictor([Grey()], nucleus_px=28, tta="none")
-    assert predictor.find_zoom(discs(radius)) == pytest.approx(28 / (2 * radius), rel=0.1)
+    assert predictor.look(discs(radius)).zoom == pytest.approx(28 / (2 * radius), rel=0.1)
 
 
 def test_specks_do_not_outvote_the_nuclei_whose_size_is_measured():
@@ -113,7 +113,7 @@ def test_specks_do_not_outvote_the_nuclei_whose_size_is_measured():
         for column in range(2, 192, 16):
             image[row : row + 5, column : column + 5] = 255
     predictor = make_predictor([Grey()], nucleus_px=28, tta="none")
-    assert predictor.find_zoom(image) == pytest.approx(28 / 32, rel=0.1)
+    assert predictor.look(image).zoom == pytest.approx(28 / 32, rel=0.1)
 
 
 def test_the_pale_cell_around_a_nucleus_is_not_what_is_measured():
@@ -125,12 +125,12 @@ def test_the_pale_cell_around_a_nucleus_is_not_what_is_measured():
         window = image[middle[0] : middle[0] + side, middle[1] : middle[1] + side]
         np.maximum(window, nucleus[:side, :side], out=window)
     predictor = make_predictor([Grey()], nucleus_px=28, tta="none")
-    assert predictor.find_zoom(image) == pytest.approx(28 / 20, rel=0.1)
+    assert predictor.look(image).zoom == pytest.approx(28 / 20, rel=0.1)
 
 
 def test_an_image_without_nuclei_is_left_at_its_scale():
     predictor = make_predictor([Grey()], nucleus_px=28, tta="none")
-    assert predictor.find_zoom(np.zeros((64, 64, 3), np.uint8)) == 1
+    assert predictor.look(np.zeros((64, 64, 3), np.uint8)).zoom == 1
 
 
 def test_a_scaled_image_gives_its_probability_at_the_images_own_size():
@@ -228,6 +228,34 @@ def test_images_are_taken_as_they_are_needed():
     assert taken == [0, 1]
 
 
+@pytest.mark.parametrize(("radius", "looks"), [(14, 1), (20, 1), (7, 2)])
+def test_a_look_at_about_the_right_scale_is_the_prediction_of_a_single_network(radius, looks):
+    network = Counting()
+    predictor = make_predictor([network], nucleus_px=28, tta="none", scales=[1])
+    (probability,) = predictor.predict([discs(radius)])
+    assert len(network.shapes) == looks
+    assert ((probability[0] > 0.5) == (discs(radius)[..., 0] > 127)).mean() > 0.98
+
+
+@pytest.mark.parametrize(
+    ("options", "n_networks"),
+    [({"scales": [0.8, 1.25]}, 1), ({"tta": "flips"}, 1), ({}, 2)],
+    ids=["scales", "views", "networks"],
+)
+def test_a_look_does_not_stand_for_more_than_one_network_saw(options, n_networks):
+    networks = [Counting() for _ in range(n_networks)]
+    settings = {"tta": "none", "scales": [1]} | options
+    list(make_predictor(networks, nucleus_px=28, **settings).predict([discs(14)]))
+    assert len(networks[0].shapes) > 1
+
+
+def test_a_look_far_from_the_right_scale_is_not_the_prediction():
+    network = Counting()
+    predictor = make_predictor([network], nucleus_px=28, tta="none", scales=[1])
+    list(predictor.predict([discs(9)]))  # 18 pixels: a look at 1 instead of 1.56
+    assert len(network.shapes) == 2
+
+
 def test_another_network_can_measure_the_nuclei():
     class Blind(torch.nn.Module):
         def forward(self, image):
@@ -238,7 +266,7 @@ def test_another_network_can_measure_the_nuclei():
     ]
     settings = PredictionSettings(scales=[1])
     zooms = [
-        Predictor(engines[0], settings, nucleus_px=28, sizing=sizing).find_zoom(discs(7))
+        Predictor(engines[0], settings, nucleus_px=28, sizing=sizing).look(discs(7)).zoom
         for sizing in (None, engines[1])
     ]
     assert zooms == [1, pytest.approx(2, rel=0.1)]
