@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import shutil
+import subprocess
 from pathlib import Path
 
 import cv2
@@ -35,19 +37,23 @@ def test_every_command_of_the_page_works(tmp_path, monkeypatch, capsys):
     write_demo(Path("data"), n_train=8, n_test=1, largest_px=96)
     # The bundled networks have four folds, each of which must hold something out.
     write_cells(Path("cells"), [f"p{patient}_{n}" for patient in range(1, 5) for n in (1, 2)])
-    write_cells(Path("new"), ["a"])
-    (tmp_path / "new" / "labels" / "a.png").unlink()
-    (tmp_path / "new" / "labels").rmdir()
-    calls = re.findall(r"^    kaggle-dsb (.*)$", PAGE.read_text(), re.MULTILINE)
-    assert len(calls) == 7
+    write_cells(Path("drawn"), [f"p{n}" for n in range(1, 5)])
+    shutil.copytree("drawn/images", "new")
+    calls = re.findall(r"^    ((?:kaggle-dsb|mkdir) .*)$", PAGE.read_text(), re.MULTILINE)
+    assert len(calls) == 10
     for call in calls:
-        arguments = shlex.split(call)
-        assert run([*arguments, *IN_MINIATURE[arguments[0]]]) == 0, call
+        command, *arguments = shlex.split(call)
+        if command == "mkdir":
+            subprocess.run(call, shell=True, check=True)
+        else:
+            assert run([*arguments, *IN_MINIATURE[arguments[0]]]) == 0, call
     said = capsys.readouterr().out.splitlines()
     assert "runs/both/fast.safetensors" in said
     table = pd.read_csv("runs/both/folds.csv")
     assert {"dsb2018", "cells"} <= set(table["source"])
+    adapted = pd.read_csv("runs/adapted/folds.csv")
+    assert adapted["source"].eq("own").sum() == 4
     of_cells = table[table["source"] == "cells"].set_index("ImageId")
     assert of_cells["group"].nunique() == 4
     assert of_cells.groupby("group")["fold"].nunique().eq(1).all()
-    assert len(list(Path("submissions/new/labels").glob("*.png"))) == 1
+    assert len(list(Path("submissions/new/labels").glob("*.png"))) == 4
