@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,6 +18,9 @@ from PIL import Image
 from kaggle_dsb.aliases import Labels
 from kaggle_dsb.competition.labels import check_labels, check_pixels
 from kaggle_dsb.files import InputError, replacing
+
+if TYPE_CHECKING:
+    from tifffile import TiffFrame, TiffPage
 
 LARGEST_LABEL_ON_DISK = np.iinfo(np.uint16).max
 LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".npy", ".bmp", ".gif")
@@ -136,6 +139,7 @@ def _parse_tiff(data: bytes) -> NDArray[Any]:
             n_pages = len(tiff.pages)
             height, width = tiff.pages.first.shape[:2]
             check_pixels((height, width))
+            require_data(tiff.pages.first, n_bytes=len(data))
             array = tiff.pages.first.asarray()
     except InputError:
         raise
@@ -145,6 +149,20 @@ def _parse_tiff(data: bytes) -> NDArray[Any]:
     if array.ndim not in (2, 3):
         raise unread
     return array
+
+
+def require_data(page: "TiffPage | TiffFrame", *, n_bytes: int) -> None:
+    """Require that the pixels of a page lie in its file, which tifffile takes for black otherwise.
+
+    Raises
+    ------
+    InputError
+        When they would lie beyond the end of the file, of ``n_bytes``.
+    """
+    segments = zip(page.dataoffsets, page.databytecounts, strict=False)
+    end = max((start + max(size, 0) for start, size in segments), default=0)
+    if not 0 < end <= n_bytes:
+        raise InputError(f"is cut off: its pixels should end at byte {end}, it has {n_bytes}")
 
 
 @contextmanager

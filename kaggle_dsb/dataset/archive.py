@@ -160,7 +160,7 @@ def list_files(source: Path, *, skipped: Path | None = None) -> Iterator[Path]:
 
 def _describe_other(entries: Iterable[Entry]) -> str:
     """Say what is there instead of images: ``, but 12 .nrrd``."""
-    suffixes = Counter(entry.suffix or "without a suffix" for entry in entries)
+    suffixes = Counter(ascii(entry.suffix)[1:-1] or "without a suffix" for entry in entries)
     if not suffixes:
         return ""
     return ", but " + ", ".join(f"{count} {name}" for name, count in suffixes.most_common(3))

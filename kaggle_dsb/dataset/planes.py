@@ -11,7 +11,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from kaggle_dsb.competition.label_files import silence_tifffile
+from kaggle_dsb.competition.label_files import require_data, silence_tifffile
 from kaggle_dsb.dataset.read_options import ReadOptions
 from kaggle_dsb.files import InputError
 
@@ -55,7 +55,7 @@ def decode_tiff(data: bytes, options: ReadOptions, *, keeps_indices: bool = Fals
     """
     try:
         with silence_tifffile(), tifffile.TiffFile(io.BytesIO(data)) as tiff:
-            picture, page = _read_series(tiff, options)
+            picture, page = _read_series(tiff, options, n_bytes=len(data))
     except InputError:
         raise
     except Exception as error:
@@ -134,7 +134,7 @@ def _require_choice(
 
 
 def _read_series(
-    tiff: tifffile.TiffFile, options: ReadOptions
+    tiff: tifffile.TiffFile, options: ReadOptions, *, n_bytes: int
 ) -> tuple[NDArray[Any], tifffile.TiffPage]:
     series = [part for part in tiff.series if not part.keyframe.is_reduced]
     if not series:
@@ -146,6 +146,7 @@ def _read_series(
         options = replace(options, plane=None)
     page = chosen.keyframe
     require_size(page.imagelength, page.imagewidth)
+    require_data(page, n_bytes=n_bytes)
     if chosen.nbytes > LARGEST_STACK_BYTES:
         raise InputError(
             f"unpacks to {chosen.nbytes / 2**30:.1f} GiB; the largest stack has "

@@ -184,6 +184,8 @@ def _parse_index(path: Path) -> list[_IndexEntry]:
         header, *lines = list(csv.reader(handle)) or [[]]
     if tuple(header) != INDEX_COLUMNS:
         raise InputError(f"{path}: columns {header}; they should be {list(INDEX_COLUMNS)}")
+    if not all(line and line[0].isprintable() and "/" not in line[0] for line in lines):
+        raise ValueError("an id that no image can have")
     return [
         _IndexEntry(image_id, (int(height), int(width)), int(nuclei) if nuclei else None)
         for image_id, height, width, nuclei in lines

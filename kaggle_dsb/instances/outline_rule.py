@@ -214,8 +214,10 @@ def read_known(path: Path) -> KnownOutlines:
         numbers = np.array(rows, np.float64).reshape(-1, len(OUTLINE_COLUMNS))
     except (OSError, ValueError, csv.Error) as error:
         raise InputError(f"{path}: {_WANTED} ({error})") from None
-    folds, thresholds, looks = numbers[:, 0], numbers[:, 1], numbers[:, 2:]
-    is_sound = np.isfinite(numbers).all() and not (folds % 1).any()
+    folds, thresholds = numbers[:, 0], numbers[:, 1]
+    with np.errstate(over="ignore"):
+        looks = numbers[:, 2:].astype(np.float32)
+    is_sound = np.isfinite(numbers).all() and np.isfinite(looks).all() and not (folds % 1).any()
     if header != OUTLINE_COLUMNS or not is_sound or ((thresholds <= 0) | (thresholds >= 1)).any():
         raise InputError(f"{path}: {_WANTED}")
-    return KnownOutlines(looks.astype(np.float32), thresholds.astype(np.float32), folds.astype(int))
+    return KnownOutlines(looks, thresholds.astype(np.float32), folds.astype(int))

@@ -175,7 +175,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         When it is missing, damaged, or holds more than tensors, numbers and text.
     """
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what torch remarks about a damaged file
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         if not isinstance(checkpoint, dict):
             raise TypeError(f"holds a {type(checkpoint).__name__}")
         return checkpoint

@@ -250,6 +250,13 @@ def test_a_source_without_images_names_the_forms_that_are_accepted(
     ]
 
 
+def test_a_suffix_that_a_terminal_would_obey_is_told_in_printable_letters(
+    tmp_path: Path, find: Callable
+) -> None:
+    (fault,) = find(touch(tmp_path / "data", "notes.t\x1b[2Jt")).faults
+    assert "holds no images, but 1 .t\\x1b[2jt; accepted" in fault
+
+
 def test_one_fault_is_one_line_and_several_are_counted() -> None:
     assert str(DataFaults(["a"])) == "a"
     assert str(DataFaults(["a", "b"])) == "2 faults in the data:\na\nb"

@@ -1,10 +1,12 @@
 import io
+import struct
 
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
 
+from kaggle_dsb.competition.label_files import parse_labels
 from kaggle_dsb.dataset.pixels import decode_picture, decode_rgb
 from kaggle_dsb.dataset.planes import LARGEST_IMAGE_PX, decode_tiff, orient
 from kaggle_dsb.dataset.read_options import ReadOptions
@@ -199,3 +201,21 @@ def test_impossible_options_are_refused(arguments: dict, message: str) -> None:
     with pytest.raises(InputError) as caught:
         ReadOptions(**arguments)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.int64])
+def test_a_tiff_whose_pixels_lie_beyond_its_end_is_not_taken_for_a_black_picture(kind):
+    whole = save_tiff(np.full((40, 30), 7, kind))
+    assert parse_labels(whole, suffix=".tif").max() == 7
+    with pytest.raises(InputError):
+        parse_labels(whole[:-100], suffix=".tif")
+    with pytest.raises(InputError, match="is cut off: its pixels should end at byte"):
+        decode_tiff(whole[:-100], ReadOptions())
+
+
+def test_a_tiff_that_claims_many_pixels_and_holds_none_is_refused():
+    entries = [(256, 4, 30), (257, 4, 4_000_000), (258, 3, 16), (259, 3, 3), (273, 4, 78_654_208)]
+    header = struct.pack("<2sHIH", b"II", 42, 8, len(entries))
+    data = header + b"".join(struct.pack("<HHII", tag, kind, 1, n) for tag, kind, n in entries)
+    with pytest.raises(InputError, match="is cut off"):
+        decode_tiff(data + bytes(4), ReadOptions())

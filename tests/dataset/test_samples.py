@@ -90,7 +90,15 @@ def test_an_index_with_other_columns_is_refused(cache: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"a,x,3,1\n", b"a,2\n", b"\xff\n", b"a," + b"9" * 5000 + b",3,1\n"]
+    "content",
+    [
+        b"a,x,3,1\n",
+        b"a,2\n",
+        b"\xff\n",
+        b"a," + b"9" * 5000 + b",3,1\n",
+        b"a\0,2,3,1\n",
+        b"../a,2,3,1\n",
+    ],
 )
 def test_a_damaged_index_is_named(tmp_path: Path, content: bytes) -> None:
     index = tmp_path / "stage1_train" / "index.csv"

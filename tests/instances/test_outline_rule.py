@@ -104,7 +104,9 @@ def test_known_outlines_are_read_as_they_were_written(known, tmp_path):
     assert (tmp_path / "again.csv").read_bytes() == path.read_bytes()
 
 
-@pytest.mark.parametrize("change", ["fold,", "nan", "columns", "text", "bytes", "threshold"])
+@pytest.mark.parametrize(
+    "change", ["fold,", "nan", "1e300", "columns", "text", "bytes", "threshold"]
+)
 def test_a_damaged_table_is_refused_by_name(known, tmp_path, change):
     path = tmp_path / "outlines.csv"
     write_known(path, known)
@@ -113,6 +115,7 @@ def test_a_damaged_table_is_refused_by_name(known, tmp_path, change):
     changed = {
         "fold,": [lines[0], ",".join(["", *first[1:]])],
         "nan": [lines[0], ",".join([first[0], "nan", *first[2:]])],
+        "1e300": [lines[0], ",".join([*first[:-1], "1e300"])],
         "columns": [lines[0].replace("noise", "silence"), *lines[1:]],
         "text": [lines[0], ",".join([first[0], "x", *first[2:]])],
         "threshold": [lines[0], ",".join([first[0], "5", *first[2:]])],

@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import tempfile
+import warnings
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +16,7 @@ from kaggle_dsb.files import InputError, locking
 from kaggle_dsb.network.model import load_network
 from kaggle_dsb.training import fit
 from kaggle_dsb.training.callbacks import MetricsFile
-from kaggle_dsb.training.fit import train_fold
+from kaggle_dsb.training.fit import read_checkpoint, train_fold
 from kaggle_dsb.training.sources import FoldData
 from tests.training import killed
 from tests.training.tiny import tiny
@@ -226,3 +227,13 @@ def test_a_training_killed_in_its_middle_goes_on_to_the_same_weights(
         pd.read_csv(path)[columns] for path in (metrics, trained.parent / "fold0/metrics.csv")
     ]
     pd.testing.assert_frame_equal(*tables)
+
+
+def test_reading_a_checkpoint_leaves_torchs_remarks_unsaid(tmp_path):
+    path = tmp_path / "last.ckpt"
+    torch.save({"epoch": 1}, path, pickle_protocol=4)  # which torch remarks on
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        with pytest.raises(InputError, match="cannot be read as a checkpoint"):
+            read_checkpoint(path)
+    assert not said
