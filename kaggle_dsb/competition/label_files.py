@@ -156,13 +156,13 @@ def require_data(page: "TiffPage | TiffFrame", *, n_bytes: int) -> None:
 
     Raises
     ------
-    InputError
+    ValueError
         When they would lie beyond the end of the file, of ``n_bytes``.
     """
     segments = zip(page.dataoffsets, page.databytecounts, strict=False)
     end = max((start + max(size, 0) for start, size in segments), default=0)
     if not 0 < end <= n_bytes:
-        raise InputError(f"is cut off: its pixels should end at byte {end}, it has {n_bytes}")
+        raise ValueError(f"its pixels should end at byte {end}, it has {n_bytes}")
 
 
 @contextmanager

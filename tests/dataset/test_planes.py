@@ -209,7 +209,7 @@ def test_a_tiff_whose_pixels_lie_beyond_its_end_is_not_taken_for_a_black_picture
     assert parse_labels(whole, suffix=".tif").max() == 7
     with pytest.raises(InputError):
         parse_labels(whole[:-100], suffix=".tif")
-    with pytest.raises(InputError, match="is cut off: its pixels should end at byte"):
+    with pytest.raises(InputError, match="was cut short"):
         decode_tiff(whole[:-100], ReadOptions())
 
 
@@ -217,5 +217,5 @@ def test_a_tiff_that_claims_many_pixels_and_holds_none_is_refused():
     entries = [(256, 4, 30), (257, 4, 4_000_000), (258, 3, 16), (259, 3, 3), (273, 4, 78_654_208)]
     header = struct.pack("<2sHIH", b"II", 42, 8, len(entries))
     data = header + b"".join(struct.pack("<HHII", tag, kind, 1, n) for tag, kind, n in entries)
-    with pytest.raises(InputError, match="is cut off"):
+    with pytest.raises(InputError, match="was cut short"):
         decode_tiff(data + bytes(4), ReadOptions())
