@@ -107,7 +107,7 @@ def find_candidates(
     probability : (3, H, W) float32, in [0, 1]
         Body, touching border, depth.
     grey : (H, W) float32
-        The image's grey levels, as `kaggle_dsb.instances.outline.measure_grey` measures them.
+        The image's grey levels, as `kaggle_dsb.instances.outline.relative_grey` returns them.
     min_seed_px : int
         The least area of a seed.
     outline_threshold : float

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from kaggle_dsb.aliases import Labels, Plane
 from kaggle_dsb.instances.candidates import CandidateTree, find_candidates
 from kaggle_dsb.instances.hills import Floats, Integers
-from kaggle_dsb.instances.outline import measure_grey
+from kaggle_dsb.instances.outline import relative_grey
 from kaggle_dsb.instances.size import median_diameter
 
 FEATURES = (
@@ -82,15 +82,15 @@ def describe_image(
     features : (n_candidates, n_features) float32
         In the order of `FEATURES`.
     """
-    grey = measure_grey(image)
+    grey = relative_grey(image)
     tree = find_candidates(
         probability,
-        grey.relative,
+        grey,
         min_seed_px=MIN_SEED_PX,
         outline_threshold=outline_threshold,
     )
     features = describe_candidates(
-        tree, probability, image, grey.relative, diameter_px=median_diameter(nuclei)
+        tree, probability, image, grey, diameter_px=median_diameter(nuclei)
     )
     return tree, features
 

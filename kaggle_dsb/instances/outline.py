@@ -5,7 +5,6 @@ both are asked: the body's probability, and how bright a pixel is, from the grou
 to its inside.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -23,29 +22,13 @@ SHRINK = 4
 LEAST_CONTRAST = 0.02
 
 
-@dataclass(frozen=True)
-class Grey:
-    """The grey levels of an image, on a scale where nearly all lie from 0 to 1.
-
-    Attributes
-    ----------
-    relative : (H, W) float32
-    dark, bright : float
-        The levels, of 255, that are 0 and 1 there.
-    """
-
-    relative: Plane
-    dark: float
-    bright: float
-
-
-def measure_grey(image: NDArray[np.uint8]) -> Grey:
-    """Return the grey levels of (H, W, 3) uint8."""
+def relative_grey(image: NDArray[np.uint8]) -> Plane:
+    """Return the grey levels of (H, W, 3) uint8 on a scale where nearly all lie from 0 to 1."""
     total = cv2.transform(image.astype(np.float32), np.ones((1, 3), np.float32))
     counts = cv2.calcHist([total], [0], None, [3 * 255 + 1], [0, 3 * 255 + 1]).ravel()
     dark, bright = (_percentile(counts, percent) / 3 for percent in (0.5, 99.8))
-    relative = (total / np.float32(3) - np.float32(dark)) / np.float32(max(bright - dark, 1))
-    return Grey(relative, dark, bright)
+    relative: Plane = (total / np.float32(3) - np.float32(dark)) / np.float32(max(bright - dark, 1))
+    return relative
 
 
 def _percentile(counts: NDArray[Any], percent: float) -> float:
@@ -65,7 +48,7 @@ def find_membership(body: Plane, basins: Labels, grey: Plane) -> Plane:
     basins : (H, W) int32
         1..n, one for each nucleus or part of one; 0 outside.
     grey : (H, W) float32
-        as `relative_grey` returns them; nuclei may be brighter than the ground or darker.
+        As `relative_grey` returns it; nuclei may be brighter than the ground or darker.
 
     Returns
     -------

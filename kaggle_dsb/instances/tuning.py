@@ -24,7 +24,7 @@ from kaggle_dsb.instances.candidates import find_candidates
 from kaggle_dsb.instances.features import MIN_SEED_PX, describe_image
 from kaggle_dsb.instances.finder import NucleusFinder
 from kaggle_dsb.instances.hills import Floats
-from kaggle_dsb.instances.outline import measure_grey
+from kaggle_dsb.instances.outline import relative_grey
 from kaggle_dsb.instances.outline_rule import (
     NUMBERS,
     KnownOutlines,
@@ -274,7 +274,7 @@ def _look_at(job: tuple[Case, int]) -> LookedAt | None:
         return None
     tree = find_candidates(
         probability,
-        measure_grey(case.image).relative,
+        relative_grey(case.image),
         min_seed_px=MIN_SEED_PX,
         outline_threshold=OUTLINES[0],
     )

@@ -76,20 +76,12 @@ class Look(NamedTuple):
     ----------
     zoom : float
         By how much to scale the image to bring its nuclei to the size that was trained for.
-    seen_at : float
-        The zoom of the last look.
     probability : (3, H, W) float32, or None
-        What was seen then, at the image's own size; None where that was no whole prediction.
+        What was seen, where it is what would be predicted, at about the same scale.
     """
 
     zoom: float
-    seen_at: float
     probability: Probability | None = None
-
-    def is_final(self) -> bool:
-        """Return whether what was seen is a prediction, at about the scale that it suggests."""
-        least, most = FINAL_LOOK
-        return self.probability is not None and least <= self.seen_at / self.zoom <= most
 
 
 class Predictor:
@@ -143,19 +135,19 @@ class Predictor:
         for batch in batches_of(images, self._engine.batch_px):
             stretched = [stretch_contrast(image) for image in batch]
             looks = [self.look(image) for image in stretched]
-            again = [n for n, look in enumerate(looks) if not look.is_final()]
+            again = [n for n, look in enumerate(looks) if look.probability is None]
             zooms = [looks[n].zoom for n in again]
             predicted = self._predict_at([stretched[n] for n in again], zooms)
             probability_of = dict(zip(again, predicted, strict=True))
             for n, (image, look) in enumerate(zip(stretched, looks, strict=True)):
                 probability = probability_of.get(n, look.probability)
-                assert probability is not None  # what was not predicted again was seen as a whole
+                assert probability is not None  # it was seen, or has been predicted now
                 yield self._check_size(image, look.zoom, probability)
 
     def look(self, image: Image) -> Look:
         """Measure the nuclei of an image (H, W, 3) uint8 through one network."""
         if self._nucleus_px is None:
-            return Look(1.0, 1.0)
+            return Look(1.0)
         look_zoom = float(np.clip(LOOK_PX / max(image.shape[:2]), LEAST_LOOK_ZOOM, 1))
         diameter_px = 0.0
         for _ in range(LOOKS):
@@ -171,8 +163,11 @@ class Predictor:
                 break
             look_zoom = next_zoom
         zoom = choose_zoom(diameter_px, self._nucleus_px)
-        is_kept = self._can_keep_looks and max(image.shape[:2]) <= _look_side(seen_at)
-        return Look(zoom, seen_at, resize_planes(seen, image.shape[:2]) if is_kept else None)
+        is_whole = max(image.shape[:2]) <= _look_side(seen_at)
+        is_near = FINAL_LOOK[0] <= seen_at / zoom <= FINAL_LOOK[1]
+        if self._can_keep_looks and is_whole and is_near:
+            return Look(zoom, np.stack([resize(plane, image.shape[:2]) for plane in seen]))
+        return Look(zoom)
 
     def _look_at(self, image: Image, zoom: float) -> Probability:
         """Return what one network sees in an image's middle, scaled."""
@@ -338,11 +333,6 @@ def resize(array: NDArray[Any], size: tuple[int, ...]) -> NDArray[Any]:
     shrinks = height * width < array.shape[0] * array.shape[1]
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return cv2.resize(np.ascontiguousarray(array), (width, height), interpolation=method)
-
-
-def resize_planes(planes: Probability, size: tuple[int, ...]) -> Probability:
-    """Scale each plane of (C, H, W) to (height, width)."""
-    return np.stack([resize(plane, size) for plane in planes])
 
 
 def tile_slices(length: int, tile: int, overlap: int) -> list[slice]:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from kaggle_dsb.instances.outline import find_membership, measure_grey
+from kaggle_dsb.instances.outline import find_membership, relative_grey
 
 ROWS, COLUMNS = np.indices((80, 100))
 
@@ -27,7 +27,7 @@ def picture(nucleus, ground):
 @pytest.mark.parametrize(("nucleus", "ground"), [(200, 20), (40, 230), (120, 100)])
 @pytest.mark.parametrize("radius", [14, 15, 16])
 def test_a_nucleus_ends_where_the_light_does_bright_or_dark(nucleus, ground, radius):
-    grey = measure_grey(picture(nucleus, ground)).relative
+    grey = relative_grey(picture(nucleus, ground))
     membership = find_membership(soft_body(radius), BASIN, grey)
     assert ((membership > 0.5) == DISC).all()
 
@@ -72,8 +72,8 @@ def test_without_any_ground_nothing_breaks():
 
 
 def test_grey_levels_are_relative_to_the_images_own_range():
-    grey = measure_grey(picture(60, 20)).relative
+    grey = relative_grey(picture(60, 20))
     assert grey.dtype == np.float32
     assert (grey[DISC] == 1).all()
     assert (grey[~DISC] == 0).all()
-    assert not measure_grey(np.full((5, 5, 3), 7, np.uint8)).relative.any()
+    assert not relative_grey(np.full((5, 5, 3), 7, np.uint8)).any()
