@@ -219,8 +219,8 @@ class HardwareSettings(_Section):
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     """Where to compute; auto is the GPU where there is one."""
 
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Arithmetic; auto is the fastest that the hardware computes itself."""
+    precision: Literal["auto", "float32", "bfloat16", "float16", "int8"] = "auto"
+    """Arithmetic; auto is the fastest that the hardware computes itself. int8 only predicts."""
 
     engine: Literal["auto", "torch", "openvino"] = "auto"
     """What predicts; auto is OpenVINO on a CPU where it is installed, else torch."""

@@ -27,6 +27,7 @@ from kaggle_dsb.instances.tuning import (
     train_without_each,
 )
 from kaggle_dsb.instances.watershed import WatershedParameters
+from kaggle_dsb.network.engines import choose_engine
 from kaggle_dsb.network.hardware import count_cores
 from kaggle_dsb.network.out_of_fold import predict_out_of_fold
 from kaggle_dsb.progress import show_progress
@@ -77,8 +78,9 @@ def tune_run(
     source : Source
         With the images that the run was trained on; each of its kinds of images counts as a source.
     run : Run
-        Its folder gets the tuned ``config.toml``, ``tuning.json``, ``outlines.csv`` and, where
-        scorers generalise better than the watershed, ``scorer<N>.safetensors``.
+        Its folder gets the tuned ``config.toml``, ``tuning.json``, ``outlines.csv``, the ranges
+        of each network for prediction in 8 bits, and, where scorers generalise better than the
+        watershed, ``scorer<N>.safetensors``.
     settings : Settings
         ``prediction`` and ``hardware`` count, and ``instances`` as what to compare with.
     work : Path
@@ -101,6 +103,7 @@ def tune_run(
     """
     _require_own(run)
     with locking(run.folder, activity="tunes this run"):
+        _measure_ranges(run, settings)
         cases, scorer_folds = _all_cases(source, run, settings, work=work, extra=extra)
         _require_two_folds(cases, run)
         processes = settings.hardware.threads or count_cores()
@@ -133,6 +136,20 @@ def learn_outlines_of_run(
         known = _learn_outlines(cases, settings.instances.min_area_px, processes=processes)
         run.validation_file.unlink(missing_ok=True)
         write_known(run.outlines_file, known)
+
+
+def _measure_ranges(run: Run, settings: Settings) -> None:
+    """Measure what OpenVINO has to know of each network to compute it in 8 bits."""
+    if choose_engine(settings.hardware).name != "openvino":
+        return
+    from kaggle_dsb.network.graph import read_model
+    from kaggle_dsb.network.quantize import write_ranges
+
+    networks = dict.fromkeys([*run.networks.values(), run.sizing_network(list(run.networks))])
+    with show_progress("measuring ranges for 8 bits") as progress:
+        for done, path in enumerate(networks, start=1):
+            write_ranges(path, read_model(path), nucleus_px=settings.network.nucleus_px)
+            progress(done, len(networks))
 
 
 def _require_own(run: Run) -> None:

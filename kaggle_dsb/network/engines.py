@@ -18,7 +18,9 @@ from kaggle_dsb.network.hardware import (
     choose_device,
     choose_precision,
     count_cores,
+    has_int8,
 )
+from kaggle_dsb.network.weights import ranges_file
 
 if TYPE_CHECKING:
     from openvino import CompiledModel
@@ -61,21 +63,31 @@ class EngineChoice:
         Version of its package.
     device : {"cpu", "cuda"}
     precision : {"float32", "bfloat16", "float16"}
+    is_quantized : bool
+        Whether convolutions compute in 8 bits.
     """
 
     name: Literal["torch", "openvino"]
     version: str
     device: Device
     precision: Precision
+    is_quantized: bool = False
 
 
-def choose_engine(hardware: HardwareSettings) -> EngineChoice:
+def choose_engine(hardware: HardwareSettings, networks: Sequence[Path] = ()) -> EngineChoice:
     """Choose what predicts on this machine; ``auto`` is OpenVINO on a CPU where it is installed.
+
+    Parameters
+    ----------
+    hardware : HardwareSettings
+    networks : sequence of Path
+        Where the CPU has instructions for it, and the ranges of all of these are known, ``auto``
+        computes in 8 bits.
 
     Raises
     ------
     InputError
-        When an engine is asked for that is not installed, or cannot use the device.
+        When an engine is asked for that is not installed, or cannot use the device or precision.
     """
     has_openvino = importlib.util.find_spec("openvino") is not None
     device = "cpu" if hardware.engine == "openvino" else choose_device(hardware.accelerator)
@@ -89,7 +101,8 @@ def choose_engine(hardware: HardwareSettings) -> EngineChoice:
     ):
         _require("openvino", hardware.engine)
         precision = _openvino_precision(hardware.precision)
-        return EngineChoice("openvino", version("openvino"), device, precision)
+        is_quantized = _is_quantized(hardware.precision, networks)
+        return EngineChoice("openvino", version("openvino"), device, precision, is_quantized)
     _require("torch", hardware.engine)
     precision = choose_precision(hardware.precision, device)
     return EngineChoice("torch", version("torch"), device, precision)
@@ -103,13 +116,18 @@ def _require(package: str, engine: str) -> None:
         )
 
 
-def _openvino_precision(name: Literal["auto"] | Precision) -> Precision:
-    if name != "auto":
+def _openvino_precision(name: Literal["auto", "int8"] | Precision) -> Precision:
+    if name != "auto" and name != "int8":  # noqa: PLR1714
         return name
     import openvino
 
     capabilities = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return "bfloat16" if "BF16" in capabilities else "float32"
+
+
+def _is_quantized(name: str, networks: Sequence[Path]) -> bool:
+    has_ranges = bool(networks) and all(ranges_file(path).exists() for path in networks)
+    return name == "int8" or (name == "auto" and has_ranges and has_int8())
 
 
 def load_engine(
@@ -134,7 +152,13 @@ def load_engine(
     """
     threads = threads or count_cores()
     if choice.name == "openvino":
-        return OpenVinoEngine.load(networks, tta=tta, precision=choice.precision, threads=threads)
+        return OpenVinoEngine.load(
+            networks,
+            tta=tta,
+            precision=choice.precision,
+            threads=threads,
+            is_quantized=choice.is_quantized,
+        )
     import torch
 
     from kaggle_dsb.network.model import load_network
@@ -191,12 +215,21 @@ class OpenVinoEngine:
 
     @classmethod
     def load(
-        cls, networks: Sequence[Path], *, tta: str, precision: Precision, threads: int
+        cls,
+        networks: Sequence[Path],
+        *,
+        tta: str,
+        precision: Precision,
+        threads: int,
+        is_quantized: bool = False,
     ) -> "OpenVinoEngine":
         """Compile networks, as `load_engine` describes it."""
         from kaggle_dsb.network.graph import compile_network
 
-        models = [compile_network(path, precision=precision, threads=threads) for path in networks]
+        models = [
+            compile_network(path, precision=precision, threads=threads, is_quantized=is_quantized)
+            for path in networks
+        ]
         return cls(models, VIEWS[tta])
 
     def first(self) -> "OpenVinoEngine":

@@ -18,7 +18,8 @@ from kaggle_dsb import __version__
 from kaggle_dsb.config import NetworkSettings
 from kaggle_dsb.files import InputError
 from kaggle_dsb.network.hardware import Precision
-from kaggle_dsb.network.weights import NetworkFile, read_network
+from kaggle_dsb.network.quantize import insert_quantizers, read_ranges
+from kaggle_dsb.network.weights import NetworkFile, ranges_file, read_network
 
 if TYPE_CHECKING:
     from openvino import CompiledModel, Model
@@ -28,7 +29,9 @@ IMAGE = "image"
 PRECISION_HINT = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 
 
-def compile_network(path: Path, *, precision: Precision, threads: int) -> "CompiledModel":
+def compile_network(
+    path: Path, *, precision: Precision, threads: int, is_quantized: bool = False
+) -> "CompiledModel":
     """Compile a trained network for the CPU.
 
     Parameters
@@ -37,6 +40,8 @@ def compile_network(path: Path, *, precision: Precision, threads: int) -> "Compi
         ``fold<N>.safetensors``.
     precision : {"float32", "bfloat16", "float16"}
     threads : int
+    is_quantized : bool
+        Compute convolutions in 8 bits; the others, and all else, in ``precision``.
 
     Returns
     -------
@@ -46,19 +51,27 @@ def compile_network(path: Path, *, precision: Precision, threads: int) -> "Compi
     Raises
     ------
     InputError
-        When the file cannot be read, or its tensors do not fit the graph of its architecture.
+        When the file cannot be read, its tensors do not fit the graph of its architecture, or the
+        ranges of a network to quantise are not there.
     """
-    file = read_network(path)
-    core = openvino.Core()
-    model = core.read_model(find_graph(file.settings.network))
-    insert_weights(model, file, source=path)
+    model = read_model(path)
+    if is_quantized:
+        insert_quantizers(model, read_ranges(path), source=ranges_file(path))
     config = {
         "INFERENCE_PRECISION_HINT": PRECISION_HINT[precision],
         "INFERENCE_NUM_THREADS": threads,
         "PERFORMANCE_HINT": "LATENCY",
         "ENABLE_CPU_PINNING": False,  # else the threads of two processes share the first core
     }
-    return core.compile_model(model, "CPU", config)
+    return openvino.Core().compile_model(model, "CPU", config)
+
+
+def read_model(path: Path) -> "Model":
+    """Read the graph of a trained network, with its weights in place."""
+    file = read_network(path)
+    model = openvino.Core().read_model(find_graph(file.settings.network))
+    insert_weights(model, file, source=path)
+    return model
 
 
 def insert_weights(model: "Model", file: NetworkFile, *, source: Path) -> None:

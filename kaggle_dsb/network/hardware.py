@@ -17,6 +17,7 @@ Precision = Literal["float32", "bfloat16", "float16"]
 
 GPU_DRIVERS = ("libcuda.so.1", "nvcuda.dll", "libamdhip64.so")
 CGROUP = Path("/sys/fs/cgroup")
+AVX512_VNNI = 18  # of cv::CpuFeatures, whose names OpenCV's Python interface lacks
 
 
 def count_cores() -> int:
@@ -77,6 +78,11 @@ def keep_freed_memory() -> None:
             libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
 
 
+def has_int8() -> bool:
+    """Return whether the CPU multiplies 8-bit numbers and sums the products in one instruction."""
+    return cv2.checkHardwareSupport(AVX512_VNNI)
+
+
 def has_gpu() -> bool:
     """Return whether torch can compute on a GPU; torch is imported only where a driver is."""
     if importlib.util.find_spec("torch") is None or not any(map(_can_load, GPU_DRIVERS)):
@@ -129,13 +135,23 @@ def list_gpus(accelerator: str) -> list[str]:
     return named.split(",") if named else [str(n) for n in range(torch.cuda.device_count())]
 
 
-def choose_precision(name: Precision | Literal["auto"], device: str) -> Precision:
+def choose_precision(name: Precision | Literal["auto", "int8"], device: str) -> Precision:
     """Return what torch computes in on ``cpu`` or ``cuda``, for ``auto`` or a precision's name.
 
     ``auto`` is bfloat16 where the device computes it in hardware. A GPU without it (compute
     capability below 8.0, such as a T4) computes in float16; a CPU without it emulates it at half
     the speed of float32.
+
+    Raises
+    ------
+    InputError
+        For int8, in which torch is not asked to compute.
     """
+    if name == "int8":
+        raise InputError(
+            "hardware.precision = 'int8': only OpenVINO computes in it, and only to predict; auto "
+            "is the fastest here"
+        )
     if name != "auto":
         return name
     import torch

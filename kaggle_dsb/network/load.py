@@ -13,15 +13,16 @@ from kaggle_dsb.instances.finder import NucleusFinder
 from kaggle_dsb.instances.outline_rule import OutlineRule, read_known
 from kaggle_dsb.instances.scorer import load_scorer
 from kaggle_dsb.instances.watershed import WatershedParameters
-from kaggle_dsb.network.engines import choose_engine, load_engine
+from kaggle_dsb.network.engines import EngineChoice, choose_engine, load_engine
 from kaggle_dsb.network.predict import Predictor, prediction_facts
 from kaggle_dsb.workspace.run import Run
 
 
 def load_predictor(run: Run, settings: Settings, *, folds: Sequence[int]) -> Predictor:
     """Load the networks of some folds as one predictor; their mean is taken."""
-    choice, threads = choose_engine(settings.hardware), settings.hardware.threads
     networks, sizing = [run.networks[fold] for fold in folds], run.sizing_network(folds)
+    choice = choose_engine(settings.hardware, [*networks, sizing])
+    threads = settings.hardware.threads
     engine = load_engine(choice, networks, tta=settings.prediction.tta, threads=threads)
     is_among_them = sizing == networks[0]
     return Predictor(
@@ -37,21 +38,27 @@ def load_predictor(run: Run, settings: Settings, *, folds: Sequence[int]) -> Pre
 def prediction_key(run: Run, settings: Settings, *, folds: Sequence[int]) -> str:
     """Return a short key of all that determines the probabilities `load_predictor` leads to.
 
-    That is the networks by their hash, the settings and constants of prediction, the engine, its
-    version, its precision, and the device.
+    That is the networks and their ranges by their hash, the settings and constants of prediction,
+    the engine, its version, its precision, and the device.
     """
+    networks, sizing = [run.networks[fold] for fold in folds], run.sizing_network(folds)
+    engine = choose_engine(settings.hardware, [*networks, sizing])
     facts = {
-        "networks": [digest_of(run.networks[fold]) for fold in folds],
-        **_sizing_fact(run, folds),
-        "engine": asdict(choose_engine(settings.hardware)),
+        "networks": [digest_of(path) for path in networks],
+        **({} if sizing == networks[0] else {"sizing": digest_of(sizing)}),
+        **_ranges_fact(engine, [*networks, sizing]),
+        "engine": asdict(engine),
         **prediction_facts(settings.prediction, settings.network.nucleus_px),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _sizing_fact(run: Run, folds: Sequence[int]) -> dict[str, str]:
-    path = run.sizing_network(folds)
-    return {} if path == run.networks[folds[0]] else {"sizing": digest_of(path)}
+def _ranges_fact(engine: EngineChoice, networks: Sequence[Path]) -> dict[str, list[str]]:
+    if not engine.is_quantized:
+        return {}
+    from kaggle_dsb.network.quantize import read_ranges
+
+    return {"ranges": [str(sorted(read_ranges(path).items())) for path in networks]}
 
 
 def submission_key(run: Run, settings: Settings, images: Iterable[Path]) -> str:

@@ -40,6 +40,17 @@ class NetworkFile:
         return {name: tensor.astype(np.float32) for name, tensor in floating.items()}
 
 
+def ranges_file(network: Path) -> Path:
+    """Return where the ranges for 8 bits of a network belong, whether they are there or not.
+
+    Examples
+    --------
+    >>> ranges_file(Path("runs/mine/fold0.safetensors")).name
+    'fold0.ranges.json'
+    """
+    return network.with_suffix(".ranges.json")
+
+
 def read_network(path: Path) -> NetworkFile:
     """Read the file of a trained network.
 

@@ -4,6 +4,7 @@ import re
 from kaggle_dsb.cli import run
 from kaggle_dsb.config import load_settings
 from kaggle_dsb.instances.outline_rule import read_known
+from kaggle_dsb.network.quantize import read_ranges
 from kaggle_dsb.workspace.run import open_run
 from tests.commands.examples import QUICK, save_scorer
 
@@ -18,6 +19,8 @@ def test_tune_writes_what_it_chose_and_drops_a_scorer_that_does_not_gain(data, w
     # Untrained networks score nothing either way, and so gain nothing by a scorer.
     assert not tuned.candidate_scorer
     assert not list(weights.glob("scorer*"))
+    for path in open_run(weights).networks.values():
+        assert read_ranges(path)  # for prediction in 8 bits
 
 
 def test_tuning_on_further_sources_remembers_which_scorer_has_not_seen_them(

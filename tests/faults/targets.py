@@ -1,6 +1,8 @@
 """Readers of foreign bytes, each with a sound file to begin from."""
 
+import hashlib
 import io
+import json
 import os
 import sys
 import tempfile
@@ -26,6 +28,7 @@ from kaggle_dsb.dataset.samples import load_samples
 from kaggle_dsb.files import InputError, read_json
 from kaggle_dsb.instances.outline_rule import NUMBERS, OUTLINE_COLUMNS, read_known
 from kaggle_dsb.instances.scorer import load_scorer
+from kaggle_dsb.network.quantize import read_ranges
 from kaggle_dsb.network.weights import read_network
 from kaggle_dsb.training.fit import read_checkpoint
 from kaggle_dsb.workspace.run import BUNDLED
@@ -130,6 +133,20 @@ def _checkpoint() -> bytes:
     return _in_bytes(lambda stream: torch.save(state, stream))
 
 
+NETWORK = b"network"
+RANGES = json.dumps(
+    {
+        "network_sha256": hashlib.sha256(NETWORK).hexdigest(),
+        "ranges": {"aten::add/Add_8": [-52.9, 50.9], "aten::hardtanh_/Clamp": [0, 6]},
+    }
+)
+
+
+def _read_ranges(path: Path) -> object:
+    path.with_name("a.safetensors").write_bytes(NETWORK)
+    return read_ranges(path.with_name("a.safetensors"))
+
+
 def _bundled(name: str) -> bytes:
     return (BUNDLED / name).read_bytes()
 
@@ -168,6 +185,7 @@ TARGETS = {
     "settings": Target("a.toml", dump_settings(Settings()).encode(), load_settings),
     "folds": Target("folds.csv", FOLDS, read_folds),
     "outlines": Target("outlines.csv", OUTLINES, read_known),
+    "ranges": Target("a.ranges.json", RANGES.encode(), _read_ranges),
     "index of a cache": Target(
         "a.csv", b"ImageId,height,width,nuclei\na,2,5,2\nb,2,3,0\nc,3,3,1\n", _cache
     ),

@@ -84,12 +84,21 @@ def test_the_mean_of_networks_is_the_same_with_every_engine(tiny, cache, images)
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("precision", "largest", "mean"), [("float32", 0.01, 1e-4), ("bfloat16", 0.5, 0.005)]
+    ("precision", "is_quantized", "largest", "mean"),
+    [
+        ("float32", False, 0.01, 1e-4),
+        ("bfloat16", False, 0.5, 0.005),
+        ("float32", True, 0.5, 0.005),
+    ],
 )
-def test_the_bundled_networks_give_the_same_with_openvino(images, precision, largest, mean):
+def test_the_bundled_networks_give_the_same_with_openvino(
+    images, precision, is_quantized, largest, mean
+):
     path = BUNDLED / "fold0.safetensors"
     reference = TorchEngine([load_network(path)[0]])(images)
-    engine = OpenVinoEngine.load([path], tta="none", precision=precision, threads=1)
+    engine = OpenVinoEngine.load(
+        [path], tta="none", precision=precision, threads=1, is_quantized=is_quantized
+    )
     difference = np.abs(engine(images) - reference)
     assert difference.max() < largest
     assert difference.mean() < mean
