@@ -1,7 +1,9 @@
 """What every test relies on: no network, no surprise from a busy machine."""
 
+import multiprocessing
 import os
 from collections.abc import Iterator
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,14 @@ def small_demo() -> Iterator[None]:
         for name, value in {"n_train": 2, "n_test": 2, "largest_px": 160}.items():
             patch.setitem(write_demo.__kwdefaults__, name, value)
         yield
+
+
+@pytest.fixture(scope="session")
+def forks() -> ForkServerContext:
+    """Start processes that need not import torch and Lightning, each a copy of one that has."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["kaggle_dsb.training.fit", "kaggle_dsb.commands.train"])
+    return context
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

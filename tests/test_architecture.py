@@ -6,6 +6,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -124,9 +125,21 @@ def absolute_module(node: ast.ImportFrom, path: Path) -> str:
     return ".".join([*above, *([node.module] if node.module else [])])
 
 
-def imports_of(path: Path) -> Iterator[Import]:
+@cache
+def tree_of(path: Path) -> ast.Module:
+    """Parse a file, once for all tests."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def imports_of(path: Path) -> tuple[Import, ...]:
     """List every import of a file, the late ones inside functions too."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return tuple(find_imports(path))
+
+
+def find_imports(path: Path) -> Iterator[Import]:
+    """Yield every import of a file."""
+    tree = tree_of(path)
     late = {id(node) for function in functions_of(tree) for node in ast.walk(function)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -209,15 +222,17 @@ def text_of(path: Path) -> str:
     return "" if b"\0" in content else content.decode("utf-8", errors="replace")
 
 
-def modules_loaded_by(code: str) -> set[str]:
-    """Run code in a fresh interpreter and name the top-level modules it ends with."""
-    report = "import sys; print('loaded:', *{name.partition('.')[0] for name in sys.modules})"
-    script = f"import atexit\natexit.register(lambda: exec({report!r}))\n{code}"
+def modules_loaded_by(*codes: str) -> list[set[str]]:
+    """Run codes in a fresh interpreter; name the top-level modules that it has after each."""
+    report = "import sys; print('\\nloaded:', *{name.partition('.')[0] for name in sys.modules})"
+    script = "\n".join(f"exec({code!r}, {{}})\n{report}" for code in codes)
     result = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stderr
-    return set(result.stdout.rpartition("loaded: ")[2].split())
+    return [
+        set(line.split()[1:]) for line in result.stdout.splitlines() if line.startswith("loaded: ")
+    ]
 
 
 def test_every_room_is_known_to_the_rules() -> None:
@@ -275,7 +290,7 @@ def test_no_function_body_has_more_than_60_lines() -> None:
     wrong = [
         f"{where(path, function.lineno)}: {function.name} has {body_length(function)} lines"
         for path in MODULES
-        for function in functions_of(ast.parse(path.read_text(encoding="utf-8")))
+        for function in functions_of(tree_of(path))
         if body_length(function) > 60
     ]
     assert wrong == []
@@ -283,9 +298,7 @@ def test_no_function_body_has_more_than_60_lines() -> None:
 
 def test_most_function_bodies_are_short() -> None:
     lengths = [
-        body_length(function)
-        for path in MODULES
-        for function in functions_of(ast.parse(path.read_text(encoding="utf-8")))
+        body_length(function) for path in MODULES for function in functions_of(tree_of(path))
     ]
     assert statistics.median(lengths) <= 10
     assert sum(length <= 30 for length in lengths) >= 0.9 * len(lengths)
@@ -294,7 +307,7 @@ def test_most_function_bodies_are_short() -> None:
 def test_everything_public_has_a_docstring() -> None:
     wrong = []
     for path in MODULES:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = tree_of(path)
         if tree.body and ast.get_docstring(tree) is None:
             wrong.append(f"{where(path, 1)}: the module")
         for name, node in public_definitions(tree):
@@ -309,7 +322,7 @@ def test_everything_public_has_a_docstring() -> None:
 def test_every_name_has_one_home() -> None:
     homes: dict[str, set[str]] = {}
     for path in MODULES:
-        for name in names_defined_in(ast.parse(path.read_text(encoding="utf-8"))):
+        for name in names_defined_in(tree_of(path)):
             homes.setdefault(name, set()).add(str(path.relative_to(PACKAGE)))
     shared = {name: modules for name, modules in homes.items() if len(modules) > 1}
     assert shared.keys() - NAMES_OF_THE_INTERFACE - {"__all__"} == set(), shared
@@ -343,7 +356,8 @@ def test_asking_for_help_loads_no_torch(arguments: list[str]) -> None:
         "try:\n    sys.exit(main())\n"
         "except SystemExit as exit:\n    assert not exit.code, exit.code\n"
     )
-    assert modules_loaded_by(code) & LIBRARIES_OF_THE_NETWORK == set()
+    (loaded,) = modules_loaded_by(code)
+    assert loaded & LIBRARIES_OF_THE_NETWORK == set()
 
 
 def test_scoring_loads_no_torch(tmp_path: Path) -> None:
@@ -353,7 +367,8 @@ def test_scoring_loads_no_torch(tmp_path: Path) -> None:
     submission.write_text("ImageId,EncodedPixels\na,1 2\n")
     arguments = ["score", str(submission), "--truth", str(solution)]
     code = f"from kaggle_dsb.cli import run\nassert run({arguments!r}) == 0"
-    assert modules_loaded_by(code) & LIBRARIES_OF_THE_NETWORK == set()
+    (loaded,) = modules_loaded_by(code)
+    assert loaded & LIBRARIES_OF_THE_NETWORK == set()
 
 
 NOT_NEEDED_TO_PREDICT = {
@@ -369,4 +384,5 @@ NOT_NEEDED_TO_PREDICT = {
 
 def test_predicting_loads_nothing_that_trains_tabulates_or_draws() -> None:
     code = "import kaggle_dsb.cli, kaggle_dsb.commands.submit, kaggle_dsb.network.graph"
-    assert modules_loaded_by(code) & NOT_NEEDED_TO_PREDICT == set()
+    (loaded,) = modules_loaded_by(code)
+    assert loaded & NOT_NEEDED_TO_PREDICT == set()

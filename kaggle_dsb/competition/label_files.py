@@ -1,7 +1,6 @@
 """Files of label images: written as 16-bit PNG, read in the forms that other tools write."""
 
 import io
-import logging
 import pickle
 import re
 import warnings
@@ -9,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,16 +16,13 @@ from PIL import Image
 
 from kaggle_dsb.aliases import Labels
 from kaggle_dsb.competition.labels import check_labels, check_pixels
+from kaggle_dsb.competition.tiff import SIGNATURES, require_data, require_end, silence_tifffile
 from kaggle_dsb.files import InputError, replacing
-
-if TYPE_CHECKING:
-    from tifffile import TiffFrame, TiffPage
 
 LARGEST_LABEL_ON_DISK = np.iinfo(np.uint16).max
 LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".npy", ".bmp", ".gif")
 FORMS = "a PNG, a TIFF or an array (.npy) of whole numbers"
 
-_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _OME = re.compile(r"(?<=.)\.ome$", re.IGNORECASE)
 # Cellpose writes X_cp_masks.png or X_seg.npy beside the image X.png.
 _LABEL_SUFFIX = re.compile(r"(?<=.)[_-](?:cp_)?(?:masks?|labels?|seg)$", re.IGNORECASE)
@@ -109,6 +105,8 @@ def parse_labels(data: bytes, *, suffix: str) -> Labels:
 
 
 def _parse_image(data: bytes) -> NDArray[Any]:
+    if data.startswith(SIGNATURES):
+        require_end(data)
     with _unlimited_pixels(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -130,7 +128,7 @@ def _parse_image(data: bytes) -> NDArray[Any]:
 def _parse_tiff(data: bytes) -> NDArray[Any]:
     """Read a TIFF that Pillow does not know, as one of 64 bits."""
     unread = InputError(f"not an image that can be read; labels are {FORMS}")
-    if not data.startswith(_TIFF):
+    if not data.startswith(SIGNATURES):
         raise unread
     import tifffile
 
@@ -149,32 +147,6 @@ def _parse_tiff(data: bytes) -> NDArray[Any]:
     if array.ndim not in (2, 3):
         raise unread
     return array
-
-
-def require_data(page: "TiffPage | TiffFrame", *, n_bytes: int) -> None:
-    """Require that the pixels of a page lie in its file, which tifffile takes for black otherwise.
-
-    Raises
-    ------
-    ValueError
-        When they would lie beyond the end of the file, of ``n_bytes``.
-    """
-    segments = zip(page.dataoffsets, page.databytecounts, strict=False)
-    end = max((start + max(size, 0) for start, size in segments), default=0)
-    if not 0 < end <= n_bytes:
-        raise ValueError(f"its pixels should end at byte {end}, it has {n_bytes}")
-
-
-@contextmanager
-def silence_tifffile() -> Iterator[None]:
-    """Keep tifffile from logging what the error or the picture tells already."""
-    logger = logging.getLogger("tifffile")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def _check_image(image: Image.Image) -> None:

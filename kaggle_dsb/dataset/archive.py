@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
 from kaggle_dsb.dataset.entries import DAMAGE_ERRORS, Entry, entry_of_file, entry_of_zip
 from kaggle_dsb.dataset.layouts import UNREAD_SUFFIXES, Contents, arrange
@@ -140,12 +141,20 @@ class Archive:
             return
         copy = self._scratch / f"{len(list(self._scratch.iterdir()))}.zip"
         try:
-            with outer.open(info) as packed, copy.open("wb") as unpacked:
+            with _open_entry(outer, info) as packed, copy.open("wb") as unpacked:
                 shutil.copyfileobj(packed, unpacked, 1 << 20)
         except DAMAGE_ERRORS:
             self._faults.append(f"{entry}: is damaged; get {outer.filename} again")
             return
         yield from self._walk_zip(copy, str(entry), nested=True)
+
+
+def _open_entry(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> IO[bytes]:
+    """Open a file of a zip, though it be said to lie before the beginning, where zipfile seeks."""
+    try:
+        return opened.open(info)
+    except OSError as error:
+        raise zipfile.BadZipFile(f"{info.filename!r} lies nowhere in the zip") from error
 
 
 def list_files(source: Path, *, skipped: Path | None = None) -> Iterator[Path]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from kaggle_dsb.competition.tiff import SIGNATURES as TIFF
 from kaggle_dsb.dataset.planes import (
     choose_picture,
     cmyk_to_rgb,
@@ -26,7 +27,6 @@ from kaggle_dsb.dataset.stretch import compresses_highlights, to_8_bit, wastes_l
 from kaggle_dsb.files import InputError
 
 JPEG = b"\xff\xd8\xff"
-TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 IMAGE_SUFFIXES = (
     *(".png", ".tif", ".tiff", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".gif", ".webp"),
     *(".jp2", ".j2k", ".jpx", ".lsm", ".stk", ".btf", ".tf8", ".pbm", ".pgm", ".ppm", ".pnm"),

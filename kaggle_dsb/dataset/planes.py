@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree
@@ -11,12 +11,13 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from kaggle_dsb.competition.label_files import require_data, silence_tifffile
+from kaggle_dsb.competition.tiff import require_data, require_end, silence_tifffile
 from kaggle_dsb.dataset.read_options import ReadOptions
 from kaggle_dsb.files import InputError
 
 LARGEST_IMAGE_PX = 2**28
 LARGEST_STACK_BYTES = 2**31
+LARGEST_STACK_PLANES = 10**6
 
 _LONGEST_NAME = 40
 _ALPHA = (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA)
@@ -50,9 +51,10 @@ def decode_tiff(data: bytes, options: ReadOptions, *, keeps_indices: bool = Fals
     Raises
     ------
     InputError
-        The file is damaged, too large, or holds several channels or planes of which none was
-        chosen.
+        The file is damaged, too large or without end, or holds several channels or planes of
+        which none was chosen.
     """
+    require_end(data)
     try:
         with silence_tifffile(), tifffile.TiffFile(io.BytesIO(data)) as tiff:
             picture, page = _read_series(tiff, options, n_bytes=len(data))
@@ -136,6 +138,8 @@ def _require_choice(
 def _read_series(
     tiff: tifffile.TiffFile, options: ReadOptions, *, n_bytes: int
 ) -> tuple[NDArray[Any], tifffile.TiffPage]:
+    ome_images = _read_ome_images(tiff)
+    _require_few_planes(ome_images)
     series = [part for part in tiff.series if not part.keyframe.is_reduced]
     if not series:
         raise InputError("holds no image")
@@ -152,18 +156,29 @@ def _read_series(
             f"unpacks to {chosen.nbytes / 2**30:.1f} GiB; the largest stack has "
             f"{LARGEST_STACK_BYTES >> 30} GiB: save what is to be used as files of their own"
         )
-    return _arrange(chosen, page, options, _read_channel_names(tiff)), page
+    return _arrange(chosen, page, options, _read_channel_names(ome_images)), page
 
 
-def _read_channel_names(tiff: tifffile.TiffFile) -> list[str]:
-    """Return what OME-TIFF calls the channels of its first image; empty where it does not say."""
-    if not tiff.ome_metadata:
-        return []
+def _require_few_planes(images: Iterable[ElementTree.Element]) -> None:
+    """Refuse an OME-TIFF by what it says to hold, for all of which tifffile takes memory."""
+    n_planes = sum(
+        math.prod(max(1, int(pixels.get(f"Size{axis}", 1))) for axis in "ZCT") for pixels in images
+    )
+    if n_planes > LARGEST_STACK_PLANES:
+        raise InputError(f"says to hold {n_planes} planes; the most are {LARGEST_STACK_PLANES}")
+
+
+def _read_ome_images(tiff: tifffile.TiffFile) -> list[ElementTree.Element]:
+    """Return what OME-TIFF says of the pixels of each image; empty for other files."""
     try:
-        pixels = ElementTree.fromstring(tiff.ome_metadata).find("{*}Image/{*}Pixels")
+        return ElementTree.fromstring(tiff.ome_metadata or "<OME/>").findall("{*}Image/{*}Pixels")
     except ElementTree.ParseError:
         return []
-    channels = [] if pixels is None else pixels.findall("{*}Channel")
+
+
+def _read_channel_names(images: Sequence[ElementTree.Element]) -> list[str]:
+    """Return what OME-TIFF calls the channels of its first image; empty where it does not say."""
+    channels = images[0].findall("{*}Channel") if images else []
     names = [" ".join(channel.get("Name", "").split())[:_LONGEST_NAME] for channel in channels]
     return names if all(names) else []
 

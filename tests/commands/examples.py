@@ -18,6 +18,11 @@ TINY = NetworkSettings(
     encoder_weights=None,
     decoder_channels=(16, 8, 8, 8, 8),
 )
+TINY_NETWORK = [
+    f"network.encoder_name={TINY.encoder_name}",
+    "network.encoder_weights=",
+    f"network.decoder_channels={list(TINY.decoder_channels)}",
+]
 QUICK = ["--set", "prediction.tta=none"]
 TWO_FOLDS = ["--set", "folds.n_folds=2"]
 

@@ -4,7 +4,7 @@ import pytest
 
 from kaggle_dsb.cli import run
 from kaggle_dsb.config import load_settings
-from tests.commands.examples import QUICK
+from tests.commands.examples import QUICK, TINY_NETWORK
 
 BOTH_QUICK = ["--both", "prediction.tta=none"]
 
@@ -34,8 +34,8 @@ def test_an_experiment_trains_nothing_where_what_stands_cannot_be_read(data, wei
 
 @pytest.mark.slow
 def test_an_experiment_trains_the_variation_on_the_folds_of_what_it_is_tried_against(data, capsys):
-    tiny = ["network.decoder_channels=[16,8,8,8,8]", "augment.crop_px=64", "folds.n_folds=2"]
-    sets = [part for setting in (*tiny, "prediction.tta=none") for part in ("--set", setting)]
+    tiny = [*TINY_NETWORK, "augment.crop_px=64", "folds.n_folds=2", "prediction.tta=none"]
+    sets = [part for setting in tiny for part in ("--set", setting)]
     assert run(["train", "--name", "base", "--limit", "2", *sets]) == 0
     call = ["experiment", "try", "--against", "runs/base", "--fold", "1", "--log", "log.md"]
     assert run([*call, "--set", "training.weight_decay=0.02"]) == 0

@@ -1,4 +1,3 @@
-import signal
 import time
 from pathlib import Path
 
@@ -6,7 +5,8 @@ import pytest
 
 from kaggle_dsb.cli import run
 from kaggle_dsb.config import Settings, write_settings
-from tests.commands.examples import TWO_FOLDS, call_in_a_process
+from tests.commands.examples import TINY_NETWORK, TWO_FOLDS
+from tests.forks import call as forked_call
 
 
 def test_training_goes_on_only_with_the_settings_it_was_begun_with(data, capsys):
@@ -45,22 +45,25 @@ def test_a_network_that_cannot_be_built_claims_no_folder(data, capsys):
 
 
 @pytest.mark.slow
-def test_an_interrupted_training_says_so_and_goes_on(data):
+def test_an_interrupted_training_says_so_and_goes_on(data, forks):
     # So many epochs that it cannot end before it is interrupted.
     tiny = ["training.epochs=9999", "training.patience=9999", "training.crops_per_epoch=4"]
-    tiny += ["augment.crop_px=64", "folds.n_folds=2", "network.decoder_channels=[16,8,8,8,8]"]
+    tiny += ["augment.crop_px=64", "folds.n_folds=2", *TINY_NETWORK]
     overrides = [x for setting in tiny for x in ("--set", setting)]
-    process = call_in_a_process("train", "--fold", "0", *overrides)
+    said = Path("said.txt")
+    arguments = ["train", "--fold", "0", *overrides]
+    process = forks.Process(target=forked_call, args=(arguments, Path.cwd(), said))
+    process.start()
     checkpoint = Path("runs/mine/fold0/last.ckpt")
     deadline = time.monotonic() + 240
-    while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
+    while not checkpoint.exists() and process.exitcode is None and time.monotonic() < deadline:
         time.sleep(0.02)
-    process.send_signal(signal.SIGTERM)  # as Kaggle does at its limit of time
-    _, said = process.communicate(timeout=120)
-    assert process.returncode == 130, said
-    assert said.splitlines()[-1] == (
+    process.terminate()  # as Kaggle does at its limit of time
+    process.join(timeout=120)
+    assert process.exitcode == 130, said.read_text()
+    assert said.read_text().splitlines()[-1] == (
         "error: interrupted; nothing half-written is left, the same command goes on"
     )
-    assert "Traceback" not in said
+    assert "Traceback" not in said.read_text()
     assert checkpoint.exists()
     assert not list(Path("runs").rglob("*.safetensors"))

@@ -215,6 +215,21 @@ def test_an_unknown_way_of_packing_is_a_line(tmp_path: Path) -> None:
             picture.images[0].read()
 
 
+def test_a_zip_in_a_zip_that_says_to_begin_before_it_is_a_fault(
+    tmp_path: Path, find: Callable
+) -> None:
+    inner = make_zip(tmp_path / "stage1_test.zip", "b/images/b.png")
+    path = tmp_path / "all.zip"
+    with zipfile.ZipFile(path, "w") as packed:
+        packed.write(inner, inner.name)
+    data = bytearray(path.read_bytes())
+    end = data.rindex(b"PK\x05\x06")
+    # The directory is said to begin later, so that zipfile takes all places for earlier ones.
+    data[end + 16 : end + 20] = (len(data) * 2).to_bytes(4, "little")
+    path.write_bytes(data)
+    assert find(path).faults == [f"all.zip/stage1_test.zip: is damaged; get {path} again"]
+
+
 @pytest.mark.parametrize("keep", [0, 10, -5])
 def test_a_zip_cut_short_is_a_fault(tmp_path: Path, find: Callable, keep: int) -> None:
     path = make_zip(tmp_path / "stage1_test.zip", "b/images/b.png")

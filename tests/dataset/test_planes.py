@@ -219,3 +219,12 @@ def test_a_tiff_that_claims_many_pixels_and_holds_none_is_refused():
     data = header + b"".join(struct.pack("<HHII", tag, kind, 1, n) for tag, kind, n in entries)
     with pytest.raises(InputError, match="was cut short"):
         decode_tiff(data + bytes(4), ReadOptions())
+
+
+def test_an_ome_tiff_that_says_to_hold_a_thousand_million_planes_takes_no_memory_for_them():
+    with tifffile.TiffFile(io.BytesIO(OME)) as tiff:
+        said = tiff.ome_metadata.replace('SizeZ="3"', 'SizeZ="500000000"')
+    data = save_tiff(STACK[:, 0], description=said, metadata=None, photometric="minisblack")
+    with pytest.raises(InputError) as caught:
+        decode_tiff(data, ReadOptions(plane=1))
+    assert str(caught.value) == "says to hold 1000000000 planes; the most are 1000000"

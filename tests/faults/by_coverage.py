@@ -7,6 +7,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+KEPT = Path("build", "faults")
+
 
 def main(name: str, seconds: int, seed: int) -> None:
     """Fuzz until the time is over or there is a fault."""
@@ -30,7 +32,8 @@ def main(name: str, seconds: int, seed: int) -> None:
                 raise AssertionError(fault)
 
         limits = [f"-max_total_time={seconds}", f"-timeout={LONGEST_S}", "-rss_limit_mb=4096"]
-        limits += [f"-seed={seed}", "-print_final_stats=1"]
+        KEPT.mkdir(parents=True, exist_ok=True)
+        limits += [f"-seed={seed}", "-print_final_stats=1", f"-artifact_prefix={KEPT}/"]
         atheris.Setup([sys.argv[0], *limits, str(corpus)], read)
         atheris.Fuzz()
 

@@ -131,7 +131,10 @@ def fuzz_by_hypothesis(
 
 
 def fuzz_by_coverage(target: Target, *, name: str, seed: int, seconds: float) -> Outcome:
-    """Fuzz a target with atheris, which looks for new ways through the code, in a process."""
+    """Fuzz a target with atheris, which looks for new ways through the code, in a process.
+
+    The input of a fault is kept in ``build/faults``.
+    """
     command = [sys.executable, "-m", "tests.faults.by_coverage", name, str(max(1, int(seconds)))]
     done = subprocess.run(
         [*command, str(seed)], capture_output=True, text=True, check=False, errors="replace"
@@ -141,5 +144,9 @@ def fuzz_by_coverage(target: Target, *, name: str, seed: int, seconds: float) ->
     fault = re.search(r"AssertionError: (.*)", said)
     faults = [fault[1][:200]] if fault else []
     if done.returncode and not faults:
-        faults = [said.strip()[-200:]]
+        is_slow = "libFuzzer: timeout" in said
+        faults = [f"took more than {LONGEST_S} s" if is_slow else said.strip()[-200:]]
+    kept = re.search(r"Test unit written to (.*)", said)
+    if faults and kept:
+        faults[0] += f" ({kept[1]})"
     return Outcome(name, int(count[1]) if count else 0, faults)

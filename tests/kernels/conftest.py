@@ -20,7 +20,10 @@ from kaggle_dsb.network.model import NucleusNet, save_network
 from kaggle_dsb.publish.bundle import build_bundle
 from tests.kernels import emulate
 
+ENCODER = "tu-test_efficientnet"  # one that timm makes for tests
 TINY = [
+    f"network.encoder_name={ENCODER}",
+    "network.encoder_weights=",
     "network.decoder_channels=[8, 8, 8, 8, 8]",
     "augment.crop_px=64",
     "training.epochs=1",
@@ -28,6 +31,7 @@ TINY = [
     "training.batch_size=2",
     "training.validate_every_epochs=1",
     'prediction.tta="none"',
+    "prediction.scales=[1]",
     'hardware.precision="float32"',
 ]
 
@@ -48,9 +52,9 @@ def own_python(tmp_path: Path, python: Path) -> Path:
 
 @pytest.fixture
 def machine(tmp_path: Path, own_python: Path) -> Iterator[emulate.Machine]:
-    """A machine with two training and two test images, as Kaggle mounts a competition."""
+    """A machine with four training and two test images, as Kaggle mounts a competition."""
     with emulate.start_machine(tmp_path / "kaggle", own_python) as started:
-        write_demo(tmp_path / "demo", n_train=8, n_test=2)
+        write_demo(tmp_path / "demo", n_train=4, n_test=2, largest_px=128)
         data = started.input / "competitions" / "data-science-bowl-2018"
         data.mkdir(parents=True)
         for name in ("stage1_train", "stage1_test"):
@@ -62,14 +66,16 @@ def machine(tmp_path: Path, own_python: Path) -> Iterator[emulate.Machine]:
 
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of two small networks without any training."""
+    """A run of two small networks without any training, which find nuclei all the same."""
     folder = tmp_path_factory.mktemp("runs") / "tiny"
     folder.mkdir()
     settings = Settings(
-        network=NetworkSettings(decoder_channels=(8, 8, 8, 8, 8)),
+        network=NetworkSettings(
+            encoder_name=ENCODER, encoder_weights=None, decoder_channels=(8, 8, 8, 8, 8)
+        ),
         prediction=PredictionSettings(tta="none", scales=(1.0,)),
-        instances=InstanceSettings(body_threshold=0.4, seed_threshold=0.5, min_seed_px=1),
-        hardware=HardwareSettings(precision="float32"),
+        instances=InstanceSettings(body_threshold=0.5, seed_threshold=0.385, min_seed_px=1),
+        hardware=HardwareSettings(engine="torch", precision="float32"),
     )
     for fold in range(2):
         torch.manual_seed(fold)

@@ -3,19 +3,20 @@
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 INTERFACE = "kdsb"
+NAMESPACES = Path("/run/netns")
 SUBNET = "10.213.77"
 
 
 class Node(NamedTuple):
-    """A machine of a training: how a command is run there, and how the first is reached."""
+    """A machine of a training: its network, and how the first is reached."""
 
-    prefix: list[str]
+    namespace: Path | None
     environment: dict[str, str]
 
 
@@ -24,7 +25,7 @@ def local_nodes() -> list[Node]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    return [_node([], rank, address="127.0.0.1", port=port) for rank in (0, 1)]
+    return [_node(None, rank, address="127.0.0.1", port=port) for rank in (0, 1)]
 
 
 @contextmanager
@@ -47,7 +48,7 @@ def namespace_nodes() -> Iterator[list[Node]]:
             _ip("-n", name, "addr", "add", f"{SUBNET}.{rank + 1}/24", "dev", INTERFACE)
             _ip("-n", name, "link", "set", INTERFACE, "up")
         yield [
-            _node(["ip", "netns", "exec", name], rank, address=f"{SUBNET}.1", port=29512)
+            _node(NAMESPACES / name, rank, address=f"{SUBNET}.1", port=29512)
             for rank, name in enumerate(names)
         ]
     finally:
@@ -55,22 +56,11 @@ def namespace_nodes() -> Iterator[list[Node]]:
             subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
 
 
-def start(node: Node, arguments: list[str]) -> "subprocess.Popen[str]":
-    """Start the command line on a node."""
-    return subprocess.Popen(
-        [*node.prefix, sys.executable, "-m", "kaggle_dsb", *arguments],
-        env=os.environ | node.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def _node(prefix: list[str], rank: int, *, address: str, port: int) -> Node:
+def _node(namespace: Path | None, rank: int, *, address: str, port: int) -> Node:
     environment = {"MASTER_ADDR": address, "MASTER_PORT": str(port), "NODE_RANK": str(rank)}
-    if prefix:
+    if namespace:
         environment["GLOO_SOCKET_IFNAME"] = INTERFACE
-    return Node(prefix, environment)
+    return Node(namespace, environment)
 
 
 def _ip(*arguments: str) -> None:

@@ -11,7 +11,8 @@ import pytest
 from kaggle_dsb.cli import run
 from kaggle_dsb.dataset.demo import write_demo
 from kaggle_dsb.network.model import load_network
-from tests.training.nodes import local_nodes, namespace_nodes, start
+from tests.forks import call as forked_call
+from tests.training.nodes import local_nodes, namespace_nodes
 from tests.training.tiny import TINY
 
 SETS = [part for setting in TINY for part in ("--set", setting)]
@@ -58,24 +59,42 @@ def nodes():
         yield local_nodes()
 
 
+def start(forks, nodes, arguments):
+    """Start the command line on each node; return the processes and what they will have said."""
+    said = [Path(f"node{rank}.txt") for rank in range(len(nodes))]
+    processes = [
+        forks.Process(
+            target=forked_call,
+            args=(arguments, Path.cwd(), file),
+            kwargs={"environment": node.environment, "namespace": node.namespace},
+        )
+        for node, file in zip(nodes, said, strict=True)
+    ]
+    for process in processes:
+        process.start()
+    return processes, said
+
+
 @pytest.mark.slow
-def test_a_lost_machine_ends_the_training_in_one_line_and_two_go_on_together(call, nodes):
-    first, second = (start(node, call) for node in nodes)
+def test_a_lost_machine_ends_the_training_in_one_line_and_two_go_on_together(call, nodes, forks):
+    (first, second), said = start(forks, nodes, call)
     while not Path("runs/mine/fold0/last.ckpt").exists():
-        assert first.poll() is None, first.stderr.read()
+        assert first.exitcode is None, said[0].read_text()
         time.sleep(0.01)
     second.kill()
-    _, errors = first.communicate()
-    second.communicate()
-    assert first.returncode == 2
+    first.join()
+    second.join()
+    assert first.exitcode == 2
+    errors = said[0].read_text()
     assert errors.splitlines()[-1] == (
         "error: runs/mine/fold0: another of the 2 processes was lost; give the same command again "
         "on every machine, and the training goes on"
     )
     assert "Traceback" not in errors
-    again = [start(node, call) for node in nodes]
-    outputs = [process.communicate() for process in again]
-    assert [process.returncode for process in again] == [0, 0], outputs
+    again, said = start(forks, nodes, call)
+    for process in again:
+        process.join()
+    assert [process.exitcode for process in again] == [0, 0], [file.read_text() for file in said]
     assert load_network(Path("runs/mine/fold0.safetensors"))[2]["fold"] == 0
     assert pd.read_csv("runs/mine/fold0/metrics.csv")["epoch"].tolist() == [0, 1]
 

@@ -1,5 +1,4 @@
 import errno
-import multiprocessing
 import os
 import shutil
 import signal
@@ -198,22 +197,14 @@ def test_a_finished_fold_is_not_trained_again(trained, data):
     assert trained.stat().st_mtime_ns == before
 
 
-@pytest.fixture(scope="module")
-def killable():
-    """Start processes that need not import torch, each a copy of one that has."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([killed.__name__])
-    return context
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda how: how.name
 )
 def test_a_training_killed_in_its_middle_goes_on_to_the_same_weights(
-    trained, data, killable, tmp_path, how
+    trained, data, forks, tmp_path, how
 ):
-    process = killable.Process(target=killed.main, args=(tmp_path, int(how)))
+    process = forks.Process(target=killed.main, args=(tmp_path, int(how)))
     process.start()
     process.join()
     assert process.exitcode == (-how if how == signal.SIGKILL else 130)

@@ -12,12 +12,20 @@ import pandas as pd
 import pytest
 
 from kaggle_dsb.cli import run
+from kaggle_dsb.config import load_settings, write_settings
 from kaggle_dsb.dataset.demo import make_image, write_demo
+from kaggle_dsb.network.model import NucleusNet, save_network
+from kaggle_dsb.workspace.run import BUNDLED
+from tests.commands.examples import TINY_NETWORK
 
 PAGE = Path(__file__).parents[2] / "docs" / "train-your-own.md"
 IN_MINIATURE = {
     "data": [],
-    "train": ["--limit", "8", "--set", "augment.crop_px=64", "--set", "hardware.threads=1"],
+    "train": [
+        *("--limit", "8", "--set", "augment.crop_px=64", "--set", "hardware.threads=1"),
+        *("--set", "training.epochs=1", "--set", "training.crops_per_epoch=2"),
+        *("--set", "training.batch_size=2"),
+    ],
     "validate": ["--limit", "4", "--set", "prediction.tta=none", "--set", "prediction.scales=[1]"],
     "submit": ["--set", "prediction.tta=none", "--set", "prediction.scales=[1]"],
 }
@@ -31,6 +39,16 @@ def write_cells(folder, names):
             cv2.imwrite(str(folder / kind / f"{name}.png"), array)
 
 
+def write_small_bundle(folder):
+    """Write a run like the bundled one, of networks that are trained in a tenth of the time."""
+    settings = load_settings(BUNDLED / "config.toml", overrides=TINY_NETWORK)
+    for fold in range(4):
+        network = NucleusNet(settings.network, pretrained=False)
+        save_network(folder / f"fold{fold}.safetensors", network, settings, fold=fold)
+    write_settings(folder / "config.toml", settings)
+    shutil.copy(BUNDLED / "folds.csv", folder)
+
+
 @pytest.mark.slow
 def test_every_command_of_the_page_works(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
@@ -39,6 +57,8 @@ def test_every_command_of_the_page_works(tmp_path, monkeypatch, capsys):
     write_cells(Path("cells"), [f"p{patient}_{n}" for patient in range(1, 5) for n in (1, 2)])
     write_cells(Path("drawn"), [f"p{n}" for n in range(1, 5)])
     shutil.copytree("drawn/images", "new")
+    write_small_bundle(tmp_path / "small")
+    of_small = [word for setting in TINY_NETWORK for word in ("--set", setting)]
     calls = re.findall(r"^    ((?:kaggle-dsb|mkdir) .*)$", PAGE.read_text(), re.MULTILINE)
     assert len(calls) == 10
     for call in calls:
@@ -46,7 +66,12 @@ def test_every_command_of_the_page_works(tmp_path, monkeypatch, capsys):
         if command == "mkdir":
             subprocess.run(call, shell=True, check=True)
         else:
-            assert run([*arguments, *IN_MINIATURE[arguments[0]]]) == 0, call
+            more = [*IN_MINIATURE[arguments[0]]]
+            if arguments[0] == "train" and Path("runs").exists():
+                # The first training was of the bundled networks.
+                monkeypatch.setattr("kaggle_dsb.commands.train.BUNDLED", tmp_path / "small")
+                more += of_small
+            assert run([*arguments, *more]) == 0, call
     said = capsys.readouterr().out.splitlines()
     assert "runs/both/fast.safetensors" in said
     table = pd.read_csv("runs/both/folds.csv")

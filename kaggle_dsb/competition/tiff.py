@@ -1,0 +1,135 @@
+"""What is required of the bytes of a TIFF before a library reads it, and after."""
+
+import logging
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
+from typing import TYPE_CHECKING, NamedTuple
+
+from kaggle_dsb.files import InputError
+
+if TYPE_CHECKING:
+    from tifffile import TiffFrame, TiffPage
+
+SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+_SUB_DIRECTORIES = 330
+# What a value of each kind is made of, as `struct` writes it; floats as what has their size.
+_KINDS = dict(enumerate(("B", "B", "H", "I", "II", "B", "B", "H", "I", "II", "I", "Q", "I"), 1))
+_KINDS |= {16: "Q", 17: "Q", 18: "Q"}
+# How often the bytes of a file may be claimed, and what the smallest file may claim.
+_MOST_READINGS = 4
+_ALWAYS_BYTES = 2**16
+
+
+class _Directory(NamedTuple):
+    """A directory of tags: where the next one is, those below it, and what reading it takes."""
+
+    next: int
+    below: list[int]
+    n_bytes: int
+
+
+class _Directories:
+    """The directories of a TIFF by their places; what lies beyond the end counts as absent."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._order = "<" if data.startswith(b"II") else ">"
+        is_big = data[2:4] in (b"+\0", b"\0+")
+        forms = ("Q", "Q", "HHQQ") if is_big else ("I", "H", "HHII")
+        self._place, self._count, self._tag = (struct.Struct(self._order + form) for form in forms)
+        self.first = self._read(self._place, 8 if is_big else 4)
+
+    def read(self, offset: int) -> _Directory:
+        """Read the directory at a place."""
+        start = offset + self._count.size
+        n_whole = max(0, len(self._data) - start) // self._tag.size
+        end = start + min(self._read(self._count, offset), n_whole) * self._tag.size
+        below: list[int] = []
+        n_bytes = end + self._place.size - offset
+        for at in range(start, end, self._tag.size):
+            code, kind, count, place = self._tag.unpack_from(self._data, at)
+            size = count * struct.calcsize(f"={_KINDS.get(kind, '')}")
+            if size <= self._place.size:
+                place = at + self._tag.size - self._place.size
+            else:
+                n_bytes += max(0, min(size, len(self._data) - place))
+            if code == _SUB_DIRECTORIES:
+                below += self._read_numbers(kind, place, size)
+        return _Directory(self._read(self._place, end), below, n_bytes)
+
+    def _read(self, form: struct.Struct, offset: int) -> int:
+        is_there = offset + form.size <= len(self._data)
+        return int(form.unpack_from(self._data, offset)[0]) if is_there else 0
+
+    def _read_numbers(self, kind: int, offset: int, size: int) -> list[int]:
+        form = struct.Struct(self._order + _KINDS.get(kind, "B")[:1])
+        content = self._data[offset : offset + size]
+        whole = content[: len(content) // form.size * form.size]
+        return [number for (number,) in form.iter_unpack(whole)]
+
+
+def require_end(data: bytes) -> None:
+    """Require that a library which reads the pages and tags of a TIFF comes to an end.
+
+    Raises
+    ------
+    InputError
+        A page leads back to an earlier one, or the tags claim far more bytes than the file has.
+
+    Notes
+    -----
+    tifffile and Pillow read every tag of every page. In a sound file no two tags share their
+    values, but for a few that all pages repeat; a crafted one of some hundred bytes may claim the
+    same bytes again and again and so be read for hours. What else may be wrong with the structure
+    is left to these libraries.
+    """
+    directories = _Directories(data)
+    left_bytes = _MOST_READINGS * len(data) + _ALWAYS_BYTES
+    pages: dict[int, int] = {}
+    offset = directories.first
+    while 0 < offset < len(data):
+        if offset in pages:
+            raise InputError(
+                f"its page {len(pages)} leads back to page {pages[offset]}, so that its pages have "
+                "no end; it is damaged: get the file again"
+            )
+        pages[offset] = len(pages) + 1
+        page = directories.read(offset)
+        below = (directories.read(place).n_bytes for place in page.below)
+        for n_bytes in chain([page.n_bytes], below):
+            left_bytes -= n_bytes
+            if left_bytes < 0:
+                raise InputError(
+                    f"its tags claim far more than the {len(data)} bytes that it has; it is "
+                    "damaged: get the file again"
+                )
+        offset = page.next
+
+
+def require_data(page: "TiffPage | TiffFrame", *, n_bytes: int) -> None:
+    """Require that the pixels of a page lie in its file, which tifffile takes for black otherwise.
+
+    Raises
+    ------
+    ValueError
+        When they would lie beyond the end of the file, of ``n_bytes``.
+    """
+    segments = zip(page.dataoffsets, page.databytecounts, strict=False)
+    end = max((start + max(size, 0) for start, size in segments), default=0)
+    if not 0 < end <= n_bytes:
+        raise ValueError(f"its pixels should end at byte {end}, it has {n_bytes}")
+
+
+@contextmanager
+def silence_tifffile() -> Iterator[None]:
+    """Keep tifffile from logging what the error or the picture tells already."""
+    logger = logging.getLogger("tifffile")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
