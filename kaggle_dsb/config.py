@@ -116,6 +116,12 @@ class TrainingSettings(_Section):
     start_from: Annotated[Path | None, BeforeValidator(lambda value: value or None)] = None
     """Run whose networks are trained further: its folder, or `bundled`."""
 
+    teacher: Annotated[Path | None, BeforeValidator(lambda value: value or None)] = None
+    """Run whose networks teach these (distillation): its folder, or `bundled`."""
+
+    teacher_share: float = Field(0.5, ge=0, le=1)
+    """Share of the teacher's probabilities in the targets; the truth has the rest."""
+
     epochs: int = Field(15, ge=1)
     """Number of epochs."""
 

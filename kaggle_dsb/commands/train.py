@@ -1,6 +1,7 @@
 """Train the networks of a run, fold by fold."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 import pandas as pd
@@ -8,7 +9,7 @@ import pandas as pd
 from kaggle_dsb.config import HardwareSettings, Settings, load_settings, write_settings
 from kaggle_dsb.dataset.folds import hold_out_alike, read_folds, write_folds
 from kaggle_dsb.files import InputError
-from kaggle_dsb.network.model import NucleusNet
+from kaggle_dsb.network.model import NucleusNet, load_network
 from kaggle_dsb.training.fit import is_first_process, network_file, train_fold
 from kaggle_dsb.training.sources import (
     FoldData,
@@ -56,10 +57,11 @@ def train_run(
     ------
     InputError
         When the folder holds a run with other settings, a fold does not exist, the data cannot be
-        used, or the networks of ``training.start_from`` cannot be trained further: they are of
-        other folds, have another architecture, or are not there.
+        used, or the networks of ``training.start_from`` or ``training.teacher`` cannot be used:
+        they are of other folds, have another architecture, or are not there.
     """
-    run, start = open_run(folder), _starting_run(settings)
+    run, start = open_run(folder), _open_named(settings.training.start_from)
+    teacher = _open_named(settings.training.teacher)
     is_begun = run.settings_file.exists()
     table, parts = plan_run(source, settings, folder=folder, folds=folds, extra=extra)
     starts = {fold: _starting_network(start, fold) for fold in parts}
@@ -70,7 +72,14 @@ def train_run(
             write_settings(run.settings_file, stored)
         write_folds(run.folds_file, table)
     trained = [
-        train_fold(data, settings, fold=fold, folder=folder, start_from=starts[fold])
+        train_fold(
+            data,
+            settings,
+            fold=fold,
+            folder=folder,
+            start_from=starts[fold],
+            teachers=_teachers(teacher, fold),
+        )
         for fold, data in parts.items()
     ]
     return trained if is_first_process() else []
@@ -97,18 +106,21 @@ def plan_run(
     ------
     InputError
         When the folder holds a run with other settings, a fold does not exist, the data cannot be
-        used, or the networks of ``training.start_from`` cannot be trained further.
+        used, or the networks of ``training.start_from`` or ``training.teacher`` cannot be used.
     """
     sources = load_sources(source, extra)
-    run, start = open_run(folder), _starting_run(settings)
+    run, start = open_run(folder), _open_named(settings.training.start_from)
+    teacher = _open_named(settings.training.teacher)
     if run.settings_file.exists():
         _require_same_settings(run.settings_file, settings)
-    table = _choose_folds(run.folds_file, sources, settings, start)
+    table = _choose_folds(run.folds_file, sources, settings, start or teacher)
     own = table[table["source"].isin([labelled.name for labelled in sources])]
     chosen = _parse_folds(folds, sorted(own["fold"].unique().tolist()))
     _require_even_batches(settings)
     if not run.settings_file.exists():
         _require_trainable(settings, (_starting_network(start, fold) for fold in chosen))
+        for path in chain.from_iterable(_teachers(teacher, fold) for fold in chosen):
+            load_network(path)
     return table, {fold: divide(sources, table, fold=fold, settings=settings) for fold in chosen}
 
 
@@ -182,11 +194,17 @@ def _require_trainable(settings: Settings, starts: Iterable[Path | None]) -> Non
             copy_weights(path, network)
 
 
-def _starting_run(settings: Settings) -> Run | None:
-    folder = settings.training.start_from
+def _open_named(folder: Path | None) -> Run | None:
     if folder is None:
         return None
     return open_run(BUNDLED if folder == Path("bundled") else folder)
+
+
+def _teachers(run: Run | None, fold: int | None) -> list[Path]:
+    """Return what teaches the network of a fold: that of the same fold; all teach that of all."""
+    if run is None:
+        return []
+    return list(run.networks.values()) if fold is None else [run.network_file(fold)]
 
 
 def _starting_network(run: Run | None, fold: int | None) -> Path | None:
@@ -211,7 +229,7 @@ def _choose_folds(
     table = read_folds(path)
     if start and known is not None and not hold_out_alike(known, table):
         raise InputError(
-            f"{path}: other folds than {start.folds_file}; a network of training.start_from would "
-            "have seen what is held out here"
+            f"{path}: other folds than {start.folds_file}; a network of training.start_from or "
+            "training.teacher would have seen what is held out here"
         )
     return table

@@ -6,7 +6,7 @@ import os
 import pickle
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from kaggle_dsb.network.hardware import (
     keep_freed_memory,
     prepare_hardware,
 )
-from kaggle_dsb.network.model import save_network
+from kaggle_dsb.network.model import load_network, save_network
 from kaggle_dsb.training.callbacks import FoldCheckpoint, FoldCheckpointIO, MetricsFile
 from kaggle_dsb.training.crops import FoldDataModule
 from kaggle_dsb.training.module import SegmentationModule
@@ -53,6 +53,7 @@ def train_fold(
     fold: int | None,
     folder: Path,
     start_from: Path | None = None,
+    teachers: Sequence[Path] = (),
 ) -> Path:
     """Train the network of a fold, or go on where an interrupted training of it stopped.
 
@@ -66,6 +67,8 @@ def train_fold(
         The run's folder. ``fold<N>/`` in it holds checkpoints and ``metrics.csv``.
     start_from : Path, optional
         A trained network whose weights this one starts with.
+    teachers : sequence of Path
+        Trained networks that it learns from beside the truth.
 
     Returns
     -------
@@ -85,9 +88,8 @@ def train_fold(
     work = trained.with_suffix("")
     work.mkdir(parents=True, exist_ok=True)
     with _locked(work) if is_first_process() else nullcontext():
-        module = _fit(
-            data, settings, work, seed=settings.training.seed + (fold or 0), start=start_from
-        )
+        seed = settings.training.seed + (fold or 0)
+        module = _fit(data, settings, work, seed=seed, start=start_from, teachers=teachers)
         if is_first_process():
             kept = work / ("best.ckpt" if data.held_out else "last.ckpt")
             checkpoint = read_checkpoint(kept)
@@ -120,12 +122,18 @@ def is_first_process() -> bool:
 
 
 def _fit(
-    data: FoldData, settings: Settings, work: Path, *, seed: int, start: Path | None
+    data: FoldData,
+    settings: Settings,
+    work: Path,
+    *,
+    seed: int,
+    start: Path | None,
+    teachers: Sequence[Path],
 ) -> SegmentationModule:
     prepare_hardware(settings)
     keep_freed_memory()
     pl.seed_everything(seed, verbose=False)
-    module = SegmentationModule(settings)
+    module = SegmentationModule(settings, [load_network(path)[0] for path in teachers])
     last = _find_checkpoint(work)
     if start is not None and last is None:
         copy_weights(start, module.network)

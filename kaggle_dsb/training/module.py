@@ -1,5 +1,6 @@
 """The network as Lightning trains and validates it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -20,17 +21,34 @@ from kaggle_dsb.training.losses import segmentation_loss
 
 
 class SegmentationModule(pl.LightningModule):
-    """The network, its loss and optimiser, and the competition's score on the held-out images."""
+    """The network, its loss and optimiser, and the competition's score on the held-out images.
 
-    def __init__(self, settings: Settings) -> None:
+    Parameters
+    ----------
+    settings : Settings
+    teachers : sequence of NucleusNet
+        Trained networks whose probabilities are mixed into the targets [1]_, a network a step in
+        turn: the gradient of the binary cross-entropy is linear in the targets, so that over the
+        steps it is that of their mean.
+
+    References
+    ----------
+    .. [1] G. Hinton, O. Vinyals, J. Dean, "Distilling the Knowledge in a Neural Network", 2015.
+    """
+
+    def __init__(self, settings: Settings, teachers: Sequence[NucleusNet] = ()) -> None:
         super().__init__()
         self.settings = settings
         self.network = NucleusNet(settings.network, pretrained=True)
         self._score = MeanMetric()
+        # In a tuple, so that they are no part of what is trained and kept.
+        self._teachers = tuple(teacher.requires_grad_(requires_grad=False) for teacher in teachers)
 
-    def training_step(self, batch: Batch, _: int) -> Tensor:
+    def training_step(self, batch: Batch, number: int) -> Tensor:
         """Return the loss of a batch of crops."""
         images, targets = batch
+        if self._teachers:
+            targets = self._mix_in_teacher(images, targets, number)
         loss = segmentation_loss(self.network(images), targets)
         self.log(
             "loss",
@@ -42,6 +60,12 @@ class SegmentationModule(pl.LightningModule):
             sync_dist=self.trainer.world_size > 1,
         )
         return loss
+
+    def _mix_in_teacher(self, images: Tensor, targets: Tensor, number: int) -> Tensor:
+        teacher = self._teachers[number % len(self._teachers)].to(self.device)
+        with torch.no_grad():
+            taught = torch.sigmoid(teacher(images))
+        return torch.lerp(targets, taught, self.settings.training.teacher_share)
 
     def configure_optimizers(self) -> Any:
         """AdamW under one cycle of the learning rate over the whole training."""

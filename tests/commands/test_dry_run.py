@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from kaggle_dsb.cli import run
 from tests.commands.examples import QUICK, TWO_FOLDS
 from tests.training.tiny import TINY
@@ -34,9 +36,12 @@ def test_a_dry_run_of_train_tells_what_would_be_trained(data, capsys):
     assert files() == before
 
 
-def test_a_dry_run_of_train_finds_that_there_is_no_network_to_start_from(data, capsys):
-    start = ["--set", "training.start_from=absent"]
-    assert run(["train", "--dry-run", *TWO_FOLDS, *start]) == 2
+@pytest.mark.parametrize("part", ["start_from", "teacher"])
+def test_a_dry_run_of_train_finds_that_there_is_no_network_to_start_or_learn_from(
+    data, part, capsys
+):
+    absent = ["--set", f"training.{part}=absent"]
+    assert run(["train", "--dry-run", *TWO_FOLDS, *absent]) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
         "error: absent/fold0.safetensors: cannot be read as a network (No such file or directory: "
         "absent/fold0.safetensors); name a .safetensors file that `kaggle-dsb train` wrote"

@@ -33,7 +33,7 @@ def test_a_training_goes_on_only_from_networks_that_have_not_seen_what_is_held_o
     assert run(call) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
         "error: runs/mine/folds.csv: other folds than weights/folds.csv; a network of "
-        "training.start_from would have seen what is held out here"
+        "training.start_from or training.teacher would have seen what is held out here"
     )
 
 

@@ -84,6 +84,17 @@ def test_a_training_may_start_from_a_trained_network(trained, data, tmp_path):
     assert not torch.equal(weight["anew"], begun[name])
 
 
+def test_a_training_may_learn_from_trained_networks(trained, data, tmp_path):
+    settings = tiny("training.epochs=1", "training.teacher_share=1")
+    alone, taught = (
+        train_fold(data, settings, fold=0, folder=tmp_path / name, teachers=teachers)
+        for name, teachers in [("alone", []), ("taught", [trained])]
+    )
+    assert load_file(alone).keys() == load_file(taught).keys() == load_file(trained).keys()
+    name = "unet.segmentation_head.0.weight"
+    assert not torch.equal(load_file(alone)[name], load_file(taught)[name])
+
+
 def test_a_network_of_everything_is_the_fast_one_and_has_no_score(data, tmp_path):
     path = train_fold(FoldData(data.train, data.train_weight), tiny(), fold=None, folder=tmp_path)
     assert path == tmp_path / "fast.safetensors"
