@@ -17,17 +17,19 @@ from numpy.typing import NDArray
 
 from benchmarks.timing import Row, format_s
 from kaggle_dsb.commands import submit
+from kaggle_dsb.config import HardwareSettings
 from kaggle_dsb.dataset.samples import load_samples
 from kaggle_dsb.network import segmentation
 from kaggle_dsb.network.contrast import stretch_contrast
-from kaggle_dsb.network.engines import OpenVinoEngine
+from kaggle_dsb.network.engines import OpenVinoEngine, choose_engine
+from kaggle_dsb.network.hardware import Precision
 from kaggle_dsb.network.predict import Predictor, pad_to_stride, to_batch
 from kaggle_dsb.workspace.run import BUNDLED, FAST_SETTINGS, find_run
 from kaggle_dsb.workspace.source import Source, choose_test_set, open_source
 
 ROUNDS = 4
 EVERY = 4  # of the test images, for the engines
-REFERENCE, FASTEST = "torch float32", "openvino bfloat16"
+REFERENCE, FASTEST = "torch float32", "openvino 8 bits"
 
 Batch = NDArray[np.uint8]
 Compute = Callable[[Batch], NDArray[np.float32]]
@@ -100,12 +102,15 @@ def load_engines(network: Path) -> dict[str, Compute]:
         "torch bfloat16": TorchEngine([model], precision="bfloat16"),
         "torch.compile float32": TorchEngine([torch.compile(model, dynamic=True)]),  # type: ignore[list-item]
     }
-    for precision in ("float32", "bfloat16"):
-        engines[f"openvino {precision}"] = OpenVinoEngine.load(
-            [network],
-            tta="none",
-            precision=precision,
-            threads=1,
+    best = choose_engine(HardwareSettings(accelerator="cpu", engine="openvino")).precision
+    ways: list[tuple[str, Precision, bool]] = [
+        ("float32", "float32", False),
+        ("bfloat16", "bfloat16", False),
+        ("8 bits", best, True),
+    ]
+    for name, precision, is_quantized in ways:
+        engines[f"openvino {name}"] = OpenVinoEngine.load(
+            [network], tta="none", precision=precision, threads=1, is_quantized=is_quantized
         )
     return engines
 

@@ -168,7 +168,7 @@ def test_the_settings_in_an_older_network_are_read():
 @pytest.mark.parametrize(
     ("override", "allowed"),
     [
-        ("training.edge_weight=1", "start_from, epochs"),
+        ("training.edge_weight=1", "start_from, teacher, teacher_share, epochs"),
         ("instances.second_level=true", "body_threshold"),
     ],
 )
