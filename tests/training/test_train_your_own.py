@@ -60,7 +60,7 @@ def test_every_command_of_the_page_works(tmp_path, monkeypatch, capsys):
     write_small_bundle(tmp_path / "small")
     of_small = [word for setting in TINY_NETWORK for word in ("--set", setting)]
     calls = re.findall(r"^    ((?:kaggle-dsb|mkdir) .*)$", PAGE.read_text(), re.MULTILINE)
-    assert len(calls) == 10
+    assert len(calls) == 11
     for call in calls:
         command, *arguments = shlex.split(call)
         if command == "mkdir":
