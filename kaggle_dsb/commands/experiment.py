@@ -14,6 +14,7 @@ from kaggle_dsb.config import Settings, load_settings
 from kaggle_dsb.dataset.folds import read_folds, write_folds
 from kaggle_dsb.dataset.samples import COMPETITION_SOURCE
 from kaggle_dsb.files import InputError, replacing
+from kaggle_dsb.network.engines import choose_engine
 from kaggle_dsb.report.statistics import Comparison, compare_scores
 from kaggle_dsb.workspace.run import Run, find_run, open_run
 from kaggle_dsb.workspace.source import Source
@@ -132,6 +133,9 @@ def try_variation(
     # A scorer belongs to the probabilities it was trained on: without it both are cut alike.
     if is_trained or _differ(own, varied, ["prediction"]):
         own, varied = _without_scorer(own), _without_scorer(varied)
+    # A new network has no ranges yet for 8 bits: both are computed alike.
+    if is_trained:
+        own = _in_floating_point(own)
     compared = [other for other in extra if _has_images_in(baseline, other, variation.folds)]
     # The baseline comes first: what cannot be compared with is not worth a training.
     chosen = baseline.select(variation.folds)
@@ -139,6 +143,7 @@ def try_variation(
     if is_trained:
         _train_variation([source, *extra], baseline, varied, variation)
         chosen = find_run(variation.folder).select(variation.folds)
+        varied = _in_floating_point(varied)
     scores = validate_sources(source, compared, chosen, varied, work=work).scores
     cost_s = time.monotonic() - started
     return _compare_scores(str(variation), baseline_scores, scores, cost_s=cost_s)
@@ -196,6 +201,14 @@ def _differ(first: Settings, second: Settings, sections: Sequence[str]) -> bool:
 def _without_scorer(settings: Settings) -> Settings:
     instances = settings.instances.model_copy(update={"candidate_scorer": False})
     return settings.model_copy(update={"instances": instances})
+
+
+def _in_floating_point(settings: Settings) -> Settings:
+    if settings.hardware.precision != "auto":
+        return settings
+    precision = choose_engine(settings.hardware).precision
+    hardware = settings.hardware.model_copy(update={"precision": precision})
+    return settings.model_copy(update={"hardware": hardware})
 
 
 def _train_variation(

@@ -113,7 +113,8 @@ def plan_run(
     teacher = _open_named(settings.training.teacher)
     if run.settings_file.exists():
         _require_same_settings(run.settings_file, settings)
-    table = _choose_folds(run.folds_file, sources, settings, start or teacher)
+    others = [other for other in (start, teacher) if other]
+    table = _choose_folds(run.folds_file, sources, settings, others)
     own = table[table["source"].isin([labelled.name for labelled in sources])]
     chosen = _parse_folds(folds, sorted(own["fold"].unique().tolist()))
     _require_even_batches(settings)
@@ -217,19 +218,22 @@ def _starting_network(run: Run | None, fold: int | None) -> Path | None:
 
 
 def _choose_folds(
-    path: Path, sources: Sequence[LabelledSource], settings: Settings, start: Run | None
+    path: Path, sources: Sequence[LabelledSource], settings: Settings, others: Sequence[Run]
 ) -> pd.DataFrame:
-    """Return the folds that the run has, else those of the run it starts from, else new ones.
+    """Return the folds that the run has, else those of the first other run, else new ones.
 
     The images that the other run does not know are dealt out beside its own.
     """
-    known = read_folds(start.folds_file) if start and start.folder.exists() else None
-    if not path.exists():
-        return make_folds(sources, settings, known=known)
-    table = read_folds(path)
-    if start and known is not None and not hold_out_alike(known, table):
-        raise InputError(
-            f"{path}: other folds than {start.folds_file}; a network of training.start_from or "
-            "training.teacher would have seen what is held out here"
-        )
+    known = {run.folds_file: read_folds(run.folds_file) for run in others if run.folder.exists()}
+    table = (
+        read_folds(path)
+        if path.exists()
+        else make_folds(sources, settings, known=next(iter(known.values()), None))
+    )
+    for file, folds in known.items():
+        if not hold_out_alike(folds, table):
+            raise InputError(
+                f"{path}: other folds than {file}; a network of training.start_from or "
+                "training.teacher would have seen what is held out here"
+            )
     return table

@@ -13,8 +13,9 @@ from kaggle_dsb.instances.finder import NucleusFinder
 from kaggle_dsb.instances.outline_rule import OutlineRule, read_known
 from kaggle_dsb.instances.scorer import load_scorer
 from kaggle_dsb.instances.watershed import WatershedParameters
-from kaggle_dsb.network.engines import EngineChoice, choose_engine, load_engine
+from kaggle_dsb.network.engines import choose_engine, load_engine
 from kaggle_dsb.network.predict import Predictor, prediction_facts
+from kaggle_dsb.network.weights import ranges_file
 from kaggle_dsb.workspace.run import Run
 
 
@@ -46,19 +47,16 @@ def prediction_key(run: Run, settings: Settings, *, folds: Sequence[int]) -> str
     facts = {
         "networks": [digest_of(path) for path in networks],
         **({} if sizing == networks[0] else {"sizing": digest_of(sizing)}),
-        **_ranges_fact(engine, [*networks, sizing]),
+        **({"ranges": _digest_ranges([*networks, sizing])} if engine.is_quantized else {}),
         "engine": asdict(engine),
         **prediction_facts(settings.prediction, settings.network.nucleus_px),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _ranges_fact(engine: EngineChoice, networks: Sequence[Path]) -> dict[str, list[str]]:
-    if not engine.is_quantized:
-        return {}
-    from kaggle_dsb.network.quantize import read_ranges
-
-    return {"ranges": [str(sorted(read_ranges(path).items())) for path in networks]}
+def _digest_ranges(networks: Iterable[Path]) -> list[str]:
+    files = (ranges_file(path) for path in networks)
+    return [digest_of(file) for file in files if file.exists()]
 
 
 def submission_key(run: Run, settings: Settings, images: Iterable[Path]) -> str:

@@ -17,7 +17,12 @@ from kaggle_dsb import __version__
 from kaggle_dsb.config import NetworkSettings, Settings
 from kaggle_dsb.files import InputError, replacing
 from kaggle_dsb.instances.probability import CHANNELS
-from kaggle_dsb.network.weights import METADATA_KEY, NETWORK_FORMAT, read_network
+from kaggle_dsb.network.weights import (
+    METADATA_KEY,
+    NETWORK_FORMAT,
+    ranges_file,
+    read_network,
+)
 
 
 class NucleusNet(nn.Module):
@@ -130,7 +135,11 @@ class _InFloat32:
 
 
 def save_network(path: Path, network: NucleusNet, settings: Settings, **facts: Any) -> None:
-    """Keep a trained network: half-precision tensors, its settings, and ``facts`` about it."""
+    """Keep a trained network: half-precision tensors, its settings, and ``facts`` about it.
+
+    The ranges of one that was there before are removed.
+    """
+    ranges_file(path).unlink(missing_ok=True)
     tensors = {
         name: (tensor.half() if tensor.is_floating_point() else tensor).contiguous().cpu()
         for name, tensor in network.state_dict().items()

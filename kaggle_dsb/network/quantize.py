@@ -49,7 +49,7 @@ def read_ranges(network: Path) -> dict[str, tuple[float, float]]:
         When there are none, or they are damaged or those of another network.
     """
     path = ranges_file(network)
-    advice = "`kaggle-dsb tune` measures them, hardware.precision=auto does without"
+    advice = "`kaggle-dsb tune` measures them; without the file, auto computes in floating point"
     if not path.exists():
         raise InputError(
             f"{path}: is missing, and has the ranges that hardware.precision = 'int8' needs; "

@@ -3,7 +3,13 @@ from pathlib import Path
 import pytest
 
 from kaggle_dsb.cli import run
+from kaggle_dsb.commands import experiment
+from kaggle_dsb.commands.validate import validate_sources
 from kaggle_dsb.config import load_settings
+from kaggle_dsb.network import engines
+from kaggle_dsb.network.engines import choose_engine
+from kaggle_dsb.network.graph import read_model
+from kaggle_dsb.network.quantize import write_ranges
 from tests.commands.examples import QUICK, TINY_NETWORK
 
 BOTH_QUICK = ["--both", "prediction.tta=none"]
@@ -33,12 +39,26 @@ def test_an_experiment_trains_nothing_where_what_stands_cannot_be_read(data, wei
 
 
 @pytest.mark.slow
-def test_an_experiment_trains_the_variation_on_the_folds_of_what_it_is_tried_against(data, capsys):
+def test_an_experiment_trains_the_variation_on_the_folds_of_what_it_is_tried_against(
+    data, capsys, monkeypatch
+):
     tiny = [*TINY_NETWORK, "augment.crop_px=64", "folds.n_folds=2", "prediction.tta=none"]
     sets = [part for setting in tiny for part in ("--set", setting)]
     assert run(["train", "--name", "base", "--limit", "2", *sets]) == 0
+    network = Path("runs/base/fold1.safetensors")
+    write_ranges(network, read_model(network), nucleus_px=28)
+    quantized = []
+
+    def validate(source, foreign, run, settings, **more):
+        networks = list(run.networks.values())
+        quantized.append(choose_engine(settings.hardware, networks).is_quantized)
+        return validate_sources(source, foreign, run, settings, **more)
+
+    monkeypatch.setattr(engines, "has_int8", lambda: True)
+    monkeypatch.setattr(experiment, "validate_sources", validate)
     call = ["experiment", "try", "--against", "runs/base", "--fold", "1", "--log", "log.md"]
     assert run([*call, "--set", "training.weight_decay=0.02"]) == 0
+    assert quantized == [False, False]  # both alike, though only the baseline has ranges
     assert Path("runs/try/fold1.safetensors").exists()
     assert not Path("runs/try/fold0.safetensors").exists()
     assert Path("runs/try/folds.csv").read_text() == Path("runs/base/folds.csv").read_text()

@@ -1,3 +1,4 @@
+import shutil
 import time
 from pathlib import Path
 
@@ -33,6 +34,23 @@ def test_a_training_goes_on_only_from_networks_that_have_not_seen_what_is_held_o
     assert run(call) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
         "error: runs/mine/folds.csv: other folds than weights/folds.csv; a network of "
+        "training.start_from or training.teacher would have seen what is held out here"
+    )
+
+
+@pytest.mark.parametrize("parts", [["teacher"], ["start_from", "teacher"]])
+def test_a_teacher_must_not_have_seen_what_is_held_out(data, weights, capsys, parts):
+    shutil.copytree(weights, "other")
+    turned = "ImageId,type,group,fold\nn0,fluorescence,0,1\nn1,fluorescence,1,0\n"
+    Path("other/folds.csv").write_text(turned)
+    folders = {"start_from": "weights", "teacher": "other"}
+    options = [x for part in parts for x in ("--set", f"training.{part}={folders[part]}")]
+    if parts == ["teacher"]:
+        Path("runs/mine").mkdir(parents=True)
+        shutil.copy(weights / "folds.csv", "runs/mine")
+    assert run(["train", *options]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "error: runs/mine/folds.csv: other folds than other/folds.csv; a network of "
         "training.start_from or training.teacher would have seen what is held out here"
     )
 

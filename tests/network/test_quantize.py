@@ -147,7 +147,14 @@ def test_torch_does_not_compute_in_8_bits():
     )
 
 
-ADVICE = "`kaggle-dsb tune` measures them, hardware.precision=auto does without"
+ADVICE = "`kaggle-dsb tune` measures them; without the file, auto computes in floating point"
+
+
+def test_a_network_that_takes_the_place_of_another_leaves_no_ranges_behind(tmp_path):
+    path = tmp_path / "fold0.safetensors"
+    ranges_file(path).write_text("{}")
+    save_network(path, NucleusNet(TINY, pretrained=False), Settings(network=TINY))
+    assert [file.name for file in tmp_path.iterdir()] == ["fold0.safetensors"]
 
 
 def test_missing_ranges_are_named(tmp_path):
