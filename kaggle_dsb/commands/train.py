@@ -9,6 +9,7 @@ import pandas as pd
 from kaggle_dsb.config import HardwareSettings, Settings, load_settings, write_settings
 from kaggle_dsb.dataset.folds import hold_out_alike, read_folds, write_folds
 from kaggle_dsb.files import InputError
+from kaggle_dsb.network.hardware import choose_device, choose_precision
 from kaggle_dsb.network.model import NucleusNet, load_network
 from kaggle_dsb.training.fit import is_first_process, network_file, train_fold
 from kaggle_dsb.training.sources import (
@@ -189,6 +190,8 @@ def _require_even_batches(settings: Settings) -> None:
 
 def _require_trainable(settings: Settings, starts: Iterable[Path | None]) -> None:
     """Check that the networks can be built and started, before a folder is claimed for them."""
+    hardware = settings.hardware
+    choose_precision(hardware.precision, choose_device(hardware.accelerator))
     network = NucleusNet(settings.network, pretrained=True)
     for path in starts:
         if path is not None:

@@ -55,6 +55,13 @@ def test_a_teacher_must_not_have_seen_what_is_held_out(data, weights, capsys, pa
     )
 
 
+def test_a_training_in_8_bits_claims_no_folder(data, capsys):
+    assert run(["train", *TWO_FOLDS, "--set", "hardware.precision=int8"]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("error: hardware.precision = 'int8': only OpenVINO computes in it")
+    assert not Path("runs").exists()
+
+
 def test_a_network_that_cannot_be_built_claims_no_folder(data, capsys):
     assert run(["train", *TWO_FOLDS, "--set", "network.encoder_name=resnet9000"]) == 2
     said = capsys.readouterr().err.splitlines()[-1]
