@@ -24,6 +24,7 @@ of the [glossary](glossary.md), and [segment.ipynb](segment.ipynb) shows the fun
 This page is made from the docstrings by `make docs`.
 """
 SECTIONS = re.compile(r"^(\w+)\n-+\n", re.MULTILINE)
+LITERAL = re.compile(r"(?<!`)``(?!`)")  # reStructuredText's ``literal``, not Markdown's fence
 LISTED = {"Parameters", "Returns", "Raises"}
 
 
@@ -41,7 +42,7 @@ def _render_function(function: object) -> str:
     parts = [f"## `{name}`", summary.strip()]
     for title, body in zip(sections[::2], sections[1::2], strict=True):
         parts += [f"**{title}**", "\n".join(_render_section(title, body.strip("\n")))]
-    return "\n\n".join(parts).replace("``", "`") + "\n"
+    return LITERAL.sub("`", "\n\n".join(parts)) + "\n"
 
 
 def _render_section(title: str, body: str) -> Iterator[str]:

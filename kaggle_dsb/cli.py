@@ -42,6 +42,7 @@ from kaggle_dsb.options import (
     TrueLabels,
     Weights,
     reads_data,
+    refuse_with,
 )
 from kaggle_dsb.progress import be_quiet, say
 from kaggle_dsb.publish import Hardware
@@ -530,6 +531,8 @@ def validate(
     reading: Reading,
 ) -> None:
     """Score labelled images by the networks that have not seen them."""
+    if disturbed:
+        refuse_with("--disturbed", save=save, errors=errors)
     run, settings = open_networks(weights, config, set_)
     source, others = open_all(data, foreign, reading, limit=limit)
     from kaggle_dsb.tables import print_diagnosis, print_disturbed, print_json, print_validation
@@ -630,6 +633,7 @@ def report(
 ) -> None:
     """Write an HTML page on a submission or a validation (--oof)."""
     if out_of_fold:
+        refuse_with("--oof", truth=truth, against=against)
         run, settings = open_networks(weights, config, set_)
         source = open_data(data, reading)
         from kaggle_dsb.commands.report import report_validation
@@ -638,6 +642,7 @@ def report(
         path = Path("reports") / f"{title}.html"
         print(report_validation(source, run, settings, work=reading.work, path=path))
         return
+    refuse_with("a submission", weights=weights, config=config, set_=set_)
     submission = find_submission("demo" if name is None else name)
     baseline = find_submission(against).folder if against else None
     source = open_data(data, reading, limit=submission.limit, made=submission)

@@ -12,16 +12,24 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import tomli_w
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
+    PositiveFloat,
     ValidationError,
     ValidationInfo,
     field_validator,
 )
 
 from kaggle_dsb.files import InputError, replacing
+
+
+def _require_ascending(value: tuple[float, float]) -> tuple[float, float]:
+    if value[0] > value[1]:
+        raise ValueError("the first must not be above the second")
+    return value
 
 
 class _Section(BaseModel):
@@ -66,7 +74,9 @@ class AugmentSettings(_Section):
     crop_px: int = Field(192, ge=32, multiple_of=32)
     """Side of a training crop, in pixels."""
 
-    scale_range: tuple[float, float] = (0.6, 1.8)
+    scale_range: Annotated[
+        tuple[PositiveFloat, PositiveFloat], AfterValidator(_require_ascending)
+    ] = (0.6, 1.8)
     """Least and largest factor that a crop is scaled by."""
 
     wide_aspect_probability: float = Field(0.25, ge=0, le=1)
@@ -413,8 +423,8 @@ def migrate(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _merge(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
     for key, value in changes.items():
-        if isinstance(value, dict):
-            _merge(values.setdefault(key, {}), value)
+        if isinstance(value, dict) and isinstance(values.setdefault(key, {}), dict):
+            _merge(values[key], value)
         else:
             values[key] = value
 
@@ -439,12 +449,12 @@ def dump_settings(settings: Settings) -> str:
 def write_settings(path: Path, settings: Settings) -> None:
     """Write all resolved settings as TOML, defaults included."""
     with replacing(path) as temporary:
-        temporary.write_text(dump_settings(settings))
+        temporary.write_text(dump_settings(settings), encoding="utf-8")
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text())
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read as a TOML file of settings ({error})") from None
 

@@ -376,7 +376,6 @@ NOT_NEEDED_TO_PREDICT = {
     *LIBRARIES_OF_KAGGLE,
     "jinja2",
     "matplotlib",
-    "optuna",
     "pandas",
     "sklearn",
 }

@@ -104,12 +104,26 @@ def test_a_nested_section_can_be_set():
             "prediction.tta=many",
             "--set: prediction.tta = 'many': input should be 'none', 'flips', 'rotations' or 'd4'",
         ),
+        (
+            "augment.scale_range=[2, 1]",
+            "--set: augment.scale_range = [2, 1]: the first must not be above the second",
+        ),
+        (
+            "augment.scale_range=[0, 2]",
+            "--set: augment.scale_range.0 = 0: input should be greater than 0",
+        ),
     ],
 )
 def test_a_wrong_setting_is_refused_with_what_is_allowed(override, message):
     with pytest.raises(InputError) as error:
         load_settings(overrides=[override])
     assert str(error.value) == message
+
+
+def test_a_key_below_a_value_is_refused(tmp_path):
+    write_settings(tmp_path / "config.toml", Settings())
+    with pytest.raises(InputError, match=r"prediction.tta = \{'x': 1\}: input should be 'none'"):
+        load_settings(tmp_path / "config.toml", overrides=["prediction.tta.x=1"])
 
 
 def test_a_file_that_is_no_toml_is_named(tmp_path):

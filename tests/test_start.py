@@ -14,7 +14,6 @@ HEAVY = {
     "lightgbm",
     "matplotlib",
     "openvino",
-    "optuna",
     "pandas",
     "pytorch_lightning",
     "requests",
@@ -65,7 +64,7 @@ HEAVY_OF_VERB = {
     "show": {*READERS, "matplotlib"},
     "submit": READERS,
     "train": TRAINERS,
-    "tune": {*READERS, "optuna", "pandas", "rich", "scipy"},
+    "tune": {*READERS, "pandas", "rich", "scipy"},
     "validate": {*READERS, "matplotlib", "pandas", "rich", "scipy"},
 }
 # Each of these needs what the one before it needs: a fresh interpreter takes a second or more.

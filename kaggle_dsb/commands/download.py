@@ -1,7 +1,6 @@
 """Get the competition's files, from Kaggle with an account or from the Broad without."""
 
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +16,7 @@ from kaggle_dsb.dataset.download import (
     unpack_competition,
 )
 from kaggle_dsb.files import InputError
-from kaggle_dsb.progress import show_progress
+from kaggle_dsb.progress import say, show_progress
 from kaggle_dsb.publish import COMPETITION
 from kaggle_dsb.publish.client import connect
 from kaggle_dsb.publish.credentials import find_credentials
@@ -59,7 +58,7 @@ def download_competition(folder: Path, *, origin: Origin = "auto") -> list[str]:
             if credentials
             else "no Kaggle credentials were found"
         )
-        print(f"downloading from {origin}: {why}", file=sys.stderr)
+        say(f"downloading from {origin}: {why}")
     if origin == "kaggle":
         return download_kaggle(folder)
     return download_broad(folder, base_url=BROAD_URL, show=_show_megabytes)

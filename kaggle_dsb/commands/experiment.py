@@ -243,14 +243,16 @@ def append_trial(log: Path, trial: Trial) -> None:
         A Markdown file, as ``docs/experiments.md``.
     """
     today = datetime.now(UTC).date().isoformat()
-    lines = log.read_text().rstrip("\n").split("\n") if log.exists() else ["# Experiments"]
+    text = log.read_text(encoding="utf-8") if log.exists() else "# Experiments\n"
+    lines = text.rstrip("\n").split("\n")
     if TITLE not in lines:
-        lines += ["", TITLE, "", *LOG_HEADER]
-    place = lines.index(TITLE) + 1
-    while place < len(lines) and not lines[place].startswith("## "):
-        place += 1
-    while not lines[place - 1].startswith("|"):
-        place -= 1
-    lines.insert(place, trial.row(today=today))
+        lines += ["", TITLE]
+    begin = lines.index(TITLE) + 1
+    end = next((n for n in range(begin, len(lines)) if lines[n].startswith("## ")), len(lines))
+    rows = [n for n in range(begin, end) if lines[n].startswith("|")]
+    if rows:
+        lines.insert(rows[-1] + 1, trial.row(today=today))
+    else:
+        lines[begin:begin] = ["", *LOG_HEADER, trial.row(today=today)]
     with replacing(log) as temporary:
-        temporary.write_text("\n".join(lines) + "\n")
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from kaggle_dsb.competition.submission import HEADER
 from kaggle_dsb.files import read_json, write_json
+from kaggle_dsb.progress import say
 from kaggle_dsb.publish.bundle import BUNDLE_FOLDER, BUNDLE_SLUG, open_bundle, write_metadata
 from kaggle_dsb.publish.client import Kaggle, KernelRun, PushedVersion
 from kaggle_dsb.publish.errors import KaggleError
@@ -84,7 +84,7 @@ def push_bundle(
     entry = {"ref": ref, "sha256": bundle.digest}
     status = kaggle.dataset_status(ref)
     if status == "ready" and _read_pushed().get("bundle") == entry:
-        print(f"{ref}: unchanged since it was pushed, not sent again", file=sys.stderr)
+        say(f"{ref}: unchanged since it was pushed, not sent again")
         return ref
     kaggle.upload_dataset(folder, is_new=status is None, notes=notes)
 

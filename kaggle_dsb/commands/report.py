@@ -77,7 +77,7 @@ def report_submission(
     about = About(
         title=folder.name,
         facts=_choose_facts(submission.read_made()),
-        settings=config.read_text() if config.exists() else "not recorded",
+        settings=config.read_text(encoding="utf-8") if config.exists() else "not recorded",
         baseline=against.name if against else None,
     )
     results = (

@@ -11,6 +11,7 @@ from kaggle_dsb.competition.metric import score_image
 from kaggle_dsb.config import Settings
 from kaggle_dsb.dataset.disturb import DISTURBANCES
 from kaggle_dsb.dataset.samples import require_labels
+from kaggle_dsb.instances.tiled import find_nuclei
 from kaggle_dsb.network.hardware import prepare_hardware
 from kaggle_dsb.network.load import load_finder, load_predictor
 from kaggle_dsb.network.out_of_fold import (
@@ -21,7 +22,7 @@ from kaggle_dsb.network.out_of_fold import (
 )
 from kaggle_dsb.progress import show_progress
 from kaggle_dsb.workspace.run import Run
-from kaggle_dsb.workspace.source import Source
+from kaggle_dsb.workspace.source import Source, require_distinct_names
 
 
 def score_disturbed(
@@ -54,6 +55,7 @@ def score_disturbed(
     The truth of a rescaled image is rescaled by nearest neighbour, which itself moves outlines by
     half a pixel: at half the size no prediction can reach the score of the full size.
     """
+    require_distinct_names([source, *foreign])
     prepare_hardware(settings)
     rows: list[tuple[str, str, float]] = []
     for number, each in enumerate((source, *foreign)):
@@ -90,7 +92,7 @@ def _score(
             for name, disturb in DISTURBANCES.items():
                 image, truth = disturb(sample.image, require_labels(sample))
                 (probability,) = predictor.predict([image])
-                score = score_image(truth, finder.find(probability, image)).score
+                score = score_image(truth, find_nuclei(finder, probability, image)).score
                 yield name, held_out.type_of[sample.id], score
             done += 1
             progress(done, len(chosen))

@@ -1,6 +1,5 @@
 """From images to a checked submission, with what made it beside it."""
 
-import csv
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ from kaggle_dsb.competition.submission import (
     require_writable_id,
     write_submission,
 )
+from kaggle_dsb.competition.table import read_table
 from kaggle_dsb.config import Settings, write_settings
 from kaggle_dsb.dataset import TEST_SETS
 from kaggle_dsb.dataset.export import export_labels
@@ -198,8 +198,7 @@ def _required_sizes(source: Source, set_name: str) -> dict[str, tuple[int, int]]
     sample = source.sample_submission_file(set_name)
     if sample is None:
         return known
-    with sample.open(newline="", encoding="utf-8") as file:
-        wanted = list(dict.fromkeys(row["ImageId"] for row in csv.DictReader(file)))
+    wanted = list(dict.fromkeys(id_ for _, (id_,) in read_table(sample).select("ImageId")))
     if source.limit:
         return {id_: known[id_] for id_ in wanted if id_ in known}
     if set(wanted) != set(known):

@@ -11,6 +11,7 @@ from kaggle_dsb.dataset.folds import hold_out_alike, read_folds, write_folds
 from kaggle_dsb.files import InputError
 from kaggle_dsb.network.hardware import choose_device, choose_precision
 from kaggle_dsb.network.model import NucleusNet, load_network
+from kaggle_dsb.progress import say
 from kaggle_dsb.training.fit import is_first_process, network_file, train_fold
 from kaggle_dsb.training.sources import (
     FoldData,
@@ -110,13 +111,16 @@ def plan_run(
         used, or the networks of ``training.start_from`` or ``training.teacher`` cannot be used.
     """
     sources = load_sources(source, extra)
+    names = [labelled.name for labelled in sources]
+    for unused in settings.training.source_shares.keys() - names:
+        say(f"training.source_shares.{unused} is not used: the sources are {', '.join(names)}")
     run, start = open_run(folder), _open_named(settings.training.start_from)
     teacher = _open_named(settings.training.teacher)
     if run.settings_file.exists():
         _require_same_settings(run.settings_file, settings)
     others = [other for other in (start, teacher) if other]
     table = _choose_folds(run.folds_file, sources, settings, others)
-    own = table[table["source"].isin([labelled.name for labelled in sources])]
+    own = table[table["source"].isin(names)]
     chosen = _parse_folds(folds, sorted(own["fold"].unique().tolist()))
     _require_even_batches(settings)
     if not run.settings_file.exists():

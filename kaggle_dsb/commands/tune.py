@@ -32,7 +32,7 @@ from kaggle_dsb.network.hardware import count_cores
 from kaggle_dsb.network.out_of_fold import predict_out_of_fold
 from kaggle_dsb.progress import show_progress
 from kaggle_dsb.workspace.run import Run
-from kaggle_dsb.workspace.source import Source
+from kaggle_dsb.workspace.source import Source, require_distinct_names
 
 ENOUGH_OF_A_SOURCE = 25  # images that try all watersheds
 WAYS = ["current", "watershed", "scorer"]
@@ -164,6 +164,7 @@ def _all_cases(
     source: Source, run: Run, settings: Settings, *, work: Path, extra: Sequence[Source]
 ) -> tuple[list[Case], dict[str, int]]:
     """Return the images of all sources, and the fold that holds out each further one's."""
+    require_distinct_names([source, *extra])
     cases = _cases(source, run, settings, work=work)
     held_out_by = {}
     for number, other in enumerate(extra):

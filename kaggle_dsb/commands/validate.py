@@ -13,13 +13,14 @@ from kaggle_dsb.competition.metric import THRESHOLDS_PERCENT, ImageScore, score_
 from kaggle_dsb.config import Settings
 from kaggle_dsb.dataset.kinds import name_kinds
 from kaggle_dsb.dataset.samples import require_labels
-from kaggle_dsb.files import InputError, replacing
+from kaggle_dsb.files import replacing
+from kaggle_dsb.instances.tiled import find_nuclei
 from kaggle_dsb.network.load import load_finder
 from kaggle_dsb.network.out_of_fold import predict_out_of_fold
 from kaggle_dsb.progress import show_progress
 from kaggle_dsb.report.sources import draw_sources, summarise_sources
 from kaggle_dsb.workspace.run import Run
-from kaggle_dsb.workspace.source import Source, require_train_set
+from kaggle_dsb.workspace.source import Source, require_distinct_names, require_train_set
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,13 @@ class OutOfFold:
         ``hits_50`` to ``hits_95``. The fold of what no network has seen is missing (NA).
     files : dict of str to Path
         That hold the probability of each image, (3, H, W) float16.
-    labels : dict of str to (H, W) uint16
-        The nuclei found in each image.
+    labels : dict of str to (H, W) uint16 or int32
+        The nuclei found in each image; int32 where they are more than 65,535.
     """
 
     scores: pd.DataFrame
     files: dict[str, Path]
-    labels: dict[str, NDArray[np.uint16]]
+    labels: dict[str, NDArray[np.uint16 | np.int32]]
 
     def table(self) -> pd.DataFrame:
         """Return the mean score by fold (rows, the last over all) and image type (columns)."""
@@ -141,11 +142,12 @@ def validate_run(
     }
     sizes = {sample.id: sample.image.shape[:2] for sample in predicted.samples}
     kind_of = name_kinds(predicted.type_of, sizes)
-    rows, labels = [], {}
+    rows = []
+    labels: dict[str, NDArray[np.uint16 | np.int32]] = {}
     with show_progress("finding nuclei and scoring") as progress:
         for done, sample in enumerate(predicted.samples, 1):
             fold = predicted.fold_of[sample.id]
-            nuclei = finders[fold].find(predicted.probability(sample.id), sample.image)
+            nuclei = find_nuclei(finders[fold], predicted.probability(sample.id), sample.image)
             score = score_image(require_labels(sample), nuclei)
             kind = kind_of[sample.id]
             rows.append(
@@ -158,7 +160,8 @@ def validate_run(
                     **_score_columns(score),
                 }
             )
-            labels[sample.id] = nuclei.astype(np.uint16)
+            fits = nuclei.max(initial=0) <= np.iinfo(np.uint16).max
+            labels[sample.id] = nuclei.astype(np.uint16 if fits else np.int32, copy=False)
             progress(done, len(predicted.samples))
     scores = pd.DataFrame(rows).astype({"fold": "Int64"} if is_foreign else {})
     return OutOfFold(scores, predicted.files, labels)
@@ -182,10 +185,7 @@ def validate_sources(
         When two sources have the same name.
     """
     sources = [source, *foreign]
-    names = [each.dataset_name for each in sources]
-    for name in names:
-        if names.count(name) > 1:
-            raise InputError(f"two sources are named {name}: rename the folder of one of them")
+    require_distinct_names(sources)
     return Validation(
         run,
         [

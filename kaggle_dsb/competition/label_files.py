@@ -99,6 +99,7 @@ def parse_labels(data: bytes, *, suffix: str) -> Labels:
     if np.issubdtype(array.dtype, np.floating):
         array = _round(array)
     labels = check_labels(array)
+    check_pixels(labels.shape)
     if labels.size and labels.max() > np.iinfo(np.int32).max:
         raise InputError(f"holds label {labels.max()}, above {np.iinfo(np.int32).max}")
     return labels.astype(np.int32)

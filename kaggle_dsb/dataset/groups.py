@@ -57,7 +57,7 @@ def read_groups(path: Path, ids: Collection[str]) -> dict[str, str]:
     Raises
     ------
     InputError
-        When it cannot be read, has other columns or leaves out an image.
+        When it cannot be read, has other columns, names an image twice or leaves one out.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -68,6 +68,10 @@ def read_groups(path: Path, ids: Collection[str]) -> dict[str, str]:
     if columns != ["ImageId", "group"]:
         raise InputError(f"{path}: has columns {columns}, must have ['ImageId', 'group']")
     group_of = {row["ImageId"]: row["group"] for row in rows}
+    if len(group_of) < len(rows):
+        names = [row["ImageId"] for row in rows]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"{path}: names image {twice} twice, must name each once")
     missing = [id_ for id_ in ids if not group_of.get(id_)]
     if missing:
         raise InputError(

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 from kaggle_dsb.dataset import TEST_SETS, TRAIN_SET
 from kaggle_dsb.dataset.entries import Entry
+from kaggle_dsb.dataset.groups import GROUPS_FILE
 from kaggle_dsb.dataset.naming import (
     IMAGE_FOLDER,
     TRUTH_FOLDER,
@@ -92,7 +93,7 @@ UNREAD_SUFFIXES = (*_UNREAD_FORMATS, *_UNREAD_PHOTOS)
 _SURE_TRUTHS = (".npy", ".geojson")  # a zip may hold anything
 _TRUTH_FOLDERS = (TRUTH_FOLDER, "labels")
 _UNREAD_TRUTHS = (".mat", ".xml", ".npz", ".h5", ".hdf5", ".txt", ".roi")
-_CSV_NAME = re.compile(r"stage[12]_\w+\.csv")
+_CSV_NAME = re.compile(rf"stage[12]_\w+\.csv|{re.escape(GROUPS_FILE)}")
 _FORBIDDEN = re.compile(r'[,"\x00-\x1f\x7f\ud800-\udfff]')
 
 

@@ -6,7 +6,6 @@ source: a source is scored with what was best on all others, and the mean over s
 generalisation, is the score to report.
 """
 
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -15,8 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-import optuna
 from numpy.typing import NDArray
+from scipy.stats import qmc
 
 from kaggle_dsb.aliases import Labels, Progress
 from kaggle_dsb.competition.metric import score_image
@@ -136,29 +135,21 @@ def propose_watersheds(n: int, *, seed: int) -> list[WatershedParameters]:
 
     Notes
     -----
-    Optuna's quasi-random sampler looks at no score, so all sources can be tried with the same
+    A scrambled Halton sequence looks at no score, so all sources can be tried with the same
     proposals and the choice among them still be nested.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        sampler = optuna.samplers.QMCSampler(
-            scramble=True, seed=seed, warn_independent_sampling=False
+    low, high = zip((0.2, 0.8), (0.4, 0.8), (3, 24), (8, 30), strict=True)
+    return [
+        WatershedParameters(
+            body_threshold=round(body_threshold, 3),
+            seed_threshold=round(seed_threshold, 3),
+            min_seed_px=round(min_seed_px),
+            min_area_px=round(min_area_px),
         )
-    study = optuna.create_study(sampler=sampler)
-    proposals = []
-    for _ in range(n):
-        trial = study.ask()
-        proposals.append(
-            WatershedParameters(
-                body_threshold=round(trial.suggest_float("body_threshold", 0.2, 0.8), 3),
-                seed_threshold=round(trial.suggest_float("seed_threshold", 0.4, 0.8), 3),
-                min_seed_px=trial.suggest_int("min_seed_px", 3, 24),
-                min_area_px=trial.suggest_int("min_area_px", 8, 30),
-            )
-        )
-        study.tell(trial, 0)
-    return proposals
+        for body_threshold, seed_threshold, min_seed_px, min_area_px in qmc.scale(
+            qmc.Halton(len(low), seed=seed).random(n), low, high
+        ).tolist()
+    ]
 
 
 def score_watersheds(

@@ -212,6 +212,6 @@ def _find_script_faults(metadata: dict[str, Any], folder: Path) -> Iterator[str]
         yield f"code_file {name!r}: no such file in {folder}"
         return
     try:
-        ast.parse(script.read_text())
+        ast.parse(script.read_text(encoding="utf-8"))
     except (SyntaxError, UnicodeDecodeError) as error:
         yield f"code_file {name!r}: is no Python ({error})"

@@ -27,8 +27,8 @@ def read_scores(path: Path) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Indexed by ``ImageId``; ``score, type, fold, n_true, n_predicted, hits_50 ... hits_95``.
-        ``fold`` is missing (NA) in a submission.
+        Indexed by ``ImageId``, or ``source/ImageId`` where sources share an id; ``score, type,
+        fold, n_true, n_predicted, hits_50 ... hits_95``. ``fold`` is missing (NA) in a submission.
 
     Raises
     ------
@@ -58,6 +58,9 @@ def _read_csv(path: Path) -> pd.DataFrame:
     missing = [name for name in ("ImageId", *SCORE_COLUMNS) if name not in table.columns]
     if missing:
         raise InputError(f"{path}: has no column {missing[0]}; validate --save writes such a table")
+    if "source" in table.columns:  # two sources may use the same id
+        is_shared = table["ImageId"].duplicated(keep=False)
+        table.loc[is_shared, "ImageId"] = table["source"].astype(str) + "/" + table["ImageId"]
     return table.set_index("ImageId")[SCORE_COLUMNS]
 
 

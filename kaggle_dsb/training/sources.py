@@ -12,7 +12,7 @@ from kaggle_dsb.dataset.groups import GROUPS_FILE, deal_groups, group_by_name, r
 from kaggle_dsb.dataset.samples import COMPETITION_SOURCE, Sample, load_samples
 from kaggle_dsb.dataset.types import image_type
 from kaggle_dsb.files import InputError
-from kaggle_dsb.workspace.source import Source, require_train_set
+from kaggle_dsb.workspace.source import Source, require_distinct_names, require_train_set
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,7 @@ def load_sources(main: Source, extra: Sequence[Source] = ()) -> list[LabelledSou
     InputError
         When a set has no labels, two have the same name, or a ``groups.csv`` cannot be used.
     """
-    names = [source.dataset_name for source in (main, *extra)]
-    for name in names:
-        if names.count(name) > 1:
-            raise InputError(f"two sources are named {name}: rename the folder of one of them")
+    require_distinct_names([main, *extra])
     return [_load_source(source) for source in (main, *extra)]
 
 
@@ -71,9 +68,11 @@ def _load_source(source: Source) -> LabelledSource:
     if source.dataset_name == COMPETITION_SOURCE:
         return LabelledSource(COMPETITION_SOURCE, samples)
     ids = [sample.id for sample in samples]
-    table = source.origin / GROUPS_FILE
-    groups = read_groups(table, ids) if table.is_file() else group_by_name(ids)
-    return LabelledSource(source.dataset_name, samples, groups)
+    # A zip's table lies in the cache alone.
+    for table in (source.origin / GROUPS_FILE, source.cache / GROUPS_FILE):
+        if table.is_file():
+            return LabelledSource(source.dataset_name, samples, read_groups(table, ids))
+    return LabelledSource(source.dataset_name, samples, group_by_name(ids))
 
 
 def make_folds(
@@ -174,7 +173,8 @@ def divide(
     Raises
     ------
     InputError
-        When an image is not in the table, or nothing is left to train on or to hold out.
+        When an image is not in the table, nothing is left to train on or to hold out, or all
+        shares of what is left are 0.
 
     Notes
     -----
@@ -196,6 +196,11 @@ def divide(
     weight = np.sqrt(area / group_size)
     total = weight.groupby([train["source"], _strata(train, sources)]).transform("sum")
     share = _shares(train, sources, settings)
+    if not share.any():
+        raise InputError(
+            "training.type_shares and the shares of extra sources are 0 for all images that are "
+            "left to train on; at least one must be above 0"
+        )
     return FoldData(
         train["sample"].tolist(), (weight / total * share).tolist(), held_out["sample"].tolist()
     )

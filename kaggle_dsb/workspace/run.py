@@ -234,8 +234,11 @@ class Run:
         """Return why the run is not taken unasked; None where it is whole and validated."""
         if not self.folds_file.exists():
             return "has no folds.csv"
-        with self.folds_file.open(newline="", encoding="utf-8") as file:
-            folds = {int(row["fold"]) for row in csv.DictReader(file)}
+        try:
+            with self.folds_file.open(newline="", encoding="utf-8") as file:
+                folds = {int(row["fold"]) for row in csv.DictReader(file)}
+        except (OSError, KeyError, TypeError, ValueError, csv.Error):
+            return "has a folds.csv that cannot be read"
         missing = sorted(folds - self.networks.keys())
         if missing:
             return f"has no network of fold {missing[0]}"

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,7 +65,10 @@ class Source:
     @property
     def dataset_name(self) -> str:
         """What tables of folds call it: ``dsb2018`` for the competition's data, else its name."""
-        return COMPETITION_SOURCE if TRAIN_SET in self.prepared.images else self.origin.stem
+        if TRAIN_SET in self.prepared.images:
+            return COMPETITION_SOURCE
+        origin = self.origin.resolve()
+        return origin.name if origin.is_dir() else origin.stem
 
     def solution_file(self, set_name: str) -> Path | None:
         """Return the solution of a test set; None where the data hold none."""
@@ -161,6 +164,14 @@ def choose_test_set(source: Source, name: str | None) -> str:
     if len(sets) == 1:
         return next(iter(sets))
     raise InputError(f"{source.origin}: name the set to predict with --set-name: {', '.join(sets)}")
+
+
+def require_distinct_names(sources: Sequence[Source]) -> None:
+    """Raise ``InputError`` when two sources have the same name, by which tables tell them apart."""
+    names = [source.dataset_name for source in sources]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"two sources are named {name}: rename the folder of one of them")
 
 
 def require_train_set(source: Source) -> str:

@@ -1,15 +1,18 @@
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from kaggle_dsb.cli import run
 from kaggle_dsb.commands import experiment
+from kaggle_dsb.commands.experiment import Trial, append_trial
 from kaggle_dsb.commands.validate import validate_sources
 from kaggle_dsb.config import load_settings
 from kaggle_dsb.network import engines
 from kaggle_dsb.network.engines import choose_engine
 from kaggle_dsb.network.graph import read_model
 from kaggle_dsb.network.quantize import write_ranges
+from kaggle_dsb.report.statistics import compare_scores
 from tests.commands.examples import QUICK, TINY_NETWORK
 
 BOTH_QUICK = ["--both", "prediction.tta=none"]
@@ -36,6 +39,21 @@ def test_an_experiment_trains_nothing_where_what_stands_cannot_be_read(data, wei
     assert run([*call, "--set", "training.seed=9", *QUICK]) == 2
     assert "weights/fold1.safetensors" in capsys.readouterr().err.splitlines()[-1]
     assert not Path("runs/try").exists()
+
+
+def test_a_trial_goes_below_its_own_title(tmp_path):
+    log = tmp_path / "log.md"
+    log.write_text("# Log\n\n| other |\n\n## Trials\n\nBelow are trials.\n\n## After\n")
+    same = compare_scores(pd.Series({"a": 0.5}), pd.Series({"a": 0.5}))
+    for tried in ("one", "two"):
+        append_trial(log, Trial(tried, same, {}, 1.0))
+    lines = log.read_text().splitlines()
+    assert lines[:5] == ["# Log", "", "| other |", "", "## Trials"]
+    rows = [line.split(" | ")[1] for line in lines[6:] if line.startswith("| 20")]
+    assert rows == ["one", "two"]
+    assert lines.index("Below are trials.") > lines.index(
+        next(line for line in lines if " two " in line)
+    )
 
 
 @pytest.mark.slow

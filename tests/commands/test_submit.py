@@ -91,6 +91,16 @@ def test_fast_takes_one_network_and_no_rotations(data, weights):
     assert load_settings(Path("submissions/fast/config.toml")).prediction.tta == "none"
 
 
+def test_a_sample_submission_of_another_form_is_read_or_refused(data, weights, capsys):
+    path = data / "stage1_sample_submission.csv"
+    text = path.read_text()
+    path.write_text(text.replace(",", ";"), encoding="utf-16")
+    assert run(["submit", "--weights", "weights", "--dry-run"]) == 0
+    path.write_text(text.replace("ImageId", "id"))
+    assert run(["submit", "--weights", "weights", "--dry-run"]) == 2
+    assert capsys.readouterr().err.endswith("line 1 is 'id,EncodedPixels'; it must have ImageId\n")
+
+
 def test_a_sample_submission_of_other_images_stops_the_submission(data, weights, capsys):
     (data / "stage1_sample_submission.csv").write_text("ImageId,EncodedPixels\nn2,1 1\n")
     assert run(["submit", "--weights", "weights", "--name", "first", *QUICK]) == 2

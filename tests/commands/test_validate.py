@@ -126,6 +126,20 @@ def test_two_sources_of_one_name_are_refused(data, weights, foreign, capsys):
     )
 
 
+@pytest.mark.parametrize(
+    ("call", "option"),
+    [
+        (["validate", "--disturbed", "--save", "a.csv"], "--save"),
+        (["validate", "--disturbed", "--errors"], "--errors"),
+        (["report", "--oof", "--truth", "a.csv"], "--truth"),
+        (["report", "mine", "--set", "hardware.threads=1"], "--set"),
+    ],
+)
+def test_an_option_without_effect_is_refused(call, option, capsys):
+    assert run(call) == 2
+    assert capsys.readouterr().err.startswith(f"error: {option}: has no effect with ")
+
+
 def test_errors_and_disturbances_are_told_of_foreign_sources_too(data, weights, foreign, capsys):
     call = ["validate", "--weights", "weights", "--foreign", "foreign", *QUICK]
     assert run([*call, "--errors", "--worst", "1", "--output", "seen"]) == 0

@@ -176,6 +176,13 @@ def test_an_array_of_anything_else_is_refused(tmp_path, array, message):
         read_labels(tmp_path / "a.npy")
 
 
+def test_an_array_above_the_limit_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("kaggle_dsb.competition.labels.LARGEST_LABELS_PX", LABELS.size - 1)
+    np.save(tmp_path / "a.npy", LABELS)
+    with pytest.raises(InputError, match=f"pixels; the most is {LABELS.size - 1} pixels"):
+        read_labels(tmp_path / "a.npy")
+
+
 @pytest.mark.parametrize("size", [0, 5, 90, 140])
 def test_a_truncated_array_is_named(tmp_path, size):
     path = tmp_path / "a.npy"

@@ -120,6 +120,12 @@ def test_an_image_named_twice_is_refused(tmp_path):
     refuses(f"{path}: names image a twice, must name each once", path)
 
 
+def test_an_id_that_two_sources_use_is_told_apart_by_them(tmp_path):
+    path = write_csv(tmp_path / "a.csv", ids=("1", "1"))
+    pd.read_csv(path).assign(source=["cells", "slides"]).to_csv(path, index=False)
+    assert read_scores(path)["score"].to_dict() == {"cells/1": 0.5, "slides/1": 0.25}
+
+
 def test_an_image_without_a_score_is_refused(tmp_path):
     path = write_csv(tmp_path / "a.csv", scores=(0.5, np.nan))
     refuses(f"{path}: image b has no score", path)

@@ -1,5 +1,7 @@
+import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +9,8 @@ import pytest
 from kaggle_dsb.config import Settings, find_settings_file, load_settings
 from kaggle_dsb.dataset.samples import Sample
 from kaggle_dsb.files import InputError
-from kaggle_dsb.training.sources import LabelledSource, divide, make_folds
+from kaggle_dsb.training.sources import LabelledSource, divide, load_sources, make_folds
+from kaggle_dsb.workspace.source import open_source
 from tests.training.tiny import tiny
 
 
@@ -59,10 +62,32 @@ def test_a_fold_that_holds_nothing_out_is_refused(main_source, folds):
     )
 
 
+def test_shares_that_are_all_zero_are_refused(main_source, folds):
+    none = {f"training.type_shares.{kind}=0" for kind in ("fluorescence", "tissue", "brightfield")}
+    with pytest.raises(InputError, match="are 0 for all images that are left to train on"):
+        divide([main_source], folds, fold=0, settings=load_settings(overrides=sorted(none)))
+
+
 def test_a_network_of_everything_is_trained_on_every_image(main_source, folds):
     data = divide([main_source], folds, fold=None, settings=tiny())
     assert [s.id for s in data.train] == ["i0", "i1", "i2", "i3"]
     assert not data.held_out
+
+
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_a_table_names_the_groups_of_a_folder_and_of_a_zip(tmp_path, is_packed):
+    for number in range(4):
+        path = tmp_path / "cells" / "images" / f"i{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), np.zeros((8, 8), np.uint8))
+        (tmp_path / "cells" / "masks").mkdir(exist_ok=True)
+        cv2.imwrite(str(tmp_path / "cells" / "masks" / path.name), np.eye(8, dtype=np.uint8))
+    text = "ImageId,group\ni0,a\ni1,b\ni2,b\ni3,a\n"
+    (tmp_path / "cells" / "groups.csv").write_text(text)
+    shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path, "cells")
+    path = tmp_path / ("packed.zip" if is_packed else "cells")
+    (source,) = load_sources(open_source(path, work=tmp_path / "work"))
+    assert source.group_of == {"i0": "a", "i1": "b", "i2": "b", "i3": "a"}
 
 
 def test_groups_of_extra_sources_are_dealt_out_whole(main_source, folds, cells, slides):

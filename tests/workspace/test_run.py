@@ -111,6 +111,15 @@ def test_a_run_without_its_folds_is_not_taken_unasked(tmp_path):
     assert run.find_fault() == "has no folds.csv"
 
 
+@pytest.mark.parametrize(
+    "text", ["ImageId,type\na,tissue\n", "ImageId,fold\na,1.0\n", "\xff,fold\n1"]
+)
+def test_a_run_whose_folds_cannot_be_read_is_not_taken_unasked(tmp_path, text):
+    run = make_run(tmp_path / "mine")
+    run.folds_file.write_text(text, encoding="latin-1")
+    assert run.find_fault() == "has a folds.csv that cannot be read"
+
+
 def test_the_whole_run_with_its_own_settings_has_earned_its_score(tmp_path):
     run = make_run(tmp_path / "mine", scorers=(0, 1))
     assert run.cross_validation(Settings()) == (0.5, "")

@@ -54,6 +54,13 @@ def test_a_source_is_named_by_its_path_from_here(here, drawn):
     assert source.name == "downloads/dsb"
 
 
+def test_a_source_in_tables_of_folds_is_its_whole_folder_name(here, monkeypatch):
+    write_png(here / "cells.v2" / "images" / "a.png", np.zeros((8, 8), np.uint8))
+    assert open_source(here / "cells.v2", work=here / "work").dataset_name == "cells.v2"
+    monkeypatch.chdir(here / "cells.v2")
+    assert open_source(Path(), work=here / "work").dataset_name == "cells.v2"
+
+
 def test_a_limit_is_remembered_and_has_a_cache_of_its_own(here, drawn):
     whole = open_source(drawn, work=here / "work")
     part = open_source(drawn, work=here / "work", limit=1)
