@@ -1,19 +1,24 @@
 """Time prediction: a network in each engine, and whole submissions by their parts.
 
 Engines compute the same network on the same images in one process, one after the other on each
-image, with one thread; the best of several rounds counts.
+image, with one thread; the best of several rounds counts. ONNX Runtime is among them where it is
+installed, with onnx.
 """
 
+import io
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from benchmarks.timing import Row, format_s
 from kaggle_dsb.commands import submit
@@ -26,6 +31,9 @@ from kaggle_dsb.network.hardware import Precision
 from kaggle_dsb.network.predict import Predictor, pad_to_stride, to_batch
 from kaggle_dsb.workspace.run import BUNDLED, FAST_SETTINGS, find_run
 from kaggle_dsb.workspace.source import Source, choose_test_set, open_source
+
+if TYPE_CHECKING:
+    from torch import nn
 
 ROUNDS = 4
 EVERY = 4  # of the test images, for the engines
@@ -100,8 +108,9 @@ def load_engines(network: Path) -> dict[str, Compute]:
     engines: dict[str, Compute] = {
         REFERENCE: TorchEngine([model]),
         "torch bfloat16": TorchEngine([model], precision="bfloat16"),
-        "torch.compile float32": TorchEngine([torch.compile(model, dynamic=True)]),  # type: ignore[list-item]
     }
+    if find_spec("onnx") and find_spec("onnxruntime"):
+        engines["onnxruntime float32"] = load_onnxruntime(model)
     best = choose_engine(HardwareSettings(accelerator="cpu", engine="openvino")).precision
     ways: list[tuple[str, Precision, bool]] = [
         ("float32", "float32", False),
@@ -113,6 +122,36 @@ def load_engines(network: Path) -> dict[str, Compute]:
             [network], tta="none", precision=precision, threads=1, is_quantized=is_quantized
         )
     return engines
+
+
+def load_onnxruntime(network: "nn.Module") -> Compute:
+    """Return what computes a network of torch in ONNX Runtime, on one thread."""
+    import onnxruntime
+    import torch
+
+    exported = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter that does not need onnxscript is deprecated
+        torch.onnx.export(
+            network.eval(),
+            (torch.zeros(1, 3, 64, 64),),
+            exported,  # type: ignore[arg-type]
+            dynamo=False,
+            input_names=["images"],
+            dynamic_axes={"images": [0, 2, 3]},
+        )
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(
+        exported.getvalue(), options, providers=["CPUExecutionProvider"]
+    )
+
+    def compute(batch: Batch) -> NDArray[np.float32]:
+        (logits,) = session.run(None, {"images": batch.astype(np.float32)})
+        probability: NDArray[np.float32] = expit(logits)
+        return probability
+
+    return compute
 
 
 def compare_engines(
