@@ -20,7 +20,6 @@ FAST_SETTINGS = ("prediction.tta=none", "prediction.scales=[1]")
 SETTINGS_FILE = "config.toml"
 FOLDS_FILE = "folds.csv"
 VALIDATION_FILE = "validation.json"
-SCORES_FILE = "oof.csv"
 TUNING_FILE = "tuning.json"
 OUTLINES_FILE = "outlines.csv"
 METRICS_FILE = "metrics.csv"
@@ -82,11 +81,6 @@ class Run:
     def outlines_file(self) -> Path:
         """How labelled images look, and where their annotators end nuclei; need not be there."""
         return self.folder / OUTLINES_FILE
-
-    @property
-    def scores_file(self) -> Path:
-        """The out-of-fold score of each image."""
-        return self.folder / SCORES_FILE
 
     def network_file(self, fold: int) -> Path:
         """Return where the network of a fold belongs, whether it is there or not."""

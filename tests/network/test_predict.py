@@ -11,6 +11,7 @@ from kaggle_dsb.instances.watershed import WatershedParameters
 from kaggle_dsb.network import predict as predict_module
 from kaggle_dsb.network.contrast import grey_quantile, stretch_contrast
 from kaggle_dsb.network.predict import (
+    Look,
     Predictor,
     blending_weights,
     pad_to_stride,
@@ -29,10 +30,21 @@ class Grey(torch.nn.Module):
         return torch.logit(torch.cat([share, torch.zeros_like(share), share], 1), eps=1e-6)
 
 
+class Unscaled(Predictor):
+    """Leaves images as they are."""
+
+    def look(self, image):
+        return Look(1.0)
+
+    def _check_size(self, image, zoom, probability):
+        return probability
+
+
 def make_predictor(networks, *, nucleus_px=None, precision="float32", **options):
     settings = PredictionSettings(**options)
     engine = TorchEngine(networks, tta=settings.tta, precision=precision)
-    return Predictor(engine, settings, nucleus_px=nucleus_px)
+    kind = Predictor if nucleus_px else Unscaled
+    return kind(engine, settings, nucleus_px=nucleus_px)
 
 
 def predict(images, network=None, **options):
