@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.timing import Row, compare
+from kaggle_dsb.config import InstanceSettings
 from kaggle_dsb.instances.features import describe_image
 from kaggle_dsb.instances.finder import NucleusFinder
 from kaggle_dsb.instances.scorer import load_scorer, predict_quality
@@ -37,7 +38,8 @@ def draw() -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
 def time_steps(data: Path | None = None, work: Path | None = None) -> Iterator[Row]:
     """Yield rows on the whole way from a probability map to nuclei beside its steps."""
     image, probability = draw()
-    parameters, scorer = WatershedParameters(), load_scorer(BUNDLED / "scorer0.safetensors")
+    parameters = WatershedParameters(**InstanceSettings().watershed())
+    scorer = load_scorer(BUNDLED / "scorer0.safetensors")
     nuclei = watershed_nuclei(probability, parameters)
 
     def describe() -> tuple[Any, NDArray[np.float32]]:

@@ -16,7 +16,7 @@ from kaggle_dsb.dataset.samples import COMPETITION_SOURCE
 from kaggle_dsb.files import InputError, replacing
 from kaggle_dsb.network.engines import choose_engine
 from kaggle_dsb.report.statistics import Comparison, compare_scores
-from kaggle_dsb.workspace.run import Run, find_run, open_run
+from kaggle_dsb.workspace.run import Run, differing_settings, find_run, open_run
 from kaggle_dsb.workspace.source import Source
 
 TRAINED_SECTIONS = ("network", "augment", "training")
@@ -195,7 +195,7 @@ def _has_images_in(baseline: Run, source: Source, folds: Sequence[int]) -> bool:
 
 
 def _differ(first: Settings, second: Settings, sections: Sequence[str]) -> bool:
-    return any(getattr(first, name) != getattr(second, name) for name in sections)
+    return any(differing_settings(first, second, sections))
 
 
 def _without_scorer(settings: Settings) -> Settings:

@@ -159,13 +159,13 @@ def fetch_run(
     return FinishedRun(version, run, target, files, faults)
 
 
-def tail_log(path: Path, n_lines: int = _LOG_LINES) -> list[str]:
+def tail_log(path: Path) -> list[str]:
     """Return the last lines of a kernel's log, which Kaggle writes as a JSON list of pieces."""
     text = path.read_text(encoding="utf-8", errors="replace")
     # A log that was cut short is no JSON, and still worth reading.
     with suppress(ValueError, TypeError, KeyError):
         text = "".join(str(piece["data"]) for piece in json.loads(text))
-    return text.splitlines()[-n_lines:]
+    return text.splitlines()[-_LOG_LINES:]
 
 
 def _find_faults(run: KernelRun, log: Path) -> list[str]:

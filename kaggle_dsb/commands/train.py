@@ -21,7 +21,7 @@ from kaggle_dsb.training.sources import (
     make_folds,
 )
 from kaggle_dsb.training.transfer import copy_weights
-from kaggle_dsb.workspace.run import BUNDLED, Run, open_run
+from kaggle_dsb.workspace.run import BUNDLED, TRAINED, Run, differing_settings, open_run
 from kaggle_dsb.workspace.source import Source
 
 EVERYTHING = "all"
@@ -171,15 +171,11 @@ def _parse_folds(folds: Sequence[str | int] | None, known: Sequence[int]) -> lis
 
 
 def _require_same_settings(path: Path, settings: Settings) -> None:
-    begun = load_settings(path)
-    for section in ("folds", "network", "augment", "training"):
-        old, new = getattr(begun, section), getattr(settings, section)
-        for key in type(old).model_fields:
-            if getattr(old, key) != getattr(new, key):
-                raise InputError(
-                    f"{path}: this run was begun with {section}.{key} = {getattr(old, key)}, not "
-                    f"{getattr(new, key)}; go on with the same settings or choose another --name"
-                )
+    for key, begun, wanted in differing_settings(load_settings(path), settings, TRAINED):
+        raise InputError(
+            f"{path}: this run was begun with {key} = {begun}, not {wanted}; go on with the same "
+            "settings or choose another --name"
+        )
 
 
 def _require_even_batches(settings: Settings) -> None:

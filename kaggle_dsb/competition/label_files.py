@@ -3,6 +3,7 @@
 import io
 import pickle
 import re
+import threading
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -23,6 +24,7 @@ LARGEST_LABEL_ON_DISK = np.iinfo(np.uint16).max
 LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".npy", ".bmp", ".gif")
 FORMS = "a PNG, a TIFF or an array (.npy) of whole numbers"
 
+_PILLOW = threading.Lock()
 _OME = re.compile(r"(?<=.)\.ome$", re.IGNORECASE)
 # Cellpose writes X_cp_masks.png or X_seg.npy beside the image X.png.
 _LABEL_SUFFIX = re.compile(r"(?<=.)[_-](?:cp_)?(?:masks?|labels?|seg)$", re.IGNORECASE)
@@ -108,8 +110,7 @@ def parse_labels(data: bytes, *, suffix: str) -> Labels:
 def _parse_image(data: bytes) -> NDArray[Any]:
     if data.startswith(SIGNATURES):
         require_end(data)
-    with _unlimited_pixels(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with unlimited_pixels():
         try:
             with Image.open(io.BytesIO(data)) as image:
                 _check_image(image)
@@ -163,13 +164,19 @@ def _check_pages(n_pages: int) -> None:
 
 
 @contextmanager
-def _unlimited_pixels() -> Iterator[None]:
-    """Lift Pillow's own limit, which is below the size of images that this package writes."""
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-    try:
-        yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
+def unlimited_pixels() -> Iterator[None]:
+    """Lift Pillow's own limit, which is below the size of images that this package writes.
+
+    It is a global, and so lifted in one thread at a time. What Pillow warns of meanwhile, as of
+    damaged EXIF, does not keep the pixels from being read.
+    """
+    with _PILLOW, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
 
 
 def _parse_array(data: bytes) -> NDArray[Any]:

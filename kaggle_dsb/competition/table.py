@@ -27,17 +27,18 @@ _NO_TABLES = {
     b"\xfd7zXZ": "compressed by xz; unpack it, or compress it as .zip or .gz",
     b"7z\xbc\xaf": "compressed by 7-Zip; unpack it, or compress it as .zip or .gz",
 }
-# What Python's readers of zip and gzip raise on damaged, encrypted or unknown contents.
-_DAMAGES = (
+ZIP_ERRORS = (
     zipfile.BadZipFile,
     zlib.error,
     lzma.LZMAError,
     struct.error,
     EOFError,
-    OSError,
+    OverflowError,
     RuntimeError,
     ValueError,
 )
+"""What Python's readers of zip and gzip raise, beside OSError, on damaged, encrypted or unknown
+contents."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,7 @@ def _read_bytes(path: Path) -> tuple[bytes, list[str]]:
             content, stray = (_unzip if form == "zip" else _gunzip)(path, most + 1)
         except InputError:
             raise
-        except _DAMAGES as error:
+        except (OSError, *ZIP_ERRORS) as error:
             reason = shorten(str(error))[1:-1]
             raise InputError(
                 f"{path}: not a sound {form} ({reason}); {form} the CSV again"

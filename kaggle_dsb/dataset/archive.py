@@ -12,7 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from kaggle_dsb.dataset.entries import DAMAGE_ERRORS, Entry, entry_of_file, entry_of_zip
+from kaggle_dsb.competition.table import ZIP_ERRORS
+from kaggle_dsb.dataset.entries import Entry, entry_of_file, entry_of_zip
 from kaggle_dsb.dataset.layouts import UNREAD_SUFFIXES, Contents, arrange
 from kaggle_dsb.dataset.pixels import FORMATS, IMAGE_SUFFIXES
 from kaggle_dsb.dataset.truth import holds_rois
@@ -113,7 +114,7 @@ class Archive:
     def _walk_zip(self, path: Path, shown: str, *, nested: bool) -> Iterator[Entry]:
         try:
             opened = self._stack.enter_context(zipfile.ZipFile(path))
-        except (OSError, *DAMAGE_ERRORS):
+        except (OSError, *ZIP_ERRORS):
             self._faults.append(f"{shown}: is no zip or was cut short; get the file again")
             return
         if holds_rois(opened.namelist()):
@@ -143,7 +144,7 @@ class Archive:
         try:
             with _open_entry(outer, info) as packed, copy.open("wb") as unpacked:
                 shutil.copyfileobj(packed, unpacked, 1 << 20)
-        except DAMAGE_ERRORS:
+        except ZIP_ERRORS:
             self._faults.append(f"{entry}: is damaged; get {outer.filename} again")
             return
         yield from self._walk_zip(copy, str(entry), nested=True)

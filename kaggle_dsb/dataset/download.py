@@ -4,19 +4,18 @@
 """
 
 import http.client
-import lzma
 import shutil
 import time
 import urllib.error
 import urllib.request
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kaggle_dsb.aliases import Progress
+from kaggle_dsb.competition.table import ZIP_ERRORS
 from kaggle_dsb.files import InputError, digest_of, read_json, write_json
 
 BROAD_URL = "https://data.broadinstitute.org/bbbc/BBBC038"
@@ -43,8 +42,6 @@ DOWNLOAD_TRIES = 5
 DOWNLOAD_BACKOFF_S = 2.0
 DOWNLOAD_TIMEOUT_S = 60.0
 _CHUNK_BYTES = 1 << 20
-# What zipfile raises for a damaged, encrypted or oddly compressed entry.
-_DAMAGE = (zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, RuntimeError)
 
 Opener = Callable[[str], Any]
 """Given a file's name, a context manager that yields a `Progress`."""
@@ -248,7 +245,9 @@ def unpack_competition(packed: Path, folder: Path) -> list[str]:
                 with outer.open(entries[name]) as inner, scratch.open("wb") as unpacked:
                     shutil.copyfileobj(inner, unpacked, _CHUNK_BYTES)
                 _keep(scratch, folder / name, origin=packed.name)
-    except _DAMAGE as error:
+    except InputError:
+        raise
+    except ZIP_ERRORS as error:
         packed.unlink()
         raise DownloadError(
             f"{packed.name}: arrived damaged ({error}) and was deleted; run the same command again"
@@ -302,5 +301,5 @@ def _passes_checks(path: Path, suffix: str) -> bool:
     try:
         with zipfile.ZipFile(path) as packed:
             return packed.testzip() is None
-    except _DAMAGE:
+    except ZIP_ERRORS:
         return False

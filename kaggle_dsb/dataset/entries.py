@@ -1,27 +1,14 @@
 """A file of a source, wherever it lies: in a folder, a zip, or a zip in a zip."""
 
-import lzma
-import struct
 import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from kaggle_dsb.competition.table import ZIP_ERRORS
 from kaggle_dsb.files import InputError
 
 LARGEST_FILE_BYTES = 2**30
-DAMAGE_ERRORS = (
-    EOFError,
-    NotImplementedError,
-    OverflowError,
-    RuntimeError,
-    ValueError,
-    lzma.LZMAError,
-    struct.error,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 @dataclass(frozen=True)
@@ -64,7 +51,7 @@ class Entry:
             return self.open_bytes()
         except InputError:
             raise
-        except (OSError, *DAMAGE_ERRORS) as error:
+        except (OSError, *ZIP_ERRORS) as error:
             raise InputError(f"cannot be read ({error}); get the file again") from None
 
 

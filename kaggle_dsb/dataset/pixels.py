@@ -2,8 +2,6 @@
 
 import io
 import struct
-import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from kaggle_dsb.competition.label_files import unlimited_pixels
 from kaggle_dsb.competition.tiff import SIGNATURES as TIFF
 from kaggle_dsb.dataset.planes import (
     choose_picture,
@@ -35,7 +34,6 @@ FORMATS = "PNG, TIFF, JPEG, BMP, GIF, WebP or JPEG 2000"
 
 _SHORTEST_BYTES = 26  # a PNG says until there what it holds
 _LAST_MARKS = {PNG: b"IEND", JPEG: b"\xff\xd9"}
-_PILLOW = threading.Lock()
 
 
 def decode_rgb(data: bytes, options: ReadOptions = DEFAULT_OPTIONS) -> NDArray[np.uint8]:
@@ -167,7 +165,7 @@ def decode_picture(
 
 
 def _is_cut_short(data: bytes) -> bool:
-    # Some versions of OpenCV decode_picture what is left of a cut file and fill the rest with grey.
+    # Some versions of OpenCV decode what is left of a cut file and fill the rest with grey.
     for first, last in _LAST_MARKS.items():
         if data.startswith(first):
             return last not in data[_SHORTEST_BYTES:][-4096:]
@@ -176,13 +174,8 @@ def _is_cut_short(data: bytes) -> bool:
 
 @contextmanager
 def _opened(data: bytes) -> Iterator[Image.Image]:
-    """Open an image with Pillow, whose own limit of pixels, a global, is lifted meanwhile.
-
-    What it warns of, as of damaged EXIF, does not keep the pixels from being read.
-    """
-    with _PILLOW, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    """Open an image with Pillow."""
+    with unlimited_pixels():
         try:
             with Image.open(io.BytesIO(data)) as image:
                 yield image
@@ -192,8 +185,6 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
             raise InputError(
                 f"cannot be read as an image; it should be a whole {FORMATS}"
             ) from None
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
 
 
 def _decode_with_pillow(data: bytes, options: ReadOptions, *, keeps_indices: bool) -> NDArray[Any]:

@@ -56,7 +56,7 @@ class SetSummary:
     sizes : dict of (H, W) to int
         How many images have each size, the commonest first.
     types : dict of str to int
-        How many images are of each type; empty when no classifier was given.
+        How many images are of each type.
     """
 
     name: str
@@ -128,27 +128,21 @@ def load_image(
     return _load_image(cache / set_name, _IndexEntry(image_id, size, None))
 
 
-def describe(
-    cache: Path, classify: Callable[[NDArray[np.uint8]], str] | None = None
-) -> list[SetSummary]:
+def describe(cache: Path, classify: Callable[[NDArray[np.uint8]], str]) -> list[SetSummary]:
     """Summarise every set of a cache.
 
     Parameters
     ----------
     cache : Path
-    classify : callable, optional
-        Returns the type of an image; with it every image is decoded, without it none.
+    classify : callable
+        Returns the type of an image.
     """
     return [_summarise(cache, name, classify) for name in list_sets(cache)]
 
 
-def _summarise(
-    cache: Path, name: str, classify: Callable[[NDArray[np.uint8]], str] | None
-) -> SetSummary:
+def _summarise(cache: Path, name: str, classify: Callable[[NDArray[np.uint8]], str]) -> SetSummary:
     rows = _read_index(cache, name)
-    types: Counter[str] = Counter()
-    if classify:
-        types.update(classify(_load_image(cache / name, row)) for row in rows)
+    types = Counter(classify(_load_image(cache / name, row)) for row in rows)
     return SetSummary(
         name=name,
         images=len(rows),

@@ -14,6 +14,8 @@ from safetensors.numpy import save
 
 from kaggle_dsb.files import InputError, replacing
 
+_KEY = "quality"  # what a forest predicts; it begins the names of the arrays in a file
+
 
 @dataclass(frozen=True)
 class Forest:
@@ -65,24 +67,14 @@ class Forest:
         return total
 
 
-def save_forest(path: Path, forest: Forest, *, key: str, names: Sequence[str]) -> None:
-    """Write a forest with the names of the features it was trained on.
-
-    Parameters
-    ----------
-    path : Path
-    forest : Forest
-    key : str
-        What the forest predicts; it begins the names of the arrays.
-    names : sequence of str
-        Names of the features, in the order of the columns.
-    """
-    arrays = {f"{key}.{field.name}": getattr(forest, field.name) for field in fields(forest)}
+def save_forest(path: Path, forest: Forest, *, names: Sequence[str]) -> None:
+    """Write a forest with the names of the features it was trained on, in the columns' order."""
+    arrays = {f"{_KEY}.{field.name}": getattr(forest, field.name) for field in fields(forest)}
     with replacing(path) as temporary:
-        temporary.write_bytes(save(arrays, {key: " ".join(names)}))
+        temporary.write_bytes(save(arrays, {_KEY: " ".join(names)}))
 
 
-def load_forest(path: Path, *, key: str, names: Sequence[str]) -> Forest:
+def load_forest(path: Path, *, names: Sequence[str]) -> Forest:
     """Load a forest that :func:`save_forest` wrote.
 
     Raises
@@ -92,12 +84,12 @@ def load_forest(path: Path, *, key: str, names: Sequence[str]) -> Forest:
     """
     try:
         with safe_open(path, "numpy") as file:
-            if (file.metadata() or {}).get(key, "").split() != list(names):
+            if (file.metadata() or {}).get(_KEY, "").split() != list(names):
                 raise InputError(
                     f"{path}: was trained on other features of candidates than this version "
                     "describes; train it again with `kaggle-dsb tune`"
                 )
-            return Forest(**{f.name: file.get_tensor(f"{key}.{f.name}") for f in fields(Forest)})
+            return Forest(**{f.name: file.get_tensor(f"{_KEY}.{f.name}") for f in fields(Forest)})
     except (OSError, SafetensorError) as error:
         raise InputError(
             f"{path}: cannot be read as a forest ({error}); train it again with `kaggle-dsb tune`"

@@ -1,6 +1,5 @@
 """Train the forests that `kaggle_dsb.instances.forest` predicts with."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,25 +12,7 @@ if TYPE_CHECKING:
     import lightgbm
 
 
-@dataclass(frozen=True)
-class ForestParameters:
-    """What a forest is trained with.
-
-    Attributes
-    ----------
-    n_trees : int
-    learning_rate : float
-        How much of its error each tree corrects.
-    max_leaves : int
-        Most leaves of a tree.
-    feature_share : float
-        Share of the features that each split may ask for.
-    """
-
-    n_trees: int
-    learning_rate: float
-    max_leaves: int
-    feature_share: float
+N_TREES = 300
 
 
 def train_forest(
@@ -39,7 +20,6 @@ def train_forest(
     values: NDArray[np.float64],
     *,
     weights: NDArray[np.float64],
-    parameters: ForestParameters,
     seed: int,
 ) -> Forest:
     """Train a forest on rows of features.
@@ -51,15 +31,14 @@ def train_forest(
         What to predict of each row.
     weights : (n,) float64
         How much each row counts.
-    parameters : ForestParameters
     seed : int
         The same seed gives the same forest, on any number of cores.
     """
     options = {
         "objective": "regression",
-        "learning_rate": parameters.learning_rate,
-        "num_leaves": parameters.max_leaves,
-        "feature_fraction_bynode": parameters.feature_share,
+        "learning_rate": 0.04,
+        "num_leaves": 31,
+        "feature_fraction_bynode": 0.5,
         "min_data_in_leaf": 40,
         "lambda_l2": 1.0,
         "deterministic": True,
@@ -70,7 +49,7 @@ def train_forest(
     import lightgbm
 
     data = lightgbm.Dataset(features.astype(np.float64), values, weight=weights)
-    return flatten_booster(lightgbm.train(options, data, parameters.n_trees))
+    return flatten_booster(lightgbm.train(options, data, N_TREES))
 
 
 def flatten_booster(booster: "lightgbm.Booster") -> Forest:

@@ -26,13 +26,19 @@ def relative_grey(image: NDArray[np.uint8]) -> Plane:
     """Return the grey levels of (H, W, 3) uint8 on a scale where nearly all lie from 0 to 1."""
     total = cv2.transform(image.astype(np.float32), np.ones((1, 3), np.float32))
     counts = cv2.calcHist([total], [0], None, [3 * 255 + 1], [0, 3 * 255 + 1]).ravel()
-    dark, bright = (_percentile(counts, percent) / 3 for percent in (0.5, 99.8))
+    dark, bright = (percentile_of_counts(counts, percent) / 3 for percent in (0.5, 99.8))
     relative: Plane = (total / np.float32(3) - np.float32(dark)) / np.float32(max(bright - dark, 1))
     return relative
 
 
-def _percentile(counts: NDArray[Any], percent: float) -> float:
-    """Return the percentile of integers of which each occurs so many times."""
+def percentile_of_counts(counts: NDArray[Any], percent: float) -> float:
+    """Return what `numpy.percentile` does of integers from 0, of which each occurs so many times.
+
+    Examples
+    --------
+    >>> percentile_of_counts(np.array([2, 1, 1]), 50)  # of 0, 0, 1, 2
+    0.5
+    """
     cumulated = np.cumsum(counts, dtype=np.float64)
     place = percent / 100 * (cumulated[-1] - 1)
     low, high = np.searchsorted(cumulated, [np.floor(place), np.ceil(place)], side="right")

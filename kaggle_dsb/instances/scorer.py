@@ -1,8 +1,8 @@
 """Predict how well each candidate nucleus would score.
 
-A forest predicts the quality of every candidate from its shape and its probabilities; the best set
-of candidates that do not overlap is then taken. The winners of the competition did this with a
-regressor of each nucleus's intersection over union that chose among three ways to cut.
+A forest predicts the quality of every candidate from its shape, its probabilities and its colour;
+the best set of candidates that do not overlap is then taken. The winners of the competition did
+this with a regressor of each nucleus's intersection over union that chose among three ways to cut.
 """
 
 from collections.abc import Sequence
@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 from kaggle_dsb.instances.features import FEATURES
 from kaggle_dsb.instances.forest import Forest, load_forest, save_forest
 from kaggle_dsb.instances.hills import Floats
-
-_KEY = "quality"
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,7 @@ class CandidateScorer:
 
     def save(self, path: Path) -> None:
         """Write the scorer to a file."""
-        save_forest(path, self.forest, key=_KEY, names=FEATURES)
+        save_forest(path, self.forest, names=FEATURES)
 
 
 def load_scorer(path: Path) -> CandidateScorer:
@@ -44,7 +42,7 @@ def load_scorer(path: Path) -> CandidateScorer:
     InputError
         When it cannot be read, or was trained on other features than this version describes.
     """
-    return CandidateScorer(load_forest(path, key=_KEY, names=FEATURES))
+    return CandidateScorer(load_forest(path, names=FEATURES))
 
 
 def predict_quality(scorers: Sequence[CandidateScorer], features: NDArray[np.float32]) -> Floats:

@@ -9,11 +9,9 @@ from kaggle_dsb.aliases import Labels
 from kaggle_dsb.competition.metric import THRESHOLDS_PERCENT
 from kaggle_dsb.files import InputError
 from kaggle_dsb.instances.candidates import CandidateTree
-from kaggle_dsb.instances.forest_training import ForestParameters, train_forest
+from kaggle_dsb.instances.forest_training import train_forest
 from kaggle_dsb.instances.hills import Floats
 from kaggle_dsb.instances.scorer import CandidateScorer
-
-PARAMETERS = ForestParameters(n_trees=300, learning_rate=0.04, max_leaves=31, feature_share=0.5)
 
 
 def candidate_quality(tree: CandidateTree, truth: Labels) -> Floats:
@@ -74,7 +72,6 @@ def train_scorer(
         np.concatenate(features),
         np.concatenate(quality),
         weights=of_candidates,
-        parameters=PARAMETERS,
         seed=seed,
     )
     return CandidateScorer(forest)

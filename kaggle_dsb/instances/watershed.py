@@ -23,10 +23,10 @@ class WatershedParameters:
         Smaller seeds, and nuclei that end up smaller, are dropped.
     """
 
-    body_threshold: float = 0.6
-    seed_threshold: float = 0.6
-    min_seed_px: int = 15
-    min_area_px: int = 12
+    body_threshold: float
+    seed_threshold: float
+    min_seed_px: int
+    min_area_px: int
 
 
 def watershed_nuclei(probability: NDArray[np.float32], parameters: WatershedParameters) -> Labels:

@@ -1,1 +1,1 @@
-"""The U-Nets: targets, augmentation, training, prediction."""
+"""The U-Nets, the engines that run them, and prediction."""

@@ -11,7 +11,7 @@ from openvino import PartialShape
 from torch import Tensor, nn
 
 from kaggle_dsb.config import NetworkSettings
-from kaggle_dsb.network.graph import IMAGE, PACKAGED, name_graph
+from kaggle_dsb.network.graph import IMAGE
 from kaggle_dsb.network.model import NucleusNet
 
 EXAMPLE_SHAPE = (1, 3, 64, 96)
@@ -75,10 +75,3 @@ def _save(model: openvino.Model, path: Path) -> None:
         # The graph is moved last: where it is, it is whole.
         for part in (temporary.with_suffix(".bin"), temporary):
             part.replace(path.parent / part.name)
-
-
-def package_graph(settings: NetworkSettings) -> Path:
-    """Write the graph that comes with the package for networks of an architecture."""
-    path = PACKAGED / name_graph(settings)
-    export_graph(settings, path)
-    return path

@@ -17,7 +17,7 @@ Precision = Literal["float32", "bfloat16", "float16"]
 
 GPU_DRIVERS = ("libcuda.so.1", "nvcuda.dll", "libamdhip64.so")
 CGROUP = Path("/sys/fs/cgroup")
-AVX512_VNNI = 18  # of cv::CpuFeatures, whose names OpenCV's Python interface lacks
+AVX512_VNNI = 23  # as OpenCV counts CPU features; cv2.getHardwareFeatureName(23) names it
 
 
 def count_cores() -> int:

@@ -91,9 +91,8 @@ class Predictor:
     ----------
     engine : Engine
     settings : PredictionSettings
-    nucleus_px : float or None
-        The diameter of nuclei that the networks were trained for: an image is scaled to it. None
-        leaves images as they are.
+    nucleus_px : float
+        The diameter of nuclei that the networks were trained for: an image is scaled to it.
     sizing : Engine, optional
         Whose first network measures the nuclei; that of ``engine`` without it.
 
@@ -117,7 +116,7 @@ class Predictor:
         engine: Engine,
         settings: PredictionSettings,
         *,
-        nucleus_px: float | None,
+        nucleus_px: float,
         sizing: Engine | None = None,
     ) -> None:
         self._engine = engine
@@ -146,8 +145,6 @@ class Predictor:
 
     def look(self, image: Image) -> Look:
         """Measure the nuclei of an image (H, W, 3) uint8 through one network."""
-        if self._nucleus_px is None:
-            return Look(1.0)
         look_zoom = float(np.clip(LOOK_PX / max(image.shape[:2]), LEAST_LOOK_ZOOM, 1))
         diameter_px = 0.0
         for _ in range(LOOKS):
@@ -179,8 +176,6 @@ class Predictor:
 
     def _check_size(self, image: Image, zoom: float, probability: Probability) -> Probability:
         """Return the probability of an image, predicted again where its size was mistaken."""
-        if self._nucleus_px is None:
-            return probability
         diameter_px = self._measure_predicted(probability, zoom)
         misfit = ratio_of(diameter_px * zoom, self._nucleus_px) if diameter_px else 1.0
         other = choose_zoom(diameter_px, self._nucleus_px)
@@ -257,7 +252,7 @@ class Predictor:
         ]
 
 
-def prediction_facts(settings: PredictionSettings, nucleus_px: float | None) -> dict[str, Any]:
+def prediction_facts(settings: PredictionSettings, nucleus_px: float) -> dict[str, Any]:
     """Return all that a `Predictor` depends on beside its engine and its networks, for a key."""
     return {
         "format": CACHE_FORMAT,

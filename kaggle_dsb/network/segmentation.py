@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from kaggle_dsb.workspace.submission import SubmissionFolder
 
 AHEAD = 4  # images that wait to be predicted, and as many to be cut into nuclei
 LOOK_EVERY_S = 1.0
+SPAWN = get_context("spawn")  # a forked process inherits locks that nobody opens
 
 
 @dataclass(frozen=True)
@@ -83,30 +85,34 @@ class Segmentation:
         ------
         InputError
             When a process is lost; what the others have written stays.
+        OSError
+            When a file cannot be written, by whichever process.
         """
         missing, n_images = self.missing(), len(self.images.sizes)
         n_processes = min(self.settings.hardware.devices, len(missing))
         if n_processes > 1:
-            for _ in _run_together(self._parts(missing, n_processes)):
+            errors = SPAWN.SimpleQueue()
+            for _ in _run_together(self._parts(missing, n_processes, errors), errors):
                 yield n_images - len(self.missing())
             return
         for n_written, _ in enumerate(self.write_some(missing), 1):
             yield n_images - len(missing) + n_written
 
-    def _parts(self, ids: Sequence[str], n_processes: int) -> list[SpawnProcess]:
+    def _parts(
+        self, ids: Sequence[str], n_processes: int, errors: SimpleQueue[Exception]
+    ) -> list[SpawnProcess]:
         """Return processes that write a part of the images each, on a GPU or some cores."""
         hardware = self.settings.hardware
         gpus = list_gpus(hardware.accelerator)
         threads = max((hardware.threads or count_cores()) // n_processes, 1)
         own = hardware.model_copy(update={"threads": threads})
         part = replace(self, settings=self.settings.model_copy(update={"hardware": own}))
-        context = get_context("spawn")  # a forked process inherits locks that nobody opens
         return [
-            context.Process(
+            SPAWN.Process(
                 target=_write_part,
-                args=(part, ids[number::n_processes], gpus[number % len(gpus)] if gpus else None),
+                args=(part, ids[n::n_processes], gpus[n % len(gpus)] if gpus else None, errors),
             )
-            for number in range(n_processes)
+            for n in range(n_processes)
         ]
 
     def write_some(self, ids: Sequence[str]) -> Iterator[str]:
@@ -134,19 +140,26 @@ class Segmentation:
             yield from run_ahead(finders, _find, predict_samples(predictor, samples), ahead=AHEAD)
 
 
-def _run_together(processes: Sequence[SpawnProcess]) -> Iterator[None]:
+def _run_together(
+    processes: Sequence[SpawnProcess], errors: SimpleQueue[Exception]
+) -> Iterator[None]:
     """Start processes, and yield now and then until all have ended; end all when one is lost."""
     try:
         for process in processes:
             process.start()
-        while any(process.is_alive() for process in processes):
-            wait([process.sentinel for process in processes if process.is_alive()], LOOK_EVERY_S)
+        while True:
+            alive = [process for process in processes if process.is_alive()]
             for number, process in enumerate(processes, 1):
+                if process.exitcode and not errors.empty():
+                    raise errors.get()
                 if process.exitcode:
                     raise InputError(
                         f"process {number} of the {len(processes)} that predict was lost (exit "
                         f"code {process.exitcode}); the same command goes on where they stopped"
                     )
+            if not alive:
+                return
+            wait([process.sentinel for process in alive], LOOK_EVERY_S)
             yield
     finally:
         for process in processes:
@@ -155,8 +168,10 @@ def _run_together(processes: Sequence[SpawnProcess]) -> Iterator[None]:
                 process.join()
 
 
-def _write_part(part: Segmentation, ids: Sequence[str], gpu: str | None) -> None:
-    """Write the label images of some images as a process of its own."""
+def _write_part(
+    part: Segmentation, ids: Sequence[str], gpu: str | None, errors: SimpleQueue[Exception]
+) -> None:
+    """Write the label images of some images as a process of its own, which tells what it lacks."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends this one
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if gpu is not None:
@@ -164,8 +179,9 @@ def _write_part(part: Segmentation, ids: Sequence[str], gpu: str | None) -> None
     try:
         for _ in part.write_some(ids):
             pass
-    except InputError as error:
-        sys.exit(f"error: {error}")
+    except (InputError, OSError) as error:
+        errors.put(error)
+        sys.exit(1)
 
 
 def _end_with_parent() -> None:

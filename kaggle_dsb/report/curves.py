@@ -12,9 +12,8 @@ from matplotlib.figure import Figure
 
 from kaggle_dsb.files import InputError, replacing, require_folder
 from kaggle_dsb.report.style import FOLD_COLOURS, FOLD_MARKERS, STYLE
-from kaggle_dsb.workspace.run import open_run
+from kaggle_dsb.workspace.run import METRICS_COLUMNS, open_run
 
-METRICS_COLUMNS = ["epoch", "loss", "score", "learning_rate", "elapsed_s"]
 _PANELS = {
     "loss": "training loss",
     "score": "score on the held-out fold",

@@ -54,11 +54,7 @@ def draw_picture(
         figure = _lay_out(panels, title)
         if counts:
             patches = [
-                Patch(
-                    facecolor=COLOURS[o],
-                    edgecolor="#444",
-                    label=f"{o} {counts[o]}" + (f" ({LETTERS[o]})" if LETTERS[o] else ""),
-                )
+                Patch(facecolor=COLOURS[o], edgecolor="#444", label=_label(o, counts[o]))
                 for o in OUTCOMES
             ]
             figure.legend(handles=patches, loc="lower left", ncols=5, handlelength=1)

@@ -13,6 +13,7 @@ from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 
 from kaggle_dsb.files import replacing
+from kaggle_dsb.workspace.run import METRICS_COLUMNS
 
 
 class FoldCheckpointIO(TorchCheckpointIO):
@@ -49,7 +50,7 @@ def _move(state: Any, old: str, new: str) -> Any:
 
 
 class MetricsFile(Callback):
-    """Writes a row an epoch to ``metrics.csv``: epoch, loss, score, learning rate, seconds.
+    """Writes a row of `METRICS_COLUMNS` an epoch to ``metrics.csv``.
 
     A resumed training drops the rows of epochs that it does again.
     """
@@ -68,13 +69,14 @@ class MetricsFile(Callback):
         if not trainer.is_global_zero:
             return
         metrics = trainer.callback_metrics
-        row = {
-            "epoch": trainer.current_epoch,
-            "loss": round(float(metrics["loss"]), 5),
-            "score": round(float(metrics["score"]), 5) if "score" in metrics else None,
-            "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
-            "elapsed_s": round(time.monotonic() - self._started, 1),
-        }
+        values = (
+            trainer.current_epoch,
+            round(float(metrics["loss"]), 5),
+            round(float(metrics["score"]), 5) if "score" in metrics else None,
+            trainer.optimizers[0].param_groups[0]["lr"],
+            round(time.monotonic() - self._started, 1),
+        )
+        row = dict(zip(METRICS_COLUMNS, values, strict=True))
         rows = pd.read_csv(self._path).to_dict("records") if self._path.exists() else []
         kept = [old for old in rows if old["epoch"] < trainer.current_epoch]
         with replacing(self._path) as temporary:

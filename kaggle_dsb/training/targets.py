@@ -22,7 +22,7 @@ def border_width(area_px: NDArray[np.float64], *, share: float) -> NDArray[np.in
     return np.clip(np.rint(diameter * share), 1, MAX_BORDER_PX).astype(np.int64)
 
 
-def make_targets(labels: Labels, *, border_share: float = 0.1) -> NDArray[np.float32]:
+def make_targets(labels: Labels, *, border_share: float) -> NDArray[np.float32]:
     """Make the network's targets from a label image.
 
     Parameters

@@ -20,10 +20,10 @@ FAST_SETTINGS = ("prediction.tta=none", "prediction.scales=[1]")
 SETTINGS_FILE = "config.toml"
 FOLDS_FILE = "folds.csv"
 VALIDATION_FILE = "validation.json"
-SCORES_FILE = "oof.csv"
 TUNING_FILE = "tuning.json"
 OUTLINES_FILE = "outlines.csv"
 METRICS_FILE = "metrics.csv"
+METRICS_COLUMNS = ["epoch", "loss", "score", "learning_rate", "elapsed_s"]
 
 TRAINED = ("folds", "network", "augment", "training")
 USED = ("prediction", "instances", "hardware")
@@ -65,7 +65,7 @@ class Run:
 
     @property
     def folds_file(self) -> Path:
-        """The table of folds: ``ImageId, type, group, fold``."""
+        """The table of folds: ``ImageId, source, type, group, fold``."""
         return self.folder / FOLDS_FILE
 
     @property
@@ -82,11 +82,6 @@ class Run:
     def outlines_file(self) -> Path:
         """How labelled images look, and where their annotators end nuclei; need not be there."""
         return self.folder / OUTLINES_FILE
-
-    @property
-    def scores_file(self) -> Path:
-        """The out-of-fold score of each image."""
-        return self.folder / SCORES_FILE
 
     def network_file(self, fold: int) -> Path:
         """Return where the network of a fold belongs, whether it is there or not."""
@@ -149,7 +144,7 @@ class Run:
         """
         own = [self.settings_file] if self.settings_file.exists() else []
         settings = load_settings(*own, *paths, overrides=overrides)
-        for key, trained, changed in _differences(load_settings(*own), settings, TRAINED):
+        for key, trained, changed in differing_settings(load_settings(*own), settings, TRAINED):
             raise InputError(
                 f"{key} = {changed!r}: the networks of {self.name} were trained with {trained!r}; "
                 f"only settings of {', '.join(USED)} count here"
@@ -226,7 +221,8 @@ class Run:
             return None, "the networks have changed since they were validated"
         recorded = validation.get("settings")
         validated = parse_settings(recorded, source=str(self.validation_file)) if recorded else None
-        for key, old, new in _differences(validated or self.load_settings(), settings, VALIDATED):
+        validated = validated or self.load_settings()
+        for key, old, new in differing_settings(validated, settings, VALIDATED):
             return None, f"{key} is {new!r}, and was {old!r} when the run was validated"
         return float(validation["score"]), ""
 
@@ -297,7 +293,7 @@ def list_runs(runs: Path = RUNS) -> list[Run]:
     )
 
 
-def _differences(
+def differing_settings(
     old: Settings, new: Settings, sections: Iterable[str]
 ) -> Iterator[tuple[str, Any, Any]]:
     """Yield each setting that differs: its name, the old and the new value."""

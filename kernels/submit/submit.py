@@ -13,7 +13,6 @@ the CSV of each stage also lies in a folder of its own.
 # %%
 import importlib
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -35,7 +34,7 @@ def count_gpus():
     return listed.stdout.count("UUID")
 
 
-N_PARTS = max(1, count_gpus())
+N_PROCESSES = max(1, count_gpus())
 
 # %% [markdown]
 """
@@ -78,60 +77,27 @@ HOME.mkdir(exist_ok=True)
 
 # %% [markdown]
 """
-Predict each set: its images are dealt out to the GPUs, and the parts put together again.
+Predict each set: the processes share its images.
 """
 
 
 # %%
-def deal_out(set_name):
-    """Copy the images of a set into one folder a GPU."""
-    folder = data / set_name
-    if not folder.is_dir():
-        folder = HOME / "unpacked" / set_name
-        shutil.unpack_archive(data / f"{set_name}.zip", folder)
-    parts = [HOME / f"{set_name}-{number}" for number in range(N_PARTS)]
-    for number, image in enumerate(sorted(folder.glob("**/images/*"))):
-        target = parts[number % N_PARTS] / set_name / image.parents[1].name / "images" / image.name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(image, target)
-    return [part for part in parts if part.is_dir()]
-
-
-def start(part, gpu, set_name):
-    """Start to predict a part on a GPU, and return the process."""
-    networks = find("runs/kaggle/fold*.safetensors") or find("fold*.safetensors")
-    options = ["--data", part, "--name", part.name, "--set-name", set_name, "--work", f"work{gpu}"]
-    options += ["--weights", networks.parent] if networks else []
-    threads = max(1, (os.cpu_count() or 1) // N_PARTS)
-    environment = {"CUDA_VISIBLE_DEVICES": str(gpu), "OMP_NUM_THREADS": str(threads)}
-    command = [*COMMAND, "submit", *map(str, options)]
-    return subprocess.Popen(command, cwd=HOME, env=os.environ | environment)
-
-
 def predict(set_name):
-    """Predict a set, write its CSV with what made it, and return the folders of the parts."""
-    parts = deal_out(set_name)
-    running = [start(part, gpu, set_name) for gpu, part in enumerate(parts)]
-    exit_codes = [process.wait() for process in running]
-    if any(exit_codes):
-        sys.exit(f"predicting {set_name} ended with exit codes {exit_codes}")
-    made = [HOME / "submissions" / part.name for part in parts]
-    join(made, OUTPUT / set_name)
-    shutil.copy(OUTPUT / set_name / "submission.csv", OUTPUT)
+    """Predict a set, keep its CSV with what made it, and return the folder of its submission."""
+    images = data / set_name if (data / set_name).is_dir() else data / f"{set_name}.zip"
+    networks = find("runs/kaggle/fold*.safetensors") or find("fold*.safetensors")
+    options = ["--data", images, "--set-name", set_name, "--name", set_name]
+    options += ["--work", "work", "--devices", N_PROCESSES]
+    options += ["--weights", networks.parent] if networks else []
+    subprocess.run([*COMMAND, "submit", *map(str, options)], cwd=HOME, check=True)
+    made, kept = HOME / "submissions" / set_name, OUTPUT / set_name
+    kept.mkdir(exist_ok=True)
+    for name in ("config.toml", "made.json", "submission.csv"):
+        shutil.copy(made / name, kept)
+    shutil.copy(made / "submission.csv", OUTPUT)
+    facts = json.loads((made / "made.json").read_text())
+    print(f"{set_name}: {facts['images']} images, {facts['nuclei']} nuclei", flush=True)
     return made
-
-
-def join(parts, target):
-    """Put the submissions of the parts together."""
-    target.mkdir(exist_ok=True)
-    shutil.copy(parts[0] / "config.toml", target)
-    tables = [(part / "submission.csv").read_text().splitlines() for part in parts]
-    rows = sorted((row for table in tables for row in table[1:]), key=lambda row: row.split(",")[0])
-    (target / "submission.csv").write_text("\n".join([tables[0][0], *rows]) + "\n")
-    facts = [json.loads((part / "made.json").read_text()) for part in parts]
-    sums = {key: sum(fact[key] for fact in facts) for key in ("images", "nuclei")}
-    (target / "made.json").write_text(json.dumps(facts[0] | sums, indent=2) + "\n")
-    print(f"{target.name}: {sums['images']} images, {sums['nuclei']} nuclei", flush=True)
 
 
 # %%
@@ -148,15 +114,14 @@ Look at some images beside the nuclei found in them.
 
 
 # %%
-def draw(set_name, parts, n_pictures=6):
+def draw(set_name, made, n_pictures=6):
     """Draw some images of a set beside their nuclei, and show them in a notebook."""
     from kaggle_dsb.competition.label_files import read_labels
     from kaggle_dsb.dataset.pixels import decode_rgb
     from kaggle_dsb.report.pictures import draw_picture
 
-    label_files = sorted(path for part in parts for path in (part / "labels").glob("*.png"))
-    for path in label_files[:n_pictures]:
-        image = next(HOME.glob(f"{set_name}-*/{set_name}/{path.stem}/images/*"))
+    for path in sorted((made / "labels").glob("*.png"))[:n_pictures]:
+        image = next(HOME.glob(f"work/cache/*/{set_name}/images/{path.name}"))
         picture = OUTPUT / f"{set_name}_{path.stem}.png"
         pixels = decode_rgb(image.read_bytes())
         draw_picture(picture, path.stem, pixels, truth=None, predicted=read_labels(path))
@@ -171,5 +136,5 @@ def show(picture):
         display(Image(str(picture)))
 
 
-for name, parts in submissions.items():
-    draw(name, parts)
+for name, made in submissions.items():
+    draw(name, made)

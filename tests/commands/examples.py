@@ -8,8 +8,7 @@ import cv2
 import numpy as np
 
 from kaggle_dsb.config import NetworkSettings
-from kaggle_dsb.instances.features import FEATURES
-from kaggle_dsb.instances.forest_training import ForestParameters, train_forest
+from kaggle_dsb.instances.forest import Forest
 from kaggle_dsb.instances.scorer import CandidateScorer
 
 # The encoder is one that timm makes for tests: it is compiled and run in a fifth of the time.
@@ -44,12 +43,14 @@ def crop_on_a_nucleus(image, labels, size):
 
 def save_scorer(folder, *, fold, quality=0.5):
     """Write a scorer that expects the same quality of every candidate."""
-    forest = train_forest(
-        np.zeros((9, len(FEATURES)), np.float32),
-        np.full(9, quality),
-        weights=np.ones(9),
-        parameters=ForestParameters(n_trees=2, learning_rate=0.1, max_leaves=2, feature_share=1.0),
-        seed=0,
+    forest = Forest(
+        feature=np.full(1, -1, np.int16),
+        threshold=np.zeros(1),
+        left=np.zeros(1, np.int32),
+        right=np.zeros(1, np.int32),
+        value=np.full(1, quality, np.float32),
+        start=np.zeros(1, np.int32),
+        base=np.zeros(1, np.float32),
     )
     CandidateScorer(forest).save(folder / f"scorer{fold}.safetensors")
 

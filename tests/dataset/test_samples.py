@@ -38,12 +38,14 @@ def test_sets_and_sizes_are_known_without_an_image(cache: Path) -> None:
         path.unlink()
     assert list_sets(cache) == {"stage1_test": 2, "stage1_train": 2}
     assert sizes(cache, "stage1_test") == {"c": (3, 9), "d": (3, 9)}
-    assert describe(cache)[1] == SetSummary("stage1_train", 2, 3, {(4, 6): 2}, {})
 
 
-def test_the_summary_counts_the_types_a_classifier_names(cache: Path) -> None:
+def test_the_summary_counts_nuclei_sizes_and_the_types_a_classifier_names(cache: Path) -> None:
     summary = describe(cache, lambda image: "dark" if image.max() == 0 else "light")
-    assert [row.types for row in summary] == [{"dark": 2}, {"light": 2}]
+    assert summary == [
+        SetSummary("stage1_test", 2, 0, {(3, 9): 2}, {"dark": 2}),
+        SetSummary("stage1_train", 2, 3, {(4, 6): 2}, {"light": 2}),
+    ]
 
 
 def test_an_unknown_set_is_told_which_there_are(cache: Path) -> None:

@@ -33,7 +33,7 @@ def write_network(path):
 
 WRITERS = {
     "network": write_network,
-    "forest": lambda path: save_forest(path, FOREST, key="quality", names=["a"]),
+    "forest": lambda path: save_forest(path, FOREST, names=["a"]),
     "checkpoint": lambda path: FoldCheckpointIO().save_checkpoint(
         {"state_dict": {"weight": torch.zeros(9999)}}, path
     ),

@@ -1,12 +1,16 @@
 """Nuclei that are drawn, and the probabilities that a network could give of them."""
 
+from functools import partial
+
 import numpy as np
 from scipy import ndimage
 
 from kaggle_dsb.instances import candidates, features
 from kaggle_dsb.instances.outline import relative_grey
 from kaggle_dsb.instances.watershed import WatershedParameters
-from kaggle_dsb.training.targets import make_targets
+from kaggle_dsb.training import targets
+
+make_targets = partial(targets.make_targets, border_share=0.1)
 
 WATERSHED = WatershedParameters(
     body_threshold=0.5, seed_threshold=0.6, min_seed_px=3, min_area_px=3
@@ -27,8 +31,7 @@ TOUCHING = draw_discs((30, 25, 14), (30, 51, 14), (60, 80, 9))
 
 
 def soften(labels, sigma=1.0):
-    targets = make_targets(labels)
-    return np.stack([ndimage.gaussian_filter(channel, sigma) for channel in targets])
+    return np.stack([ndimage.gaussian_filter(channel, sigma) for channel in make_targets(labels)])
 
 
 def noise(seed, shape=(40, 50)):

@@ -4,13 +4,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kaggle_dsb.instances.features import FEATURES
-from kaggle_dsb.training.targets import make_targets
 from tests.instances.drawn import (
     BLACK,
     TOUCHING,
     describe,
     draw_discs,
     find_candidates,
+    make_targets,
     noise,
     region,
     soften,

@@ -4,14 +4,13 @@ import pytest
 
 from kaggle_dsb.files import InputError
 from kaggle_dsb.instances.forest import load_forest, save_forest
-from kaggle_dsb.instances.forest_training import ForestParameters, train_forest
+from kaggle_dsb.instances.forest_training import train_forest
 
-PARAMETERS = ForestParameters(n_trees=40, learning_rate=0.1, max_leaves=8, feature_share=1.0)
 NAMES = ("a", "b", "c", "d")
 
 
 def train(rows, values):
-    return train_forest(rows, values, weights=np.ones(len(rows)), parameters=PARAMETERS, seed=0)
+    return train_forest(rows, values, weights=np.ones(len(rows)), seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -36,20 +35,18 @@ def test_a_forest_predicts_what_lightgbm_does(monkeypatch):
 
 def test_a_forest_comes_back_from_its_file(forest, tmp_path):
     path = tmp_path / "scorer0.safetensors"
-    save_forest(path, forest, key="quality", names=NAMES)
-    loaded = load_forest(path, key="quality", names=NAMES)
+    save_forest(path, forest, names=NAMES)
+    loaded = load_forest(path, names=NAMES)
     rows = np.random.default_rng(2).random((50, 4), np.float32)
     assert (loaded.predict(rows) == forest.predict(rows)).all()
 
 
-@pytest.mark.parametrize(
-    ("key", "names"), [("quality", NAMES[1:]), ("quality", NAMES[::-1]), ("other", NAMES)]
-)
-def test_a_forest_of_other_features_is_refused(forest, tmp_path, key, names):
+@pytest.mark.parametrize("names", [NAMES[1:], NAMES[::-1]])
+def test_a_forest_of_other_features_is_refused(forest, tmp_path, names):
     path = tmp_path / "scorer0.safetensors"
-    save_forest(path, forest, key="quality", names=NAMES)
+    save_forest(path, forest, names=NAMES)
     with pytest.raises(InputError) as error:
-        load_forest(path, key=key, names=names)
+        load_forest(path, names=names)
     assert str(error.value) == (
         f"{path}: was trained on other features of candidates than this version describes; "
         "train it again with `kaggle-dsb tune`"
@@ -61,7 +58,7 @@ def test_a_damaged_forest_is_refused_in_one_line(tmp_path, content):
     path = tmp_path / "scorer0.safetensors"
     path.write_bytes(content)
     with pytest.raises(InputError) as error:
-        load_forest(path, key="quality", names=NAMES)
+        load_forest(path, names=NAMES)
     assert str(error.value).startswith(f"{path}: cannot be read as a forest (")
     assert str(error.value).endswith("); train it again with `kaggle-dsb tune`")
     assert "\n" not in str(error.value)

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import ndimage
 
-from kaggle_dsb.instances.outline import find_membership, relative_grey
+from kaggle_dsb.instances.outline import find_membership, percentile_of_counts, relative_grey
 
 ROWS, COLUMNS = np.indices((80, 100))
 
@@ -77,3 +79,10 @@ def test_grey_levels_are_relative_to_the_images_own_range():
     assert (grey[DISC] == 1).all()
     assert (grey[~DISC] == 0).all()
     assert not relative_grey(np.full((5, 5, 3), 7, np.uint8)).any()
+
+
+@given(st.lists(st.integers(0, 255), min_size=1), st.floats(0, 100))
+@settings(deadline=None, max_examples=50)
+def test_the_percentile_of_a_histogram_is_that_of_the_values(values, percent):
+    found = percentile_of_counts(np.bincount(values), percent)
+    assert found == pytest.approx(np.percentile(values, percent), abs=1e-9)

@@ -25,7 +25,7 @@ from kaggle_dsb.instances.tuning import (
     score_watersheds,
     train_without_each,
 )
-from kaggle_dsb.instances.watershed import WatershedParameters, watershed_nuclei
+from kaggle_dsb.instances.watershed import watershed_nuclei
 from tests.instances.drawn import WATERSHED, draw_discs, soften
 
 
@@ -82,7 +82,7 @@ def test_proposals_are_spread_and_repeatable():
 
 
 def test_watersheds_are_scored_as_they_would_be_one_by_one(cases):
-    proposals = [WATERSHED, WatershedParameters(body_threshold=0.8)]
+    proposals = [WATERSHED, replace(WATERSHED, body_threshold=0.8)]
     scores = score_watersheds(cases, proposals, processes=2, progress=ignore)
     assert scores.shape == (2, 6)
     for row, proposal in enumerate(proposals):

@@ -5,7 +5,7 @@ import pytest
 
 from kaggle_dsb.competition.metric import score_image
 from kaggle_dsb.instances.watershed import WatershedParameters, watershed_nuclei
-from kaggle_dsb.training.targets import make_targets
+from tests.instances.drawn import make_targets
 
 PARAMETERS = WatershedParameters(
     body_threshold=0.5, seed_threshold=0.6, min_seed_px=1, min_area_px=1

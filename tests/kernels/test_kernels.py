@@ -88,7 +88,7 @@ def test_two_gpus_make_the_submission_that_is_made_at_home(
     attached: Machine, tiny_run: Path, tmp_path: Path
 ) -> None:
     machine = attached
-    said = run_kernel(machine, "submit", N_PARTS="2")
+    said = run_kernel(machine, "submit", N_PROCESSES="2")
     assert re.search(r"^stage1_test: 2 images, [1-9]\d* nuclei$", said, re.MULTILINE)
     for set_name in ("stage1_test", "stage2_test_final"):
         pictures = list(machine.working.glob(f"{set_name}_*.png"))

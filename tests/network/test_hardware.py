@@ -1,5 +1,6 @@
 from types import SimpleNamespace
 
+import cv2
 import pytest
 import torch
 
@@ -7,6 +8,7 @@ from kaggle_dsb.config import HardwareSettings, Settings
 from kaggle_dsb.files import InputError
 from kaggle_dsb.network import hardware
 from kaggle_dsb.network.hardware import (
+    AVX512_VNNI,
     choose_device,
     choose_precision,
     count_cores,
@@ -100,6 +102,10 @@ def test_a_processor_gets_bfloat16_only_where_it_computes_in_it(
     # torch 2.6 does not tell.
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
     assert choose_precision("auto", "cpu") == precision
+
+
+def test_opencv_means_the_same_cpu_feature_by_our_number():
+    assert cv2.getHardwareFeatureName(AVX512_VNNI) == "AVX512VNNI"
 
 
 def test_a_gpu_is_taken_where_there_is_one_unless_the_cpu_was_asked_for(monkeypatch):

@@ -1,9 +1,14 @@
+from functools import partial
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from kaggle_dsb.training.targets import MAX_BORDER_PX, border_width, make_targets
+from kaggle_dsb.training import targets
+from kaggle_dsb.training.targets import MAX_BORDER_PX, border_width
+
+make_targets = partial(targets.make_targets, border_share=0.1)
 
 
 def two_squares(side: int, gap: int) -> np.ndarray:
