@@ -66,8 +66,8 @@ def time_submission(source: Source, *, is_fast: bool) -> tuple[float, dict[str, 
     settings = run.load_settings(overrides=changes)
     parts = {
         (segmentation, "load_predictor"): "loading of networks",
-        (Predictor, "look"): "first look at the size of nuclei",
-        (OpenVinoEngine, "__call__"): "forward passes, first look included",
+        (Predictor, "estimate_size"): "sizing pass",
+        (OpenVinoEngine, "__call__"): "forward passes, sizing pass included",
         (segmentation, "find_nuclei"): "post-processing",
         (segmentation, "write_labels"): "writing of label images",
         (submit, "_write_checked"): "writing and check of the CSV",

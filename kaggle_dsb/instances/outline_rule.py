@@ -33,17 +33,17 @@ NUMBERS = (
     "covered",
     "grey_levels",
 )
-"""What `describe_look` returns: logarithms, but for the share that bright objects cover."""
+"""What `describe_appearance` returns: logarithms, but for the share that bright objects cover."""
 
 NEIGHBOURS = 3
 ALIKE, UNLIKE = 0.35, 0.5
-"""Root mean square of the differences of two looks, in standard deviations of the known ones: up to
+"""Root mean square difference of two appearances, in standard deviations of the known ones: up to
 the first an image counts as known, from the second as unknown, and in between as both."""
 
 MOST_PX = 1024  # of a larger image its middle is looked at
 
 
-def describe_look(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+def describe_appearance(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Describe how an image looks, whatever it shows: its light, noise, detail and sharpness.
 
     Parameters
@@ -108,14 +108,14 @@ class KnownOutlines:
 
     Attributes
     ----------
-    looks : (n, 14) float32
-        As `describe_look` returns them.
+    appearances : (n, 14) float32
+        As `describe_appearance` returns them.
     thresholds : (n,) float32
     folds : (n,) int64
         Of the network that has not seen the image.
     """
 
-    looks: NDArray[np.float32]
+    appearances: NDArray[np.float32]
     thresholds: NDArray[np.float32]
     folds: NDArray[np.int64]
 
@@ -124,7 +124,7 @@ class KnownOutlines:
         if fold is None:
             return self
         kept = self.folds != fold
-        return KnownOutlines(self.looks[kept], self.thresholds[kept], self.folds[kept])
+        return KnownOutlines(self.appearances[kept], self.thresholds[kept], self.folds[kept])
 
     def threshold(self, image: NDArray[np.uint8], *, otherwise: float) -> float:
         """Return where the nuclei of an image (H, W, 3) end, by the images that look most alike.
@@ -137,8 +137,8 @@ class KnownOutlines:
         """
         if not self.thresholds.size:
             return otherwise
-        scale = np.maximum(self.looks.std(axis=0), 1e-3)
-        difference = (self.looks - describe_look(image)) / scale
+        scale = np.maximum(self.appearances.std(axis=0), 1e-3)
+        difference = (self.appearances - describe_appearance(image)) / scale
         distance = np.sqrt(np.mean(difference**2, axis=1))
         nearest = np.argsort(distance, kind="stable")[:NEIGHBOURS]
         known = float(np.clip((UNLIKE - distance[nearest].mean()) / (UNLIKE - ALIKE), 0, 1))
@@ -193,7 +193,7 @@ _WANTED = (
 
 def write_known(path: Path, known: KnownOutlines) -> None:
     """Write known outlines as a table: a row an image."""
-    rows = np.column_stack([known.folds, known.thresholds, known.looks])
+    rows = np.column_stack([known.folds, known.thresholds, known.appearances])
     formats = ["%d", *["%.4g"] * (len(OUTLINE_COLUMNS) - 1)]
     with replacing(path) as temporary:
         header = ",".join(OUTLINE_COLUMNS)
@@ -216,8 +216,10 @@ def read_known(path: Path) -> KnownOutlines:
         raise InputError(f"{path}: {_WANTED} ({error})") from None
     folds, thresholds = numbers[:, 0], numbers[:, 1]
     with np.errstate(over="ignore"):
-        looks = numbers[:, 2:].astype(np.float32)
-    is_sound = np.isfinite(numbers).all() and np.isfinite(looks).all() and not (folds % 1).any()
+        appearances = numbers[:, 2:].astype(np.float32)
+    is_sound = (
+        np.isfinite(numbers).all() and np.isfinite(appearances).all() and not (folds % 1).any()
+    )
     if header != OUTLINE_COLUMNS or not is_sound or ((thresholds <= 0) | (thresholds >= 1)).any():
         raise InputError(f"{path}: {_WANTED}")
-    return KnownOutlines(looks, thresholds.astype(np.float32), folds.astype(int))
+    return KnownOutlines(appearances, thresholds.astype(np.float32), folds.astype(int))

@@ -28,7 +28,7 @@ from kaggle_dsb.instances.outline_rule import (
     NUMBERS,
     KnownOutlines,
     OutlineRule,
-    describe_look,
+    describe_appearance,
     is_glowing,
 )
 from kaggle_dsb.instances.probability import load_probability
@@ -235,30 +235,30 @@ def learn_outlines(
         than `ENOUGH_OF_A_GROUP` that of their source.
     """
     jobs = [(case, min_area_px) for case in cases]
-    looked_at = list(_run(_look_at, jobs, processes, progress))
-    rows = [n for n, look in enumerate(looked_at) if look is not None]
-    scores = np.array([looked_at[n].scores for n in rows]).reshape(-1, len(OUTLINES))
+    scored = list(_run(_score_outlines, jobs, processes, progress))
+    rows = [n for n, outlines in enumerate(scored) if outlines is not None]
+    scores = np.array([scored[n].scores for n in rows]).reshape(-1, len(OUTLINES))
     groups = [(cases[n].source, cases[n].group) for n in rows]
     count = Counter(groups)
     of = [group if count[group] >= ENOUGH_OF_A_GROUP else group[:1] for group in groups]
     alike = {key: [key == group[: len(key)] for group in groups] for key in set(of)}
     best = {key: OUTLINES[scores[own].mean(axis=0).argmax()] for key, own in alike.items()}
     return KnownOutlines(
-        np.array([looked_at[n].look for n in rows], np.float32).reshape(-1, len(NUMBERS)),
+        np.array([scored[n].appearance for n in rows], np.float32).reshape(-1, len(NUMBERS)),
         np.array([best[key] for key in of], np.float32),
         np.array([cases[n].fold for n in rows], np.int64),
     )
 
 
-class LookedAt(NamedTuple):
-    """How an image looks, and its score with each of `OUTLINES`."""
+class OutlineScores(NamedTuple):
+    """The appearance of an image, and its score with each of `OUTLINES`."""
 
-    look: NDArray[np.float32]
+    appearance: NDArray[np.float32]
     scores: list[float]
 
 
-def _look_at(job: tuple[Case, int]) -> LookedAt | None:
-    """Look at an image, its candidates chosen by the truth; None where its nuclei do not glow."""
+def _score_outlines(job: tuple[Case, int]) -> OutlineScores | None:
+    """Score an image by outline threshold, candidates chosen by the truth; None without glow."""
     case, min_area_px = job
     probability = load_probability(case.probability)
     if not is_glowing(probability[0], case.image):
@@ -275,7 +275,7 @@ def _look_at(job: tuple[Case, int]) -> LookedAt | None:
         quality = candidate_quality(ended, case.truth)
         nuclei = select_nuclei(ended, quality, min_area_px=min_area_px)
         scores.append(score_image(case.truth, refine_nuclei(nuclei)).score)
-    return LookedAt(describe_look(case.image), scores)
+    return OutlineScores(describe_appearance(case.image), scores)
 
 
 def train_without_each(

@@ -26,12 +26,12 @@ CACHE_FORMAT = 2
 WATERSHED_TO_MEASURE = WatershedParameters(
     body_threshold=0.8, seed_threshold=0.6, min_seed_px=5, min_area_px=15
 )
-LOOK_PX = 512  # the longer side of what is looked at to measure nuclei
-LEAST_LOOK_ZOOM = 0.5  # a larger image is looked at in its middle only
-LOOKS = 3
-TRUSTED_RATIO = 1.7  # nuclei this much larger or smaller than trained for are looked at again
+SIZING_PX = 512  # longer side of the image on which nuclei are measured
+LEAST_SIZING_ZOOM = 0.5  # of a larger image only the centre is used
+SIZING_PASSES = 3
+TRUSTED_RATIO = 1.7  # nuclei this much larger or smaller than trained for are measured again
 PLAUSIBLE_RATIO = 1.6  # between the size assumed and the size predicted
-FINAL_LOOK = (0.8, 1.5)  # a look at this much of the zoom that it suggests need not be repeated
+REUSED_ZOOM = (0.8, 1.5)  # relative to the zoom found: such a pass serves as the prediction
 HALF_PRECISION_PX = 2**25  # an image larger than this is kept in half precision
 
 
@@ -69,8 +69,8 @@ class Tile:
         return height + -height % STRIDE_PX, width + -width % STRIDE_PX
 
 
-class Look(NamedTuple):
-    """What one network saw of an image, to measure its nuclei.
+class SizeEstimate(NamedTuple):
+    """The size of an image's nuclei, as measured by one network.
 
     Attributes
     ----------
@@ -100,8 +100,8 @@ class Predictor:
     -----
     How large the nuclei of an image are is measured on what one network finds in it, at a reduced
     size first. Cellpose [1]_ too brings objects to one diameter, with a second model to estimate
-    it. Where that network is the only one, in one view at one scale, and the last look was at about
-    the scale that it suggests, what it saw is the prediction. Where the nuclei of the finished
+    it. Where that network is the only one, in one view at one scale, and the last sizing pass was
+    at about the scale that it suggests, its output is the prediction. Where the nuclei of the finished
     probability are of another size than was assumed, the image is predicted again at the scale that
     they suggest, and the prediction that agrees better with its own scale is kept.
 
@@ -123,7 +123,7 @@ class Predictor:
         self._first = (sizing or engine).first()
         self._settings = settings
         self._nucleus_px = nucleus_px
-        self._can_keep_looks = self._first is engine and settings.scales == (1,)
+        self._can_reuse = self._first is engine and settings.scales == (1,)
 
     def predict(self, images: Iterable[Image]) -> Iterator[Probability]:
         """Return the probability (3, H, W) float32 of each image (H, W, 3) uint8, in their order.
@@ -133,42 +133,42 @@ class Predictor:
         """
         for batch in batches_of(images, self._engine.batch_px):
             stretched = [stretch_contrast(image) for image in batch]
-            looks = [self.look(image) for image in stretched]
-            again = [n for n, look in enumerate(looks) if look.probability is None]
-            zooms = [looks[n].zoom for n in again]
+            estimates = [self.estimate_size(image) for image in stretched]
+            again = [n for n, estimate in enumerate(estimates) if estimate.probability is None]
+            zooms = [estimates[n].zoom for n in again]
             predicted = self._predict_at([stretched[n] for n in again], zooms)
             probability_of = dict(zip(again, predicted, strict=True))
-            for n, (image, look) in enumerate(zip(stretched, looks, strict=True)):
-                probability = probability_of.get(n, look.probability)
+            for n, (image, estimate) in enumerate(zip(stretched, estimates, strict=True)):
+                probability = probability_of.get(n, estimate.probability)
                 assert probability is not None  # it was seen, or has been predicted now
-                yield self._check_size(image, look.zoom, probability)
+                yield self._check_size(image, estimate.zoom, probability)
 
-    def look(self, image: Image) -> Look:
+    def estimate_size(self, image: Image) -> SizeEstimate:
         """Measure the nuclei of an image (H, W, 3) uint8 through one network."""
-        look_zoom = float(np.clip(LOOK_PX / max(image.shape[:2]), LEAST_LOOK_ZOOM, 1))
+        sizing_zoom = float(np.clip(SIZING_PX / max(image.shape[:2]), LEAST_SIZING_ZOOM, 1))
         diameter_px = 0.0
-        for _ in range(LOOKS):
-            seen_at, seen = look_zoom, self._look_at(image, look_zoom)
-            diameter_px = measure_diameter(seen) / look_zoom or diameter_px
+        for _ in range(SIZING_PASSES):
+            seen_at, seen = sizing_zoom, self._predict_middle(image, sizing_zoom)
+            diameter_px = measure_diameter(seen) / sizing_zoom or diameter_px
             if diameter_px:
-                is_sure = ratio_of(diameter_px * look_zoom, self._nucleus_px) <= TRUSTED_RATIO
+                is_sure = ratio_of(diameter_px * sizing_zoom, self._nucleus_px) <= TRUSTED_RATIO
                 next_zoom = choose_zoom(diameter_px, self._nucleus_px)
             else:  # the nuclei may be too small for a reduced size
-                is_sure = look_zoom >= 1
-                next_zoom = 2 * look_zoom
+                is_sure = sizing_zoom >= 1
+                next_zoom = 2 * sizing_zoom
             if is_sure:
                 break
-            look_zoom = next_zoom
+            sizing_zoom = next_zoom
         zoom = choose_zoom(diameter_px, self._nucleus_px)
-        is_whole = max(image.shape[:2]) <= _look_side(seen_at)
-        is_near = FINAL_LOOK[0] <= seen_at / zoom <= FINAL_LOOK[1]
-        if self._can_keep_looks and is_whole and is_near:
-            return Look(zoom, np.stack([resize(plane, image.shape[:2]) for plane in seen]))
-        return Look(zoom)
+        is_whole = max(image.shape[:2]) <= _sizing_side(seen_at)
+        is_near = REUSED_ZOOM[0] <= seen_at / zoom <= REUSED_ZOOM[1]
+        if self._can_reuse and is_whole and is_near:
+            return SizeEstimate(zoom, np.stack([resize(plane, image.shape[:2]) for plane in seen]))
+        return SizeEstimate(zoom)
 
-    def _look_at(self, image: Image, zoom: float) -> Probability:
-        """Return what one network sees in an image's middle, scaled."""
-        part = crop_middle(image, _look_side(zoom))
+    def _predict_middle(self, image: Image, zoom: float) -> Probability:
+        """Return the probability of an image's centre, scaled, by one network."""
+        part = crop_middle(image, _sizing_side(zoom))
         height, width = part.shape[:2]
         scaled = resize(part, (round(height * zoom), round(width * zoom)))
         probability: Probability = self._first(to_batch([pad_to_stride(scaled)]))[0]
@@ -188,7 +188,7 @@ class Predictor:
 
     def _measure_predicted(self, probability: Probability, zoom: float) -> float:
         """Return the diameter of nuclei in a probability's middle, at half the networks' scale."""
-        part = crop_middle(probability.transpose(1, 2, 0), _look_side(zoom))
+        part = crop_middle(probability.transpose(1, 2, 0), _sizing_side(zoom))
         height, width = part.shape[:2]
         size = round(height * zoom / 2), round(width * zoom / 2)
         scaled = resize(part.astype(np.float32), size).transpose(2, 0, 1)
@@ -260,8 +260,8 @@ def prediction_facts(settings: PredictionSettings, nucleus_px: float) -> dict[st
         "nucleus_px": nucleus_px,
         "contrast": [QUANTILES_PERCENT, LEAST_RANGE],
         "zoom_range": ZOOM_RANGE,
-        "look": [LOOK_PX, LEAST_LOOK_ZOOM, LOOKS, TRUSTED_RATIO, PLAUSIBLE_RATIO],
-        **({"final_look": FINAL_LOOK} if settings.scales == (1,) else {}),
+        "look": [SIZING_PX, LEAST_SIZING_ZOOM, SIZING_PASSES, TRUSTED_RATIO, PLAUSIBLE_RATIO],
+        **({"final_look": REUSED_ZOOM} if settings.scales == (1,) else {}),
         "measure": asdict(WATERSHED_TO_MEASURE),
         "half_precision_px": HALF_PRECISION_PX,
     }
@@ -292,9 +292,9 @@ def measure_diameter(probability: Probability) -> float:
     return median_diameter(watershed_nuclei(probability, WATERSHED_TO_MEASURE))
 
 
-def _look_side(zoom: float) -> int:
-    """Return the longest side of an image's middle that is looked at, in its own pixels."""
-    return int(2 * LOOK_PX / zoom)
+def _sizing_side(zoom: float) -> int:
+    """Return the longest side of the centre that is used for sizing, in the image's own pixels."""
+    return int(2 * SIZING_PX / zoom)
 
 
 def ratio_of(a: float, b: float) -> float:

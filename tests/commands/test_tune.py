@@ -44,7 +44,7 @@ def test_tune_learns_where_annotators_end_nuclei(data, weights, capsys):
     assert run(["tune", "--weights", "weights", "--trials", "1", *QUICK]) == 0
     known = read_known(weights / "outlines.csv")
     assert set(known.folds.tolist()) <= {0, 1}
-    assert len(known.looks) == len(known.folds)
+    assert len(known.appearances) == len(known.folds)
 
 
 def test_outlines_alone_are_learned_anew_and_the_rest_stays(data, weights, capsys):

@@ -7,7 +7,7 @@ from kaggle_dsb.instances.outline_rule import (
     NUMBERS,
     KnownOutlines,
     OutlineRule,
-    describe_look,
+    describe_appearance,
     is_glowing,
     read_known,
     write_known,
@@ -29,23 +29,27 @@ def known():
     clear = draw(0)
     noise = np.random.default_rng(0).normal(20, 6, clear.shape)
     dim = np.clip(clear / 6 + noise, 0, 255).astype(np.uint8)
-    looks = [describe_look(np.rot90(image, n)) for n in range(4) for image in (clear, dim)]
-    return KnownOutlines(np.array(looks), np.tile(np.float32([0.5, 0.2]), 4), np.arange(8) // 2)
+    appearances = [
+        describe_appearance(np.rot90(image, n)) for n in range(4) for image in (clear, dim)
+    ]
+    return KnownOutlines(
+        np.array(appearances), np.tile(np.float32([0.5, 0.2]), 4), np.arange(8) // 2
+    )
 
 
 def test_a_look_is_a_number_for_each_name():
-    look = describe_look(draw(0))
-    assert look.shape == (len(NUMBERS),)
-    assert np.isfinite(look).all()
+    appearance = describe_appearance(draw(0))
+    assert appearance.shape == (len(NUMBERS),)
+    assert np.isfinite(appearance).all()
 
 
 def test_a_look_is_the_same_from_every_side(known):
-    np.testing.assert_allclose(known.looks[2::2], known.looks[[0, 0, 0]], atol=1e-3)
+    np.testing.assert_allclose(known.appearances[2::2], known.appearances[[0, 0, 0]], atol=1e-3)
 
 
 @pytest.mark.parametrize("grey", [0, 90, 255])
 def test_an_image_of_one_colour_has_a_look(grey):
-    assert np.isfinite(describe_look(np.full((1, 40, 3), grey, np.uint8))).all()
+    assert np.isfinite(describe_appearance(np.full((1, 40, 3), grey, np.uint8))).all()
 
 
 def test_a_large_image_looks_like_its_middle():
@@ -53,7 +57,7 @@ def test_a_large_image_looks_like_its_middle():
     padding = [((1600 - side) // 2, (1601 - side) // 2) for side in middle.shape[:2]]
     large = np.pad(middle, [*padding, (0, 0)], mode="symmetric")
     part = large[288:1312, 288:1312]
-    np.testing.assert_array_equal(describe_look(large), describe_look(part))
+    np.testing.assert_array_equal(describe_appearance(large), describe_appearance(part))
 
 
 def test_an_image_that_looks_like_known_ones_ends_its_nuclei_as_they_do(known):
@@ -70,7 +74,7 @@ def test_an_image_that_looks_somewhat_like_known_ones_is_treated_as_both(known):
 
 
 def test_without_known_images_nothing_looks_like_them(known):
-    nothing = KnownOutlines(known.looks[:0], known.thresholds[:0], known.folds[:0])
+    nothing = KnownOutlines(known.appearances[:0], known.thresholds[:0], known.folds[:0])
     assert nothing.threshold(draw(0), otherwise=0.3) == 0.3
 
 
@@ -97,7 +101,7 @@ def test_known_outlines_are_read_as_they_were_written(known, tmp_path):
     path = tmp_path / "outlines.csv"
     write_known(path, known)
     read = read_known(path)
-    np.testing.assert_allclose(read.looks, known.looks, rtol=1e-3)
+    np.testing.assert_allclose(read.appearances, known.appearances, rtol=1e-3)
     np.testing.assert_array_equal(read.thresholds, known.thresholds)
     np.testing.assert_array_equal(read.folds, known.folds)
     write_known(tmp_path / "again.csv", read)
@@ -130,5 +134,5 @@ def test_a_damaged_table_is_refused_by_name(known, tmp_path, change):
 
 def test_a_table_without_images_is_read(known, tmp_path):
     path = tmp_path / "outlines.csv"
-    write_known(path, KnownOutlines(known.looks[:0], known.thresholds[:0], known.folds[:0]))
-    assert read_known(path).looks.shape == (0, 14)
+    write_known(path, KnownOutlines(known.appearances[:0], known.thresholds[:0], known.folds[:0]))
+    assert read_known(path).appearances.shape == (0, 14)

@@ -10,7 +10,7 @@ from kaggle_dsb.competition.metric import score_image
 from kaggle_dsb.instances.features import FEATURES
 from kaggle_dsb.instances.finder import NucleusFinder
 from kaggle_dsb.instances.forest import Forest
-from kaggle_dsb.instances.outline_rule import OutlineRule, describe_look
+from kaggle_dsb.instances.outline_rule import OutlineRule, describe_appearance
 from kaggle_dsb.instances.probability import load_probability, save_probability
 from kaggle_dsb.instances.scorer import CandidateScorer
 from kaggle_dsb.instances.tuning import (
@@ -164,7 +164,7 @@ def test_outlines_are_learned_as_the_annotators_of_each_source_drew_them(cases):
     drawn = [draw(case) for case in cases]
     known = learn_outlines(drawn, min_area_px=0, **OPTIONS)
     np.testing.assert_array_equal(known.folds, [0, 1, 2, 0, 1, 2])
-    np.testing.assert_array_equal(known.looks[2], describe_look(drawn[2].image))
+    np.testing.assert_array_equal(known.appearances[2], describe_appearance(drawn[2].image))
     inner, outer = known.thresholds[::2], known.thresholds[1::2]
     assert len(set(inner.tolist())) == len(set(outer.tolist())) == 1
     assert inner[0] > outer[0]
@@ -192,5 +192,5 @@ def test_a_group_of_enough_images_has_outlines_of_its_own(cases):
 def test_nothing_is_learned_of_nuclei_that_are_darker_than_their_ground(cases):
     dark = [replace(case, image=255 - case.image) for case in cases]
     known = learn_outlines(dark, min_area_px=0, **OPTIONS)
-    assert known.looks.shape == (0, 14)
+    assert known.appearances.shape == (0, 14)
     assert known.thresholds.size == known.folds.size == 0

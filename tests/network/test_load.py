@@ -20,9 +20,11 @@ def test_the_settings_tell_where_nuclei_end_unless_there_are_known_outlines(tmp_
 def test_known_outlines_count_for_networks_that_have_seen_their_images(tmp_path):
     for fold in (0, 1):
         (tmp_path / f"fold{fold}.safetensors").write_bytes(b"")
-    looks = np.arange(42, dtype=np.float32).reshape(3, 14)
+    appearances = np.arange(42, dtype=np.float32).reshape(3, 14)
     thresholds = np.array([0.5, 0.25, 0.3], np.float32)
-    write_known(tmp_path / "outlines.csv", KnownOutlines(looks, thresholds, np.array([0, 1, 1])))
+    write_known(
+        tmp_path / "outlines.csv", KnownOutlines(appearances, thresholds, np.array([0, 1, 1]))
+    )
     run, settings = open_run(tmp_path), load_settings()
     counted = {
         folds: outline_rule(run, settings, folds=folds).known.thresholds.tolist()

@@ -11,8 +11,8 @@ from kaggle_dsb.instances.watershed import WatershedParameters
 from kaggle_dsb.network import predict as predict_module
 from kaggle_dsb.network.contrast import stretch_contrast
 from kaggle_dsb.network.predict import (
-    Look,
     Predictor,
+    SizeEstimate,
     blending_weights,
     pad_to_stride,
     prediction_facts,
@@ -33,8 +33,8 @@ class Grey(torch.nn.Module):
 class Unscaled(Predictor):
     """Leaves images as they are."""
 
-    def look(self, image):
-        return Look(1.0)
+    def estimate_size(self, image):
+        return SizeEstimate(1.0)
 
     def _check_size(self, image, zoom, probability):
         return probability
@@ -116,7 +116,7 @@ def test_images_of_mixed_sizes_come_back_in_their_order():
 @pytest.mark.parametrize("radius", [6, 10, 16, 25])
 def test_the_size_of_nuclei_is_measured_and_the_image_scaled_to_it(radius):
     predictor = make_predictor([Grey()], nucleus_px=28, tta="none")
-    assert predictor.look(discs(radius)).zoom == pytest.approx(28 / (2 * radius), rel=0.1)
+    assert predictor.estimate_size(discs(radius)).zoom == pytest.approx(28 / (2 * radius), rel=0.1)
 
 
 def test_specks_do_not_outvote_the_nuclei_whose_size_is_measured():
@@ -125,7 +125,7 @@ def test_specks_do_not_outvote_the_nuclei_whose_size_is_measured():
         for column in range(2, 192, 16):
             image[row : row + 5, column : column + 5] = 255
     predictor = make_predictor([Grey()], nucleus_px=28, tta="none")
-    assert predictor.look(image).zoom == pytest.approx(28 / 32, rel=0.1)
+    assert predictor.estimate_size(image).zoom == pytest.approx(28 / 32, rel=0.1)
 
 
 def test_the_pale_cell_around_a_nucleus_is_not_what_is_measured():
@@ -137,12 +137,12 @@ def test_the_pale_cell_around_a_nucleus_is_not_what_is_measured():
         window = image[middle[0] : middle[0] + side, middle[1] : middle[1] + side]
         np.maximum(window, nucleus[:side, :side], out=window)
     predictor = make_predictor([Grey()], nucleus_px=28, tta="none")
-    assert predictor.look(image).zoom == pytest.approx(28 / 20, rel=0.1)
+    assert predictor.estimate_size(image).zoom == pytest.approx(28 / 20, rel=0.1)
 
 
 def test_an_image_without_nuclei_is_left_at_its_scale():
     predictor = make_predictor([Grey()], nucleus_px=28, tta="none")
-    assert predictor.look(np.zeros((64, 64, 3), np.uint8)).zoom == 1
+    assert predictor.estimate_size(np.zeros((64, 64, 3), np.uint8)).zoom == 1
 
 
 def test_a_scaled_image_gives_its_probability_at_the_images_own_size():
@@ -270,14 +270,14 @@ def test_another_network_can_measure_the_nuclei():
     ]
     settings = PredictionSettings(scales=[1])
     zooms = [
-        Predictor(engines[0], settings, nucleus_px=28, sizing=sizing).look(discs(7)).zoom
+        Predictor(engines[0], settings, nucleus_px=28, sizing=sizing).estimate_size(discs(7)).zoom
         for sizing in (None, engines[1])
     ]
     assert zooms == [1, pytest.approx(2, rel=0.1)]
 
 
 def test_a_large_image_is_looked_at_in_its_middle_and_kept_in_half_precision(monkeypatch):
-    monkeypatch.setattr(predict_module, "LOOK_PX", 64)
+    monkeypatch.setattr(predict_module, "SIZING_PX", 64)
     monkeypatch.setattr(predict_module, "HALF_PRECISION_PX", 2**16)
     network = Counting()
     image = np.tile(discs(14), (2, 2, 1))
@@ -323,8 +323,8 @@ def test_an_image_whose_size_was_mistaken_is_predicted_again():
         ("kaggle_dsb.network.predict", "QUANTILES_PERCENT", (1, 99)),
         ("kaggle_dsb.network.predict", "LEAST_RANGE", 12.0),
         ("kaggle_dsb.network.predict", "ZOOM_RANGE", (0.5, 2)),
-        ("kaggle_dsb.network.predict", "LOOKS", 1),
-        ("kaggle_dsb.network.predict", "LOOK_PX", 256),
+        ("kaggle_dsb.network.predict", "SIZING_PASSES", 1),
+        ("kaggle_dsb.network.predict", "SIZING_PX", 256),
         ("kaggle_dsb.network.predict", "WATERSHED_TO_MEASURE", WatershedParameters(0.5, 0.6, 1, 1)),
     ],
 )
