@@ -98,10 +98,10 @@ class Predictor:
 
     Notes
     -----
-    How large the nuclei of an image are is measured on what one network finds in it, at a reduced
-    size first. Cellpose [1]_ too brings objects to one diameter, with a second model to estimate
-    it. Where that network is the only one, in one view at one scale, and the last sizing pass was
-    at about the scale that it suggests, its output is the prediction. Where the nuclei of the finished
+    The diameter of an image's nuclei is measured on the output of one network, at a reduced size
+    first. Cellpose [1]_ too brings objects to one diameter, with a second model to estimate it.
+    Where that network is the only one, in one view at one scale, and the last sizing pass was at
+    about the scale that it suggests, its output is the prediction. Where the nuclei of the finished
     probability are of another size than was assumed, the image is predicted again at the scale that
     they suggest, and the prediction that agrees better with its own scale is kept.
 
