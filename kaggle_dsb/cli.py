@@ -23,6 +23,7 @@ from kaggle_dsb.opening import (
     open_all,
     open_data,
     open_networks,
+    refuse_with,
     require_name,
     settings_files,
 )
@@ -42,7 +43,6 @@ from kaggle_dsb.options import (
     TrueLabels,
     Weights,
     reads_data,
-    refuse_with,
 )
 from kaggle_dsb.progress import be_quiet, say
 from kaggle_dsb.publish import Hardware

@@ -165,3 +165,10 @@ def require_name(name: str) -> str:
     if not name or name.startswith(".") or any(c in name for c in "/\\\0"):
         raise InputError(f"--name {name!r}: must be the name of a folder, such as first-try")
     return name
+
+
+def refuse_with(option: str, **given: object) -> None:
+    """Raise ``InputError`` for what has no effect beside an option; ``given`` by option's name."""
+    for name, value in given.items():
+        if value:
+            raise InputError(f"--{name.rstrip('_')}: has no effect with {option}; leave it out")

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal, NamedTuple
 import typer
 
 from kaggle_dsb.dataset.read_options import Projection, ReadOptions
-from kaggle_dsb.files import InputError
 from kaggle_dsb.progress import be_quiet
 
 PICTURES = Path("pictures")
@@ -65,13 +64,6 @@ class Reading(NamedTuple):
 
     work: Path
     options: ReadOptions
-
-
-def refuse_with(option: str, **given: object) -> None:
-    """Raise ``InputError`` for what has no effect beside an option; ``given`` by option's name."""
-    for name, value in given.items():
-        if value:
-            raise InputError(f"--{name.rstrip('_')}: has no effect with {option}; leave it out")
 
 
 def _read(
