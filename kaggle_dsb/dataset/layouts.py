@@ -98,7 +98,7 @@ _FORBIDDEN = re.compile(r'[,"\x00-\x1f\x7f\ud800-\udfff]')
 
 
 @dataclass
-class Picture:
+class ImageFiles:
     """An image of a set and what tells its nuclei, as files of a source.
 
     Attributes
@@ -130,7 +130,7 @@ class Contents:
 
     Attributes
     ----------
-    pictures : list of Picture
+    pictures : list of ImageFiles
         Ordered by set and id.
     tables : dict
         The competition's CSV files by name.
@@ -138,7 +138,7 @@ class Contents:
         A line each; a fault makes the source unusable.
     """
 
-    pictures: list[Picture]
+    pictures: list[ImageFiles]
     tables: dict[str, Entry]
     faults: list[str]
     warnings: list[str]
@@ -216,7 +216,7 @@ def _refuse_all(entries: list[Entry]) -> Iterator[str]:
             )
 
 
-def _refuse_truths(entries: list[Entry], pictures: list[Picture]) -> Iterator[str]:
+def _refuse_truths(entries: list[Entry], pictures: list[ImageFiles]) -> Iterator[str]:
     """Tell of files that probably tell nuclei in a form that is not read."""
     names = {name for picture in pictures for image in picture.images for name in _names_of(image)}
     likely = [
@@ -269,7 +269,9 @@ def _sort_entry(entry: Entry, folder: Folder, folders: dict[_Place, _Folder]) ->
         folders[_Place(entry.holder, folder)].loose.append(entry)
 
 
-def _pair_all(folders: dict[_Place, _Folder], outer: str) -> tuple[dict[_Key, Picture], list[str]]:
+def _pair_all(
+    folders: dict[_Place, _Folder], outer: str
+) -> tuple[dict[_Key, ImageFiles], list[str]]:
     """Pair the pictures of all folders; loose ones count where there are no others.
 
     They also count as a set of their own, as ``test/*.png`` beside ``train/images`` does.
@@ -279,8 +281,8 @@ def _pair_all(folders: dict[_Place, _Folder], outer: str) -> tuple[dict[_Key, Pi
         for place, folder in folders.items()
         if folder.pictures and not _is_kaggles(place, folder)
     }
-    pictures: dict[_Key, Picture] = {}
-    loose: dict[_Key, Picture] = {}
+    pictures: dict[_Key, ImageFiles] = {}
+    loose: dict[_Key, ImageFiles] = {}
     warnings: list[str] = []
     loose_warnings: list[str] = []
     shared = _shared_folders(place for place, folder in folders.items() if folder.loose)
@@ -330,10 +332,10 @@ def _is_kaggles(place: _Place, folder: _Folder) -> bool:
 
 
 def _add_kaggle_picture(
-    place: _Place, folder: _Folder, outside: list[str], pictures: dict[_Key, Picture]
+    place: _Place, folder: _Folder, outside: list[str], pictures: dict[_Key, ImageFiles]
 ) -> None:
     set_name, image_id = _name_set([*outside, *place.folder[:-1]], ()), place.folder[-1]
-    picture = Picture(set_name, image_id, list(folder.pictures))
+    picture = ImageFiles(set_name, image_id, list(folder.pictures))
     masks = [entry for entry in folder.truths if entry.suffix in IMAGE_SUFFIXES]
     if len(masks) == len(folder.truths) > 1:
         picture.masks = masks
@@ -349,7 +351,7 @@ def _pair(
     place: _Place,
     set_name: str,
     below: tuple[str, ...],
-    pictures: dict[_Key, Picture],
+    pictures: dict[_Key, ImageFiles],
 ) -> Iterator[str]:
     """Add the pictures among ``entries`` with the files that tell their nuclei."""
     images = [entry for entry in entries if entry.suffix in IMAGE_SUFFIXES]
@@ -384,15 +386,15 @@ def _add_pictures(
     place: _Place,
     set_name: str,
     below: Folder,
-    pictures: dict[_Key, Picture],
-) -> dict[str, Picture]:
+    pictures: dict[_Key, ImageFiles],
+) -> dict[str, ImageFiles]:
     """Add a picture for each image, and return all by the names that truths may call them by."""
-    own: dict[str, Picture] = {}
-    aliases: dict[str, Picture] = {}
+    own: dict[str, ImageFiles] = {}
+    aliases: dict[str, ImageFiles] = {}
     for entry in images:
         image_id = "_".join((*below, entry.stem))
         key = _Key(set_name, place.holder, image_id)
-        picture = pictures.setdefault(key, Picture(set_name, image_id))
+        picture = pictures.setdefault(key, ImageFiles(set_name, image_id))
         picture.images.append(entry)
         own[entry.stem] = picture
         aliases |= dict.fromkeys(_names_of(entry), picture)
@@ -442,7 +444,7 @@ def _name_set(folders: Sequence[str], own: tuple[str, ...]) -> str:
     return kaggle or "_".join(own) or OWN_SET
 
 
-def _choose_holders(pictures: dict[_Key, Picture]) -> tuple[list[Picture], list[str]]:
+def _choose_holders(pictures: dict[_Key, ImageFiles]) -> tuple[list[ImageFiles], list[str]]:
     """Take each set from one holder: an unpacked folder counts before the zip it came from."""
     holders: dict[str, dict[str, None]] = defaultdict(dict)
     for key in pictures:
@@ -460,7 +462,7 @@ def _choose_holders(pictures: dict[_Key, Picture]) -> tuple[list[Picture], list[
     return chosen, warnings
 
 
-def _add_document(entry: Entry, pictures: list[Picture]) -> Iterator[str]:
+def _add_document(entry: Entry, pictures: list[ImageFiles]) -> Iterator[str]:
     """Assign to pictures their part of a JSON document: COCO's of all, or GeoJSON of one."""
     try:
         document = json.loads(entry.read())
@@ -474,7 +476,7 @@ def _add_document(entry: Entry, pictures: list[Picture]) -> Iterator[str]:
         yield f"{entry}: is no whole COCO file ({type(error).__name__}: {error}); it is left out"
 
 
-def _add_named(entry: Entry, document: Any, pictures: list[Picture]) -> Iterator[str]:
+def _add_named(entry: Entry, document: Any, pictures: list[ImageFiles]) -> Iterator[str]:
     told = {*names_told_by(entry.stem)}
     named = [
         picture
@@ -490,7 +492,9 @@ def _add_named(entry: Entry, document: Any, pictures: list[Picture]) -> Iterator
         yield f"{entry}: is neither GeoJSON nor COCO; it is left out"
 
 
-def _split_coco(entry: Entry, document: dict[str, Any], pictures: list[Picture]) -> Iterator[str]:
+def _split_coco(
+    entry: Entry, document: dict[str, Any], pictures: list[ImageFiles]
+) -> Iterator[str]:
     outlines = defaultdict(list)
     for annotation in document["annotations"]:
         outlines[annotation["image_id"]].append(annotation)
@@ -519,7 +523,7 @@ def _split_coco(entry: Entry, document: dict[str, Any], pictures: list[Picture])
         yield f"{entry}: tells of {len(missing)} images that are not here, such as {missing[0]}"
 
 
-def _nearest(entry: Entry, candidates: list[tuple[Entry, Picture]]) -> Picture:
+def _nearest(entry: Entry, candidates: list[tuple[Entry, ImageFiles]]) -> ImageFiles:
     """Return the picture whose image shares the most folders with a document.
 
     Of several, the one in a folder that the document's name tells: ``instances_train2017.json``.
@@ -534,7 +538,7 @@ def _nearest(entry: Entry, candidates: list[tuple[Entry, Picture]]) -> Picture:
     return max(candidates, key=lambda pair: _closeness(pair[0]))[1]
 
 
-def _warn_of_choice(pictures: list[Picture]) -> Iterator[str]:
+def _warn_of_choice(pictures: list[ImageFiles]) -> Iterator[str]:
     for picture in pictures:
         if len(picture.truths) > 1 or (picture.truths and picture.masks):
             names = [str(entry) for entry in [*picture.truths, *picture.masks[:1]]]
@@ -544,7 +548,7 @@ def _warn_of_choice(pictures: list[Picture]) -> Iterator[str]:
             )
 
 
-def _check_picture(picture: Picture) -> Iterator[str]:
+def _check_picture(picture: ImageFiles) -> Iterator[str]:
     yield from _check_id(picture)
     if not picture.images:
         yield (
@@ -561,7 +565,7 @@ def _check_picture(picture: Picture) -> Iterator[str]:
         names_seen.add(mask.path)
 
 
-def _check_id(picture: Picture) -> Iterator[str]:
+def _check_id(picture: ImageFiles) -> Iterator[str]:
     """Refuse early what can be no id in a submission, or no file name in the cache."""
     length = len(picture.id.encode(errors="surrogateescape"))
     if length > LONGEST_ID_BYTES:

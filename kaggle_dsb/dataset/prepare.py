@@ -19,7 +19,7 @@ from kaggle_dsb.competition.labels import number_pixels
 from kaggle_dsb.dataset.archive import ACCEPTED_FORMS, Archive, DataFaults, list_files
 from kaggle_dsb.dataset.building import building, remove_old_builds
 from kaggle_dsb.dataset.entries import Entry
-from kaggle_dsb.dataset.layouts import Picture
+from kaggle_dsb.dataset.layouts import ImageFiles
 from kaggle_dsb.dataset.pixels import IMAGE_SUFFIXES, decode_mask, decode_rgb, warn_of_highlights
 from kaggle_dsb.dataset.read_options import DEFAULT_OPTIONS, ReadOptions
 from kaggle_dsb.dataset.truth import TRUTH_SUFFIXES, describe_coverage, read_truth
@@ -213,7 +213,7 @@ def _build(source: Path, job: _Job, *, cache: Path) -> tuple[dict[str, list[Inde
     return rows, warnings
 
 
-def _limit(pictures: list[Picture], limit: int | None) -> list[Picture]:
+def _limit(pictures: list[ImageFiles], limit: int | None) -> list[ImageFiles]:
     taken: Counter[str] = Counter()
     kept = []
     for picture in pictures:
@@ -223,7 +223,7 @@ def _limit(pictures: list[Picture], limit: int | None) -> list[Picture]:
     return kept
 
 
-def _convert_all(pictures: list[Picture], job: _Job) -> Iterator[_Outcome]:
+def _convert_all(pictures: list[ImageFiles], job: _Job) -> Iterator[_Outcome]:
     sets_with_masks = {picture.set_name for picture in pictures if picture.has_nuclei}
     for name in {picture.set_name for picture in pictures}:
         (job.build / name / "images").mkdir(parents=True)
@@ -246,7 +246,7 @@ def _convert_all(pictures: list[Picture], job: _Job) -> Iterator[_Outcome]:
         pool.shutdown(cancel_futures=True)
 
 
-def _convert(picture: Picture, job: _Job) -> _Outcome:
+def _convert(picture: ImageFiles, job: _Job) -> _Outcome:
     outcome = _Outcome()
     shape = _convert_image(picture, job, outcome)
     if shape is None:
@@ -257,7 +257,7 @@ def _convert(picture: Picture, job: _Job) -> _Outcome:
     return outcome
 
 
-def _convert_image(picture: Picture, job: _Job, outcome: _Outcome) -> tuple[int, int] | None:
+def _convert_image(picture: ImageFiles, job: _Job, outcome: _Outcome) -> tuple[int, int] | None:
     if len(picture.images) != 1:
         return None  # the archive has told this fault
     entry = picture.images[0]
@@ -276,7 +276,9 @@ def _convert_image(picture: Picture, job: _Job, outcome: _Outcome) -> tuple[int,
     return image.shape[0], image.shape[1]
 
 
-def _convert_nuclei(picture: Picture, shape: tuple[int, int], job: _Job, outcome: _Outcome) -> int:
+def _convert_nuclei(
+    picture: ImageFiles, shape: tuple[int, int], job: _Job, outcome: _Outcome
+) -> int:
     if picture.truths:
         labels = _read_picture_truth(picture.truths[0], shape, job.options, outcome)
     else:
@@ -306,7 +308,7 @@ def _read_picture_truth(
 
 
 def _join_masks(
-    picture: Picture, shape: tuple[int, int], options: ReadOptions, outcome: _Outcome
+    picture: ImageFiles, shape: tuple[int, int], options: ReadOptions, outcome: _Outcome
 ) -> Labels:
     claimed: Counter[str] = Counter()
     masks = _read_masks(picture, shape, options, outcome)
@@ -341,7 +343,7 @@ def _counted(
 
 
 def _read_masks(
-    picture: Picture, shape: tuple[int, int], options: ReadOptions, outcome: _Outcome
+    picture: ImageFiles, shape: tuple[int, int], options: ReadOptions, outcome: _Outcome
 ) -> Iterator[NDArray[np.intp]]:
     """Yield the flat pixels of one nucleus at a time, so that memory never holds two masks."""
     covering: dict[Entry, int] = {}
