@@ -1,4 +1,4 @@
-"""The types that pass between the rooms, by the names they have everywhere."""
+"""Type aliases shared by all subpackages."""
 
 from collections.abc import Callable, Mapping
 
@@ -18,4 +18,4 @@ Plane = NDArray[np.float32]
 """(H, W), one channel of an image or of a probability."""
 
 Progress = Callable[[int, int], None]
-"""Called with the numbers of things done and of all things."""
+"""Called with the number of items done and the total."""

@@ -1,6 +1,6 @@
 """The Python interface: arrays in, arrays out.
 
-Every name is also in ``kaggle_dsb`` itself::
+All names are also available from ``kaggle_dsb`` itself::
 
     import kaggle_dsb as dsb
 
@@ -38,17 +38,17 @@ __all__ = [
 
 
 def segment(image: ArrayLike, *, fast: bool = True, weights: str | Path | None = None) -> Labels:
-    """Find the nuclei of an image.
+    """Segment the nuclei of an image.
 
     Parameters
     ----------
     image
-        (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA, of any numeric type; alpha is ignored.
+        (H, W) greyscale, (H, W, 3) RGB or (H, W, 4) RGBA, of any numeric type; alpha is ignored.
     fast
-        Use one network and one view. False takes the mean of all networks of the run, with the
-        views and scales of its settings: several times the time for a slightly better result.
+        Use one network without test-time augmentation. False averages all networks of the run,
+        with the views and scales of its settings: several times slower, slightly more accurate.
     weights
-        Folder of trained networks, such as ``runs/mine``; the bundled ones when left out.
+        Folder of trained networks, such as ``runs/mine``; by default the bundled ones.
 
     Returns
     -------
@@ -58,11 +58,11 @@ def segment(image: ArrayLike, *, fast: bool = True, weights: str | Path | None =
     Raises
     ------
     InputError
-        When the image has another shape or holds no finite numbers, or there are no such networks.
+        When the image has another shape or non-finite values, or there are no such networks.
 
     Notes
     -----
-    The networks are loaded at the first call and kept for the next.
+    The networks are loaded on the first call and cached.
 
     Examples
     --------
@@ -94,7 +94,7 @@ def _load_models(weights: Path | None, *, fast: bool) -> "tuple[Predictor, Nucle
 
 
 def _to_8_bit_rgb(image: ArrayLike) -> NDArray[np.uint8]:
-    """Return an image as (H, W, 3) uint8, other depths stretched to their range."""
+    """Return an image as (H, W, 3) uint8, stretching the contrast of other bit depths."""
     from kaggle_dsb.dataset.stretch import to_8_bit
 
     array: NDArray[Any] = np.asarray(image)
@@ -114,7 +114,7 @@ def _to_8_bit_rgb(image: ArrayLike) -> NDArray[np.uint8]:
 def score(
     truth: ArrayLike | Mapping[str, ArrayLike], predicted: ArrayLike | Mapping[str, ArrayLike]
 ) -> float:
-    """Score predicted labels against the true ones, as the competition does.
+    """Score predicted labels against the ground truth with the competition's metric.
 
     Parameters
     ----------
@@ -124,12 +124,12 @@ def score(
     Returns
     -------
     score : float in [0, 1]
-        The mean over ten thresholds of the IoU, and over the images.
+        The precision averaged over ten IoU thresholds, and over the images.
 
     Raises
     ------
     InputError
-        When the sizes differ, an image has no prediction, or an array is no label image.
+        When the sizes differ, an image has no prediction, or an array is not a label image.
 
     Examples
     --------
@@ -146,7 +146,7 @@ def score(
 
 
 def encode(labels: ArrayLike) -> list[str]:
-    """Write each nucleus of a label image as run lengths.
+    """Run-length encode each nucleus of a label image.
 
     Parameters
     ----------
@@ -156,13 +156,13 @@ def encode(labels: ArrayLike) -> list[str]:
     Returns
     -------
     runs : list of str
-        ``start length`` pairs of each nucleus, in the order of the labels: pixels are numbered from
+        ``start length`` pairs of each nucleus, in the order of the labels. Pixels are numbered from
         1, down the columns.
 
     Raises
     ------
     InputError
-        When the array is no label image.
+        When the array is not a label image.
 
     Examples
     --------
@@ -174,12 +174,12 @@ def encode(labels: ArrayLike) -> list[str]:
 
 
 def decode(runs: Sequence[str], shape: tuple[int, int]) -> Labels:
-    """Draw the run lengths of an image's nuclei as a label image.
+    """Decode the run lengths of an image's nuclei to a label image.
 
     Parameters
     ----------
     runs
-        As `encode` writes them.
+        As returned by `encode`.
     shape
         (H, W) of the image.
 
@@ -191,7 +191,8 @@ def decode(runs: Sequence[str], shape: tuple[int, int]) -> Labels:
     Raises
     ------
     InputError
-        When a text is not run lengths, a run leaves the image, or two nuclei share a pixel.
+        When the run lengths are invalid, a run extends beyond the image, or two nuclei share a
+        pixel.
 
     Examples
     --------
@@ -212,17 +213,18 @@ def read_submission(
     path
         A CSV, or a zip or gzip of one.
     sizes
-        (H, W) of each image by its id. Without them the table needs the columns ``Height`` and
-        ``Width``, as Kaggle's solutions have.
+        (H, W) of each image by id. If omitted, the table must have the columns ``Height`` and
+        ``Width``, like Kaggle's solutions.
 
     Returns
     -------
     labels : dict of str to (H, W) int32
+        By image id.
 
     Raises
     ------
     InputError
-        When the file cannot be read, or Kaggle would misread it.
+        When the file cannot be read or is invalid.
     """
     if sizes is None:
         return submission.read_solution(Path(path))
@@ -237,13 +239,13 @@ def write_submission(path: str | Path, labels: Mapping[str, ArrayLike]) -> None:
     path
         The CSV to write.
     labels
-        Labels (H, W) by image id, in the order in which they are written.
+        Labels (H, W) by image id, written in this order.
 
     Raises
     ------
     InputError
-        When the name does not end in ``.csv``, or an id or its labels cannot be written; an
-        existing file stays as it was.
+        When the name does not end in ``.csv``, there is no image, or an id or label image is
+        invalid; an existing file is left unchanged.
     """
     submission.write_submission(Path(path), labels)
 
@@ -254,21 +256,21 @@ def load_dataset(path: str | Path | None = None, *, set_name: str | None = None)
     Parameters
     ----------
     path
-        A folder or a zip, in any layout that the command line takes; a small synthetic set when
-        left out.
+        A folder or zip, in any layout that the command line accepts; by default a small synthetic
+        set.
     set_name
-        Load this set only, such as ``stage1_train``.
+        Load only this set, such as ``stage1_train``.
 
     Returns
     -------
     samples : list of Sample
         With ``id``, ``image`` (H, W, 3) uint8 and ``labels`` (H, W) int32, or None for an image
-        without truth.
+        without ground truth.
 
     Raises
     ------
     InputError
-        When there is no such folder or set, or a file cannot be used.
+        When there is no such folder or set, or a file is invalid.
     """
     from kaggle_dsb.dataset.samples import list_sets, load_samples
     from kaggle_dsb.workspace.source import open_source

@@ -1,4 +1,4 @@
-"""What every stage needs of the file system: one error for bad input, one safe way to write."""
+"""File utilities for all stages: atomic writing, locking, JSON, and the error for bad input."""
 
 import hashlib
 import json
@@ -16,21 +16,21 @@ _TIDIED: set[Path] = set()
 
 
 class InputError(ValueError):
-    """What a user gave cannot be used.
+    """Invalid user input.
 
-    The message is one line that names the file, the value and what would be right; the command
-    line prints it without a traceback.
+    The message is one line that names the file, the value and what is expected; the command line
+    prints it without a traceback.
     """
 
 
 def require_folder(path: Path, wanted: str) -> Path:
-    """Return a path that is a folder.
+    """Return a path; raise ``InputError`` unless it is a folder.
 
     Parameters
     ----------
     path : Path
     wanted : str
-        What would be right, as the end of the message.
+        What is expected, as the end of the message.
 
     Raises
     ------
@@ -44,11 +44,11 @@ def require_folder(path: Path, wanted: str) -> Path:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` that takes its place once the block has succeeded.
+    """Yield a temporary path beside ``path`` that replaces it once the block has succeeded.
 
-    Whatever ends the block early (an error, a full disk, Ctrl+C) leaves the old file as it was and
-    nothing half-written beside it. What a killed process leaves has a hidden name; it is removed
-    once it is an hour old, by the next process that writes to the folder.
+    If the block fails (an error, a full disk, Ctrl+C), the old file is unchanged and the temporary
+    one is removed. Leftovers of killed processes have hidden names; they are removed once they are
+    an hour old, by the next process that writes to the folder.
 
     Examples
     --------
@@ -70,7 +70,7 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
-        # A write that fails, as on a full disk, does not know its file.
+        # A failed write, e.g. on a full disk, does not name its file.
         error.filename = error.filename or str(path)
         raise
     finally:
@@ -84,20 +84,20 @@ def digest_of(path: Path) -> str:
 
 
 def _tidy(folder: Path) -> None:
-    """Remove old leftovers, once a process and folder, since that lists the folder."""
+    """Remove old leftovers, once per process and folder, since this lists the folder."""
     if folder not in _TIDIED:
         _TIDIED.add(folder)
         remove_leftovers(folder)
 
 
 def remove_leftovers(folder: Path, *, age_s: float = LEFTOVER_AGE_S) -> None:
-    """Remove the temporary files in a folder that processes have left which were killed.
+    """Remove the temporary files of killed processes from a folder.
 
     Parameters
     ----------
     folder : Path
     age_s : float
-        How old they must at least be; 0 where no other process can be writing to the folder.
+        Minimum age of the files; 0 if no other process can be writing to the folder.
     """
     for leftover in folder.glob(".*-writing-*"):
         if is_leftover(leftover, age_s=age_s):
@@ -105,7 +105,7 @@ def remove_leftovers(folder: Path, *, age_s: float = LEFTOVER_AGE_S) -> None:
 
 
 def is_leftover(path: Path, *, age_s: float = LEFTOVER_AGE_S) -> bool:
-    """Return whether what has a temporary name is too old to belong to a process at work."""
+    """Return whether a temporary file or folder is too old to belong to a running process."""
     try:
         return time.time() - path.stat().st_mtime >= age_s
     except FileNotFoundError:
@@ -114,19 +114,19 @@ def is_leftover(path: Path, *, age_s: float = LEFTOVER_AGE_S) -> bool:
 
 @contextmanager
 def locking(folder: Path, *, activity: str) -> Iterator[None]:
-    """Keep every other process out of a folder; a killed process keeps nobody out.
+    """Lock a folder against other processes; a killed process releases its lock.
 
     Parameters
     ----------
     folder : Path
-        Is made where it does not exist.
+        Created if it does not exist.
     activity : str
-        What the lock is for, as in ``trains this fold``.
+        What the lock is for, such as ``trains this fold``.
 
     Raises
     ------
     InputError
-        When another process has the lock.
+        When another process holds the lock.
     """
     from filelock import FileLock, Timeout
 
@@ -143,12 +143,12 @@ def locking(folder: Path, *, activity: str) -> Iterator[None]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON file that holds an object.
+    """Read a JSON file that contains an object.
 
     Raises
     ------
     InputError
-        When it cannot be read or holds anything else.
+        When it cannot be read or contains anything else.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -160,6 +160,6 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a value as indented JSON, whole or not at all."""
+    """Write a value as indented JSON, atomically."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What verbs work on, opened by what the user named: data, networks, submissions, new folders."""
+"""Open what the user names on the command line: data, networks, settings, submissions."""
 
 import sys
 from pathlib import Path
@@ -25,13 +25,13 @@ def open_data(
     limit: int | None = None,
     made: "SubmissionFolder | None" = None,
 ) -> "Source":
-    """Open the data that are named, else those that a submission was made from.
+    """Open the named data, else those of a submission.
 
     Parameters
     ----------
     data : Path or None
     reading : Reading
-        Without options of reading, those that the submission was made with count.
+        If its options are the defaults, those recorded for the submission are used.
     limit : int, optional
         Use only this many images of each set.
     made : SubmissionFolder, optional
@@ -70,7 +70,7 @@ def open_all(
     *,
     limit: int | None = None,
 ) -> "tuple[Source, list[Source]]":
-    """Open the main data and those of other sources; see `open_data`."""
+    """Open the main source and any others; see `open_data`."""
     main, *rest = (open_data(path, reading, limit=limit) for path in (data, *(others or ())))
     return main, rest
 
@@ -82,23 +82,23 @@ def open_networks(
     *,
     fast: bool = False,
 ) -> "tuple[Run, Settings]":
-    """Find the networks, and load their settings with what is changed on top.
+    """Find the networks, and load their settings with any changes.
 
     Parameters
     ----------
     weights : Path or None
-        Folder of a run; the newest whole, validated one without it, else the bundled networks.
+        Folder of a run; by default the newest complete and validated one, else the bundled one.
     config : Path, optional
-        TOML file of settings, or a profile's name.
+        TOML file of settings, or the name of a profile.
     overrides : sequence of str, optional
         ``section.key=value`` each.
     fast : bool
-        Take one network and one view.
+        Use one network without test-time augmentation.
 
     Raises
     ------
     InputError
-        When there are no such networks, or a setting is wrong.
+        When there are no such networks, or a setting is invalid.
     """
     from kaggle_dsb.workspace.run import FAST_SETTINGS, find_run
 
@@ -111,28 +111,28 @@ def open_networks(
 
 
 def describe_networks(run: "Run", weights: Path | None) -> str:
-    """Say in a line which networks these are and, where none were named, why they were taken."""
+    """Describe the networks in one line and, if none were named, why they were chosen."""
     return run.describe(runs=None if weights else RUNS)
 
 
 def settings_files(config: Path | None) -> list[Path]:
-    """Return the file of settings that is meant, if any."""
+    """Return the path of the settings file, if any, as a list."""
     from kaggle_dsb.config import find_settings_file
 
     return [find_settings_file(config)] if config else []
 
 
 def find_submission(name: str) -> "SubmissionFolder":
-    """Return the folder of a submission, by its name or as ``submissions/NAME``.
+    """Return the folder of a submission, given as ``NAME`` or ``submissions/NAME``.
 
     Raises
     ------
     InputError
-        When there is none of this name.
+        When there is no submission of this name.
     """
     from kaggle_dsb.workspace.submission import SubmissionFolder, list_submissions
 
-    is_path = Path(name).parent == SUBMISSIONS  # as the shell completes it
+    is_path = Path(name).parent == SUBMISSIONS  # from the shell's tab completion
     submission = SubmissionFolder(SUBMISSIONS / require_name(Path(name).name if is_path else name))
     if not submission.csv_file.exists():
         made = ", ".join(other.name for other in list_submissions() if other.csv_file.exists())
@@ -144,7 +144,7 @@ def find_submission(name: str) -> "SubmissionFolder":
 
 
 def find_submission_of(predicted: Path) -> "SubmissionFolder | None":
-    """Return the submission that a path is the folder or the CSV of; None where it is of none."""
+    """Return the submission whose folder or CSV a path is; None if there is none."""
     from kaggle_dsb.workspace.submission import SubmissionFolder
 
     for folder in (predicted, predicted.parent):
@@ -155,7 +155,7 @@ def find_submission_of(predicted: Path) -> "SubmissionFolder | None":
 
 
 def require_name(name: str) -> str:
-    """Return a name that a folder can have.
+    """Return a name; raise ``InputError`` unless it is a valid folder name.
 
     Raises
     ------
@@ -168,7 +168,7 @@ def require_name(name: str) -> str:
 
 
 def refuse_with(option: str, **given: object) -> None:
-    """Raise ``InputError`` for what has no effect beside an option; ``given`` by option's name."""
+    """Raise ``InputError`` if an option in ``given`` is set that has no effect with ``option``."""
     for name, value in given.items():
         if value:
             raise InputError(f"--{name.rstrip('_')}: has no effect with {option}; leave it out")

@@ -1,4 +1,4 @@
-"""The options that verbs of the command line share, each declared once."""
+"""Command-line options shared by several commands."""
 
 import functools
 import inspect
@@ -60,7 +60,7 @@ KernelName = Annotated[
 
 
 class Reading(NamedTuple):
-    """How a verb reads images, and where it keeps what it prepares of them."""
+    """How a command reads images, and the folder of its caches."""
 
     work: Path
     options: ReadOptions
@@ -92,7 +92,7 @@ def _read(
 
 
 def reads_data(verb: Callable[..., None]) -> Callable[..., None]:
-    """Add the options of reading to a verb, which takes them as its argument ``reading``."""
+    """Add the options for reading images to a command, which gets them as argument ``reading``."""
 
     @functools.wraps(verb)
     def _with_reading(**arguments: Any) -> None:

@@ -1,4 +1,4 @@
-"""What long work says while it goes on, on stderr: a bar with rate and time left, or a log."""
+"""Progress on stderr: a bar with rate and remaining time, or log lines."""
 
 import sys
 import time
@@ -19,20 +19,20 @@ _quiet = False
 
 
 def be_quiet(quiet: bool) -> None:
-    """Choose whether progress and remarks are left out; warnings and errors stay."""
+    """Set whether to suppress progress and remarks; warnings and errors are always shown."""
     global _quiet  # noqa: PLW0603
     _quiet = quiet
 
 
 def say(message: str) -> None:
-    """Print a remark on stderr at once."""
+    """Print a remark to stderr, flushed, unless quiet."""
     if not _quiet:
         print(message, file=sys.stderr, flush=True)
 
 
 @contextmanager
 def show_progress(title: str) -> "Iterator[Progress]":
-    """Show a bar while the block runs; where stderr is no terminal, a line every half minute."""
+    """Show a progress bar during the block, or a line every half minute if not on a terminal."""
     if _quiet:
         yield lambda done, total: None
     elif sys.stderr.isatty():
@@ -43,12 +43,12 @@ def show_progress(title: str) -> "Iterator[Progress]":
 
 
 class Pace:
-    """The rate of the last minute, known from the first step on.
+    """The rate over the last minute, available from the first step.
 
     Parameters
     ----------
     started_s : float
-        When the work began, on the clock that `update` is given.
+        Start time, on the same clock as in `update`.
 
     Examples
     --------
@@ -63,7 +63,7 @@ class Pace:
         self.text = ""
 
     def update(self, now_s: float, done: int, total: int) -> None:
-        """Record how many of all things are done."""
+        """Record the number of steps done and the total."""
         while len(self._steps) > 1 and now_s - self._steps[1][0] > WINDOW_S:
             self._steps.popleft()
         self._steps.append((now_s, done))

@@ -1,4 +1,4 @@
-"""Results as tables on stdout."""
+"""Print results as tables on stdout."""
 
 import json
 import sys
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 
 Row = Sequence[Any]
 
-WIDTH_OF_A_FILE = 160  # ids of 64 characters must not be cut where the output is a file
+WIDTH_OF_A_FILE = 160  # so that ids of 64 characters are not truncated in files
 
 
 def print_table(title: str, header: Sequence[str], rows: Iterable[Row]) -> None:
-    """Print a table: the first column to the left, the others to the right."""
+    """Print a table, the first column left-aligned, the others right-aligned."""
     print(f"\n{title}")
     table = Table(box=None, pad_edge=False)
     for number, name in enumerate(header):
         table.add_column(name, justify="right" if number else "left", no_wrap=True)
     for row in rows:
-        # Text, since rich takes square brackets in a string for markup.
+        # As Text, since rich interprets square brackets in strings as markup.
         table.add_row(*(Text(str(cell)) for cell in row))
     Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_FILE).print(table)
 
@@ -51,12 +51,12 @@ def print_frame(title: str, frame: "pd.DataFrame") -> None:
 
 
 def print_json(content: Any) -> None:
-    """Print a value of JSON's types."""
+    """Print a JSON-serializable value."""
     print(json.dumps(content, indent=2))
 
 
 def print_sets(source: "Source") -> None:
-    """Print what each set of images holds."""
+    """Print the counts, types and sizes of images in each set."""
     from kaggle_dsb.dataset.samples import describe
     from kaggle_dsb.dataset.types import image_type
 
@@ -68,7 +68,7 @@ def print_sets(source: "Source") -> None:
 
 
 def print_tuned(run: "Run", tuned: "Tuned") -> None:
-    """Print what was chosen for a run, and how well it generalises."""
+    """Print the tuned settings of a run, and its scores by source and generalisation."""
     table, chosen = tuned.table(), tuned.settings.instances
     print_frame("score of each source with what is best without it", table)
     print_table("chosen", ["instances", "value"], chosen.model_dump().items())
@@ -113,7 +113,7 @@ def print_disturbed(table: "pd.DataFrame", *, as_json: bool) -> None:
 
 
 def print_diagnosis(diagnosed: "DiagnosedRun") -> None:
-    """Print what the lost score was lost to, and where the pictures are."""
+    """Print the loss by kind of error, and the paths of the figures."""
     print_frame("score, what was lost to what, and outlines (pixels)", diagnosed.table)
     print(*diagnosed.pictures, sep="\n")
 
@@ -140,7 +140,7 @@ def _comparison_row(comparison: "Comparison") -> Row:
 
 
 def print_boards(boards: Mapping[str, Sequence[tuple[int | None, "Mark"]]]) -> None:
-    """Print each leaderboard; an arrow marks one's own submissions."""
+    """Print each leaderboard; an arrow marks the user's own submissions."""
     for board, marks in boards.items():
         rows = [
             (

@@ -1,1 +1,1 @@
-"""The competition's rules: run lengths, label images, submissions and the score."""
+"""The competition's rules: run-length encoding, label images, submissions and the score."""

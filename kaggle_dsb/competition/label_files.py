@@ -1,4 +1,4 @@
-"""Files of label images: written as 16-bit PNG, read in the forms that other tools write."""
+"""Label image files: written as 16-bit PNG, read in the formats of other tools."""
 
 import io
 import pickle
@@ -28,7 +28,7 @@ _PILLOW = threading.Lock()
 _OME = re.compile(r"(?<=.)\.ome$", re.IGNORECASE)
 # Cellpose writes X_cp_masks.png or X_seg.npy beside the image X.png.
 _LABEL_SUFFIX = re.compile(r"(?<=.)[_-](?:cp_)?(?:masks?|labels?|seg)$", re.IGNORECASE)
-# What numpy itself stores in a pickle of arrays and numbers; nothing here runs code.
+# All that numpy itself stores in a pickle of arrays and numbers; none of it runs code.
 _PICKLED_NAMES = {
     ("numpy", "ndarray"),
     ("numpy", "dtype"),
@@ -47,7 +47,7 @@ def write_labels(path: Path, labels: ArrayLike) -> None:
     Raises
     ------
     InputError
-        When a label is above 65535, which 16 bits cannot hold.
+        When a label exceeds 65535, the maximum of 16 bits.
     """
     array = check_labels(labels)
     if array.size and array.max() > LARGEST_LABEL_ON_DISK:
@@ -65,18 +65,18 @@ def read_labels(path: Path) -> Labels:
     Parameters
     ----------
     path
-        A PNG, BMP or GIF, or a TIFF of 1 to 64 bits, grey or with a palette, a ``.npy`` of an
-        array, or the ``_seg.npy`` that Cellpose writes.
+        A greyscale or palette PNG, BMP, GIF or TIFF (1 to 64 bits), a ``.npy`` array, or
+        Cellpose's ``_seg.npy``.
 
     Returns
     -------
     labels : (H, W) int32
-        As they stand in the file; gaps between them are kept.
+        As stored in the file; gaps between labels are kept.
 
     Raises
     ------
     InputError
-        When the file is missing, damaged, above `LARGEST_LABELS_PX`, or no label image.
+        When the file is missing, damaged, larger than `LARGEST_LABELS_PX`, or not a label image.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file; labels are {FORMS}")
@@ -87,12 +87,12 @@ def read_labels(path: Path) -> Labels:
 
 
 def parse_labels(data: bytes, *, suffix: str) -> Labels:
-    """Read the bytes of a label image; see `read_labels`.
+    """Parse the bytes of a label image; see `read_labels`.
 
     Raises
     ------
     InputError
-        With a message that leaves it to the caller to name the file.
+        Its message does not name the file; the caller adds that.
     """
     array = _parse_array(data) if suffix.lower() == ".npy" else _parse_image(data)
     array = np.squeeze(array, axis=0) if array.ndim == 3 and array.shape[0] == 1 else array
@@ -117,7 +117,7 @@ def _parse_image(data: bytes) -> NDArray[Any]:
                 array = np.array(image)
         except InputError:
             raise
-        except Exception:  # Pillow's readers raise errors of every kind on damaged files.
+        except Exception:  # Pillow raises all kinds of errors on damaged files.
             array = _parse_tiff(data)
     if array.ndim == 2:
         return array
@@ -128,7 +128,7 @@ def _parse_image(data: bytes) -> NDArray[Any]:
 
 
 def _parse_tiff(data: bytes) -> NDArray[Any]:
-    """Read a TIFF that Pillow does not know, as one of 64 bits."""
+    """Read a TIFF that Pillow does not support, such as a 64-bit one."""
     unread = InputError(f"not an image that can be read; labels are {FORMS}")
     if not data.startswith(SIGNATURES):
         raise unread
@@ -143,7 +143,7 @@ def _parse_tiff(data: bytes) -> NDArray[Any]:
             array = tiff.pages.first.asarray()
     except InputError:
         raise
-    except Exception:  # tifffile raises errors of every kind on damaged files.
+    except Exception:  # tifffile raises all kinds of errors on damaged files.
         raise unread from None
     _check_pages(n_pages)
     if array.ndim not in (2, 3):
@@ -152,7 +152,7 @@ def _parse_tiff(data: bytes) -> NDArray[Any]:
 
 
 def _check_image(image: Image.Image) -> None:
-    """Raise ``InputError`` for an image that is too large or has several pages."""
+    """Raise ``InputError`` when an image is too large or has several pages."""
     width, height = image.size
     check_pixels((height, width))
     _check_pages(getattr(image, "n_frames", 1))
@@ -165,10 +165,10 @@ def _check_pages(n_pages: int) -> None:
 
 @contextmanager
 def unlimited_pixels() -> Iterator[None]:
-    """Lift Pillow's own limit, which is below the size of images that this package writes.
+    """Lift Pillow's pixel limit, which is below the size of images that this package writes.
 
-    It is a global, and so lifted in one thread at a time. What Pillow warns of meanwhile, as of
-    damaged EXIF, does not keep the pixels from being read.
+    The limit is global, so only one thread at a time lifts it. Pillow's warnings, such as those
+    about damaged EXIF, are suppressed: they do not affect the pixels.
     """
     with _PILLOW, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -186,7 +186,7 @@ def _parse_array(data: bytes) -> NDArray[Any]:
             return _parse_npy(data)
         except InputError:
             raise
-        except Exception:  # A damaged header or pickle raises errors of every kind.
+        except Exception:  # A damaged header or pickle raises all kinds of errors.
             raise InputError("not an array that can be read; save it with numpy.save") from None
 
 
@@ -204,18 +204,18 @@ def _parse_npy(data: bytes) -> NDArray[Any]:
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """Loads arrays, numbers and texts, and refuses everything else that a pickle can name."""
+    """Unpickler that loads only arrays, numbers and strings."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return a class that is known to be harmless; raise `InputError` for any other."""
+        """Return a class that is known to be safe; raise `InputError` for any other."""
         if (module, name) not in _PICKLED_NAMES:
-            wanted = repr(f"{module}.{name}")[1:-1]  # it may hold what a terminal would obey
+            wanted = repr(f"{module}.{name}")[1:-1]  # may contain terminal escape sequences
             raise InputError(f"holds a pickled {wanted}, which could run code; not loaded")
         return super().find_class(module, name)
 
 
 def _parse_cellpose(stream: io.BytesIO) -> NDArray[Any]:
-    """Read the masks of the dictionary that Cellpose stores as ``_seg.npy``."""
+    """Read the masks from the dictionary that Cellpose stores in ``_seg.npy``."""
     content = _ArrayUnpickler(stream).load()
     content = content.item() if isinstance(content, np.ndarray) and content.size == 1 else content
     masks = content.get("masks") if isinstance(content, dict) else None
@@ -233,20 +233,20 @@ def _round(array: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def find_label_files(folder: Path) -> dict[str, Path]:
-    """Find the label images of a folder by image id.
+    """Find the label images in a folder, by image id.
 
     Returns
     -------
     dict of str to Path
-        The id is the name without suffix (``.ome.tif`` is one) and without an ending such as
-        ``_masks``, ``_cp_masks``, ``_labels`` or ``_seg``. Where some names have such an ending,
-        files without are taken for the pictures that they belong to. Empty where the folder holds
-        no label image.
+        The id is the file name without extension (``.ome.tif`` counts as one) and without an
+        ending such as ``_masks``, ``_cp_masks``, ``_labels`` or ``_seg``. If some names have such
+        an ending, files without one are taken to be the images themselves. Empty if the folder
+        holds no label image.
 
     Raises
     ------
     InputError
-        When two files are of one image.
+        When two files belong to the same image.
     """
     paths = sorted(
         path
@@ -271,12 +271,12 @@ def _index_by_id(paths: Iterable[Path]) -> dict[str, Path]:
 
 
 def read_label_folder(folder: Path) -> dict[str, Labels]:
-    """Read a folder of label images by image id; see `find_label_files`.
+    """Read a folder of label images, by image id; see `find_label_files`.
 
     Raises
     ------
     InputError
-        When it holds none, or one cannot be read.
+        When the folder holds no label image, or one cannot be read.
     """
     paths = find_label_files(folder)
     if not paths:
@@ -288,7 +288,7 @@ def read_label_folder(folder: Path) -> dict[str, Labels]:
 
 
 def _name_contents(folder: Path) -> str:
-    """Say what a folder holds instead of label images: ``, but 3 .jpg``."""
+    """Describe the contents of a folder without label images: ``, but 3 .jpg``."""
     kinds = Counter(
         f"{path.name}/" if path.is_dir() else path.suffix or "without a suffix"
         for path in sorted(folder.iterdir())

@@ -1,4 +1,4 @@
-"""Label images: an integer array in which each nucleus has its own number and background is 0."""
+"""Label images: integer arrays with a distinct label for each nucleus and 0 for background."""
 
 from collections.abc import Iterable
 
@@ -9,11 +9,11 @@ from kaggle_dsb.aliases import Labels
 from kaggle_dsb.files import InputError
 
 LARGEST_LABELS_PX = 400_000_000
-"""Pixels of the largest image that is read, 20,000 x 20,000: its labels take 1.6 GB."""
+"""Largest image that is read, 20,000 x 20,000 pixels: its labels take 1.6 GB."""
 
 
 def check_labels(labels: ArrayLike) -> NDArray[np.integer]:
-    """Return ``labels`` as an array, or raise ``InputError`` unless it is a label image.
+    """Return ``labels`` as an array; raise ``InputError`` unless it is a label image.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ def check_labels(labels: ArrayLike) -> NDArray[np.integer]:
     Raises
     ------
     InputError
-        When the array is not flat, not of integers, or holds a negative number.
+        When the array is not two-dimensional, not of integers, or holds a negative value.
     """
     array = check_type(labels)
     if array.size and array.min() < 0:
@@ -34,7 +34,7 @@ def check_labels(labels: ArrayLike) -> NDArray[np.integer]:
 
 
 def check_type(labels: ArrayLike) -> NDArray[np.integer]:
-    """Return ``labels`` as an array, or raise ``InputError`` unless it is (H, W) of integers."""
+    """Return ``labels`` as an array; raise ``InputError`` unless it is an (H, W) integer array."""
     array = np.asarray(labels)
     if array.ndim != 2 or not np.issubdtype(array.dtype, np.integer):
         raise InputError(
@@ -45,14 +45,14 @@ def check_type(labels: ArrayLike) -> NDArray[np.integer]:
 
 
 def check_size(shape: tuple[int, ...]) -> tuple[int, int]:
-    """Return ``shape`` as (height, width), or raise ``InputError`` unless it has two entries."""
+    """Return ``shape`` as (height, width); raise ``InputError`` unless it has two entries."""
     if len(shape) != 2:
         raise InputError(f"shape {shape} of an image; a height and a width, (H, W), are needed")
     return int(shape[0]), int(shape[1])
 
 
 def check_pixels(size: tuple[int, int]) -> tuple[int, int]:
-    """Return ``size`` (H, W), or raise ``InputError`` when it is above `LARGEST_LABELS_PX`."""
+    """Return ``size`` (H, W); raise ``InputError`` if its area exceeds `LARGEST_LABELS_PX`."""
     height, width = size
     if height * width > LARGEST_LABELS_PX:
         raise InputError(
@@ -62,17 +62,17 @@ def check_pixels(size: tuple[int, int]) -> tuple[int, int]:
 
 
 def find_stretches(*flat: NDArray[np.integer]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Find the stretches in which none of some flat arrays of equal size changes its value.
+    """Find the runs over which all of several flat arrays of equal size are constant.
 
     Returns
     -------
     starts, lengths : (n,) intp
-        Where each stretch begins, from 0, and how many pixels it holds.
+        Start of each run, from 0, and its length in pixels.
 
     Notes
     -----
-    Nuclei are compact, so an image has some thirty times fewer stretches than pixels. Counting
-    stretches rather than pixels is what makes the score and the run lengths quick.
+    Nuclei are compact, so an image has about thirty times fewer runs than pixels. Counting runs
+    rather than pixels makes scoring and run-length encoding fast.
     """
     first, *others = flat
     changes = np.empty(first.size, dtype=bool)
@@ -89,7 +89,7 @@ def find_stretches(*flat: NDArray[np.integer]) -> tuple[NDArray[np.intp], NDArra
 
 
 def relabel(labels: ArrayLike) -> Labels:
-    """Number the nuclei 1..N without gaps, in the order of the labels they had.
+    """Relabel the nuclei 1..N without gaps, in the order of their labels.
 
     Examples
     --------
@@ -106,25 +106,25 @@ def relabel(labels: ArrayLike) -> Labels:
 
 
 def stack_masks(masks: Iterable[ArrayLike], shape: tuple[int, int] | None = None) -> Labels:
-    """Join the masks of an image's nuclei into labels 1..N.
+    """Combine the masks of an image's nuclei into a label image, 1..N.
 
     Parameters
     ----------
     masks
-        (H, W) each; every pixel that is not 0 belongs to the nucleus.
+        (H, W) each; nonzero pixels belong to the nucleus.
     shape
-        (H, W) of the image; the first mask's when left out.
+        (H, W) of the image; that of the first mask by default.
 
     Returns
     -------
     labels : (H, W) int32
-        A pixel claimed twice stays with the first mask. A mask left without a pixel of its own
-        gets no label, so the labels have no gaps.
+        A pixel in several masks gets the label of the first. A mask left without pixels of its
+        own gets no label, so the labels have no gaps.
 
     Raises
     ------
     InputError
-        When a mask has another shape, or there is neither a mask nor a shape.
+        When a mask has another shape, or neither masks nor a shape are given.
 
     Examples
     --------
@@ -142,9 +142,9 @@ def stack_masks(masks: Iterable[ArrayLike], shape: tuple[int, int] | None = None
 
 
 def number_pixels(pixels: Iterable[NDArray[np.intp]], size: tuple[int, int]) -> Labels:
-    """Join nuclei given as flat pixel numbers, by rows, into labels 1..N; see `stack_masks`.
+    """Combine nuclei given as flat (row-major) pixel indices into labels 1..N; see `stack_masks`.
 
-    Takes one nucleus at a time, so that a caller who reads masks from files holds one in memory.
+    Takes one nucleus at a time, so a caller that reads masks from files holds only one in memory.
     """
     flat = np.zeros(size[0] * size[1], dtype=np.int32)
     count = 0

@@ -1,8 +1,8 @@
-"""The competition's score: mean precision over ten thresholds of intersection over union.
+"""The competition's score: mean precision over ten thresholds of intersection over union (IoU).
 
-At each threshold a predicted nucleus is a hit (true positive, TP) when its intersection over union
-(IoU) with a true nucleus is greater than the threshold; other predicted nuclei are false positives
-(FP, invented), other true nuclei false negatives (FN, missed). The precision is
+At each threshold a predicted nucleus is a hit (true positive, TP) if its IoU with a true nucleus
+is greater than the threshold; other predicted nuclei are false positives (FP, invented), other
+true nuclei false negatives (FN, missed). The precision is
 TP / (TP + FP + FN). An image scores the mean over the thresholds; a set of images scores the mean
 over the images.
 """
@@ -17,31 +17,31 @@ from kaggle_dsb.competition.labels import check_labels, check_type, find_stretch
 from kaggle_dsb.files import InputError
 
 THRESHOLDS_PERCENT = (50, 55, 60, 65, 70, 75, 80, 85, 90, 95)
-"""Thresholds of the IoU in whole percent: their float forms lie a hair off, these do not."""
+"""IoU thresholds in whole percent: as floats, some of them would not be exact."""
 
 _SHOWN_IDS = 5
 _THRESHOLDS = np.array(THRESHOLDS_PERCENT)[:, np.newaxis]
 _LARGEST_LABEL = np.iinfo(np.int32).max
-_LARGEST_TABLE = 2**20  # keys; beyond it, sorting takes less time and memory than a table
+_LARGEST_TABLE = 2**20  # keys; above this, sorting is faster and smaller than a table
 
 
 @dataclass(frozen=True)
 class Matches:
-    """The overlaps between the nuclei of two label images.
+    """Overlaps between the nuclei of two label images.
 
     Only pairs that share a pixel are listed; pair k is ``true_labels[true_index[k]]`` with
     ``predicted_labels[predicted_index[k]]``.
 
     Attributes
     ----------
-    true_labels, predicted_labels : (n_true,), (n_predicted,) int64, rising
-        The labels present in each image, without background.
+    true_labels, predicted_labels : (n_true,), (n_predicted,) int64, ascending
+        Labels present in each image, without background.
     true_areas_px, predicted_areas_px : (n_true,), (n_predicted,) int64
-        The area of each.
+        Area of each nucleus.
     true_index, predicted_index : (n_pairs,) int64
         The two nuclei of each pair, as indices into the labels.
     intersection_px, union_px : (n_pairs,) int64
-        What the two nuclei of each pair share and cover.
+        Areas of the intersection and union of each pair.
     """
 
     true_labels: NDArray[np.int64]
@@ -60,23 +60,23 @@ class Matches:
 
     @property
     def best_iou_of_true(self) -> NDArray[np.float64]:
-        """The largest IoU of each true nucleus, (n_true,) float64; 0 when nothing touches it."""
+        """The largest IoU of each true nucleus, (n_true,) float64; 0 without any overlap."""
         return _largest(self.iou, self.true_index, self.true_labels.size)
 
     @property
     def best_iou_of_predicted(self) -> NDArray[np.float64]:
-        """The largest IoU of each predicted nucleus, (n_predicted,) float64; 0 when none."""
+        """The largest IoU of each predicted nucleus, (n_predicted,) float64; 0 without overlap."""
         return _largest(self.iou, self.predicted_index, self.predicted_labels.size)
 
     def hits_at(self, threshold_percent: ArrayLike) -> NDArray[np.bool_]:
-        """Which pairs have an IoU greater than the threshold, (n_pairs,) bool.
+        """Return which pairs have an IoU greater than the threshold, (n_pairs,) bool.
 
         For thresholds of shape (n, 1) the result is (n, n_pairs).
 
         Notes
         -----
-        Compared as integers, so that an IoU of exactly 1/2 is no hit at 50. From 50 on a nucleus
-        is in at most one such pair, so no assignment step is needed.
+        Compared as integers, so that an IoU of exactly 1/2 is not a hit at 50. For thresholds of
+        50 and above a nucleus is in at most one such pair, so no assignment step is needed.
         """
         threshold = np.asarray(threshold_percent)
         hits: NDArray[np.bool_] = 100 * self.intersection_px > threshold * self.union_px
@@ -92,18 +92,17 @@ def _largest(
 
 
 def match(truth: ArrayLike, predicted: ArrayLike) -> Matches:
-    """Find which nuclei of two label images share pixels, and how many.
+    """Find the overlapping nuclei of two label images, and by how many pixels they overlap.
 
     Parameters
     ----------
     truth, predicted
-        (H, W) integers, 0 for background; gaps between the labels and a missing background are
-        fine.
+        (H, W) integers, 0 for background; gaps between labels and a missing background are fine.
 
     Raises
     ------
     InputError
-        When the sizes differ or one is not a label image.
+        When the sizes differ or either is not a label image.
 
     Examples
     --------
@@ -139,7 +138,7 @@ def match(truth: ArrayLike, predicted: ArrayLike) -> Matches:
 def _flatten(
     truth: ArrayLike, predicted: ArrayLike
 ) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
-    """Return two arrays of labels of the same size as flat arrays."""
+    """Flatten two label images, which must have the same size."""
     arrays = check_type(truth), check_type(predicted)
     if arrays[0].shape != arrays[1].shape:
         sizes = [f"{height} x {width}" for height, width in (array.shape for array in arrays)]
@@ -151,12 +150,12 @@ def _flatten(
 
 
 def _check_values(values: NDArray[np.integer]) -> tuple[NDArray[np.int64], int]:
-    """Return the labels of all stretches, and one more than the largest.
+    """Return the labels of all runs as int64, and one more than the largest.
 
     Every label of the image is among them, so checking these checks all pixels.
     """
     wide = values.astype(np.int64)
-    # Seen as unsigned, a negative number is a large one.
+    # Viewed as unsigned, a negative number is a large one.
     largest = int(wide.view(np.uint64).max(initial=0))
     if largest > _LARGEST_LABEL:
         check_labels(values[np.newaxis])
@@ -167,7 +166,7 @@ def _check_values(values: NDArray[np.integer]) -> tuple[NDArray[np.int64], int]:
 def _sum_by_key(
     keys: NDArray[np.int64], areas_px: NDArray[np.int64], n_keys: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the distinct keys, rising, and the total area of each."""
+    """Return the distinct keys in ascending order, and the total area of each."""
     if n_keys > _LARGEST_TABLE:
         distinct, keys = np.unique(keys, return_inverse=True)
         return distinct, np.bincount(keys, weights=areas_px).astype(np.int64)
@@ -188,14 +187,14 @@ def _sum_labels(
 
 @dataclass(frozen=True)
 class ImageScore:
-    """The counts that make up the score of an image; they can be summed over images.
+    """The counts from which an image's score is computed; they can be summed over images.
 
     Attributes
     ----------
     n_true, n_predicted : int
-        Nuclei in the truth and in the prediction.
+        Numbers of true and predicted nuclei.
     hits : tuple of 10 int
-        Predicted nuclei that hit a true one, at each of `THRESHOLDS_PERCENT`.
+        True positives at each of `THRESHOLDS_PERCENT`.
     """
 
     n_true: int
@@ -208,8 +207,8 @@ class ImageScore:
 
         Notes
         -----
-        An image without true and predicted nuclei gets 1: it has no error. The competition does
-        not define this case, and its first stage has no such image.
+        An image without true and predicted nuclei gets 1, as it has no error. The competition
+        does not define this case, and its first stage has no such image.
         """
         hits = np.array(self.hits)
         n_nuclei = self.n_true + self.n_predicted
@@ -222,17 +221,17 @@ class ImageScore:
 
 
 def score_image(truth: ArrayLike, predicted: ArrayLike) -> ImageScore:
-    """Score predicted labels against the true ones.
+    """Score predicted labels against the ground truth.
 
     Parameters
     ----------
     truth, predicted
-        As `match` takes them.
+        As for `match`.
 
     Raises
     ------
     InputError
-        As `match`.
+        As for `match`.
 
     Notes
     -----
@@ -277,13 +276,13 @@ class Score:
 
     @property
     def pooled(self) -> NDArray[np.float64]:
-        """The precision at each threshold of all nuclei together, (10,) float64 in [0, 1].
+        """The precision at each threshold, pooled over all nuclei, (10,) float64 in [0, 1].
 
         Notes
         -----
-        The average precision that StarDist publishes [1]_: counts are summed over the images
-        before they are divided, so an image weighs as much as it has nuclei. StarDist also counts
-        an IoU equal to the threshold as a hit; here it has to be greater, as in the competition.
+        The average precision that StarDist reports [1]_: counts are summed over the images before
+        dividing, so an image's weight grows with its number of nuclei. StarDist also counts an
+        IoU equal to the threshold as a hit; here it must be greater, as in the competition.
 
         References
         ----------
@@ -297,18 +296,18 @@ class Score:
 
 
 def score_images(truth: Mapping[str, ArrayLike], predicted: Mapping[str, ArrayLike]) -> Score:
-    """Score predicted labels against the true ones, image by image.
+    """Score predicted labels against the ground truth, image by image.
 
     Parameters
     ----------
     truth, predicted
-        Labels (H, W) by image id. A prediction without a truth is not scored: most images of the
-        second stage are decoys.
+        Labels (H, W) by image id. Predictions without ground truth are not scored: most images of
+        the second stage are decoys.
 
     Raises
     ------
     InputError
-        When there is no truth, an image has no prediction, or its labels cannot be scored.
+        When the truth is empty, an image has no prediction, or its labels cannot be scored.
 
     Notes
     -----

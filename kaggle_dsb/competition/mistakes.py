@@ -1,4 +1,4 @@
-"""Mistakes that lower a score without making the files unreadable, as they are often made."""
+"""Common mistakes that lower a score without making the files unreadable."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ _CLEAR_RATIO = 10
 def find_likely_mistakes(
     truth: LabelsById, predicted: LabelsById, score: Score, *, from_runs: bool
 ) -> list[str]:
-    """List what is probably wrong with labels that were scored, a sentence each.
+    """List what is probably wrong with scored labels, one sentence each.
 
     Parameters
     ----------
@@ -22,7 +22,7 @@ def find_likely_mistakes(
     score
         The score of these labels.
     from_runs
-        Whether the prediction was read from run lengths, which may be numbered in another way.
+        Whether the prediction was run-length encoded, possibly with a different pixel numbering.
     """
     return [
         *(_find_binary_masks(score) or _find_unequal_counts(score)),
@@ -59,7 +59,7 @@ def _find_unequal_counts(score: Score) -> list[str]:
 
 
 def _find_other_numbering(truth: LabelsById, predicted: LabelsById) -> list[str]:
-    """Score what the runs would mean if they were numbered along rows, or from 0."""
+    """Score the runs as if their pixels were numbered along rows, or from 0."""
     ids = [image_id for image_id in truth if predicted[image_id].any()][:_IMAGES_TRIED]
     if not ids:
         return []

@@ -1,7 +1,7 @@
-"""Run lengths, the way the competition writes a mask down.
+"""Run-length encoding (RLE) of masks, as defined by the competition.
 
-A run is a start and a length. Pixels are numbered from 1, down the first column, then down the
-second; the runs of a mask are sorted and do not overlap.
+A run is a start and a length. Pixels are numbered from 1 in column-major order: down the first
+column, then down the second. The runs of a mask are sorted and disjoint.
 """
 
 import re
@@ -16,21 +16,21 @@ from kaggle_dsb.competition.table import shorten
 from kaggle_dsb.files import InputError
 
 Runs = NDArray[np.int64]
-"""Runs, (n, 2) int64: the start, from 1, and the length of each."""
+"""Runs, (n, 2) int64: start, from 1, and length."""
 
-# Eighteen digits fit int64, and so does the sum of a start and a length.
+# Eighteen digits fit into int64, and so does the sum of a start and a length.
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
 _PAIRS = re.compile(r"(?:[0-9]{1,18} [0-9]{1,18}(?: |$))*")
 _SHOWN_CHARACTERS = 40
 
 
 def mask_to_runs(mask: ArrayLike) -> Runs:
-    """Write a mask as runs.
+    """Encode a mask as runs.
 
     Parameters
     ----------
     mask
-        (H, W); every pixel that is not 0 belongs to the nucleus.
+        (H, W); nonzero pixels belong to the nucleus.
 
     Examples
     --------
@@ -47,12 +47,12 @@ def mask_to_runs(mask: ArrayLike) -> Runs:
 
 
 def runs_to_mask(runs: Runs, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Draw runs as a mask of ``shape`` (H, W).
+    """Decode runs to a mask of ``shape`` (H, W).
 
     Raises
     ------
     InputError
-        When a run leaves the image.
+        When a run extends beyond the image.
 
     Examples
     --------
@@ -67,12 +67,12 @@ def runs_to_mask(runs: Runs, shape: tuple[int, int]) -> NDArray[np.bool_]:
 
 
 def find_pixels(runs: Runs, shape: tuple[int, int]) -> NDArray[np.int64]:
-    """List the pixels of runs as indices from 0, down columns.
+    """Return the pixels of runs as column-major indices from 0.
 
     Raises
     ------
     InputError
-        When a run leaves the image of ``shape`` (H, W).
+        When a run extends beyond the image of ``shape`` (H, W).
     """
     starts, lengths = check_fit(runs, shape).T
     n_earlier = np.cumsum(lengths) - lengths
@@ -80,7 +80,7 @@ def find_pixels(runs: Runs, shape: tuple[int, int]) -> NDArray[np.int64]:
 
 
 def check_fit(runs: Runs, shape: tuple[int, int]) -> Runs:
-    """Return ``runs`` as (n, 2) int64, or raise ``InputError`` when a run leaves the image."""
+    """Return ``runs`` as (n, 2) int64; raise ``InputError`` if one extends beyond the image."""
     height, width = check_size(shape)
     array = np.asarray(runs, dtype=np.int64).reshape(-1, 2)
     starts, lengths = array.T
@@ -95,7 +95,7 @@ def check_fit(runs: Runs, shape: tuple[int, int]) -> Runs:
 
 
 def format_runs(runs: Runs) -> str:
-    """Write runs as the text of the ``EncodedPixels`` column.
+    """Format runs for the ``EncodedPixels`` column.
 
     Examples
     --------
@@ -106,12 +106,13 @@ def format_runs(runs: Runs) -> str:
 
 
 def parse_runs(text: str) -> Runs:
-    """Read the text of the ``EncodedPixels`` column; an empty text holds no run.
+    """Parse a value of the ``EncodedPixels`` column; an empty string holds no runs.
 
     Raises
     ------
     InputError
-        When the text is not sorted, disjoint pairs of a start and a length.
+        When the text is not a list of ``start length`` pairs, or the runs are not sorted and
+        disjoint.
 
     Examples
     --------
@@ -129,7 +130,7 @@ def parse_runs(text: str) -> Runs:
 
 
 def _check_entries(text: str, entries: list[str]) -> None:
-    """Raise ``InputError`` unless the entries are whole numbers and come in pairs."""
+    """Raise ``InputError`` unless the entries are pairs of integers."""
     if text.lstrip().startswith(("[", "(")):
         raise InputError(
             f"{shorten(text, _SHOWN_CHARACTERS)} is a printed Python list; "
@@ -149,7 +150,7 @@ def _check_entries(text: str, entries: list[str]) -> None:
 
 
 def _check_order(runs: Runs) -> None:
-    """Raise ``InputError`` unless the runs begin at 1 or later, hold pixels and follow in order."""
+    """Raise ``InputError`` unless starts and lengths are positive, the runs sorted and disjoint."""
     starts, lengths = runs.T
     faulty = (starts < 1) | (lengths < 1)
     if faulty.any():
@@ -169,12 +170,12 @@ def _check_order(runs: Runs) -> None:
 
 
 def encode_labels(labels: ArrayLike) -> list[str]:
-    """Write each nucleus of a label image as the text of its runs, in the order of the labels.
+    """Encode each nucleus of a label image as a string of runs, in the order of the labels.
 
     Parameters
     ----------
     labels
-        (H, W) integers, 0 for background; labels without a pixel are left out.
+        (H, W) integers, 0 for background; gaps between labels are skipped.
 
     Examples
     --------
@@ -195,7 +196,7 @@ def encode_labels(labels: ArrayLike) -> list[str]:
 def decode_labels(
     runs_of_nuclei: Sequence[Runs], shape: tuple[int, int], *, first_wins: bool = False
 ) -> Labels:
-    """Draw the runs of an image's nuclei as labels 1..N.
+    """Decode the runs of an image's nuclei to a label image, 1..N.
 
     Parameters
     ----------
@@ -204,12 +205,12 @@ def decode_labels(
     shape
         (H, W) of the image.
     first_wins
-        A pixel claimed twice stays with the first nucleus instead of being refused.
+        Give a shared pixel to the first nucleus instead of raising an error.
 
     Raises
     ------
     InputError
-        When a run leaves the image, or two nuclei share a pixel.
+        When a run extends beyond the image, or, unless ``first_wins``, two nuclei share a pixel.
 
     Examples
     --------
@@ -229,16 +230,16 @@ def decode_labels(
 
 
 def have_shared_pixels(runs: Runs) -> bool:
-    """Return whether any two of some runs, (n, 2) in any order, share a pixel."""
+    """Return whether any two runs overlap; ``runs`` is (n, 2), in any order."""
     starts, lengths = runs[np.argsort(runs[:, 0])].T
     return bool(np.any(starts[1:] < starts[:-1] + lengths[:-1]))
 
 
 def _paint_disjoint(runs: Runs, labels: Labels, size: int) -> Labels:
-    """Draw runs that share no pixel as a flat image, each with its label."""
+    """Paint disjoint runs into a flat label image, each with its label."""
     order = np.argsort(runs[:, 0])
     starts, lengths = runs[order].T
-    # Background and runs take turns: b0 r0 b1 r1 ... bn.
+    # Background and runs alternate: b0 r0 b1 r1 ... bn.
     bounds = np.zeros(2 * len(runs) + 2, dtype=np.int64)
     bounds[1:-1:2] = starts - 1
     bounds[2:-1:2] = starts - 1 + lengths
@@ -251,7 +252,7 @@ def _paint_disjoint(runs: Runs, labels: Labels, size: int) -> Labels:
 def _paint_in_order(
     runs_of_nuclei: Sequence[Runs], shape: tuple[int, int], *, first_wins: bool
 ) -> Labels:
-    """Draw one nucleus after the other as a flat image; see `decode_labels`."""
+    """Paint one nucleus after the other into a flat label image; see `decode_labels`."""
     flat = np.zeros(shape[0] * shape[1], dtype=np.int32)
     for number, runs in enumerate(runs_of_nuclei, start=1):
         pixels = find_pixels(runs, shape)

@@ -1,4 +1,4 @@
-"""Submissions and solutions: tables with a row for every nucleus."""
+"""Submissions and solutions: tables with one row per nucleus."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -37,11 +37,11 @@ _SIZE = ("Height", "Width")
 _SIDE = re.compile(r"[0-9]{1,9}")
 
 Sizes = Mapping[str, tuple[int, int]]
-"""The height and width of images, in pixels, by id."""
+"""Height and width of each image, in pixels, by id."""
 
 
 def write_submission(path: Path, labels_by_id: Mapping[str, ArrayLike]) -> None:
-    """Write labels as a submission, the images in the order of the mapping.
+    """Write labels as a submission, with the images in the order of the mapping.
 
     Parameters
     ----------
@@ -53,8 +53,8 @@ def write_submission(path: Path, labels_by_id: Mapping[str, ArrayLike]) -> None:
     Raises
     ------
     InputError
-        When the name does not end in ``.csv``, there is no image, or an id or its labels cannot
-        be written.
+        When the name does not end in ``.csv``, there is no image, or an id or label image is
+        invalid.
     """
     if path.suffix != ".csv":
         raise InputError(f"{path}: a submission is written as CSV; choose a name that ends in .csv")
@@ -85,20 +85,20 @@ def _write_rows(image_id: str, labels: ArrayLike) -> list[str]:
 
 
 def check_submission(path: Path, sizes: Sizes) -> list[str]:
-    """List everything that would make Kaggle refuse or misread a submission.
+    """List everything that would make Kaggle reject or misread a submission.
 
     Parameters
     ----------
     path
-        A CSV, or a zip that holds exactly one.
+        A CSV, or a zip with exactly one.
     sizes
-        The height and width of every image that must be in it, by id.
+        Height and width of every required image, by id.
 
     Returns
     -------
     faults : list of str
-        A line each, with the file, the line, the value and what would be right; none when the
-        submission is sound.
+        One line each: the file, the line, the value and what is expected. Empty if the submission
+        is valid.
     """
     _, deviations, faults = _inspect(path, sizes)
     return deviations + faults
@@ -110,9 +110,8 @@ def read_submission(path: Path, sizes: Sizes) -> dict[str, Labels]:
     Raises
     ------
     InputError
-        With the first fault that `check_submission` lists, and how many more there are. What
-        Kaggle may refuse but is clear, such as a byte-order mark, semicolons or a blank line, is
-        read.
+        With the first fault, and the number of further ones. Unambiguous deviations that Kaggle
+        may reject, such as a byte-order mark, semicolons or a blank line, are accepted.
     """
     rows_by_id, _, faults = _inspect(path, sizes)
     if faults:
@@ -126,7 +125,7 @@ def read_submission(path: Path, sizes: Sizes) -> dict[str, Labels]:
 
 @dataclass(frozen=True)
 class _Row:
-    """A row that can be read: the number of its line, its image and its runs."""
+    """A valid row: its line number, image and runs."""
 
     number: int
     image_id: str
@@ -134,18 +133,18 @@ class _Row:
 
     @property
     def place(self) -> str:
-        """How a fault names the row."""
+        """The row as named in error messages."""
         return f"line {self.number} {name_image(self.image_id)}:"
 
 
 def name_image(image_id: str) -> str:
-    """Name an image in a message, ``(image ID)``, quoted unless it is short and printable."""
+    """Format an image id for messages, ``(image ID)``, quoted unless short and printable."""
     is_plain = image_id.isprintable() and len(image_id) <= _LONGEST_SHOWN_ID
     return f"(image {image_id if is_plain else shorten(image_id)})"
 
 
 def _inspect(path: Path, sizes: Sizes) -> tuple[dict[str, list[_Row]], list[str], list[str]]:
-    """Return the readable rows of each image, and a line for every deviation and every fault."""
+    """Return the valid rows of each image, the deviations, and the faults (one line each)."""
     try:
         table = read_table(path)
     except InputError as error:
@@ -180,7 +179,7 @@ def _find_header_faults(header: Line) -> Iterator[str]:
 
 
 def _find_columns(header: Line) -> tuple[int, int] | None:
-    """Return the indices of the two columns, however they are spelled, so that rows can be read."""
+    """Return the indices of the two columns, ignoring case and surrounding spaces."""
     names = [name.strip().casefold() for name in header.fields]
     try:
         image_id, runs = (names.index(name.casefold()) for name in HEADER)
@@ -190,7 +189,7 @@ def _find_columns(header: Line) -> tuple[int, int] | None:
 
 
 def _read_row(line: Line, table: Table, columns: tuple[int, int], sizes: Sizes) -> _Row:
-    """Read a row, or raise ``InputError`` with what follows its line number in a fault."""
+    """Read a row; raise ``InputError`` with the message that follows the line number."""
     if len(line.fields) != len(table.header.fields):
         raise InputError(table.describe_width(line))
     image_id, text = (line.fields[column] for column in columns)
@@ -213,7 +212,7 @@ def _find_missing(present: set[str], sizes: Sizes) -> Iterator[str]:
 
 
 def _find_conflicts(rows: list[_Row], size: tuple[int, int]) -> Iterator[str]:
-    """Say which rows of one image cannot stand beside each other."""
+    """Yield a message for each conflict between the rows of one image."""
     for row in rows:
         if not row.runs.size and len(rows) > 1:
             yield f"{row.place} no runs, but the image has other rows; leave this one out"
@@ -236,26 +235,25 @@ def _find_overlaps(rows: list[_Row], size: tuple[int, int]) -> Iterator[str]:
 
 
 def read_solution(path: Path, sizes: Sizes | None = None) -> dict[str, Labels]:
-    """Read the truth, a solution or the labels of the training images, as labels by image id.
+    """Read ground truth, such as a solution or the training labels, as labels by image id.
 
     Parameters
     ----------
     path
-        A CSV, or a zip that holds exactly one. The columns ``Height`` and ``Width`` give the
-        sizes, and rows whose ``Usage`` is ``Ignored`` are left out, where there are such columns.
+        A CSV, or a zip with exactly one. If present, the columns ``Height`` and ``Width`` give
+        the sizes, and rows whose ``Usage`` is ``Ignored`` are skipped.
     sizes
-        The height and width of each image, for a table without them.
+        Height and width of each image, for a table without these columns.
 
     Returns
     -------
     labels : dict of str to (H, W) int32
-        1..N; where masks of an image share a pixel, as in a few of the training images, it stays
-        with the first.
+        1..N; a pixel shared by several masks, as in a few training images, belongs to the first.
 
     Raises
     ------
     InputError
-        When a column, a size or every row is missing, or a row cannot be read.
+        When a column or size is missing, there are no rows, or a row cannot be read.
     """
     table = read_table(path)
     optional = [name for name in ("Usage", *_SIZE) if name in table.header.fields]
@@ -285,7 +283,7 @@ def read_solution(path: Path, sizes: Sizes | None = None) -> dict[str, Labels]:
 
 
 def _read_nucleus(row: Mapping[str, str], size_by_id: dict[str, tuple[int, int]]) -> Runs:
-    """Return the runs of a row, and note the size of its image where the row has it."""
+    """Return the runs of a row, and record the size of its image if the row has it."""
     image_id = row["ImageId"]
     if set(_SIZE) <= row.keys():
         size = _parse_size(row["Height"], row["Width"])

@@ -1,4 +1,4 @@
-"""Tables as Kaggle exchanges them: a CSV, by itself or compressed."""
+"""Tables in Kaggle's format: a CSV, plain or compressed."""
 
 import codecs
 import csv
@@ -37,13 +37,13 @@ ZIP_ERRORS = (
     RuntimeError,
     ValueError,
 )
-"""What Python's readers of zip and gzip raise, beside OSError, on damaged, encrypted or unknown
+"""What Python's zip and gzip readers raise, besides OSError, on damaged, encrypted or unsupported
 contents."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a table: its number in the file, from 1, its text and its fields."""
+    """A line of a table: its number in the file (from 1), its text and its fields."""
 
     number: int
     text: str
@@ -52,7 +52,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Table:
-    """A table as it was read.
+    """A table as read from a file.
 
     Attributes
     ----------
@@ -61,8 +61,8 @@ class Table:
     rows : list of Line
         Without blank lines. A row may have more or fewer fields than the header.
     deviations : list of str
-        What differs from a standard CSV and does not keep it from being read here, a line each;
-        Kaggle may refuse it.
+        Deviations from a standard CSV that are accepted here but that Kaggle may reject, one line
+        each.
     """
 
     path: Path
@@ -71,7 +71,7 @@ class Table:
     deviations: list[str]
 
     def select(self, *names: str) -> Iterator[tuple[int, list[str]]]:
-        """Yield the number of each row, and its values in the columns of these names.
+        """Yield the line number of each row, and its values in the named columns.
 
         Raises
         ------
@@ -90,7 +90,7 @@ class Table:
             yield row.number, [row.fields[column] for column in columns]
 
     def describe_width(self, row: Line) -> str:
-        """Say what is wrong with a row that has more or fewer fields than the header."""
+        """Return the error message for a row with more or fewer fields than the header."""
         return (
             f"has {len(row.fields)} fields, but the header has {len(self.header.fields)}; "
             "fields are parted by commas, and the numbers of a run by blanks"
@@ -103,7 +103,7 @@ def read_table(path: Path) -> Table:
     Parameters
     ----------
     path
-        ``.csv``, ``.zip`` with exactly one CSV, or ``.gz``. Of UTF-8 or UTF-16, with fields parted
+        ``.csv``, ``.zip`` with exactly one CSV, or ``.gz``. UTF-8 or UTF-16, with fields separated
         by commas, semicolons or tabs, and any line endings.
 
     Raises
@@ -113,8 +113,8 @@ def read_table(path: Path) -> Table:
 
     Notes
     -----
-    Every line is parsed by itself: tables of runs have no line break inside a field, and so a
-    broken line is named by its number and does not swallow those below it.
+    Each line is parsed separately: tables of runs have no line breaks inside fields, and a
+    malformed line can then be reported by number without affecting the following ones.
     """
     content, deviations = _read_bytes(path)
     text = _decode(path, content, deviations).replace("\r\n", "\n").replace("\r", "\n")
@@ -134,7 +134,7 @@ def read_table(path: Path) -> Table:
 
 
 def shorten(text: str, length: int = 80) -> str:
-    """Quote a text, with control characters escaped and its end cut off where it is long."""
+    """Quote a string, with control characters escaped, truncated after ``length`` characters."""
     return repr(text if len(text) <= length else text[:length] + "...")
 
 
@@ -146,7 +146,7 @@ def _find_separator(header: str, deviations: list[str]) -> str:
 
 
 def _split_fields(line: str, separator: str) -> list[str]:
-    # An open quote is left in its field, where it cannot be read as a number.
+    # An unbalanced quote stays in its field, where it cannot be parsed as a number.
     if line.count('"') % 2 or '"' not in line:
         return line.split(separator)
     csv.field_size_limit(max(csv.field_size_limit(), len(line)))
@@ -175,7 +175,7 @@ def _decode(path: Path, content: bytes, deviations: list[str]) -> str:
 
 
 def _read_bytes(path: Path) -> tuple[bytes, list[str]]:
-    """Read a file, or the CSV compressed in it, and say what a zip holds beside that."""
+    """Return the bytes of a table, decompressed, and deviations such as stray files in a zip."""
     if not path.is_file():
         raise InputError(f"{path}: no such file; a CSV or a zip of one is needed")
     most = LARGEST_TABLE_MIB * 2**20
@@ -202,12 +202,12 @@ def _read_bytes(path: Path) -> tuple[bytes, list[str]]:
 
 
 def _find_form(path: Path) -> Literal["zip", "gz"] | None:
-    """Tell by its name or its first bytes how a table is compressed.
+    """Detect the compression of a table from its name or first bytes.
 
     Raises
     ------
     InputError
-        When it is no table.
+        When the file is not a table.
     """
     suffix = path.suffix.lower()
     if suffix in _WORKBOOKS:
@@ -246,5 +246,5 @@ def _gunzip(path: Path, most: int) -> tuple[bytes, list[str]]:
 
 
 def _is_table(name: str) -> bool:
-    # macOS puts a ._submission.csv of its own into a folder __MACOSX beside the real one.
+    # macOS adds its own ._submission.csv in a folder __MACOSX.
     return name.lower().endswith(".csv") and "__MACOSX" not in name.split("/")

@@ -1,4 +1,4 @@
-"""What is required of the bytes of a TIFF before a library reads it, and after."""
+"""Checks of a TIFF file before and after a library reads it."""
 
 import logging
 import struct
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 _SUB_DIRECTORIES = 330
-# What a value of each kind is made of, as `struct` writes it; floats as what has their size.
+# `struct` format of a value of each TIFF field type; floats as integers of the same size.
 _KINDS = dict(enumerate(("B", "B", "H", "I", "II", "B", "B", "H", "I", "II", "I", "Q", "I"), 1))
 _KINDS |= {16: "Q", 17: "Q", 18: "Q"}
-# How often the bytes of a file may be claimed, and what the smallest file may claim.
+# How often the tags may reference the file's bytes in total, and the allowance of any file.
 _MOST_READINGS = 4
 _ALWAYS_BYTES = 2**16
 
 
 class _Directory(NamedTuple):
-    """A directory of tags: where the next one is, those below it, and what reading it takes."""
+    """A directory (IFD): offset of the next one, its sub-directories, and the bytes to read."""
 
     next: int
     below: list[int]
@@ -32,7 +32,7 @@ class _Directory(NamedTuple):
 
 
 class _Directories:
-    """The directories of a TIFF by their places; what lies beyond the end counts as absent."""
+    """The directories (IFDs) of a TIFF by offset; bytes beyond the end of file read as 0."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -43,7 +43,7 @@ class _Directories:
         self.first = self._read(self._place, 8 if is_big else 4)
 
     def read(self, offset: int) -> _Directory:
-        """Read the directory at a place."""
+        """Read the directory at an offset."""
         start = offset + self._count.size
         n_whole = max(0, len(self._data) - start) // self._tag.size
         end = start + min(self._read(self._count, offset), n_whole) * self._tag.size
@@ -72,19 +72,20 @@ class _Directories:
 
 
 def require_end(data: bytes) -> None:
-    """Require that a library which reads the pages and tags of a TIFF comes to an end.
+    """Check that reading all pages and tags of a TIFF terminates in reasonable time.
 
     Raises
     ------
     InputError
-        A page leads back to an earlier one, or the tags claim far more bytes than the file has.
+        When a page links back to an earlier one, or the tags reference far more bytes than the
+        file has.
 
     Notes
     -----
-    tifffile and Pillow read every tag of every page. In a sound file no two tags share their
-    values, but for a few that all pages repeat; a crafted one of some hundred bytes may claim the
-    same bytes again and again and so be read for hours. What else may be wrong with the structure
-    is left to these libraries.
+    tifffile and Pillow read every tag of every page. In a valid file tags do not share values,
+    except for a few that all pages repeat; a crafted file of some hundred bytes may reference the
+    same bytes over and over and take hours to read. Other structural errors are left to these
+    libraries.
     """
     directories = _Directories(data)
     left_bytes = _MOST_READINGS * len(data) + _ALWAYS_BYTES
@@ -110,12 +111,12 @@ def require_end(data: bytes) -> None:
 
 
 def require_data(page: "TiffPage | TiffFrame", *, n_bytes: int) -> None:
-    """Require that the pixels of a page lie in its file, which tifffile takes for black otherwise.
+    """Check that the pixels of a page lie within the file; tifffile fills missing ones with black.
 
     Raises
     ------
     ValueError
-        When they would lie beyond the end of the file, of ``n_bytes``.
+        When they extend beyond the end of the file, which has ``n_bytes``.
     """
     segments = zip(page.dataoffsets, page.databytecounts, strict=False)
     end = max((start + max(size, 0) for start, size in segments), default=0)
@@ -125,7 +126,7 @@ def require_data(page: "TiffPage | TiffFrame", *, n_bytes: int) -> None:
 
 @contextmanager
 def silence_tifffile() -> Iterator[None]:
-    """Keep tifffile from logging what the error or the picture tells already."""
+    """Suppress tifffile's log messages, which repeat what the error says."""
     logger = logging.getLogger("tifffile")
     level = logger.level
     logger.setLevel(logging.CRITICAL)

@@ -1,4 +1,4 @@
-"""What a user holds of the competition (zips, zips in a zip, folders), as one list of files."""
+"""List the files of a data source, be it a folder, a zip or zips inside a zip."""
 
 import os
 import re
@@ -28,16 +28,16 @@ LARGEST_ZIP_BYTES = 2**33
 
 
 class DataFaults(InputError):  # noqa: N818 - it carries many faults
-    """A source cannot be used; every fault found in it is told at once.
+    """A source cannot be used; all faults found in it are reported at once.
 
     Attributes
     ----------
     faults : tuple of str
-        A line each: the file, what is wrong with it and what would be right.
+        One line each: the file, what is wrong with it and what is expected.
     """
 
     def __init__(self, faults: list[str]) -> None:
-        self.faults = tuple(dict.fromkeys(faults))  # a file may tell of many images
+        self.faults = tuple(dict.fromkeys(faults))  # one file may annotate many images
         head = [] if len(self.faults) == 1 else [f"{len(self.faults)} faults in the data:"]
         super().__init__("\n".join([*head, *self.faults]))
 
@@ -48,16 +48,16 @@ class Archive:
     Parameters
     ----------
     source : Path
-        A zip or a folder, in any of the forms of `ACCEPTED_FORMS`. Nothing is written to it.
+        An image, a zip or a folder, in any of the `ACCEPTED_FORMS`. Only read.
     scratch : Path
         An empty folder for inner zips, see Notes; the caller deletes it.
     skipped : Path, optional
-        A folder inside the source that is none of it (the cache).
+        A folder inside the source to skip (the cache).
 
     Notes
     -----
-    Zips are read in place. Only zips inside a zip are first copied to ``scratch``, their own files
-    still packed: reading one inside a compressed zip would unpack it from the start at every jump.
+    Zips are read in place. Only zips inside a zip are first copied to ``scratch``: every seek in a
+    compressed inner zip would decompress it from the start.
     """
 
     def __init__(self, source: Path, scratch: Path, *, skipped: Path | None = None) -> None:
@@ -79,7 +79,7 @@ class Archive:
         self._stack.close()
 
     def find_contents(self) -> Contents:
-        """List the images, masks and tables of the source, and what is wrong with their places."""
+        """List the images, annotations and tables of the source, with faults and warnings."""
         entries = list(self._walk())
         contents = arrange(entries, self._source.resolve().name)
         contents.faults[:0] = self._faults
@@ -151,7 +151,7 @@ class Archive:
 
 
 def _open_entry(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> IO[bytes]:
-    """Open a file of a zip, though it be said to lie before the beginning, where zipfile seeks."""
+    """Open a file of a zip; raise ``BadZipFile`` when its offset is before the start of the zip."""
     try:
         return opened.open(info)
     except OSError as error:
@@ -159,7 +159,7 @@ def _open_entry(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> IO[bytes]:
 
 
 def list_files(source: Path, *, skipped: Path | None = None) -> Iterator[Path]:
-    """Yield every file of a folder in order of name, less what systems leave (``__MACOSX`` …)."""
+    """Yield the files below a folder in order of name, without hidden ones and ``__MACOSX``."""
     for folder, folders, files in os.walk(source, followlinks=True):
         here = Path(folder)
         folders[:] = sorted(
@@ -169,7 +169,7 @@ def list_files(source: Path, *, skipped: Path | None = None) -> Iterator[Path]:
 
 
 def _describe_other(entries: Iterable[Entry]) -> str:
-    """Say what is there instead of images: ``, but 12 .nrrd``."""
+    """Describe the files of a source without images: ``, but 12 .nrrd``."""
     suffixes = Counter(ascii(entry.suffix)[1:-1] or "without a suffix" for entry in entries)
     if not suffixes:
         return ""
@@ -177,7 +177,7 @@ def _describe_other(entries: Iterable[Entry]) -> str:
 
 
 def _may_enter(folder: Path, skipped: Path | None) -> bool:
-    """Return whether a folder is not to be skipped, and no link back to one that it lies in."""
+    """Return whether a folder is neither skipped nor a symlink to one of its parents."""
     target = folder.resolve()
     leads_back = folder.is_symlink() and target in {above.resolve() for above in folder.parents}
     return target != skipped and not leads_back
@@ -188,7 +188,7 @@ def _is_hidden(parts: list[str]) -> bool:
 
 
 def _check_place(info: zipfile.ZipInfo, parts: list[str]) -> str | None:
-    """Refuse a name that leads out of the zip, and a link, which may."""
+    """Return a fault for a path that leads out of the zip, or a symlink, which may do so."""
     if ".." in parts or parts[0] == "" or ":" in parts[0]:
         return (
             f"{info.filename!r} lies outside the zip's own folder; "

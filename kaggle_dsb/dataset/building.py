@@ -1,4 +1,4 @@
-"""Build a folder out of sight and put it in its place once it is whole."""
+"""Build a folder under a temporary name and move it into place once complete."""
 
 import errno
 import shutil
@@ -15,20 +15,20 @@ _MOST_ATTEMPTS = 10
 
 @contextmanager
 def building(folder: Path, *, is_whole: Callable[[], bool]) -> Iterator[Path]:
-    """Yield a new folder that takes the place of ``folder`` once the block has succeeded.
+    """Yield a new folder that replaces ``folder`` once the block has succeeded.
 
     Parameters
     ----------
     folder : Path
-        What it holds is replaced at once; it is never seen half-written.
+        Replaced by renaming, so it is never seen half-written.
     is_whole : callable
-        Returns whether ``folder`` already is what the block builds. Another process that was
-        quicker then keeps its own, and this one's is discarded.
+        Returns whether ``folder`` already is what the block builds. If another process finished
+        first, its folder is kept and this one is discarded.
 
     Notes
     -----
-    What processes that were killed left beside ``folder`` is removed once it is an hour old; a
-    younger leftover may belong to a process at work.
+    Leftovers of killed processes beside ``folder`` are removed once they are an hour old; younger
+    ones may belong to a running process.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     remove_old_builds(folder.parent)
@@ -39,7 +39,7 @@ def building(folder: Path, *, is_whole: Callable[[], bool]) -> Iterator[Path]:
         yield build
         _take_place(build, folder, is_whole)
     except OSError as error:
-        # A write that fails, as on a full disk, does not know its file.
+        # A failed write, e.g. on a full disk, does not name its file.
         error.filename = error.filename or str(folder)
         raise
     finally:
@@ -47,7 +47,7 @@ def building(folder: Path, *, is_whole: Callable[[], bool]) -> Iterator[Path]:
 
 
 def remove_old_builds(parent: Path) -> None:
-    """Remove what killed processes were building in a folder, once it is an hour old."""
+    """Remove unfinished builds of killed processes from a folder, once they are an hour old."""
     for pattern in _LEFTOVERS:
         for leftover in parent.glob(pattern):
             if is_leftover(leftover):
@@ -58,12 +58,12 @@ def _take_place(build: Path, folder: Path, is_whole: Callable[[], bool]) -> None
     for attempt in range(_MOST_ATTEMPTS):
         if is_whole():
             return
-        with suppress(FileNotFoundError):  # there is none, or another process moved it
+        with suppress(FileNotFoundError):  # it does not exist, or another process moved it
             folder.rename(build.parent / f"old{attempt}")
         try:
             build.rename(folder)
             return
         except OSError as error:
-            # Another process put its own there between the two renames.
+            # Another process created the folder between the two renames.
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or attempt + 1 == _MOST_ATTEMPTS:
                 raise

@@ -1,8 +1,8 @@
-"""Nuclei as polygons: traced from labels, and filled again.
+"""Nuclei as polygons: trace the outlines of labels, and fill polygons.
 
-Coordinates are (x, y) with the corner of the first pixel at (0, 0), so that its centre is at
-(0.5, 0.5), as QuPath, ImageJ and COCO have it. scikit-image is imported when outlines are met: its
-import takes long, and most data have none.
+Coordinates are (x, y) with the corner of the first pixel at (0, 0) and its centre at (0.5, 0.5),
+as in QuPath, ImageJ and COCO. scikit-image is imported only when needed: its import is slow, and
+most data contain no polygons.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -34,8 +34,8 @@ def trace_nuclei(labels: Labels) -> Iterator[tuple[int, list[Polygon]]]:
 
     Notes
     -----
-    The outlines pass midway between the centres of pixels inside and outside, so that filling them
-    returns the very pixels. Pixels that touch by a corner only are two parts.
+    The outlines pass midway between the centres of inner and outer pixels, so filling them
+    restores exactly the same pixels. Pixels that touch only at a corner are separate parts.
     """
     from scipy.ndimage import find_objects
     from skimage.measure import find_contours
@@ -49,7 +49,7 @@ def trace_nuclei(labels: Labels) -> Iterator[tuple[int, list[Polygon]]]:
 
 
 def fill_polygon(rings: Iterable[ArrayLike], shape: tuple[int, int]) -> NDArray[np.intp]:
-    """Return the pixels whose centres lie within an odd number of rings.
+    """Return the pixels whose centres lie inside an odd number of rings.
 
     Parameters
     ----------
@@ -60,12 +60,12 @@ def fill_polygon(rings: Iterable[ArrayLike], shape: tuple[int, int]) -> NDArray[
     Returns
     -------
     (n,) intp
-        Flat numbers, by rows.
+        Flat (row-major) indices.
 
     Raises
     ------
     InputError
-        A coordinate is not finite, or far beyond any image.
+        When a coordinate is not finite, or far beyond any image.
 
     Examples
     --------
@@ -79,7 +79,7 @@ def fill_polygon(rings: Iterable[ArrayLike], shape: tuple[int, int]) -> NDArray[
         return np.zeros(0, np.intp)
     if not all(np.abs(array).max(initial=0) < _FARTHEST_PX for array in arrays):
         raise InputError(f"has coordinates that are not numbers below {_FARTHEST_PX:g}")
-    # Only the part of the image that the rings reach is painted.
+    # Only the bounding box of the rings is painted.
     points = np.concatenate(arrays)
     first = np.clip(np.floor(points.min(axis=0)).astype(int), 0, (shape[1], shape[0]))
     last = np.clip(np.ceil(points.max(axis=0)).astype(int) + 1, 0, (shape[1], shape[0]))
@@ -93,10 +93,10 @@ def fill_polygon(rings: Iterable[ArrayLike], shape: tuple[int, int]) -> NDArray[
 
 
 def _nest(rings: Sequence[Ring]) -> list[Polygon]:
-    """Put every hole behind the exterior it lies in."""
+    """Group rings into polygons: each exterior, followed by the holes inside it."""
     from skimage.measure import points_in_poly
 
-    # Contours run one way round what is inside and the other way round what is outside.
+    # Exteriors and holes have opposite orientations.
     exteriors: list[Polygon] = [[ring] for ring in rings if _signed_area(ring) > 0]
     for hole in rings:
         if _signed_area(hole) <= 0:

@@ -1,4 +1,4 @@
-"""Synthetic nuclei in the competition's own layout, to see the whole toolkit work in a minute."""
+"""A synthetic data set in the competition's layout, to try the whole toolkit in a minute."""
 
 import csv
 import hashlib
@@ -25,13 +25,13 @@ _SOLUTION_COLUMNS = ("ImageId", "EncodedPixels", "Height", "Width", "Usage")
 
 @dataclass(frozen=True)
 class _Scene:
-    """How the nuclei of an image lie; ranges are (least, most)."""
+    """Size, shape, density and rendering of an image's nuclei; ranges are (min, max)."""
 
     sizes: tuple[tuple[int, int], ...]
     radius_px: tuple[float, float]
     elongation: tuple[float, float]
-    covered: tuple[float, float]  # share of the image that nuclei cover
-    touching: float  # chance that a nucleus is placed against another
+    covered: tuple[float, float]  # fraction of the image covered by nuclei
+    touching: float  # probability that a nucleus is placed next to another
     paint: Callable[[Labels, np.random.Generator], NDArray[np.uint8]]
 
 
@@ -48,24 +48,24 @@ def write_demo(
     Parameters
     ----------
     folder : Path
-        Empty, or not there yet. It gets ``stage1_train`` (``ID/images/ID.png`` and
+        Empty or nonexistent. Receives ``stage1_train`` (``ID/images/ID.png`` and
         ``ID/masks/*.png``), ``stage1_test``, ``stage1_solution.csv`` and
         ``stage1_sample_submission.csv``.
     n_train, n_test : int
-        Numbers of images; eight in a row show every look once.
+        Numbers of images; eight consecutive ones cover all looks.
     seed : int
         The same seed gives the same files, byte for byte.
     largest_px : int, optional
-        Images are cropped to this height and width, for what must be quick.
+        Crop images to this height and width, for speed.
 
     Raises
     ------
     InputError
-        The folder holds files already, or a number is below one.
+        When the folder is not empty, or a number is below one.
 
     Notes
     -----
-    The looks were modelled on the competition's images by eye; no pixel of those is used.
+    The looks were modelled on the competition's images by eye; none of their pixels are used.
     """
     if min(n_train, n_test) < 1:
         raise InputError(f"{n_train} training and {n_test} test images; one of each is the least")
@@ -84,7 +84,7 @@ def write_demo(
 
 
 def ensure_demo(folder: Path) -> None:
-    """Write the demo set unless it is there; safe where several processes do so at once."""
+    """Write the demo set unless it exists; safe when several processes do so concurrently."""
     remove_old_builds(folder.parent)
     if not folder.exists():
         with building(folder, is_whole=folder.exists) as build:
@@ -92,13 +92,13 @@ def ensure_demo(folder: Path) -> None:
 
 
 def make_image(seed: int, *, look: int = 0) -> tuple[NDArray[np.uint8], Labels]:
-    """Make one synthetic image and its truth.
+    """Generate one synthetic image and its ground truth.
 
     Parameters
     ----------
     seed : int
     look : int
-        Which of the eight looks, counted round.
+        Index of the look, modulo eight.
 
     Returns
     -------
@@ -174,7 +174,7 @@ def _draw_contour(
     elongation: tuple[float, float],
     random: np.random.Generator,
 ) -> NDArray[np.float64]:
-    """Return an ellipse with a few gentle bumps, (K, 2) points as (column, row)."""
+    """Return an ellipse with a few smooth bumps, (K, 2) points as (column, row)."""
     angle = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     stretch = np.sqrt(random.uniform(*elongation))
     size = radius_px * random.uniform(0.65, 1.3)
@@ -184,7 +184,7 @@ def _draw_contour(
     )
     along = size * stretch * (1 + bumps) * np.cos(angle)
     across = size / stretch * (1 + bumps) * np.sin(angle)
-    # Long nuclei follow their tissue's direction, round ones lie anyhow.
+    # Elongated nuclei follow the direction of the tissue, round ones are oriented at random.
     turn = direction + random.normal(0, 0.35 if elongation[0] > 1.5 else 2.0)
     columns = centre[1] + along * np.cos(turn) - across * np.sin(turn)
     rows = centre[0] + along * np.sin(turn) + across * np.cos(turn)
@@ -198,7 +198,7 @@ def _fill(contour: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.bo
 
 
 def _place(contour: NDArray[np.float64], labels: Labels) -> tuple[Labels, NDArray[np.bool_]]:
-    """Return the part of the labels that a contour lies in, a view, and what it fills of it."""
+    """Return a view of the labels in a contour's bounding box, and the filled contour there."""
     points = np.rint(contour).astype(np.int32)
     corners = np.array([points.min(axis=0), points.max(axis=0) + 1])
     (left, top), (right, bottom) = np.clip(corners, 0, labels.shape[::-1])
@@ -225,7 +225,7 @@ def _paint_fluorescence(labels: Labels, random: np.random.Generator) -> NDArray[
     haze = _blur(brightness * nuclei, 14) * random.uniform(0.03, 0.15)
     ground = random.uniform(3, 14) * (1 + 0.25 * _slope(labels.shape, random))
     light = (sharp + haze) * (1 + 0.15 * _slope(labels.shape, random)) + ground
-    # Photons come one by one: the noise grows with the root of the light.
+    # Shot noise: its standard deviation grows with the square root of the intensity.
     noise = random.normal(0, 1, labels.shape) * np.sqrt(np.maximum(light, 0) * 0.06 + 0.3)
     return _to_rgb(light + noise)
 
@@ -241,14 +241,14 @@ def _paint_tissue(
     nuclei = np.maximum(_spread(labels, random, (0.4, 1.0)) * chromatin * rim, 0.22)
     amount = np.where(labels > 0, nuclei, stroma + ghosts)
     amount = np.clip(_blur(amount, random.uniform(0.7, 1.3)), 0, 1.25)[..., None]
-    # Beer and Lambert: stain absorbs, so colours multiply.
+    # Beer-Lambert law: stain absorbs light, so transmittances multiply.
     light = np.array(ground) * (np.array(dye) / np.array(ground)) ** amount
     light = light * (1 + 0.04 * _slope(shape, random))[..., None]
     return _quantise(light + random.normal(0, 1.5, light.shape))
 
 
 def _stain_stroma(shape: tuple[int, ...], random: np.random.Generator) -> Light:
-    """Return the faint stain between nuclei: fibres and grain, with pale openings."""
+    """Return the faint stain between nuclei: fibres and grain, with pale gaps."""
     texture = 0.02 * _fibres(shape, random) + 0.015 * _grain(shape, random, 1.5)
     clouds = 0.5 * _grain(shape, random, 6) + _grain(shape, random, 28)
     tissue = 1 / (1 + np.exp(-4 * (clouds + 0.3)))
@@ -281,7 +281,7 @@ def _paint_brightfield(labels: Labels, random: np.random.Generator) -> NDArray[n
 
 
 def _lay_ghosts(labels: Labels, random: np.random.Generator) -> Light:
-    """Return nuclei of another focal plane: seen blurred, and no part of the truth."""
+    """Return out-of-focus nuclei, which are not part of the ground truth."""
     ghosts = np.zeros(labels.shape, np.float32)
     for _ in range(int(random.integers(3, 10))):
         centre = (random.uniform(0, labels.shape[0]), random.uniform(0, labels.shape[1]))
@@ -297,14 +297,14 @@ def _centres(labels: Labels) -> Iterator[tuple[float, float]]:
 
 
 def _spread(labels: Labels, random: np.random.Generator, between: tuple[float, float]) -> Light:
-    """Return an image where every nucleus has a random strength and the background none."""
+    """Return an image with a random intensity for each nucleus and 0 for background."""
     strengths = random.uniform(*between, int(labels.max()) + 1).astype(np.float32)
     strengths[0] = 0
     return strengths[labels]
 
 
 def _depth(labels: Labels) -> Light:
-    """Return 0 at the edge of the nuclei to 1 in the middle of the thickest."""
+    """Return the depth in nuclei, from 0 at their edges to 1 at the centre of the thickest."""
     inside = (labels > 0).astype(np.uint8)
     distance = cv2.distanceTransform(inside, cv2.DIST_L2, 5)
     depth: Light = np.sqrt(distance / max(float(distance.max()), 1.0))
@@ -316,12 +316,12 @@ def _blur(image: Light, sigma_px: float) -> Light:
 
 
 def _grain(shape: tuple[int, ...], random: np.random.Generator, sigma_px: float) -> Light:
-    """Return smooth noise of mean 0 and deviation 1."""
+    """Return smooth noise of mean 0 and standard deviation 1."""
     return _standardise(_blur(random.normal(0, 1, shape), sigma_px))
 
 
 def _fibres(shape: tuple[int, ...], random: np.random.Generator) -> Light:
-    """Return noise drawn out along one direction, as stroma is."""
+    """Return noise stretched along one direction, like the fibres of stroma."""
     length_px = 21
     kernel = np.zeros((length_px, length_px), np.float32)
     angle, half = random.uniform(0, np.pi), length_px // 2
@@ -337,7 +337,7 @@ def _standardise(noise: Light) -> Light:
 
 
 def _slope(shape: tuple[int, ...], random: np.random.Generator) -> Light:
-    """Return uneven illumination: a plane from about -1 to 1."""
+    """Return a linear illumination gradient, from about -1 to 1."""
     angle = random.uniform(0, 2 * np.pi)
     rows = np.linspace(-1, 1, shape[0])[:, None] * np.sin(angle)
     columns = np.linspace(-1, 1, shape[1])[None, :] * np.cos(angle)
@@ -354,7 +354,7 @@ def _quantise(light: Light) -> NDArray[np.uint8]:
 
 
 def _write_image(folder: Path, image_id: str, image: NDArray[np.uint8]) -> None:
-    # The competition's own files have an alpha channel too.
+    # The competition's files have an alpha channel too.
     alpha = np.full((*image.shape[:2], 1), 255, np.uint8)
     path = folder / image_id / "images" / f"{image_id}.png"
     _write_png(path, np.concatenate([image[..., ::-1], alpha], axis=2))
@@ -379,7 +379,7 @@ def _write_tables(folder: Path, truth: dict[str, Labels]) -> None:
         for runs in encode_labels(labels)
     ]
     _write_csv(folder / "stage1_solution.csv", _SOLUTION_COLUMNS, solution)
-    # Kaggle's own sample claims the first pixel of every image.
+    # Like Kaggle's own sample submission: the first pixel of every image.
     sample = [(image_id, "1 1") for image_id in truth]
     _write_csv(folder / "stage1_sample_submission.csv", _SOLUTION_COLUMNS[:2], sample)
 

@@ -1,4 +1,4 @@
-"""Change images in ways that other microscopes, stains and magnifications would."""
+"""Change images as other microscopes, stains and magnifications would."""
 
 from collections.abc import Callable
 
@@ -12,14 +12,14 @@ Disturbance = Callable[[Image, Labels], tuple[Image, Labels]]
 
 
 def rescale(image: Image, labels: Labels, factor: float) -> tuple[Image, Labels]:
-    """Scale an image, and its labels by nearest neighbour; nuclei that vanish are gone.
+    """Rescale an image, and its labels by nearest neighbour; nuclei that vanish are dropped.
 
     Parameters
     ----------
     image : (H, W, 3) uint8
     labels : (H, W) int32
     factor : float
-        2 doubles the sides.
+        2 doubles height and width.
     """
     height, width = (max(1, round(side * factor)) for side in labels.shape)
     size = (width, height)
@@ -30,31 +30,31 @@ def rescale(image: Image, labels: Labels, factor: float) -> tuple[Image, Labels]
 
 
 def invert(image: Image) -> Image:
-    """Turn bright into dark."""
+    """Invert the grey levels."""
     return 255 - image
 
 
 def darken(image: Image) -> Image:
-    """Leave a third of the light, rounded down to whole grey levels."""
+    """Reduce the brightness to a third, rounded down to whole grey levels."""
     return (image // 3).astype(np.uint8)
 
 
 def blur(image: Image) -> Image:
-    """Defocus by a Gaussian of 1.5 pixels."""
+    """Blur with a Gaussian of sigma 1.5 px."""
     return cv2.GaussianBlur(image, (0, 0), 1.5).astype(np.uint8, copy=False)
 
 
 def add_noise(image: Image) -> Image:
-    """Add Gaussian noise of 5 % of the image's own range, the same at every call."""
+    """Add Gaussian noise of 5 % of the image's range, with a fixed seed."""
     low, high = np.percentile(image, (0.5, 99.8))
     noise = np.random.default_rng(0).normal(0, 0.05 * max(high - low, 1), image.shape)
     return np.clip(np.rint(image + noise), 0, 255).astype(np.uint8)
 
 
 def shift_stain(image: Image) -> Image:
-    """Turn the hue by 30 degrees and leave two thirds of the saturation; grey stays grey."""
+    """Shift the hue by 30 degrees and reduce the saturation to two thirds; grey stays grey."""
     hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV).astype(np.float32)
-    hsv[..., 0] = (hsv[..., 0] + 15) % 180  # OpenCV counts hue in steps of two degrees
+    hsv[..., 0] = (hsv[..., 0] + 15) % 180  # OpenCV stores hue in steps of two degrees
     hsv[..., 1] *= 2 / 3
     turned = cv2.cvtColor(np.rint(hsv).astype(np.uint8), cv2.COLOR_HSV2RGB)
     return turned.astype(np.uint8, copy=False)
@@ -80,4 +80,4 @@ DISTURBANCES: dict[str, Disturbance] = {
     "noisy": _of_image(add_noise),
     "stain-shifted": _of_image(shift_stain),
 }
-"""By name; each takes an image (H, W, 3) and its labels (H, W), and returns both changed."""
+"""By name; each takes an image (H, W, 3) and its labels (H, W), and returns both, changed."""

@@ -1,6 +1,6 @@
-"""The competition's files, fetched once: resumed when broken off, checked, and written down.
+"""Download the competition's files: resume interrupted transfers, verify and record the files.
 
-``downloads.json`` in the folder records where each file came from, its size and its SHA-256.
+``downloads.json`` in the folder records the origin, size and SHA-256 of each file.
 """
 
 import http.client
@@ -27,7 +27,7 @@ BROAD_FILES = (
     "stage2_test_final.zip",
     "stage2_solution_final.csv",
 )
-# The run lengths of the training masks are left out: the masks themselves say the same.
+# The run-length encoded training masks are left out: they duplicate the mask images.
 KAGGLE_FILES = (
     "stage1_train.zip",
     "stage1_test.zip",
@@ -44,16 +44,16 @@ DOWNLOAD_TIMEOUT_S = 60.0
 _CHUNK_BYTES = 1 << 20
 
 Opener = Callable[[str], Any]
-"""Given a file's name, a context manager that yields a `Progress`."""
+"""Takes a file name and returns a context manager that yields a `Progress`."""
 
 
 class DownloadError(InputError):
-    """A file could not be fetched; the message says why and what to do."""
+    """A file could not be downloaded; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
 class _Part:
-    """What has arrived of a file, beside the place where it will stand."""
+    """A partial download, stored beside its target."""
 
     path: Path
 
@@ -62,22 +62,22 @@ class _Part:
         return self.path.with_suffix(".version")
 
     def size(self) -> int:
-        """Return how many bytes have arrived; 0 where they are of no known version."""
+        """Return the number of bytes received; 0 if their version is unknown."""
         return self.path.stat().st_size if self.path.exists() and self._mark.exists() else 0
 
     def version(self) -> str:
-        """Return the version of the file that the bytes are of; empty where it is not known."""
+        """Return the version of the file that the bytes belong to; empty if unknown."""
         return self._mark.read_text() if self._mark.exists() else ""
 
     def begin(self, version: str) -> None:
-        """Drop what has arrived, and remember the version of what will."""
+        """Discard the bytes received so far, and store the version of those to come."""
         self.path.unlink(missing_ok=True)
         self._mark.unlink(missing_ok=True)
         if version:
             self._mark.write_text(version)
 
     def finish(self, target: Path) -> None:
-        """Put the whole file in its place."""
+        """Move the complete file into place."""
         self.path.replace(target)
         self._mark.unlink(missing_ok=True)
 
@@ -85,28 +85,28 @@ class _Part:
 def download_broad(
     folder: Path, *, base_url: str, show: Opener, names: Iterable[str] = BROAD_FILES
 ) -> list[str]:
-    """Download the competition's files from the Broad Institute, which asks for no account.
+    """Download the competition's files from the Broad Institute, which requires no account.
 
     Parameters
     ----------
     folder : Path
-        Where the files go; one that is there and whole is not fetched again.
+        Destination; files already there and intact are not downloaded again.
     base_url : str
         `BROAD_URL`.
     show : callable
-        Opens a progress bar for a file's name; it counts bytes.
+        Opens a progress bar, in bytes, for a file name.
     names : iterable of str
 
     Returns
     -------
     list of str
-        The names of what was fetched.
+        Names of the downloaded files.
 
     Raises
     ------
     DownloadError
-        No network, no such file, too little disk, a file that broke off for good, or one that is
-        no more what it was when it was first downloaded.
+        When there is no network, no such file or too little disk space, the connection keeps
+        breaking off, or a file differs from its first download.
     """
     folder.mkdir(parents=True, exist_ok=True)
     missing = find_missing(folder, names)
@@ -120,28 +120,28 @@ def download_broad(
 
 
 def find_missing(folder: Path, names: Iterable[str]) -> list[str]:
-    """Name the files that are not there or not whole.
+    """Return the names of the files that are missing or damaged.
 
     Notes
     -----
-    A recorded file must have its recorded hash; a zip without a record, put there by hand, must
-    pass its own checksums.
+    A recorded file must match its recorded hash; an unrecorded zip, added by hand, must pass its
+    own checksums.
     """
     record = _read_downloads(folder)
     return [name for name in names if not _is_whole(folder / name, record.get(name))]
 
 
 def fetch_file(url: str, path: Path, *, progress: Progress) -> None:
-    """Download one file, going on where an earlier try broke off.
+    """Download one file, resuming an interrupted transfer.
 
     Parameters
     ----------
     url : str
     path : Path
-        Once the whole file is there. Until then ``<path>.part`` holds what has arrived, and the
-        server is asked for the rest of it only while the file there is the same.
+        Destination of the complete file. Until then ``<path>.part`` holds the bytes received; the
+        transfer is resumed only if the file on the server has not changed.
     progress : callable
-        Called with the numbers of bytes that are there and that there will be.
+        Called with the number of bytes received and the total.
 
     Raises
     ------
@@ -179,7 +179,7 @@ def fetch_file(url: str, path: Path, *, progress: Progress) -> None:
 
 
 def _fetch_rest(url: str, part: _Part, progress: Progress) -> int:
-    """Add what is missing, and return the size of the whole file."""
+    """Download the missing bytes, and return the size of the complete file."""
     request = urllib.request.Request(url)
     if part.size():
         request.add_header("Range", f"bytes={part.size()}-")
@@ -202,7 +202,7 @@ def _fetch_rest(url: str, part: _Part, progress: Progress) -> int:
 
 
 def require_space(folder: Path, needed_bytes: int) -> None:
-    """Raise ``DownloadError`` unless the disk of a folder has room for so many bytes."""
+    """Raise ``DownloadError`` unless a folder's disk has ``needed_bytes`` free."""
     free_bytes = shutil.disk_usage(folder).free
     if free_bytes < needed_bytes:
         raise DownloadError(
@@ -212,24 +212,24 @@ def require_space(folder: Path, needed_bytes: int) -> None:
 
 
 def unpack_competition(packed: Path, folder: Path) -> list[str]:
-    """Take the zips that are needed out of the zip that Kaggle serves.
+    """Extract the required files from the zip that Kaggle serves.
 
     Parameters
     ----------
     packed : Path
         ``data-science-bowl-2018.zip``.
     folder : Path
-        Where they go.
+        Destination.
 
     Returns
     -------
     list of str
-        Their names.
+        Names of the extracted files.
 
     Raises
     ------
     DownloadError
-        When it is damaged or holds other things than expected.
+        When the zip is damaged or lacks an expected file.
     """
     try:
         with zipfile.ZipFile(packed) as outer:
@@ -256,7 +256,7 @@ def unpack_competition(packed: Path, folder: Path) -> list[str]:
 
 
 def _keep(arrived: Path, target: Path, *, origin: str) -> None:
-    """Move a file into place unless it is damaged or differs from what first came from there."""
+    """Move a file into place unless it is damaged or differs from its first download."""
     if not _passes_checks(arrived, target.suffix):
         with arrived.open("rb") as file:
             start = file.read(20)

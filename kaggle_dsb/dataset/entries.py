@@ -1,4 +1,4 @@
-"""A file of a source, wherever it lies: in a folder, a zip, or a zip in a zip."""
+"""A file of a source, whether in a folder, a zip, or a zip inside a zip."""
 
 import zipfile
 from collections.abc import Callable
@@ -18,11 +18,11 @@ class Entry:
     Attributes
     ----------
     holder : str
-        The folder or zip that holds it, as a message names it.
+        The zip that contains it, as named in messages; empty in a folder.
     path : PurePosixPath
-        Where it lies in its holder.
+        Path inside the holder.
     open_bytes : callable
-        Returns its content; use `read`, which turns every failure into an `InputError`.
+        Returns the content; use `read`, which turns every failure into an `InputError`.
     """
 
     holder: str
@@ -30,19 +30,19 @@ class Entry:
     open_bytes: Callable[[], bytes]
 
     def __str__(self) -> str:
-        """Name the file as a message does: ``stage1_train.zip/ID/images/ID.png``."""
+        """Return the name used in messages: ``stage1_train.zip/ID/images/ID.png``."""
         shown = f"{self.holder}/{self.path}" if self.holder else str(self.path)
         return shown if shown.isprintable() else repr(shown)
 
     @property
     def stem(self) -> str:
-        """The name without its suffix, as in ``cells`` of ``cells.ome.tif``."""
+        """The file name without suffix, such as ``cells`` for ``cells.ome.tif``."""
         stem = self.path.stem
         return stem[:-4] if stem.lower().endswith(".ome") and len(stem) > 4 else stem
 
     @property
     def suffix(self) -> str:
-        """The suffix in small letters."""
+        """The suffix in lower case."""
         return self.path.suffix.lower()
 
     def read(self) -> bytes:
@@ -56,7 +56,7 @@ class Entry:
 
 
 def entry_of_file(path: Path, root: Path) -> Entry:
-    """Return the entry of a file of a folder."""
+    """Return the entry of a file in a folder."""
 
     def _read() -> bytes:
         _require_bytes(path.stat().st_size)
@@ -66,10 +66,10 @@ def entry_of_file(path: Path, root: Path) -> Entry:
 
 
 def entry_of_zip(opened: zipfile.ZipFile, info: zipfile.ZipInfo, shown: str) -> Entry:
-    """Return the entry of a file of a zip, which messages call ``shown``."""
+    """Return the entry of a file in a zip, which messages call ``shown``."""
 
     def _read() -> bytes:
-        # Reading ends at the size that the zip states, whatever a crafted one unpacks to.
+        # Reading stops at the size stated in the zip, whatever a crafted one unpacks to.
         _require_bytes(info.file_size)
         return opened.read(info)
 

@@ -1,4 +1,4 @@
-"""Labels to the forms that other tools read: QuPath, ImageJ and Fiji, napari, COCO."""
+"""Export labels to the formats of other tools: QuPath, ImageJ and Fiji, napari, COCO."""
 
 import json
 import zipfile
@@ -19,31 +19,31 @@ COCO_FILE = "coco.json"
 def export_labels(
     folder: Path, labels_by_id: Mapping[str, Labels], formats: Sequence[str]
 ) -> list[Path]:
-    """Write the nuclei of images in other tools' formats.
+    """Export the nuclei of images to the formats of other tools.
 
     Parameters
     ----------
     folder : Path
     labels_by_id : id → (H, W) int32
     formats : sequence of str
-        ``geojson`` for QuPath, ``roi`` for ImageJ and Fiji, ``ome`` for napari
-        and Fiji, each a file an image; ``coco`` a file for all.
+        ``geojson`` (QuPath), ``roi`` (ImageJ, Fiji) and ``ome`` (napari, Fiji) write one file per
+        image, ``coco`` one for all.
 
     Returns
     -------
     list of Path
-        The files that were written.
+        The files written.
 
     Notes
     -----
-    Read again, each gives the same pixels, except ``roi``: its regions have no holes, and a nucleus
-    in several parts becomes as many regions.
+    Reading a file back gives the same pixels, except for ``roi``: its regions have no holes, and a
+    nucleus of several parts becomes several regions.
     """
     return [path for name in formats for path in _WRITERS[name](folder, labels_by_id)]
 
 
 def to_geojson(labels: Labels) -> dict[str, Any]:
-    """Return a GeoJSON collection with a polygon a nucleus, as QuPath imports it."""
+    """Return a GeoJSON feature collection, one feature per nucleus, as QuPath imports it."""
     features = []
     for label, polygons in trace_nuclei(labels):
         rings = [[ring.tolist() for ring in polygon] for polygon in polygons]
@@ -58,7 +58,7 @@ def to_geojson(labels: Labels) -> dict[str, Any]:
 
 
 def to_coco(labels_by_id: Mapping[str, Labels]) -> dict[str, Any]:
-    """Return COCO's description of images and nuclei, with run lengths for outlines."""
+    """Return a COCO document of images and nuclei, with run-length encoded masks."""
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for image_number, (image_id, labels) in enumerate(labels_by_id.items(), start=1):
@@ -138,4 +138,4 @@ _WRITERS: dict[str, Callable[[Path, Mapping[str, Labels]], Iterator[Path]]] = {
     "roi": _write_rois,
     "ome": _write_ome,
 }
-"""By format; each writes the nuclei of all images and yields the files."""
+"""By format; each writes the nuclei of all images and yields the files written."""

@@ -1,4 +1,4 @@
-"""The names of the formats that nuclei are exported in; see `kaggle_dsb.dataset.export`."""
+"""Names of the export formats; see `kaggle_dsb.dataset.export`."""
 
 from kaggle_dsb.files import InputError
 
@@ -6,12 +6,12 @@ EXPORT_FORMATS = ("geojson", "coco", "roi", "ome")
 
 
 def parse_formats(text: str) -> list[str]:
-    """Split a list such as ``geojson,roi`` into the names of formats.
+    """Split a list such as ``geojson,roi`` into format names.
 
     Raises
     ------
     InputError
-        A name is unknown.
+        When a name is unknown.
     """
     names = [name.strip().lower() for name in text.split(",") if name.strip()]
     for name in names:

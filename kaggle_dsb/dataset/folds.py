@@ -1,12 +1,12 @@
-"""Split the training images into folds that no slide or well crosses.
+"""Split the training images into folds without dividing a slide or well.
 
-Many training images are crops of one larger picture. A split that sets one crop aside and trains
-on its neighbour measures memory, so whole groups are set aside instead. Two signs, both read from
-the pixels, put images in one group:
+Many training images are crops of one larger image. Holding out one crop while training on its
+neighbour would leak information, so whole groups are held out. Two criteria, both computed from
+the pixels, put images into one group:
 
 * **Neighbouring crops**: the last column (row) of one image continues in the first of another, as
-  closely as neighbouring columns within an image do.
-* **Same acquisition**: images of the same size whose background and noise are the same.
+  smoothly as between neighbouring columns within an image.
+* **Same acquisition**: images of the same size with similar background and noise.
 """
 
 from collections.abc import Mapping
@@ -32,10 +32,11 @@ SAME_ACQUISITION_BELOW = {"fluorescence": 1.0, "tissue": 10.0, "brightfield": 10
 
 
 def acquisition_signature(image: Image) -> NDArray[np.float64]:
-    """Describe an image's background and noise, as 16 numbers near one grey level each.
+    """Describe an image's background and noise by 16 numbers, in grey levels.
 
-    The quantiles 1, 10, 25, 50 and 75 % of each channel say how the ground was lit and stained,
-    and hardly what it carries; the median Laplacian says how noisy and sharp the camera was.
+    The 1, 10, 25, 50 and 75 % quantiles of each channel capture the illumination and stain of the
+    background, and little of the objects; the median absolute Laplacian captures noise and
+    sharpness.
     """
     quantiles = np.percentile(image.reshape(-1, 3), [1, 10, 25, 50, 75], axis=0).ravel()
     noise = np.median(np.abs(cv2.Laplacian(image.mean(axis=2, dtype=np.float32), cv2.CV_32F)))
@@ -43,7 +44,7 @@ def acquisition_signature(image: Image) -> NDArray[np.float64]:
 
 
 def group_images(images: Mapping[str, Image]) -> dict[str, int]:
-    """Return the number of the group that each image must stay with.
+    """Group the images that must stay in the same fold.
 
     Parameters
     ----------
@@ -52,14 +53,14 @@ def group_images(images: Mapping[str, Image]) -> dict[str, int]:
     Returns
     -------
     id → group
-        Groups count from 0 in the order of their first image.
+        Numbered from 0 in the order of their first image.
 
     Notes
     -----
-    Neighbouring crops are joined first. The mosaics are then clustered by the distance of their
-    nearest signatures, with complete linkage, since single linkage chains a third of the training
-    images into one group. Half of all neighbouring fluorescence crops lie within 1 of each other,
-    half of the bright ones within 13.
+    Neighbouring crops are joined into mosaics first. The mosaics are then clustered by the
+    distance of their nearest signatures, with complete linkage, since single linkage chains a third
+    of the training images into one group. Half of all neighbouring fluorescence crops are within a
+    distance of 1, half of the bright ones within 13.
     """
     ids = list(images)
     row = {id_: n for n, id_ in enumerate(ids)}
@@ -71,7 +72,7 @@ def group_images(images: Mapping[str, Image]) -> dict[str, int]:
     groups = np.full(len(ids), -1)
     kinds = np.array([f"{image_type(i)} {i.shape}" for i in images.values()])
     signatures = np.stack([acquisition_signature(image) for image in images.values()])
-    # Images of one mosaic are of one size, and take the type of the mosaic's first image.
+    # All images of a mosaic have one size, and take the type of its first image.
     first_of_mosaic = np.unique(mosaic, return_index=True)[1]
     kind_of_mosaic = kinds[first_of_mosaic]
     for kind in np.unique(kinds):
@@ -86,7 +87,7 @@ def group_images(images: Mapping[str, Image]) -> dict[str, int]:
 def _cluster_mosaics(
     signatures: NDArray[np.float64], mosaic: NDArray[np.int32], limit: float
 ) -> NDArray[np.int64]:
-    """Cluster the images of one kind, (N, 16), so that mosaics stay whole; from 0."""
+    """Cluster the images of one kind, (N, 16), keeping mosaics whole; clusters count from 0."""
     order = np.argsort(mosaic, kind="stable")
     starts = np.flatnonzero(np.diff(mosaic[order], prepend=-1))
     distance = cdist(signatures, signatures)[np.ix_(order, order)]
@@ -100,7 +101,7 @@ def _cluster_mosaics(
 
 
 def _number_densely(groups: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Number groups from 0 in the order in which they first occur."""
+    """Renumber groups from 0 without gaps, in order of first occurrence."""
     _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
     return np.asarray(np.argsort(np.argsort(first))[inverse], dtype=np.int64)
 
@@ -113,7 +114,7 @@ def split_folds(
     source: str = COMPETITION_SOURCE,
     group_of: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
-    """Assign each image to a fold: grouped, and stratified by image type.
+    """Assign each image to a fold, grouped and stratified by image type.
 
     Parameters
     ----------
@@ -125,7 +126,7 @@ def split_folds(
     source : str
         Name of the data set that the images belong to.
     group_of : id → group, optional
-        Where it is known; without it :func:`group_images` tells.
+        Known groups; computed by `group_images` by default.
 
     Returns
     -------
@@ -136,7 +137,7 @@ def split_folds(
     Raises
     ------
     InputError
-        When there are fewer groups than folds.
+        When there are fewer groups than folds, or fewer than 2 folds.
     """
     ordered = {id_: images[id_] for id_ in sorted(images)}
     groups = group_of or group_images(ordered)
@@ -157,13 +158,13 @@ def split_folds(
     )
     from sklearn.model_selection import StratifiedGroupKFold
 
-    # Shuffled here: scikit-learn 1.6 shuffles how many images groups have, and not the groups.
+    # Shuffled here: scikit-learn 1.6 shuffles the sizes of the groups, not the groups.
     order = np.arange(n_groups)
     np.random.RandomState(seed).shuffle(order)
     shuffled = np.argsort(order)[numbers]
     splitter = StratifiedGroupKFold(n_folds)
     table["fold"] = -1
-    # A type with fewer images than folds cannot stand in each: it is dealt out with the commonest.
+    # A type with fewer images than folds cannot be stratified: it joins the most common type.
     count = table["type"].map(table["type"].value_counts())
     stratum = table["type"].where(count >= n_folds, table["type"].mode()[0])
     for fold, (_, held_out) in enumerate(splitter.split(table, stratum, shuffled)):
@@ -178,29 +179,29 @@ def write_folds(path: Path, folds: pd.DataFrame) -> None:
 
 
 def hold_out_alike(folds: pd.DataFrame, other: pd.DataFrame) -> bool:
-    """Return whether the images that are in both tables of folds are in the same folds."""
+    """Return whether the images in both fold tables are assigned to the same folds."""
     key = ["source", "ImageId"]
     both = folds.merge(other, on=key, suffixes=("", "_other"))
     return bool((both["fold"] == both["fold_other"]).all())
 
 
 def select_source(folds: pd.DataFrame, source: str) -> pd.DataFrame:
-    """Return the rows of one source; those of the competition where the source has none.
+    """Return the rows of one source, or those of the competition if the source has none.
 
-    Tables of older versions name no source.
+    Fold tables of older versions name no source.
     """
     name = source if (folds["source"] == source).any() else COMPETITION_SOURCE
     return folds[folds["source"] == name].reset_index(drop=True)
 
 
 def read_folds(path: Path) -> pd.DataFrame:
-    """Read a table of folds and check it.
+    """Read and validate a fold table.
 
     Raises
     ------
     InputError
-        When the file is missing or no table of folds, names an id twice or none, an unknown type or
-        a fold that is no whole number, or splits a group.
+        When the file is missing or not a fold table, has a missing or duplicate id, an unknown
+        type, or a group or fold that is not a whole number, or splits a group.
     """
     if not path.is_file():
         raise InputError(
@@ -233,7 +234,7 @@ def read_folds(path: Path) -> pd.DataFrame:
 
 
 def _require_whole_numbers(path: Path, folds: pd.DataFrame) -> None:
-    """Raise ``InputError`` for an image without a name, and a group or fold that is no number."""
+    """Raise ``InputError`` for a missing image id, or a group or fold that is no whole number."""
     if folds["ImageId"].isna().any():
         line = int(folds["ImageId"].isna().to_numpy().argmax()) + 2
         raise InputError(f"{path}: line {line} names no image")
@@ -249,6 +250,6 @@ def _require_whole_numbers(path: Path, folds: pd.DataFrame) -> None:
 
 
 def _quote(value: object) -> str:
-    """Return a value as text for a message, quoted where it could not be seen."""
+    """Format a value for a message, quoted if it is not printable."""
     text = str(value)
     return text if text.isprintable() else repr(text)

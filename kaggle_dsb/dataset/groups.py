@@ -1,4 +1,4 @@
-"""Find which images of a labelled folder belong together: one patient, slide, plate or batch."""
+"""Group the images of a data set that share a patient, slide, plate or batch."""
 
 import csv
 import re
@@ -14,23 +14,22 @@ _LAST_NUMBER = re.compile(r"(.*?)(\d+)(\D*)")
 
 
 def group_by_name(ids: Collection[str]) -> dict[str, str] | None:
-    """Return the group of each image as its name tells it.
+    """Infer the group of each image from its name.
 
     Parameters
     ----------
     ids : collection of str
-        Names of image files without their ending.
+        Image file names without extension.
 
     Returns
     -------
-    id → group, or None where the names tell nothing.
+    id → group, or None if the names do not indicate groups.
 
     Notes
     -----
-    The group is the name without its last number. Where that is the same for all images, images
-    with neighbouring numbers belong together, in blocks of `NEIGHBOURING_NUMBERS`. Names tell
-    nothing where the groups are more than half as many as the images, or the blocks fewer than
-    `FEWEST_GROUPS`.
+    The group is the name without its last number. If that is the same for all images, they are
+    grouped by that number, in blocks of `NEIGHBOURING_NUMBERS`. The result is None if there are
+    more than half as many groups as images, or fewer blocks than `FEWEST_GROUPS`.
 
     Examples
     --------
@@ -52,12 +51,12 @@ def group_by_name(ids: Collection[str]) -> dict[str, str] | None:
 
 
 def read_groups(path: Path, ids: Collection[str]) -> dict[str, str]:
-    """Read ``groups.csv``, which names the group of each image: columns ``ImageId,group``.
+    """Read ``groups.csv``, the group of each image: columns ``ImageId,group``.
 
     Raises
     ------
     InputError
-        When it cannot be read, has other columns, names an image twice or leaves one out.
+        When it cannot be read, has other columns, or has a duplicate or missing image.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -95,7 +94,7 @@ def deal_groups(group_of: Mapping[str, Hashable], n_folds: int) -> dict[str, int
 
     Notes
     -----
-    The largest group goes first, each to the fold with the fewest images so far.
+    Groups are assigned from the largest to the smallest, each to the fold with the fewest images.
 
     Examples
     --------

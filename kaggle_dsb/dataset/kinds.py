@@ -1,4 +1,4 @@
-"""Tell images of one kind from others: of one type and size."""
+"""Divide images into kinds by their type and size."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -13,18 +13,18 @@ def name_kinds(types: Mapping[str, str], sizes: Mapping[str, tuple[int, int]]) -
     ----------
     types : id → image type
     sizes : id → (H, W)
-        Sizes of these images at least.
+        Must include these images.
 
     Returns
     -------
     id → kind
-        Such as ``tissue 256x320``; the images of types and sizes with fewer than `FEWEST_IMAGES`
-        are ``tissue, other sizes`` together.
+        Such as ``tissue 256x320``; sizes with fewer than `FEWEST_IMAGES` images of a type are
+        combined as ``tissue, other sizes``.
 
     Notes
     -----
-    The competition's images carry no names of the laboratories they come from, but each laboratory
-    sent images of one or two sizes.
+    The competition does not say which laboratory an image is from, but each laboratory contributed
+    images of one or two sizes.
 
     Examples
     --------

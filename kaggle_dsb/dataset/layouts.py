@@ -1,12 +1,12 @@
-"""Files to pictures and their nuclei: Kaggle's layout and those of other tools.
+"""Pair images with their annotation files, in Kaggle's layout and those of other tools.
 
-* **Kaggle**: ``ID/images/ID.png`` and ``ID/masks/*.png``, a mask a nucleus.
-* **Folders** (StarDist and many published sets): ``images/`` beside ``masks/``, ``labels/`` or the
-  like, a label image (or GeoJSON, ROI zip …) a picture, above or below folders such as ``train``;
-  `kaggle_dsb.dataset.naming` knows the names.
-* **Beside** (Cellpose and others): ``X.tif`` and ``X_masks.tif``, ``X_cp_masks.png``,
-  ``X_seg.npy``, ``X.geojson``, ``X_rois.zip`` …; below ``train`` and ``test`` as well.
-* **COCO**: a JSON for all pictures, which names them.
+* **Kaggle**: ``ID/images/ID.png`` and ``ID/masks/*.png``, one mask per nucleus.
+* **Folders** (StarDist and many published data sets): ``images/`` beside ``masks/``, ``labels/``
+  or the like, with one label image (or GeoJSON, ROI zip …) per image, above or below folders such
+  as ``train``; `kaggle_dsb.dataset.naming` knows the names.
+* **Side by side** (Cellpose and others): ``X.tif`` and ``X_masks.tif``, ``X_cp_masks.png``,
+  ``X_seg.npy``, ``X.geojson``, ``X_rois.zip`` …; also below ``train`` and ``test``.
+* **COCO**: one JSON file for all images, which it lists by name.
 """
 
 import json
@@ -98,18 +98,18 @@ _FORBIDDEN = re.compile(r'[,"\x00-\x1f\x7f\ud800-\udfff]')
 
 
 @dataclass
-class Picture:
-    """An image of a set and what tells its nuclei, as files of a source.
+class ImageFiles:
+    """An image of a set with its annotation files.
 
     Attributes
     ----------
     set_name, id : str
     images : list of Entry
-        More than one is a fault.
+        More or fewer than one is a fault.
     masks : list of Entry
-        A mask image a nucleus.
+        One mask image per nucleus.
     truths : list of Entry
-        Files that tell all nuclei; see `kaggle_dsb.dataset.truth`. The first is read.
+        Files with all nuclei of the image; see `kaggle_dsb.dataset.truth`. The first is read.
     """
 
     set_name: str
@@ -120,25 +120,25 @@ class Picture:
 
     @property
     def has_nuclei(self) -> bool:
-        """Whether any file tells its nuclei."""
+        """Whether there is any annotation file."""
         return bool(self.masks or self.truths)
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What a source turned out to hold.
+    """The contents of a source.
 
     Attributes
     ----------
-    pictures : list of Picture
+    pictures : list of ImageFiles
         Ordered by set and id.
     tables : dict
-        The competition's CSV files by name.
+        The competition's CSV files, and ``groups.csv``, by name.
     faults, warnings : list of str
-        A line each; a fault makes the source unusable.
+        One line each; a fault makes the source unusable.
     """
 
-    pictures: list[Picture]
+    pictures: list[ImageFiles]
     tables: dict[str, Entry]
     faults: list[str]
     warnings: list[str]
@@ -157,7 +157,7 @@ class _Key(NamedTuple):
 
 @dataclass
 class _Folder:
-    """The files of a folder, and of its folders ``images``, ``masks`` and ``labels``."""
+    """The files of a folder and of its subfolders ``images``, ``masks`` and ``labels``."""
 
     pictures: list[Entry] = field(default_factory=list)
     truths: list[Entry] = field(default_factory=list)
@@ -166,13 +166,13 @@ class _Folder:
 
 
 def arrange(entries: Iterable[Entry], outer: str) -> Contents:
-    """Arrange the files of a source into pictures and tables.
+    """Sort the files of a source into images with annotations, and tables.
 
     Parameters
     ----------
     entries : iterable of Entry
     outer : str
-        The name of the folder or file that was given.
+        Name of the source folder or file.
     """
     tables: dict[str, Entry] = {}
     placed: list[Entry] = []
@@ -200,7 +200,7 @@ def arrange(entries: Iterable[Entry], outer: str) -> Contents:
 
 
 def _refuse_all(entries: list[Entry]) -> Iterator[str]:
-    """Refuse the images of each format that is not read, in a line a format."""
+    """Yield one message for each unsupported image format."""
     by_suffix: dict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
         by_suffix[entry.suffix].append(entry)
@@ -216,8 +216,8 @@ def _refuse_all(entries: list[Entry]) -> Iterator[str]:
             )
 
 
-def _refuse_truths(entries: list[Entry], pictures: list[Picture]) -> Iterator[str]:
-    """Tell of files that probably tell nuclei in a form that is not read."""
+def _refuse_truths(entries: list[Entry], pictures: list[ImageFiles]) -> Iterator[str]:
+    """Yield a message if there are files that look like annotations in an unsupported format."""
     names = {name for picture in pictures for image in picture.images for name in _names_of(image)}
     likely = [
         entry
@@ -269,18 +269,21 @@ def _sort_entry(entry: Entry, folder: Folder, folders: dict[_Place, _Folder]) ->
         folders[_Place(entry.holder, folder)].loose.append(entry)
 
 
-def _pair_all(folders: dict[_Place, _Folder], outer: str) -> tuple[dict[_Key, Picture], list[str]]:
-    """Pair the pictures of all folders; loose ones count where there are no others.
+def _pair_all(
+    folders: dict[_Place, _Folder], outer: str
+) -> tuple[dict[_Key, ImageFiles], list[str]]:
+    """Pair the images of all folders with their annotations.
 
-    They also count as a set of their own, as ``test/*.png`` beside ``train/images`` does.
+    Images outside ``images`` folders count only if there are no others, or if they form a split of
+    their own, such as ``test/*.png`` beside ``train/images``.
     """
     sets = {
         place: folder
         for place, folder in folders.items()
         if folder.pictures and not _is_kaggles(place, folder)
     }
-    pictures: dict[_Key, Picture] = {}
-    loose: dict[_Key, Picture] = {}
+    pictures: dict[_Key, ImageFiles] = {}
+    loose: dict[_Key, ImageFiles] = {}
     warnings: list[str] = []
     loose_warnings: list[str] = []
     shared = _shared_folders(place for place, folder in folders.items() if folder.loose)
@@ -317,7 +320,7 @@ def _pair_all(folders: dict[_Place, _Folder], outer: str) -> tuple[dict[_Key, Pi
 
 
 def _is_kaggles(place: _Place, folder: _Folder) -> bool:
-    """Tell ``ID/images/ID.png``, ``ID/masks/*.png`` from a folder ``images`` of many pictures."""
+    """Return whether the layout is ``ID/images/ID.png``, not one ``images`` folder of a set."""
     if not place.folder or not (folder.pictures or folder.truths):
         return False
     names = {name for entry in folder.pictures for name in _names_of(entry)}
@@ -330,15 +333,15 @@ def _is_kaggles(place: _Place, folder: _Folder) -> bool:
 
 
 def _add_kaggle_picture(
-    place: _Place, folder: _Folder, outside: list[str], pictures: dict[_Key, Picture]
+    place: _Place, folder: _Folder, outside: list[str], pictures: dict[_Key, ImageFiles]
 ) -> None:
     set_name, image_id = _name_set([*outside, *place.folder[:-1]], ()), place.folder[-1]
-    picture = Picture(set_name, image_id, list(folder.pictures))
+    picture = ImageFiles(set_name, image_id, list(folder.pictures))
     masks = [entry for entry in folder.truths if entry.suffix in IMAGE_SUFFIXES]
     if len(masks) == len(folder.truths) > 1:
         picture.masks = masks
     else:
-        # A lone file may tell all nuclei by its values.
+        # A single file may be a label image of all nuclei.
         picture.truths = list(folder.truths)
     pictures[_Key(set_name, place.holder, image_id)] = picture
 
@@ -349,9 +352,9 @@ def _pair(
     place: _Place,
     set_name: str,
     below: tuple[str, ...],
-    pictures: dict[_Key, Picture],
+    pictures: dict[_Key, ImageFiles],
 ) -> Iterator[str]:
-    """Add the pictures among ``entries`` with the files that tell their nuclei."""
+    """Add the images among ``entries`` with their annotation files; yield warnings."""
     images = [entry for entry in entries if entry.suffix in IMAGE_SUFFIXES]
     names = {name for entry in images for name in _names_of(entry)}
     beside = [entry for entry in entries if _tells_another(entry, names, len(images))]
@@ -384,15 +387,15 @@ def _add_pictures(
     place: _Place,
     set_name: str,
     below: Folder,
-    pictures: dict[_Key, Picture],
-) -> dict[str, Picture]:
-    """Add a picture for each image, and return all by the names that truths may call them by."""
-    own: dict[str, Picture] = {}
-    aliases: dict[str, Picture] = {}
+    pictures: dict[_Key, ImageFiles],
+) -> dict[str, ImageFiles]:
+    """Add each image, and return all by the names that annotation files may use for them."""
+    own: dict[str, ImageFiles] = {}
+    aliases: dict[str, ImageFiles] = {}
     for entry in images:
         image_id = "_".join((*below, entry.stem))
         key = _Key(set_name, place.holder, image_id)
-        picture = pictures.setdefault(key, Picture(set_name, image_id))
+        picture = pictures.setdefault(key, ImageFiles(set_name, image_id))
         picture.images.append(entry)
         own[entry.stem] = picture
         aliases |= dict.fromkeys(_names_of(entry), picture)
@@ -400,7 +403,7 @@ def _add_pictures(
 
 
 def _tells_another(entry: Entry, names: set[str], n_images: int) -> bool:
-    """Tell by its name whether a file beside images tells the nuclei of one of them."""
+    """Return whether a file beside images annotates one of them, judging by its name."""
     is_image = entry.suffix in IMAGE_SUFFIXES
     if n_images == 1 + is_image and tells_lone_image(entry.stem):
         return True
@@ -408,7 +411,7 @@ def _tells_another(entry: Entry, names: set[str], n_images: int) -> bool:
 
 
 def _names_of(image: Entry) -> list[str]:
-    # The whole name too, for what QuPath's scripts call cells.png.geojson.
+    # Including the full file name, as QuPath scripts write cells.png.geojson.
     return [*names_of_image(image.stem), image.path.name]
 
 
@@ -417,14 +420,14 @@ def _holds_images(entries: Iterable[Entry]) -> bool:
 
 
 def _find_splits(places: Iterable[_Place]) -> dict[_Place, str]:
-    """Return what part of the data set each place holds, where they hold several."""
+    """Return the split of the data set in each place; empty unless there are several."""
     splits = {place: split for place in places if (split := find_split(place.folder))}
     n_splits = len({*splits.values()})
     return splits if n_splits > 1 else {}
 
 
 def _shared_folders(places: Iterable[_Place]) -> dict[str, int]:
-    """Count the outer folders that all places of a holder share."""
+    """Return the number of leading folders shared by all places of a holder."""
     by_holder: dict[str, list[tuple[str, ...]]] = defaultdict(list)
     for place in places:
         by_holder[place.holder].append(place.folder)
@@ -442,8 +445,8 @@ def _name_set(folders: Sequence[str], own: tuple[str, ...]) -> str:
     return kaggle or "_".join(own) or OWN_SET
 
 
-def _choose_holders(pictures: dict[_Key, Picture]) -> tuple[list[Picture], list[str]]:
-    """Take each set from one holder: an unpacked folder counts before the zip it came from."""
+def _choose_holders(pictures: dict[_Key, ImageFiles]) -> tuple[list[ImageFiles], list[str]]:
+    """Take each set from one holder only, preferring an unpacked folder to a zip."""
     holders: dict[str, dict[str, None]] = defaultdict(dict)
     for key in pictures:
         holders[key.set_name].setdefault(key.holder)
@@ -460,8 +463,8 @@ def _choose_holders(pictures: dict[_Key, Picture]) -> tuple[list[Picture], list[
     return chosen, warnings
 
 
-def _add_document(entry: Entry, pictures: list[Picture]) -> Iterator[str]:
-    """Assign to pictures their part of a JSON document: COCO's of all, or GeoJSON of one."""
+def _add_document(entry: Entry, pictures: list[ImageFiles]) -> Iterator[str]:
+    """Assign a JSON document to its images: a part of COCO to each, or GeoJSON to one."""
     try:
         document = json.loads(entry.read())
         if is_coco(document):
@@ -474,7 +477,7 @@ def _add_document(entry: Entry, pictures: list[Picture]) -> Iterator[str]:
         yield f"{entry}: is no whole COCO file ({type(error).__name__}: {error}); it is left out"
 
 
-def _add_named(entry: Entry, document: Any, pictures: list[Picture]) -> Iterator[str]:
+def _add_named(entry: Entry, document: Any, pictures: list[ImageFiles]) -> Iterator[str]:
     told = {*names_told_by(entry.stem)}
     named = [
         picture
@@ -490,7 +493,9 @@ def _add_named(entry: Entry, document: Any, pictures: list[Picture]) -> Iterator
         yield f"{entry}: is neither GeoJSON nor COCO; it is left out"
 
 
-def _split_coco(entry: Entry, document: dict[str, Any], pictures: list[Picture]) -> Iterator[str]:
+def _split_coco(
+    entry: Entry, document: dict[str, Any], pictures: list[ImageFiles]
+) -> Iterator[str]:
     outlines = defaultdict(list)
     for annotation in document["annotations"]:
         outlines[annotation["image_id"]].append(annotation)
@@ -503,7 +508,7 @@ def _split_coco(entry: Entry, document: dict[str, Any], pictures: list[Picture])
     missing = []
     for record in document["images"]:
         name = PurePosixPath(str(record["file_name"]).replace("\\", "/"))
-        # The images may have been saved in another format since.
+        # The images may since have been saved in another format.
         candidates = by_name[name.name] or by_stem[name.stem]
         exact = [
             pair for pair in candidates if pair[0].path.parts[-len(name.parts) :] == name.parts
@@ -519,10 +524,10 @@ def _split_coco(entry: Entry, document: dict[str, Any], pictures: list[Picture])
         yield f"{entry}: tells of {len(missing)} images that are not here, such as {missing[0]}"
 
 
-def _nearest(entry: Entry, candidates: list[tuple[Entry, Picture]]) -> Picture:
-    """Return the picture whose image shares the most folders with a document.
+def _nearest(entry: Entry, candidates: list[tuple[Entry, ImageFiles]]) -> ImageFiles:
+    """Return the candidate whose image shares the most leading folders with a document.
 
-    Of several, the one in a folder that the document's name tells: ``instances_train2017.json``.
+    Ties are resolved by a folder in the document's name: ``instances_train2017.json``.
     """
 
     def _closeness(image: Entry) -> tuple[int, bool]:
@@ -534,7 +539,7 @@ def _nearest(entry: Entry, candidates: list[tuple[Entry, Picture]]) -> Picture:
     return max(candidates, key=lambda pair: _closeness(pair[0]))[1]
 
 
-def _warn_of_choice(pictures: list[Picture]) -> Iterator[str]:
+def _warn_of_choice(pictures: list[ImageFiles]) -> Iterator[str]:
     for picture in pictures:
         if len(picture.truths) > 1 or (picture.truths and picture.masks):
             names = [str(entry) for entry in [*picture.truths, *picture.masks[:1]]]
@@ -544,7 +549,7 @@ def _warn_of_choice(pictures: list[Picture]) -> Iterator[str]:
             )
 
 
-def _check_picture(picture: Picture) -> Iterator[str]:
+def _check_picture(picture: ImageFiles) -> Iterator[str]:
     yield from _check_id(picture)
     if not picture.images:
         yield (
@@ -561,8 +566,8 @@ def _check_picture(picture: Picture) -> Iterator[str]:
         names_seen.add(mask.path)
 
 
-def _check_id(picture: Picture) -> Iterator[str]:
-    """Refuse early what can be no id in a submission, or no file name in the cache."""
+def _check_id(picture: ImageFiles) -> Iterator[str]:
+    """Yield a fault if the id is invalid in a submission or as a file name in the cache."""
     length = len(picture.id.encode(errors="surrogateescape"))
     if length > LONGEST_ID_BYTES:
         yield (

@@ -1,4 +1,4 @@
-"""Lay neighbouring crops out as the larger pictures they were cut from."""
+"""Reassemble neighbouring crops into the larger images they were cut from."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,7 +8,7 @@ from kaggle_dsb.dataset.neighbours import Neighbours
 def mosaic_layout(
     neighbours: Sequence[Neighbours],
 ) -> list[dict[str, tuple[int, int]]]:
-    """Lay the neighbouring crops out as mosaics.
+    """Arrange neighbouring crops as mosaics.
 
     Parameters
     ----------
@@ -21,7 +21,7 @@ def mosaic_layout(
 
     Notes
     -----
-    Where seams contradict one another the first seam holds, and the later image is left out.
+    Of contradictory seams the first is kept, and the later image is left out.
     """
     mosaics: list[dict[str, tuple[int, int]]] = []
     links: dict[str, list[tuple[str, tuple[int, int]]]] = {}

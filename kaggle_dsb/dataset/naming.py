@@ -1,4 +1,4 @@
-"""What names tell: which folders hold images, which files tell the nuclei of which image."""
+"""Naming conventions: which folders hold images, and which files annotate which image."""
 
 import re
 from collections import defaultdict
@@ -46,27 +46,27 @@ class _Role(NamedTuple):
 
     @property
     def base(self) -> Folder:
-        """Return the folder that images and truth of a set have in common."""
+        """Return the folder shared by the images and annotations of a set."""
         return (*self.parent, *self.split)
 
 
 def standardise_folders(
     folders: Collection[Folder], *, with_images: Collection[Folder]
 ) -> dict[Folder, Folder]:
-    """Find folders of images and of their nuclei under other names than ``images`` and ``masks``.
+    """Map image and annotation folders with other names to ``images`` and ``masks``.
 
     Parameters
     ----------
     folders : collection of tuple of str
-        The folders that hold any file.
+        All folders that contain files.
     with_images : collection of tuple of str
-        Those that hold images.
+        Those that contain image files.
 
     Returns
     -------
     dict of folder → folder
-        What a folder would be called as ``SPLIT/images`` or ``SPLIT/masks``. A folder of images
-        counts where there is one of nuclei, and one of nuclei where there are images.
+        The standard name, ``SPLIT/images`` or ``SPLIT/masks``. An image folder is mapped only if
+        there is an annotation folder, and the latter only if there are images.
 
     Examples
     --------
@@ -91,7 +91,7 @@ def standardise_folders(
 
 
 def _find_role(folder: Folder) -> _Role | None:
-    """Read ``train/masks``, ``train_masks`` and ``masks/train`` alike."""
+    """Parse ``train/masks``, ``train_masks`` and ``masks/train`` alike."""
     for depth in (1, 2):
         name = folder[-depth].replace("_", " ").replace("-", " ") if depth <= len(folder) else ""
         match = _FOLDER_NAME.fullmatch(name)
@@ -105,7 +105,7 @@ def _find_role(folder: Folder) -> _Role | None:
 
 
 def find_split(folder: Folder) -> str | None:
-    """Return the name among those of a folder that says which part of a data set it holds.
+    """Return the part of a folder's path that names a split of the data set, if any.
 
     Examples
     --------
@@ -116,7 +116,7 @@ def find_split(folder: Folder) -> str | None:
 
 
 def names_of_image(stem: str) -> list[str]:
-    """Return the names under which files may tell the nuclei of an image, its own first.
+    """Return the names by which annotation files may refer to an image, its own first.
 
     Examples
     --------
@@ -128,7 +128,7 @@ def names_of_image(stem: str) -> list[str]:
 
 
 def names_told_by(stem: str) -> list[str]:
-    """Return the names of images whose nuclei a file of this name may tell, its own first.
+    """Return the names of images that a file of this name may annotate, its own first.
 
     Examples
     --------
@@ -140,18 +140,18 @@ def names_told_by(stem: str) -> list[str]:
 
 
 def tells_lone_image(stem: str) -> bool:
-    """Tell ``RoiSet`` or ``mask``, the name of a file beside the only image of its folder."""
+    """Return whether a name, such as ``RoiSet`` or ``mask``, annotates a folder's only image."""
     return _ONLY_MARK.fullmatch(stem) is not None
 
 
 def is_by_product(stem: str, names: Collection[str]) -> bool:
-    """Tell the flows and outlines that Cellpose writes beside an image of one of these names."""
+    """Return whether a file is a by-product of Cellpose (flows, outlines) for one of the images."""
     match = _BY_PRODUCT.fullmatch(stem)
     return match is not None and match["id"] in names
 
 
 def shorten_id(image_id: str, *, length: int = 12) -> str:
-    """Return the beginning of an id that is a hash, as the competition's are, and any other whole.
+    """Shorten an id that is a hash, as the competition's are; return any other unchanged.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Bytes of an image file, in any form users have, to the one form the toolkit works with."""
+"""Decode image files of any common format to 8-bit RGB."""
 
 import io
 import struct
@@ -32,31 +32,32 @@ IMAGE_SUFFIXES = (
 )
 FORMATS = "PNG, TIFF, JPEG, BMP, GIF, WebP or JPEG 2000"
 
-_SHORTEST_BYTES = 26  # a PNG says until there what it holds
+_SHORTEST_BYTES = 26  # up to the colour type of a PNG
 _LAST_MARKS = {PNG: b"IEND", JPEG: b"\xff\xd9"}
 
 
 def decode_rgb(data: bytes, options: ReadOptions = DEFAULT_OPTIONS) -> NDArray[np.uint8]:
-    """Decode an image file to RGB of 8 bits.
+    """Decode an image file to 8-bit RGB.
 
     Parameters
     ----------
     data : bytes
-        An image of one of the `FORMATS`: grey, RGB, either with alpha, CMYK, or a palette; of any
-        depth.
+        An image in one of the `FORMATS`: greyscale or RGB, with or without alpha, CMYK or palette;
+        of any bit depth.
     options : ReadOptions
-        Which picture to take of a file that holds several.
+        Which channel and plane of a stack to read.
 
     Returns
     -------
-    (H, W, 3) uint8, RGB; grey is repeated, and wholly transparent pixels take the median colour of
-    the others. Turned as the file's orientation asks for.
+    (H, W, 3) uint8
+        RGB; greyscale is repeated, and fully transparent pixels get the median colour of the
+        others. The orientation stored in the file is applied.
 
     Raises
     ------
     InputError
-        The bytes are no image, were cut short, or hold several pictures of which none was chosen.
-        The message says what is wrong, and leaves it to the caller to name the file.
+        When the bytes are not an image, are truncated, or hold a stack from which no channel or
+        plane was chosen. The message does not name the file; the caller adds that.
 
     Examples
     --------
@@ -69,19 +70,18 @@ def decode_rgb(data: bytes, options: ReadOptions = DEFAULT_OPTIONS) -> NDArray[n
 
 
 def decode_mask(data: bytes) -> NDArray[Any]:
-    """Decode the mask of one nucleus, to which any pixel belongs that is not black.
+    """Decode the mask of one nucleus, to which all pixels belong that are not black.
 
     Returns
     -------
-    (H, W) bool, or the values of whole numbers that tell several nuclei apart
-        Values are taken for numbers of nuclei where they stay below the largest of their type,
-        which is white. JPEG's blurred edges are cut at half. The alpha channel counts where a file
-        tells the nucleus by nothing else.
+    (H, W) bool, or integer labels of several nuclei
+        Integer values are taken for labels if all are below the maximum of their type, which is
+        white. JPEG is thresholded at half. The alpha channel is used if only it varies.
 
     Raises
     ------
     InputError
-        As `decode_rgb`.
+        As for `decode_rgb`.
     """
     decoded = decode_picture(data)
     if decoded.ndim == 3:
@@ -97,7 +97,7 @@ def decode_mask(data: bytes) -> NDArray[Any]:
 
 
 def take_values(decoded: NDArray[Any]) -> NDArray[Any]:
-    """Return what tells nuclei apart: the colours (H, W, 3), the grey values or alpha (H, W)."""
+    """Return the channels that distinguish nuclei: colour (H, W, 3), or grey or alpha (H, W)."""
     colour = decoded[..., : 3 if decoded.shape[2] >= 3 else 1]
     if decoded.shape[2] in (2, 4):
         alpha = decoded[..., -1]
@@ -108,9 +108,9 @@ def take_values(decoded: NDArray[Any]) -> NDArray[Any]:
 
 
 def warn_of_highlights(data: bytes, options: ReadOptions = DEFAULT_OPTIONS) -> str | None:
-    """Say what the brightest parts of an image of more than 8 bits do to the others.
+    """Return a warning if very bright parts dominate the range of an image of more than 8 bits.
 
-    Either `decode_rgb` compresses them, or it leaves few levels to the rest.
+    `decode_rgb` then either compresses them or leaves few grey levels for the rest.
     """
     if _has_8_bits(data):
         return None
@@ -137,19 +137,19 @@ def _has_8_bits(data: bytes) -> bool:
 def decode_picture(
     data: bytes, options: ReadOptions = DEFAULT_OPTIONS, *, keeps_indices: bool = False
 ) -> NDArray[Any]:
-    """Decode an image file as it is stored.
+    """Decode an image file with its own channels and bit depth.
 
     Parameters
     ----------
     data : bytes
-        Of any format that `decode_rgb` reads.
+        In any format that `decode_rgb` reads.
     options, keeps_indices
-        As `kaggle_dsb.dataset.planes.decode_tiff` takes them, whose result this is like.
+        As for `kaggle_dsb.dataset.planes.decode_tiff`, as is the result.
 
     Raises
     ------
     InputError
-        As `decode_rgb`.
+        As for `decode_rgb`.
     """
     if not data:
         raise InputError(f"is empty (0 bytes); it should be a {FORMATS} image")
@@ -165,7 +165,7 @@ def decode_picture(
 
 
 def _is_cut_short(data: bytes) -> bool:
-    # Some versions of OpenCV decode what is left of a cut file and fill the rest with grey.
+    # Some versions of OpenCV decode truncated files and fill the rest with grey.
     for first, last in _LAST_MARKS.items():
         if data.startswith(first):
             return last not in data[_SHORTEST_BYTES:][-4096:]
@@ -181,7 +181,7 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
                 yield image
         except InputError:
             raise
-        except Exception:  # Pillow's readers raise errors of every kind on damaged files.
+        except Exception:  # Pillow raises all kinds of errors on damaged files.
             raise InputError(
                 f"cannot be read as an image; it should be a whole {FORMATS}"
             ) from None

@@ -1,4 +1,4 @@
-"""TIFF files of microscopes to one picture: which channel and which plane of a stack is read."""
+"""Read one image from a microscope's TIFF file: select the channel and plane of a stack."""
 
 import io
 import math
@@ -24,7 +24,7 @@ _ALPHA = (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA)
 
 
 def require_size(height: int, width: int) -> None:
-    """Raise ``InputError`` for an image too large to be held in memory."""
+    """Raise ``InputError`` if an image is too large to be held in memory."""
     if height * width > LARGEST_IMAGE_PX:
         raise InputError(
             f"is {height} x {width} pixels; the largest image has {LARGEST_IMAGE_PX} pixels, "
@@ -33,7 +33,7 @@ def require_size(height: int, width: int) -> None:
 
 
 def decode_tiff(data: bytes, options: ReadOptions, *, keeps_indices: bool = False) -> NDArray[Any]:
-    """Decode a TIFF file to one picture.
+    """Decode one image from a TIFF file.
 
     Parameters
     ----------
@@ -41,18 +41,17 @@ def decode_tiff(data: bytes, options: ReadOptions, *, keeps_indices: bool = Fals
         Any TIFF, OME-TIFF or ImageJ hyperstack that tifffile reads.
     options : ReadOptions
     keeps_indices : bool
-        Return the indices into a palette, not its colours.
+        Return palette indices instead of colours.
 
     Returns
     -------
     (H, W) or (H, W, C)
-        In the file's own depth; C is 3 for RGB, or 2 or 4 with alpha.
+        With the file's bit depth; C is 3 for RGB, or 2 or 4 with alpha.
 
     Raises
     ------
     InputError
-        The file is damaged, too large or without end, or holds several channels or planes of
-        which none was chosen.
+        When the file is damaged, too large or cyclic, or a channel or plane must be chosen.
     """
     require_end(data)
     try:
@@ -70,17 +69,17 @@ def decode_tiff(data: bytes, options: ReadOptions, *, keeps_indices: bool = Fals
 def choose_picture(
     stack: NDArray[Any], axes: str, options: ReadOptions, *, channel_names: Sequence[str] = ()
 ) -> NDArray[Any]:
-    """Take one picture from a stack.
+    """Select one 2D image from a stack.
 
     Parameters
     ----------
     stack : array
         The last two axes are height and width.
     axes : str
-        A letter for each axis before them: ``C`` for channels, any other for planes.
+        A letter for each leading axis: ``C`` for channels, any other for planes.
     options : ReadOptions
     channel_names : sequence of str
-        What the file calls its channels, for messages.
+        Channel names in the file, for messages.
 
     Returns
     -------
@@ -89,7 +88,8 @@ def choose_picture(
     Raises
     ------
     InputError
-        There are several channels or planes and none was chosen, or one that does not exist.
+        When there are several channels or planes and none was chosen, or the chosen one does not
+        exist.
 
     Examples
     --------
@@ -105,7 +105,7 @@ def choose_picture(
     n_channels = math.prod(stack.shape[axis] for axis in channels)
     grid = ordered.reshape(n_channels, -1, height, width)
     _require_choice(n_channels, grid.shape[1], options, channel_names)
-    # An option meant for the stacks of a folder leaves its single pictures alone.
+    # The options apply to stacks only; single images of the same folder ignore them.
     planes = grid[options.channel - 1 if options.channel and n_channels > 1 else 0]
     chosen = planes[options.plane - 1 if options.plane and len(planes) > 1 else 0]
     return np.asarray(planes.max(axis=0) if options.project else chosen)
@@ -160,7 +160,7 @@ def _read_series(
 
 
 def _require_few_planes(images: Iterable[ElementTree.Element]) -> None:
-    """Refuse an OME-TIFF by what it says to hold, for all of which tifffile takes memory."""
+    """Refuse an OME-TIFF that declares too many planes: tifffile allocates memory for all."""
     n_planes = sum(
         math.prod(max(1, int(pixels.get(f"Size{axis}", 1))) for axis in "ZCT") for pixels in images
     )
@@ -169,7 +169,7 @@ def _require_few_planes(images: Iterable[ElementTree.Element]) -> None:
 
 
 def _read_ome_images(tiff: tifffile.TiffFile) -> list[ElementTree.Element]:
-    """Return what OME-TIFF says of the pixels of each image; empty for other files."""
+    """Return the OME-XML ``Pixels`` element of each image; empty for other files."""
     try:
         return ElementTree.fromstring(tiff.ome_metadata or "<OME/>").findall("{*}Image/{*}Pixels")
     except ElementTree.ParseError:
@@ -177,14 +177,14 @@ def _read_ome_images(tiff: tifffile.TiffFile) -> list[ElementTree.Element]:
 
 
 def _read_channel_names(images: Sequence[ElementTree.Element]) -> list[str]:
-    """Return what OME-TIFF calls the channels of its first image; empty where it does not say."""
+    """Return the OME channel names of the first image; empty if any is missing."""
     channels = images[0].findall("{*}Channel") if images else []
     names = [" ".join(channel.get("Name", "").split())[:_LONGEST_NAME] for channel in channels]
     return names if all(names) else []
 
 
 def orient(picture: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """Turn a picture (H, W[, C]) as the orientation of TIFF and EXIF, 1 to 8, asks for.
+    """Apply a TIFF or EXIF orientation, 1 to 8, to an image (H, W[, C]).
 
     Examples
     --------
@@ -229,12 +229,12 @@ def _is_colour(page: tifffile.TiffPage, n_samples: int) -> bool:
 
 
 def _is_stack_marked_rgb(series: tifffile.TiffPageSeries, page: tifffile.TiffPage) -> bool:
-    """Tell a (3, H, W) array that tifffile saved, which marks it as RGB, from a colour image."""
+    """Return whether an RGB TIFF is really a (3, H, W) stack, which tifffile saves as RGB."""
     return series.kind == "shaped" and page.planarconfig == tifffile.PLANARCONFIG.SEPARATE
 
 
 def _to_grey_or_rgb(picture: NDArray[Any], page: tifffile.TiffPage) -> NDArray[Any]:
-    """Turn what other colour models store into grey or RGB."""
+    """Convert inverted grey, CMYK and palette images to grey or RGB."""
     if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
         return _complement(picture)
     if page.photometric == tifffile.PHOTOMETRIC.SEPARATED and picture.ndim == 3:
@@ -246,7 +246,7 @@ def _to_grey_or_rgb(picture: NDArray[Any], page: tifffile.TiffPage) -> NDArray[A
 
 
 def cmyk_to_rgb(light: NDArray[Any]) -> NDArray[Any]:
-    """Return RGB, (H, W, 3), of the light that each of the inks CMYK lets through, (H, W, 4)."""
+    """Return RGB, (H, W, 3), from inverted CMYK: the transmittance of each ink, (H, W, 4)."""
     full = np.iinfo(light.dtype).max
     rgb = light[..., :3].astype(np.float64) * light[..., 3:] / full
     return np.asarray(np.rint(rgb), light.dtype)

@@ -1,7 +1,7 @@
-"""PNG files to arrays.
+"""Decode PNG files.
 
-OpenCV alone keeps 16 bits a colour, but libpng beneath it prints its own account of whatever is odd
-to the terminal. So it is only ever given a file that was written anew from the sound parts.
+OpenCV is the only reader that keeps 16 bits per colour channel, but its libpng prints warnings
+about irregular files to the terminal. So it only gets files rebuilt from their valid chunks.
 """
 
 import struct
@@ -17,13 +17,13 @@ from PIL import Image
 from kaggle_dsb.files import InputError
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-PALETTE = 3  # the type of colour
+PALETTE = 3  # colour type
 LONGEST_SIDE_PX = 1_000_000
 
-_SAMPLES = {0: 1, 2: 3, 4: 2, 6: 4}  # of a pixel, by type of colour
+_SAMPLES = {0: 1, 2: 3, 4: 2, 6: 4}  # per pixel, by colour type
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 4: (8, 16), 6: (8, 16)}
-_RGB, _TRANSPARENT_BYTES = 2, 6  # a colour that stands for transparent pixels
-# First row and column, and the steps, of each pass of an interlaced image.
+_RGB, _TRANSPARENT_BYTES = 2, 6  # colour type, and length of its tRNS chunk
+# First row and column, and row and column steps, of each pass of an interlaced image.
 _ADAM7 = (
     *((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4)),
     *((2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)),
@@ -42,12 +42,12 @@ def decode_png(data: bytes) -> NDArray[Any]:
     Returns
     -------
     (H, W), or (H, W, C) with C of 3 for RGB and 4 with alpha
-        In the file's own depth, 8 or 16 bits.
+        With the file's bit depth, 8 or 16.
 
     Raises
     ------
     InputError
-        The file is damaged, or no PNG.
+        When the file is damaged or not a PNG.
     """
     rebuilt = rebuild_png(data)
     decoded = cv2.imdecode(np.frombuffer(rebuilt, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -59,17 +59,17 @@ def decode_png(data: bytes) -> NDArray[Any]:
 
 
 def rebuild_png(data: bytes) -> bytes:
-    """Return a PNG with the same pixels that holds nothing else, its pixels not compressed.
+    """Return a PNG with the same pixels, uncompressed, and without ancillary chunks but ``tRNS``.
 
     Raises
     ------
     InputError
-        A part that tells pixels is damaged or missing.
+        When a chunk needed to decode the pixels is damaged or missing.
     """
     try:
         chunks = _read_chunks(data)
         header = b"".join(chunks["IHDR"])
-        # Stored, not compressed: the pixels are held twice at most.
+        # Level 0, uncompressed: the pixels are held in memory at most twice.
         pixels = zlib.compress(_inflate(b"".join(chunks["IDAT"]), header), 0)
     except (KeyError, ValueError, struct.error, zlib.error):
         raise InputError("is a damaged PNG; get the file again") from None
@@ -80,17 +80,17 @@ def rebuild_png(data: bytes) -> bytes:
 
 
 def read_orientation(data: bytes) -> int:
-    """Return how a sound PNG is to be turned, 1 to 8 as EXIF counts; 1 where it does not say."""
+    """Return the EXIF orientation of a valid PNG, 1 to 8; 1 if it has none."""
     try:
         exif = Image.Exif()
         exif.load(b"".join(_read_chunks(data)["eXIf"]))
         return int(exif.get(274, 1))
-    except Exception:  # what is written there may be anything
+    except Exception:  # the EXIF data may be arbitrarily broken
         return 1
 
 
 def _read_chunks(data: bytes) -> dict[str, list[bytes]]:
-    """Return the contents of the chunks by type; ValueError for one whose checksum is wrong."""
+    """Return the chunk contents by type; ValueError if a critical chunk has a wrong checksum."""
     chunks: dict[str, list[bytes]] = defaultdict(list)
     start = len(SIGNATURE)
     while "IEND" not in chunks:
@@ -99,14 +99,14 @@ def _read_chunks(data: bytes) -> dict[str, list[bytes]]:
         (checksum,) = struct.unpack_from(">I", data, start + 8 + length)
         if checksum == zlib.crc32(content, zlib.crc32(name)):
             chunks[name.decode("latin-1")].append(content)
-        elif name[:1].isupper():  # which marks what is needed to show the image
+        elif name[:1].isupper():  # a critical chunk
             raise ValueError(name)
         start += 12 + length
     return chunks
 
 
 def _inflate(packed: bytes, header: bytes) -> bytes:
-    """Return the rows of an image, each after the number of its filter, checked."""
+    """Decompress and validate the rows of an image, each preceded by its filter type."""
     width, height, depth, colour, _, _, is_interlaced = struct.unpack(">IIBBBBB", header)
     is_sound = (
         0 < min(width, height) <= max(width, height) <= LONGEST_SIDE_PX

@@ -1,4 +1,4 @@
-"""A source of any form to a cache of PNG files, checked once and then quick to load."""
+"""Validate a data source of any form and convert it to a cache of PNG files."""
 
 import csv
 import hashlib
@@ -19,7 +19,7 @@ from kaggle_dsb.competition.labels import number_pixels
 from kaggle_dsb.dataset.archive import ACCEPTED_FORMS, Archive, DataFaults, list_files
 from kaggle_dsb.dataset.building import building, remove_old_builds
 from kaggle_dsb.dataset.entries import Entry
-from kaggle_dsb.dataset.layouts import Picture
+from kaggle_dsb.dataset.layouts import ImageFiles
 from kaggle_dsb.dataset.pixels import IMAGE_SUFFIXES, decode_mask, decode_rgb, warn_of_highlights
 from kaggle_dsb.dataset.read_options import DEFAULT_OPTIONS, ReadOptions
 from kaggle_dsb.dataset.truth import TRUTH_SUFFIXES, describe_coverage, read_truth
@@ -29,7 +29,7 @@ FINGERPRINT_FILE = "source.json"
 INDEX_FILE = "index.csv"
 INDEX_COLUMNS = ("ImageId", "height", "width", "nuclei")
 
-_FORMAT = 4  # raise it when layout or pixels of the cache change: older ones are then built anew
+_FORMAT = 4  # increment when the layout or pixels of the cache change, to rebuild older caches
 _WORKERS = 2
 _SOURCE_SUFFIXES = (*IMAGE_SUFFIXES, *TRUTH_SUFFIXES, ".json", ".csv")
 
@@ -38,17 +38,17 @@ IndexRow = tuple[str, int, int, int | None]
 
 @dataclass(frozen=True)
 class Prepared:
-    """What `prepare` left in the cache.
+    """The result of `prepare`.
 
     Attributes
     ----------
     cache : Path
     images, nuclei : dict of str to int
-        Counts by set; a set without masks has 0 nuclei.
+        Counts by set; a set without annotations has 0 nuclei.
     warnings : tuple of str
-        A line each, for what is odd in the source but does not stand in the way.
+        One line each, for irregularities of the source that are not errors.
     is_new : bool
-        False when the cache already held this source and nothing was written.
+        False if the cache already held this source and nothing was written.
     """
 
     cache: Path
@@ -60,7 +60,7 @@ class Prepared:
 
 @dataclass
 class _Outcome:
-    """What became of one picture: a row of the index, or faults."""
+    """The result of converting one image: a row of the index, or faults."""
 
     row: IndexRow | None = None
     faults: list[str] = field(default_factory=list)
@@ -69,7 +69,7 @@ class _Outcome:
 
 @dataclass(frozen=True)
 class _Job:
-    """What is the same for all pictures: the folder to write to, and what `prepare` was told."""
+    """What is the same for all images: the output folder and the arguments of `prepare`."""
 
     build: Path
     options: ReadOptions
@@ -90,33 +90,34 @@ def prepare(
     Parameters
     ----------
     source : Path
-        The competition's files in any form, or a folder of one's own images; see
+        The competition's files in any form, or the user's own images; see
         `kaggle_dsb.dataset.archive.ACCEPTED_FORMS`. Only read.
     cache : Path
-        A folder that is empty, does not exist yet, or is an earlier cache. It gets, for each set,
-        ``SET/images/ID.png`` (RGB), ``SET/labels/ID.png`` (uint16, where there are masks) and
-        ``SET/index.csv``, then the competition's CSV files and ``source.json``.
+        A folder that is empty, nonexistent or an earlier cache. Receives, for each set,
+        ``SET/images/ID.png`` (RGB), ``SET/labels/ID.png`` (uint16, if annotated) and
+        ``SET/index.csv``, then the CSV files of the source and ``source.json``.
     progress : callable, optional
-        Called with the numbers of images done and of all images.
+        Called with the number of images done and the total.
     limit : int, optional
-        Take only so many images of each set, the first by id.
+        Use only this many images of each set, the first by id.
     options : ReadOptions
-        How files that hold several pictures or nuclei are read.
+        How to read stacks and binary masks.
 
     Raises
     ------
     DataFaults
-        The source is unusable; every fault is told at once and the cache stays as it was.
+        When the source is unusable; all faults are reported at once and the cache is unchanged.
     InputError
-        The cache cannot be put there.
+        When the cache cannot be created there.
 
     Notes
     -----
-    A second call on an unchanged source (names, sizes and times of its files, and the arguments)
-    returns at once. The cache is written under another name and moved into place when it is whole.
+    A second call with an unchanged source (names, sizes and times of its files) and the same
+    arguments returns at once. The cache is written under another name and moved into place once
+    complete.
 
-    Pixels that two masks claim go to the mask first by name, and a mask left without a pixel is no
-    nucleus.
+    A pixel in several masks belongs to the first mask by name; a mask left without pixels is not
+    counted as a nucleus.
     """
     source, cache = source.expanduser(), cache.expanduser().resolve()
     _check_places(source, cache)
@@ -213,7 +214,7 @@ def _build(source: Path, job: _Job, *, cache: Path) -> tuple[dict[str, list[Inde
     return rows, warnings
 
 
-def _limit(pictures: list[Picture], limit: int | None) -> list[Picture]:
+def _limit(pictures: list[ImageFiles], limit: int | None) -> list[ImageFiles]:
     taken: Counter[str] = Counter()
     kept = []
     for picture in pictures:
@@ -223,13 +224,13 @@ def _limit(pictures: list[Picture], limit: int | None) -> list[Picture]:
     return kept
 
 
-def _convert_all(pictures: list[Picture], job: _Job) -> Iterator[_Outcome]:
+def _convert_all(pictures: list[ImageFiles], job: _Job) -> Iterator[_Outcome]:
     sets_with_masks = {picture.set_name for picture in pictures if picture.has_nuclei}
     for name in {picture.set_name for picture in pictures}:
         (job.build / name / "images").mkdir(parents=True)
         if name in sets_with_masks:
             (job.build / name / "labels").mkdir()
-    # Threads are enough: inflating, decoding and encoding all run outside Python's lock.
+    # Threads suffice: decompression, decoding and encoding release the GIL.
     pool = ThreadPoolExecutor(_WORKERS)
     try:
         outcomes = pool.map(lambda picture: _convert(picture, job), pictures)
@@ -246,7 +247,7 @@ def _convert_all(pictures: list[Picture], job: _Job) -> Iterator[_Outcome]:
         pool.shutdown(cancel_futures=True)
 
 
-def _convert(picture: Picture, job: _Job) -> _Outcome:
+def _convert(picture: ImageFiles, job: _Job) -> _Outcome:
     outcome = _Outcome()
     shape = _convert_image(picture, job, outcome)
     if shape is None:
@@ -257,9 +258,9 @@ def _convert(picture: Picture, job: _Job) -> _Outcome:
     return outcome
 
 
-def _convert_image(picture: Picture, job: _Job, outcome: _Outcome) -> tuple[int, int] | None:
+def _convert_image(picture: ImageFiles, job: _Job, outcome: _Outcome) -> tuple[int, int] | None:
     if len(picture.images) != 1:
-        return None  # the archive has told this fault
+        return None  # the archive has reported this fault
     entry = picture.images[0]
     try:
         data = entry.read()
@@ -276,7 +277,9 @@ def _convert_image(picture: Picture, job: _Job, outcome: _Outcome) -> tuple[int,
     return image.shape[0], image.shape[1]
 
 
-def _convert_nuclei(picture: Picture, shape: tuple[int, int], job: _Job, outcome: _Outcome) -> int:
+def _convert_nuclei(
+    picture: ImageFiles, shape: tuple[int, int], job: _Job, outcome: _Outcome
+) -> int:
     if picture.truths:
         labels = _read_picture_truth(picture.truths[0], shape, job.options, outcome)
     else:
@@ -306,7 +309,7 @@ def _read_picture_truth(
 
 
 def _join_masks(
-    picture: Picture, shape: tuple[int, int], options: ReadOptions, outcome: _Outcome
+    picture: ImageFiles, shape: tuple[int, int], options: ReadOptions, outcome: _Outcome
 ) -> Labels:
     claimed: Counter[str] = Counter()
     masks = _read_masks(picture, shape, options, outcome)
@@ -341,9 +344,9 @@ def _counted(
 
 
 def _read_masks(
-    picture: Picture, shape: tuple[int, int], options: ReadOptions, outcome: _Outcome
+    picture: ImageFiles, shape: tuple[int, int], options: ReadOptions, outcome: _Outcome
 ) -> Iterator[NDArray[np.intp]]:
-    """Yield the flat pixels of one nucleus at a time, so that memory never holds two masks."""
+    """Yield the flat pixel indices of one nucleus at a time, holding one mask in memory."""
     covering: dict[Entry, int] = {}
     for entry in sorted(picture.masks, key=lambda entry: entry.path.name):
         try:
@@ -372,7 +375,7 @@ def _read_masks(
 
 
 def _split_mask(mask: NDArray[Any], options: ReadOptions) -> list[NDArray[np.intp]]:
-    """Return the flat pixels of each nucleus of a mask: of each value, or of each part."""
+    """Return the flat pixel indices of each nucleus: of each value, or each connected component."""
     if options.connected_components:
         mask = cv2.connectedComponents((mask > 0).astype(np.uint8))[1]
     flat = mask.ravel()

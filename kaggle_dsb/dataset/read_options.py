@@ -1,4 +1,4 @@
-"""What the user says about files that hold several pictures or nuclei."""
+"""Options for reading stacks and binary masks."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -11,16 +11,16 @@ Projection = Literal["max"]
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """How files that hold more than one picture, or more than one nucleus, are read.
+    """How to read stacks, and masks of several nuclei.
 
     Attributes
     ----------
     channel, plane : int, optional
-        Which channel, and which plane of a z-stack or time series, from 1.
+        Channel, and plane of a z-stack or time series, counted from 1.
     project : "max", optional
-        Take the maximum over all planes instead of one of them.
+        Use the maximum projection over all planes.
     connected_components : bool
-        Read each part of a binary mask of a whole picture as a nucleus of its own.
+        Read each connected component of a binary mask as a nucleus.
     """
 
     channel: int | None = None
@@ -36,7 +36,7 @@ class ReadOptions:
             raise InputError("both a plane and a projection; name one of them")
 
     def to_json(self) -> dict[str, Any]:
-        """Return the options that differ from the defaults as JSON's types.
+        """Return the options that differ from the defaults, JSON-serializable.
 
         Examples
         --------
@@ -50,12 +50,12 @@ DEFAULT_OPTIONS = ReadOptions()
 
 
 def parse_read_options(values: Mapping[str, Any], *, source: str) -> ReadOptions:
-    """Return stored options; ``source`` names them in errors.
+    """Parse stored options; error messages name them by ``source``.
 
     Raises
     ------
     InputError
-        When an option is unknown or its value cannot be meant.
+        When an option is unknown or its value is invalid.
 
     Examples
     --------

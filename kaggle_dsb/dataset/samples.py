@@ -1,4 +1,4 @@
-"""The prepared cache as arrays: images, and the labels of their nuclei."""
+"""Load images and labels from the prepared cache."""
 
 import csv
 from collections import Counter
@@ -16,12 +16,12 @@ from kaggle_dsb.dataset.prepare import INDEX_COLUMNS, INDEX_FILE
 from kaggle_dsb.files import InputError
 
 COMPETITION_SOURCE = "dsb2018"
-"""The source of the competition's images, and of all images in older tables of folds."""
+"""Source name of the competition's images, and of all images in older fold tables."""
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """An image and, where it is known, the truth about it.
+    """An image and, if known, its ground truth.
 
     Attributes
     ----------
@@ -29,7 +29,7 @@ class Sample:
     image : (H, W, 3) uint8
         RGB.
     labels : (H, W) int32, or None
-        0 background, 1..N without gaps; None where the data came without masks.
+        0 background, 1..N without gaps; None if there are no annotations.
     """
 
     id: str
@@ -38,7 +38,7 @@ class Sample:
 
 
 def require_labels(sample: Sample) -> Labels:
-    """Return the labels of a sample, or raise ``InputError`` where it has none."""
+    """Return the labels of a sample; raise ``InputError`` if it has none."""
     if sample.labels is None:
         raise InputError(f"image {sample.id} has no masks: training needs a set with masks")
     return sample.labels
@@ -46,17 +46,17 @@ def require_labels(sample: Sample) -> Labels:
 
 @dataclass(frozen=True)
 class SetSummary:
-    """A set at a glance.
+    """Summary of a set.
 
     Attributes
     ----------
     name : str
     images, nuclei : int
-        Nuclei is 0 for a set without masks.
+        Counts; a set without annotations has 0 nuclei.
     sizes : dict of (H, W) to int
-        How many images have each size, the commonest first.
+        Number of images of each size, the most common first.
     types : dict of str to int
-        How many images are of each type.
+        Number of images of each type, the most common first.
     """
 
     name: str
@@ -74,12 +74,12 @@ class _IndexEntry:
 
 
 def list_sets(cache: Path) -> dict[str, int]:
-    """Return the sets of a cache and how many images each holds.
+    """Return the number of images in each set of a cache.
 
     Raises
     ------
     InputError
-        The folder is no cache.
+        When the folder is not a cache.
     """
     names = _find_sets(cache)
     if not names:
@@ -88,7 +88,7 @@ def list_sets(cache: Path) -> dict[str, int]:
 
 
 def sizes(cache: Path, set_name: str) -> dict[str, tuple[int, int]]:
-    """Return (H, W) of every image of a set by its id, without decoding any."""
+    """Return (H, W) of every image of a set by id, without decoding any."""
     return {row.id: row.size for row in _read_index(cache, set_name)}
 
 
@@ -105,25 +105,25 @@ def load_samples(cache: Path, set_name: str) -> list[Sample]:
     Raises
     ------
     InputError
-        There is no such cache or set, or a file of it is gone or damaged.
+        When there is no such cache or set, or one of its files is missing or damaged.
     """
     return [_load(cache / set_name, row) for row in _read_index(cache, set_name)]
 
 
 def image_file(cache: Path, set_name: str, image_id: str) -> Path:
-    """Return the PNG of an image of a set."""
+    """Return the path of an image of a set, a PNG."""
     return cache / set_name / "images" / f"{image_id}.png"
 
 
 def load_image(
     cache: Path, set_name: str, image_id: str, size: tuple[int, int]
 ) -> NDArray[np.uint8]:
-    """Load one image of a set, (H, W, 3) uint8, of the size that `sizes` tells.
+    """Load one image of a set, (H, W, 3) uint8; ``size`` is as returned by `sizes`.
 
     Raises
     ------
     InputError
-        Its file is gone or damaged.
+        When its file is missing or damaged.
     """
     return _load_image(cache / set_name, _IndexEntry(image_id, size, None))
 

@@ -1,4 +1,4 @@
-"""Images of more than 8 bits to 8 bits, by one stretch of the full depth."""
+"""Convert images of any bit depth to 8 bits by stretching their contrast."""
 
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ _SHARE_BELOW_KNEE = 2 / 3
 _KNEE = 2.5
 _LARGEST_BRIGHT_SHARE = 0.02
 _SMALLEST_CROWD_SHARE = 0.2
-_CLEAR_CONTRAST = 6  # standard deviations of the ground
+_CLEAR_CONTRAST = 6  # standard deviations of the background
 _FEW_LEVELS = 8
 _NEARLY_ALL = 0.999
 
@@ -26,7 +26,7 @@ class _Range(NamedTuple):
 
 
 def to_8_bit(image: NDArray[Any]) -> NDArray[np.uint8]:
-    """Bring an image of any depth to 8 bits; one of 8 bits passes unchanged.
+    """Convert an image of any bit depth to 8 bits; 8-bit images are returned unchanged.
 
     Parameters
     ----------
@@ -39,22 +39,22 @@ def to_8_bit(image: NDArray[Any]) -> NDArray[np.uint8]:
     Raises
     ------
     InputError
-        A value is not finite, or complex.
+        When a value is not finite, or complex.
 
     Notes
     -----
-    Cameras of 10 to 14 bits store into 16, so dividing by 256 would leave their images all but
-    black. Each image is stretched linearly on its own instead, all channels by the same factor so
-    that colours stay. The darkest and the brightest 0.01 % of the values are clipped: 100 pixels of
-    a megapixel, more than a camera has hot pixels, and fewer than one nucleus covers there.
+    Cameras of 10 to 14 bits store 16-bit values, so dividing by 256 would leave their images
+    almost black. Each image is therefore stretched linearly by itself, with the same factor for
+    all channels to preserve colours. The darkest and brightest 0.01 % of the values are clipped:
+    100 pixels of a megapixel, more than a camera's hot pixels and fewer than one nucleus.
 
-    Debris and dead cells can be a hundred times as bright as the nuclei. Where most objects would
-    stand out of the ground by fewer than 24 levels, what is brighter than 2.5 times the typical
-    object is compressed by the logarithm into the upper third of the levels. An object is a
-    connected part of at least 16 pixels that are brighter than the median pixel by six standard
-    deviations, as estimated by the quantiles below the median. Where nuclei cover more than a
-    fifth, so that the median pixel may lie in one, the pixels below 24 levels are parted by Otsu's
-    threshold instead. Of colours the brightest channel counts, and all keep their proportions.
+    Debris and dead cells can be a hundred times as bright as the nuclei. If most objects would
+    differ from the background by fewer than 24 levels, values above 2.5 times the contrast of the
+    typical object are compressed logarithmically into the upper third of the levels. An object is
+    a connected component of at least 16 pixels that exceed the median by six standard deviations,
+    as estimated from the quantiles below the median. If nuclei cover more than a fifth of the
+    image, so that the median pixel may lie in one, Otsu's threshold divides the pixels below 24
+    levels instead. In colour images the brightest channel counts, and all keep their proportions.
 
     Examples
     --------
@@ -73,7 +73,7 @@ def to_8_bit(image: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def compresses_highlights(image: NDArray[Any]) -> bool:
-    """Return whether `to_8_bit` would compress what is far brighter than most objects."""
+    """Return whether `to_8_bit` would compress values far brighter than most objects."""
     if image.dtype == np.uint8:
         return False
     range_ = _find_range(image.astype(np.float32))
@@ -81,9 +81,9 @@ def compresses_highlights(image: NDArray[Any]) -> bool:
 
 
 def wastes_levels(image: NDArray[Any]) -> bool:
-    """Return whether nearly all pixels of what `to_8_bit` returns have one of a few levels.
+    """Return whether `to_8_bit` would map nearly all pixels to only a few levels.
 
-    An image that holds no more of them from the beginning has nothing to lose.
+    False for an image that has only a few distinct values to begin with.
     """
     stretched = to_8_bit(image)
     counts = np.sort(np.bincount(stretched.ravel(), minlength=256))[::-1]
@@ -126,7 +126,7 @@ def _find_range(values: NDArray[np.float32]) -> _Range:
 
 
 def _measure_objects(light: NDArray[np.float32], _: float) -> tuple[float, float]:
-    """Return the median level, and how far the typical object stands out of it; 0 without any."""
+    """Return the median level and the typical object's contrast to it; 0 without objects."""
     import cv2
 
     dark, middle = (float(value) for value in np.percentile(light, [15.87, 50]))
@@ -141,9 +141,9 @@ def _measure_objects(light: NDArray[np.float32], _: float) -> tuple[float, float
 
 
 def _measure_dim_part(light: NDArray[np.float32], brightest: float) -> tuple[float, float]:
-    """Return the ground, and how far a crowd of objects stands out of it; 0 without any.
+    """Return the background level and the contrast of densely packed objects; 0 without any.
 
-    Only what is darker than a level counts, and only if hardly anything is brighter.
+    Only pixels below ``brightest`` count, and only if hardly any are above.
     """
     import cv2
 

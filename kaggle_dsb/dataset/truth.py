@@ -1,7 +1,7 @@
-"""The nuclei of one picture, from a file in any of the forms that other tools write.
+"""Read the annotations of one image from a file in any supported format.
 
-Label images in every image format, NumPy arrays and Cellpose's ``_seg.npy``, QuPath's GeoJSON,
-COCO's JSON, and zips of ImageJ's regions of interest (ROI).
+Label images in all image formats, NumPy arrays and Cellpose's ``_seg.npy``, QuPath's GeoJSON, COCO
+JSON, and zips of ImageJ regions of interest (ROI).
 """
 
 import io
@@ -30,7 +30,7 @@ _LARGEST_ROI_BYTES = 2**24
 
 
 class Truth(NamedTuple):
-    """The nuclei that a file tells of, (H, W) int32 with labels 1..N, and what is odd about it."""
+    """The annotated nuclei as labels 1..N, (H, W) int32, and warnings about the file."""
 
     labels: Labels
     warnings: list[str]
@@ -42,23 +42,23 @@ def read_truth(
     shape: tuple[int, int],
     options: ReadOptions = DEFAULT_OPTIONS,
 ) -> Truth:
-    """Read the nuclei of a picture.
+    """Read the nuclei of an image from an annotation file.
 
     Parameters
     ----------
     path : PurePosixPath
-        The file's name, whose suffix tells its form.
+        The file's name; its suffix determines the format.
     data : bytes
     shape : (H, W)
-        Size of the picture.
+        Size of the image.
     options : ReadOptions
-        ``connected_components`` reads each part of a binary mask as a nucleus.
+        ``connected_components`` reads each component of a binary mask as a nucleus.
 
     Raises
     ------
     InputError
-        The file is damaged, of another size than the picture, or of no known form. The message
-        leaves it to the caller to name the file.
+        When the file is damaged, differs in size from the image, or has an unknown format. The
+        message does not name the file; the caller adds that.
     """
     suffix = path.suffix.lower()
     if suffix in IMAGE_SUFFIXES:
@@ -74,23 +74,23 @@ def read_truth(
         return _fill_all(_read_geojson(document), shape)
     except InputError:
         raise
-    except Exception as error:  # What is odd in a document raises errors of every kind.
+    except Exception as error:  # Malformed documents raise all kinds of errors.
         raise InputError(f"cannot be read ({type(error).__name__}: {error})") from None
 
 
 def number_values(values: NDArray[Any], options: ReadOptions = DEFAULT_OPTIONS) -> Truth:
-    """Number the nuclei of a label image, whatever tells them apart.
+    """Number the nuclei of an image that distinguishes them by value or colour.
 
     Parameters
     ----------
     values : (H, W) of whole numbers, or (H, W, 3) of colours
-        0 or black is the background; in colours without black the commonest is.
+        0 or black is the background; in a colour image without black, the most common colour.
     options : ReadOptions
 
     Raises
     ------
     InputError
-        The values are no whole numbers, or negative.
+        When the values are not whole numbers, or negative.
 
     Examples
     --------
@@ -127,7 +127,7 @@ def _find_likely_mistakes(labels: Labels, n_labels: int, n_parts: int) -> Iterat
 
 
 def describe_coverage(nucleus_px: int, image_px: int) -> str:
-    """Say that one nucleus covers most of its image."""
+    """Return the warning that one nucleus covers most of its image."""
     return (
         f"a nucleus covers {nucleus_px / image_px:.0%} of the image; black or 0 is the "
         "background: invert it if it shows nuclei as black"
@@ -135,20 +135,20 @@ def describe_coverage(nucleus_px: int, image_px: int) -> str:
 
 
 def is_coco(document: Any) -> bool:
-    """Return whether a JSON document describes objects as the data set COCO does."""
+    """Return whether a JSON document is in COCO format."""
     return isinstance(document, dict) and all(
         isinstance(document.get(key), list) for key in ("images", "annotations")
     )
 
 
 def is_geojson(document: Any) -> bool:
-    """Return whether a JSON document describes objects as GeoJSON does."""
+    """Return whether a JSON document is GeoJSON."""
     first = document[0] if isinstance(document, list) and document else document
     return isinstance(first, dict) and first.get("type") in ("FeatureCollection", "Feature")
 
 
 def holds_rois(names: Iterable[str]) -> bool:
-    """Tell a zip of ImageJ's regions of interest by the names in it."""
+    """Return whether a zip with these file names holds ImageJ regions of interest."""
     suffixes = {PurePosixPath(name).suffix.lower() for name in names if not name.endswith("/")}
     return suffixes == {_ROI_SUFFIX}
 
@@ -158,7 +158,7 @@ def _read_label_image(data: bytes, shape: tuple[int, int], options: ReadOptions)
     values = take_values(decoded) if decoded.ndim == 3 else decoded
     _check_shape(values, shape)
     if data.startswith(JPEG):
-        # Lossy compression blurs values, so nothing but two of them can be told apart.
+        # Lossy compression blurs values, so only black and white can be distinguished.
         values = values.max(axis=2) if values.ndim == 3 else values
         values = values > 127
     return number_values(values, options)
@@ -193,7 +193,7 @@ def _number_colours(values: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def _is_soft_edged(values: NDArray[Any]) -> bool:
-    """Tell a black and white mask with grey edges from 255 labels."""
+    """Return whether values are a black and white mask with grey edges, not 255 labels."""
     if values.dtype != np.uint8 or values.max(initial=0) != 255:
         return False
     counts = np.bincount(values.ravel(), minlength=256)[1:]
@@ -243,7 +243,7 @@ def _read_geojson(document: Any) -> Iterator[list[Any]]:
     kinds = {feature.get("properties", {}).get("objectType") for feature in features}
     for feature in features:
         kind = feature.get("properties", {}).get("objectType")
-        # QuPath's annotations are the regions in which nuclei were looked for.
+        # With detections, QuPath's annotations are the regions in which nuclei were detected.
         if kind == "annotation" and kinds & {"detection", "cell"}:
             continue
         geometry = feature.get("nucleusGeometry") or feature["geometry"]
@@ -270,7 +270,7 @@ def _read_coco(document: dict[str, Any], shape: tuple[int, int]) -> Iterator[NDA
 
 
 def _decode_coco_runs(outline: dict[str, Any], shape: tuple[int, int]) -> NDArray[np.intp]:
-    """Decode COCO's run lengths: background and nucleus in turn, from 0, down columns."""
+    """Decode COCO's column-major run lengths, alternating between background and nucleus."""
     height, width = shape
     if tuple(outline["size"]) != shape:
         size = " x ".join(map(str, outline["size"]))
@@ -284,7 +284,7 @@ def _decode_coco_runs(outline: dict[str, Any], shape: tuple[int, int]) -> NDArra
 
 
 def _unpack_counts(text: str) -> list[int]:
-    """Unpack counts of 5 bits a character, each less the one before last, as pycocotools does."""
+    """Decode COCO's compressed counts: 5 bits per character, delta-encoded to the last but one."""
     counts: list[int] = []
     value, shift = 0, 0
     for character in text:

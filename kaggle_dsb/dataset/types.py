@@ -1,4 +1,4 @@
-"""Tell what kind of picture an image is, from its pixels alone."""
+"""Classify images by type, from their pixels alone."""
 
 from typing import Literal, get_args
 
@@ -9,16 +9,16 @@ from numpy.typing import NDArray
 ImageType = Literal["fluorescence", "tissue", "brightfield"]
 IMAGE_TYPES: tuple[ImageType, ...] = get_args(ImageType)
 
-COLOURED_ABOVE = 0.025  # mean chroma over mean brightest channel; H&E has 0.037 or more
+COLOURED_ABOVE = 0.025  # mean chroma / mean brightest channel; at least 0.037 in H&E
 CHROMA_ABOVE = 2.0  # mean chroma in grey levels; less is noise
-EMPTY_CHANNEL_BELOW = 0.14  # median darkest channel over median brightest; H&E has over 0.25
+EMPTY_CHANNEL_BELOW = 0.14  # median darkest / median brightest channel; above 0.25 in H&E
 DARK_GROUND_BELOW = 100  # median grey level
-_LEAST_RANGE = 8.0  # grey levels; where there are fewer, their order says nothing
+_LEAST_RANGE = 8.0  # grey levels; a smaller range is not informative
 _MOST_PIXELS = 65536
 
 
 def image_type(image: NDArray[np.uint8]) -> ImageType:
-    """Name an image's type: fluorescence, tissue or brightfield.
+    """Classify an image as fluorescence, tissue or brightfield.
 
     Parameters
     ----------
@@ -31,13 +31,14 @@ def image_type(image: NDArray[np.uint8]) -> ImageType:
 
     Notes
     -----
-    A **coloured** image is stained tissue unless it looks like dyes that glow on black: one of the
-    three channels is all but empty, or nearly all pixels are close to the darkest, or one colour
-    map explains the image and its colour grows with its light. Stains absorb light, so none of
-    these holds for tissue, however dark it is.
+    A **coloured** image is stained tissue unless it looks like fluorescent dyes on black: one of
+    the three channels is almost empty, or nearly all pixels are close to the darkest, or a single
+    colour map explains the image and chroma increases with brightness. Stains absorb light, so
+    none of these holds for tissue, however dark it is.
 
-    A **grey** image is told by its ground, the median pixel: fluorescence where the ground is dark
-    or lies near the darkest pixels, brightfield where it is bright or lies near the brightest.
+    A **grey** image is classified by its background, the median pixel: fluorescence if it is dark,
+    unless it lies near the brightest pixels; brightfield if it is bright, unless it lies near the
+    darkest.
 
     Examples
     --------
@@ -57,13 +58,13 @@ def image_type(image: NDArray[np.uint8]) -> ImageType:
 
 
 def _sample_pixels(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return up to some 65,000 pixels of the smoothed image, (N, 3); noise has colour too."""
+    """Return a subsample of the pixels, (N, 3), smoothed because noise has colour too."""
     step = max(1, int(np.sqrt(image.shape[0] * image.shape[1] / _MOST_PIXELS)))
     return cv2.blur(image, (5, 5))[::step, ::step].reshape(-1, 3).astype(np.float32)
 
 
 def _asymmetry(grey: NDArray[np.float32]) -> float:
-    """Return where the median lies: 1 at the darkest pixels, -1 at the brightest."""
+    """Return the position of the median: 1 at the darkest pixels, -1 at the brightest."""
     low, middle, high = np.percentile(grey, [1, 50, 99])
     return float((low + high - 2 * middle) / max(high - low, _LEAST_RANGE))
 
@@ -80,7 +81,7 @@ def _has_empty_channel(pixels: NDArray[np.float32]) -> bool:
 
 
 def _is_of_one_dye(pixels: NDArray[np.float32]) -> bool:
-    """Return whether all colours lie on one line, and are the purer the brighter they are."""
+    """Return whether all colours lie on a line in RGB space, with chroma rising with brightness."""
     chroma = pixels.max(axis=1) - pixels.min(axis=1)
     grey = pixels.mean(axis=1)
     if chroma.std() == 0 or grey.std() == 0:

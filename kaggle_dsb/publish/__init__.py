@@ -1,4 +1,4 @@
-"""Everything that talks to Kaggle."""
+"""Everything that communicates with Kaggle."""
 
 from typing import Literal
 

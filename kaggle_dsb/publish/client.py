@@ -1,6 +1,6 @@
-"""Kaggle through its official client: the one module that calls it.
+"""Access to Kaggle through its official client, which only this module calls.
 
-Importing the client signs in, so every import of it is inside a function.
+Importing the client signs in, so it is only imported inside functions.
 """
 
 import io
@@ -29,7 +29,7 @@ from kaggle_dsb.publish.session import call, download_file, limit_time, read, up
 
 @dataclass(frozen=True)
 class Verdict:
-    """What Kaggle says of a submission.
+    """Kaggle's result for a submission.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Verdict:
         ``pending``, ``complete`` or ``error``.
     public_score, private_score : float or None
     error : str
-        Kaggle's reason, for an error.
+        Kaggle's error message, if any.
     """
 
     status: str
@@ -56,7 +56,7 @@ class KernelRun:
         ``queued``, ``running``, ``complete``, ``error``, ``cancel_requested`` or
         ``cancel_acknowledged``.
     failure : str
-        Kaggle's reason, for an error.
+        Kaggle's error message, if any.
     """
 
     status: str
@@ -64,22 +64,22 @@ class KernelRun:
 
     @property
     def is_over(self) -> bool:
-        """Whether it will not change any more."""
+        """Whether the state is final."""
         return self.status in ("complete", "error", "cancel_acknowledged")
 
 
 @dataclass(frozen=True)
 class PushedVersion:
-    """A version of a kernel at Kaggle.
+    """A version of a kernel on Kaggle.
 
     Attributes
     ----------
     ref : str
-        Its kernel, as ``user/slug``.
+        The kernel, as ``user/slug``.
     number : int or None
-        From 1; None for whichever is the latest.
+        From 1; None for the latest.
     page : str
-        Its address.
+        URL.
     """
 
     ref: str
@@ -88,7 +88,7 @@ class PushedVersion:
 
     @property
     def label(self) -> str | None:
-        """The version as Kaggle's API writes it."""
+        """The version in the notation of Kaggle's API."""
         return None if self.number is None else f"v{self.number}"
 
 
@@ -98,7 +98,7 @@ def connect() -> "Kaggle":
     Raises
     ------
     KaggleError
-        When there are none (with the places that were searched), or Kaggle does not take them.
+        When there are none (naming the places searched), or Kaggle does not accept them.
     """
     credentials = find_credentials()
     if credentials is None:
@@ -110,7 +110,7 @@ def connect() -> "Kaggle":
     api = _make_api()
 
     def _sign_in() -> None:
-        # The client repeats on every call what was just warned of.
+        # The client would repeat the warning above.
         with redirect_stdout(io.StringIO()):
             api.authenticate()
 
@@ -126,7 +126,7 @@ def connect() -> "Kaggle":
 
 @contextmanager
 def _config_folder() -> Iterator[None]:
-    """Let the client, which makes its folder when it is imported, start in a read-only home."""
+    """Use a temporary config folder if the client, on import, could not create its own."""
     try:
         find_config_folder().mkdir(parents=True, exist_ok=True)
     except OSError:
@@ -156,17 +156,17 @@ def _make_api() -> Any:
         raise KaggleError(f"Kaggle's client cannot start ({error}); run `make setup`") from None
 
     class Api(KaggleApi):  # type: ignore[misc]
-        """The client with time limits, to which a file that does not arrive is an error."""
+        """The client with timeouts, and an error for a failed upload."""
 
         def build_kaggle_client(self) -> Any:
-            """Return the client of a session whose requests are limited in time."""
+            """Return a client whose requests have timeouts."""
             client = super().build_kaggle_client()
-            with client.http_client() as http:  # which makes its session
+            with client.http_client() as http:  # entering creates the session
                 limit_time(http._session)
             return client
 
         def upload_complete(self, path: str, url: str, quiet: bool, resume: bool = False) -> int:
-            """Upload a file, and return how far it came."""
+            """Upload a file, and return the client's result code."""
             try:
                 is_complete = upload(Path(path), url, resume=resume)
             except requests.RequestException:
@@ -197,11 +197,11 @@ class Kaggle:
 
     @property
     def username(self) -> str:
-        """The user's name, as it is in addresses."""
+        """The user's name, as in URLs."""
         return str(self._api.config_values["username"])
 
     def measure_competition(self) -> int:
-        """Return the size of the competition's files in bytes, as they are served."""
+        """Return the total size of the competition's files in bytes, as listed by Kaggle."""
         listing = read("listing the competition's files", self._list_files)
         return sum(file.total_bytes for file in listing.files)
 
@@ -209,7 +209,7 @@ class Kaggle:
         return self._api.competition_list_files(COMPETITION, page_size=200)
 
     def download_competition(self, folder: Path) -> Path:
-        """Download everything the competition serves as one zip, going on where a try broke off."""
+        """Download all files of the competition as one zip, resuming an interrupted transfer."""
 
         def _download() -> None:
             self._api.competition_download_files(COMPETITION, path=str(folder), quiet=False)
@@ -218,19 +218,19 @@ class Kaggle:
         return folder / f"{COMPETITION}.zip"
 
     def dataset_status(self, ref: str) -> str | None:
-        """Return ``ready``, ``failed`` …; None for a data set that does not exist yet."""
+        """Return the status, ``ready``, ``failed`` …; None if the data set does not exist."""
         try:
             return str(read(f"looking for the data set {ref}", self._api.dataset_status, ref))
         except NotThereError:
             return None
 
     def upload_dataset(self, folder: Path, *, is_new: bool, notes: str) -> None:
-        """Create the data set of a folder with ``dataset-metadata.json``, or a new version of it.
+        """Create a data set, or a new version of it, from a folder with ``dataset-metadata.json``.
 
         Raises
         ------
         KaggleError
-            When Kaggle refuses it or any file did not arrive.
+            When Kaggle rejects it or an upload fails.
         """
         doing = f"uploading {folder}"
         if is_new:
@@ -241,13 +241,13 @@ class Kaggle:
             raise KaggleError(f"{doing}: Kaggle says: {to_line(reply.error or reply.status)}")
 
     def push_kernel(self, folder: Path) -> PushedVersion:
-        """Push the kernel of a folder with ``kernel-metadata.json``, which starts its run.
+        """Push the kernel in a folder with ``kernel-metadata.json``, which starts its run.
 
         Raises
         ------
         KaggleError
-            When Kaggle refuses it, or could not attach one of its sources; the client itself only
-            warns of that.
+            When Kaggle rejects it, or cannot attach one of its sources, for which the client alone
+            would raise no error.
         """
         doing = f"pushing {folder}"
         ref = str(read_json(folder / "kernel-metadata.json")["id"])
@@ -264,7 +264,7 @@ class Kaggle:
         return PushedVersion(ref, reply.version_number or None, str(reply.url))
 
     def kernel_run(self, version: PushedVersion) -> KernelRun:
-        """Return the state of the run of a version."""
+        """Return the state of a version's run."""
         doing = f"asking for the state of {version.ref}"
         reply = read(doing, self._ask_status, version)
         return KernelRun(reply.status.name.lower(), to_line(reply.failure_message or ""))
@@ -277,12 +277,12 @@ class Kaggle:
             return client.kernels.kernels_api_client.get_kernel_session_status(request)
 
     def fetch_output(self, version: PushedVersion, folder: Path) -> list[Path]:
-        """Download all files of the run of a version, and its log as ``<slug>.log``.
+        """Download all output files of a version's run, and its log as ``<slug>.log``.
 
         Returns
         -------
         list of Path
-            The log is the last.
+            The log comes last.
         """
         files, log = read(f"listing the output of {version.ref}", self._list_output, version)
         fetched = [download_file(url, _place_inside(folder, name)) for name, url in files]
@@ -316,7 +316,7 @@ class Kaggle:
         return int(reply.ref)
 
     def find_submission(self, number: int) -> Verdict | None:
-        """Return Kaggle's verdict on a submission; None where it is not listed."""
+        """Return Kaggle's result for a submission; None if it is not listed."""
         listed = read("asking for the score", self._api.competition_submissions, COMPETITION)
         for submission in listed or []:
             if submission.ref == number:

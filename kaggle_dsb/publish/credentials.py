@@ -1,4 +1,4 @@
-"""Where Kaggle's client finds who the user is; the secrets themselves are never kept or shown."""
+"""Locate the credentials of Kaggle's client; the secrets are never stored or shown."""
 
 import os
 import stat
@@ -17,28 +17,28 @@ PLACES = (
 
 @dataclass(frozen=True)
 class Credentials:
-    """Where credentials were found, not the credentials.
+    """The location of credentials, not their content.
 
     Attributes
     ----------
     place : str
-        An environment variable or a file, as a message names it.
+        Environment variable or file, as named in messages.
     file : Path or None
-        The file, where it is one.
+        The file, if it is one.
     """
 
     place: str
     file: Path | None = None
 
     def others_may_read(self) -> bool:
-        """Whether other users of this computer may read the file."""
+        """Return whether other users of this computer may read the file."""
         if self.file is None or os.name == "nt":
             return False
         return bool(self.file.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
 
 
 def find_credentials() -> Credentials | None:
-    """Find the first credentials in the client's own order; None where there are none."""
+    """Find the first credentials in the client's search order; None if there are none."""
     home = Path.home() / ".kaggle"
     if os.environ.get("KAGGLE_API_TOKEN"):
         return Credentials("KAGGLE_API_TOKEN")
@@ -64,7 +64,7 @@ def find_config_folder() -> Path:
 
 
 def warn_if_readable(credentials: Credentials) -> None:
-    """Say on stderr that others may read the credentials, and how to stop it."""
+    """Warn on stderr if other users may read the credentials, and how to prevent it."""
     if credentials.others_may_read():
         print(
             f"warning: {credentials.file}: other users of this computer can read your Kaggle "

@@ -1,4 +1,4 @@
-"""Kaggle's refusals and broken connections, as one line that says what to do."""
+"""Errors of Kaggle and of the connection, as one-line messages that say what to do."""
 
 import json
 import sys
@@ -27,25 +27,25 @@ _NO_JSON = (
 
 
 class KaggleError(InputError):
-    """Kaggle refused a request, or could not be reached; the message says what to do."""
+    """Kaggle rejected a request or could not be reached; the message says what to do."""
 
 
 class NotThereError(KaggleError):
-    """What was asked for does not exist, or not for this user."""
+    """The requested object does not exist, or this user may not access it."""
 
 
 class UnreachableError(KaggleError):
-    """Kaggle could not be reached or is in trouble of its own, which may pass."""
+    """Kaggle could not be reached or has a server error, possibly temporary."""
 
 
 @contextmanager
 def translating(doing: str) -> Iterator[None]:
-    """Raise the client's errors as `KaggleError`, and send what it prints to stderr.
+    """Convert the client's errors to `KaggleError`, and redirect its output to stderr.
 
     Parameters
     ----------
     doing : str
-        What is being done, as the message begins: ``listing the files``.
+        The activity, with which messages begin: ``listing the files``.
     """
     try:
         with redirect_stdout(sys.stderr):
@@ -61,7 +61,7 @@ def translating(doing: str) -> Iterator[None]:
 
 
 def explain(doing: str, error: requests.RequestException) -> KaggleError:
-    """Return the `KaggleError` that tells what a failed request means."""
+    """Return the `KaggleError` that explains a failed request."""
     if isinstance(error, requests.HTTPError):
         return _explain_status(doing, error)
     if isinstance(error, requests.JSONDecodeError):
@@ -82,13 +82,13 @@ def explain(doing: str, error: requests.RequestException) -> KaggleError:
 
 
 def status_of(error: Exception) -> int | None:
-    """Return the HTTP status of a failed request; None where there was no answer."""
+    """Return the HTTP status of a failed request; None if there was no response."""
     response = getattr(error, "response", None)
     return None if response is None else int(response.status_code)
 
 
 def to_line(text: object) -> str:
-    """Return a text on one line."""
+    """Join the words of a text into one line."""
     return " ".join(str(text).split())
 
 

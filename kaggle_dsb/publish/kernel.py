@@ -1,4 +1,4 @@
-"""The kernels: what Kaggle is told about each, made in one place and checked before a push."""
+"""The kernels: generate their metadata, and check them before a push."""
 
 import ast
 import re
@@ -29,9 +29,9 @@ class Kernel:
     Attributes
     ----------
     title : str
-        Its slug is made of it, as Kaggle does.
+        Determines the slug, as on Kaggle.
     output : str
-        The file that a run must leave behind.
+        The file that a run must produce.
     """
 
     title: str
@@ -39,7 +39,7 @@ class Kernel:
 
     @property
     def slug(self) -> str:
-        """The name in addresses."""
+        """The name in URLs."""
         return to_slug(self.title)
 
 
@@ -50,7 +50,7 @@ KERNELS = {
 
 
 def to_slug(title: str) -> str:
-    """Return the slug that Kaggle makes of a title.
+    """Return the slug that Kaggle derives from a title.
 
     Examples
     --------
@@ -61,7 +61,7 @@ def to_slug(title: str) -> str:
 
 
 def find_kernel(name: str) -> Kernel:
-    """Return the kernel of this name, or raise ``InputError`` with the names there are."""
+    """Return the kernel of this name; raise ``InputError`` with the known names otherwise."""
     if name not in KERNELS:
         raise InputError(f"{name!r} is no kernel; there are {', '.join(KERNELS)}")
     return KERNELS[name]
@@ -76,11 +76,11 @@ def describe_kernel(
     ----------
     name : str
     owner : str
-        Kaggle's name of the user.
+        The user's name on Kaggle.
     hardware : {"gpu", "cpu"}
     trained : bool
-        Whether the output of the train kernel is attached: its networks are then used to predict,
-        or its training goes on.
+        Whether to attach the output of the train kernel, to predict with its networks or to resume
+        its training.
     """
     kernel = find_kernel(name)
     on_gpu = hardware == "gpu"
@@ -111,12 +111,12 @@ def prepare_kernel(
     trained: bool = False,
     kernels: Path = KERNELS_FOLDER,
 ) -> Path:
-    """Write the folder of a kernel as it is pushed, checked.
+    """Write and check the folder of a kernel to be pushed.
 
     Raises
     ------
     InputError
-        With the first fault that `check_kernel` finds.
+        When the script is missing, or with the first fault that `check_kernel` finds.
     """
     metadata = describe_kernel(name, owner=owner, hardware=hardware, trained=trained)
     script = kernels / name / str(metadata["code_file"])
@@ -135,17 +135,17 @@ def prepare_kernel(
 
 
 def check_kernel(folder: Path) -> list[str]:
-    """List everything that would make Kaggle refuse a kernel, or run it otherwise than meant.
+    """List everything that would make Kaggle reject a kernel, or run it incorrectly.
 
     Parameters
     ----------
     folder : Path
-        Holds ``kernel-metadata.json`` and the script.
+        Contains ``kernel-metadata.json`` and the script.
 
     Returns
     -------
     faults : list of str
-        A line each.
+        One line each.
     """
     path = folder / KERNEL_METADATA_FILE
     try:

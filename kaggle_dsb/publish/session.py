@@ -1,4 +1,4 @@
-"""Requests with a time limit, made again after failures that pass."""
+"""HTTP requests with timeouts and retries."""
 
 import re
 import sys
@@ -23,43 +23,43 @@ T = TypeVar("T")
 
 class _TimedAdapter(HTTPAdapter):
     def send(self, *args: Any, **options: Any) -> requests.Response:
-        """Send a request, with a time limit where it has none."""
+        """Send a request, with a default timeout."""
         options["timeout"] = options.get("timeout") or TIMEOUT_S
         return super().send(*args, **options)
 
 
 def limit_time(session: requests.Session) -> requests.Session:
-    """Limit the time of all requests of a session that say no limit themselves; return it."""
+    """Set a default timeout for all requests of a session, and return the session."""
     for scheme in ("https://", "http://"):
         session.mount(scheme, _TimedAdapter())
     return session
 
 
 def call(doing: str, function: Callable[..., T], *args: Any, **options: Any) -> T:
-    """Call what changes something at Kaggle: again only where it asks for patience.
+    """Make a request that modifies something on Kaggle; retry only after HTTP 429.
 
     Parameters
     ----------
     doing : str
-        What is being done, as an error's message begins.
+        The activity, with which error messages begin.
     function : callable
         Makes a request; `args` and `options` are passed on.
 
     Raises
     ------
     KaggleError
-        With what to do about the failure.
+        When the request fails.
     """
     return _try_often(doing, lambda: function(*args, **options), _asks_for_patience)
 
 
 def read(doing: str, function: Callable[..., T], *args: Any, **options: Any) -> T:
-    """Call what changes nothing at Kaggle: again after any failure that may pass; see `call`."""
+    """Make a read-only request; retry after any failure that may be temporary; see `call`."""
     return _try_often(doing, lambda: function(*args, **options), _may_pass)
 
 
 def download_file(url: str, path: Path) -> Path:
-    """Download a file whole, or leave what is at ``path`` as it was."""
+    """Download a file; if that fails, ``path`` is unchanged."""
 
     def _download() -> None:
         with limit_time(requests.Session()) as session, session.get(url, stream=True) as reply:
@@ -73,24 +73,24 @@ def download_file(url: str, path: Path) -> Path:
 
 
 def upload(path: Path, url: str, *, resume: bool) -> bool:
-    """Upload a file to an address that takes it in pieces.
+    """Upload a file to a URL for resumable uploads.
 
     Parameters
     ----------
     path : Path
     url : str
     resume : bool
-        Whether to ask first how much of it has arrived.
+        Whether to ask first how many bytes have arrived.
 
     Returns
     -------
     bool
-        False when the server does not take it, and a new address is needed.
+        False if the server does not accept it, so that a new URL is needed.
 
     Raises
     ------
     requests.RequestException
-        When the connection broke off; the upload can be resumed.
+        When the connection fails or the server is busy; the upload can be resumed.
     """
     size = path.stat().st_size
     with limit_time(requests.Session()) as session:
@@ -110,21 +110,21 @@ def upload(path: Path, url: str, *, resume: bool) -> bool:
 
 
 def wait_until(ask: Callable[[], T | None], *, doing: str, every_s: float, limit_s: float) -> T:
-    """Ask again and again until there is an answer, with a line on stderr.
+    """Poll until there is an answer, with a status line on stderr.
 
     Parameters
     ----------
     ask : callable
-        Returns None for not yet. While Kaggle cannot be reached, it is asked again.
+        Returns None while there is no answer yet. Polling goes on if Kaggle cannot be reached.
     doing : str
-        What is waited for, as the line says it.
+        What is waited for, as shown in the status line.
     every_s, limit_s : float
-        Pause between two questions, and how long to go on.
+        Polling interval, and timeout.
 
     Raises
     ------
     KaggleError
-        When the time is over.
+        On timeout.
     """
     started = time.monotonic()
     while True:

@@ -1,4 +1,4 @@
-"""Charts as inline SVG: they take their colours from the page, light or dark."""
+"""Charts as inline SVG, with the colours of the page's theme, light or dark."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _DASHES = {"all": "", "fluorescence": "6 3", "tissue": "2 3", "brightfield": "9 
 
 @dataclass(frozen=True)
 class _Axis:
-    """A linear scale from values to places on the page."""
+    """A linear scale from values to positions in the chart."""
 
     low: float
     high: float
@@ -63,7 +63,7 @@ def _svg(parts: Sequence[str], label: str, height: int = HEIGHT) -> Markup:
 
 
 def chart_thresholds(curves: Mapping[str, Sequence[float]]) -> Markup:
-    """Draw the mean precision over the thresholds, a line for each image type and for all."""
+    """Plot mean precision against IoU threshold, one line per image type and one for all."""
     x, y = _axes((50, 95), (0, 1), right=92)
     parts = _grid(y, (0, 0.25, 0.5, 0.75, 1), ".2f")
     for percent in THRESHOLDS_PERCENT[::3]:
@@ -80,7 +80,7 @@ def chart_thresholds(curves: Mapping[str, Sequence[float]]) -> Markup:
 
 
 def _spread_out(places: Sequence[float], gap: float) -> list[float]:
-    """Move places apart until none is nearer than ``gap`` to the next."""
+    """Move positions apart until neighbours are at least ``gap`` apart."""
     order = np.argsort(places)
     moved = np.array(places, dtype=float)
     for above, below in pairwise(order):
@@ -90,14 +90,14 @@ def _spread_out(places: Sequence[float], gap: float) -> list[float]:
 
 
 def chart_groups(table: pd.DataFrame, noun: str) -> Markup:
-    """Draw the mean score of each group with its 95 % interval.
+    """Plot the mean score of each group with its 95 % interval.
 
     Parameters
     ----------
     table : DataFrame
-        As `kaggle_dsb.report.scores.summarise_groups` returns it.
+        As returned by `kaggle_dsb.report.scores.summarise_groups`.
     noun : str
-        What the groups are: ``fold`` or ``type``.
+        Kind of group: ``fold`` or ``type``.
     """
     step, top = min(58, max(36, (HEIGHT - 60) // len(table))), 28
     height = max(HEIGHT, top + step * len(table) + 30)
@@ -123,7 +123,7 @@ def chart_groups(table: pd.DataFrame, noun: str) -> Markup:
 
 
 def chart_scores(scores: NDArray[np.float64]) -> Markup:
-    """Draw how the scores of the images are spread, in bars of 0.05."""
+    """Plot a histogram of the image scores, in bins of 0.05."""
     counts, edges = np.histogram(scores, bins=20, range=(0, 1))
     x, y = _axes((0, 1), (0, max(int(counts.max()), 1)))
     parts = _grid(y, _round_steps(int(counts.max())), ".0f")
@@ -147,7 +147,7 @@ def _round_steps(highest: int) -> list[float]:
 
 
 def chart_sizes(areas_px: Mapping[str, NDArray[np.int64]]) -> Markup:
-    """Draw how large the nuclei are: a line a group (``true``, ``predicted``), log scale."""
+    """Plot the size distribution of nuclei, log scale, one line per group (true, predicted)."""
     everything = np.concatenate(list(areas_px.values()))
     if not everything.size:
         return Markup("<p>No nucleus.</p>")
@@ -180,12 +180,12 @@ def chart_sizes(areas_px: Mapping[str, NDArray[np.int64]]) -> Markup:
 
 
 def chart_outcomes(table: pd.DataFrame) -> Markup:
-    """Draw what happened to the nuclei, a bar for each image type and for all.
+    """Plot the outcomes of nuclei as stacked bars, one per image type and one for all.
 
     Parameters
     ----------
     table : DataFrame
-        A row a bar, with a column for each of `kaggle_dsb.report.outcomes.OUTCOMES`.
+        One row per bar, with a column for each of `kaggle_dsb.report.outcomes.OUTCOMES`.
     """
     step, top = 44, 20
     height = top + step * len(table)

@@ -23,15 +23,15 @@ _PANELS = {
 
 @dataclass(frozen=True)
 class FoldCurve:
-    """How the training of one fold went.
+    """The training curve of one fold.
 
     Attributes
     ----------
     fold : int
     metrics : DataFrame
-        A row an epoch: `METRICS_COLUMNS`.
+        One row per epoch: `METRICS_COLUMNS`.
     is_finished : bool
-        True once the network is written.
+        True once the network has been written.
     """
 
     fold: int
@@ -39,7 +39,7 @@ class FoldCurve:
     is_finished: bool
 
     def stopped_early(self, epochs: int | None) -> bool:
-        """Return whether it ended before all its epochs, the score no longer rising."""
+        """Return whether training finished with fewer than ``epochs`` epochs."""
         return bool(self.is_finished and epochs and len(self.metrics) < epochs)
 
     @property
@@ -49,7 +49,7 @@ class FoldCurve:
         return None if scores.isna().all() else self.metrics.iloc[int(np.nanargmax(scores))]
 
     def says(self, *, epochs: int | None) -> str:
-        """Say in a few words how far it came."""
+        """Summarise progress and best score in a few words."""
         best = self.best
         score = (
             ""
@@ -68,7 +68,7 @@ def read_curves(run: Path) -> list[FoldCurve]:
     Raises
     ------
     InputError
-        When there is none, or one is no table of metrics.
+        When there is none, or one is not a table of metrics.
     """
     wanted = "name the folder of a training"
     opened = open_run(require_folder(run, wanted))
@@ -96,21 +96,21 @@ def _read_metrics(path: Path) -> pd.DataFrame:
 def draw_curves(
     path: Path, curves: list[FoldCurve], *, title: str, epochs: int | None = None
 ) -> None:
-    """Draw loss, score and learning rate over the epochs, a line a fold.
+    """Plot loss, score and learning rate against epoch, one line per fold.
 
     Parameters
     ----------
     path : Path
-        The picture; its suffix chooses the format.
+        The image file; its suffix determines the format.
     curves : list of FoldCurve
     title : str
     epochs : int, optional
-        That the training was to take. Where a fold is finished with fewer, a cross marks its last.
+        Maximum number of epochs. If a fold finished with fewer, a cross marks its last one.
 
     Notes
     -----
-    A star marks the best epoch; the legend names its score. What was not measured gets no panel.
-    Epochs are counted from 1.
+    A star marks the best epoch; the legend gives its score. Quantities without measurements get no
+    panel. Epochs are counted from 1.
     """
     panels = [name for name in _PANELS if any(c.metrics[name].notna().any() for c in curves)]
     with mpl.rc_context(STYLE):
@@ -136,7 +136,7 @@ def _draw_line(axes: Axes, curve: FoldCurve, name: str, epochs: int | None) -> N
     shown = curve.metrics[["epoch", name]].dropna()
     place = curve.fold % len(FOLD_COLOURS)
     look: dict[str, Any] = {"color": FOLD_COLOURS[place], "marker": FOLD_MARKERS[place]}
-    line = ("-", "--", "-.", ":")[curve.fold % 4]  # so that equal curves do not hide each other
+    line = ("-", "--", "-.", ":")[curve.fold % 4]  # so that equal curves remain visible
     axes.plot(
         shown["epoch"] + 1, shown[name], label=curve.says(epochs=epochs), ls=line, ms=4.5, **look
     )

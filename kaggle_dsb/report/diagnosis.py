@@ -1,8 +1,8 @@
-"""Where the score goes: to nuclei merged, split, invented or missed, or to their outlines.
+"""Decompose the lost score by kind of error: merged, split, invented, missed nuclei, outlines.
 
-The errors of an image are mended one kind after the other, each by as little as mends it, and what
-the score rises by is what that kind cost. What is still missing to 1 is lost at the outlines.
-Invented and missed mean false positives and false negatives, as in `kaggle_dsb.report.outcomes`.
+The errors of an image are corrected one kind after the other, each with a minimal change; the gain
+in score is the cost of that kind. The remaining difference to 1 is due to the outlines. Invented
+and missed mean false positives and false negatives, as in `kaggle_dsb.report.outcomes`.
 """
 
 from dataclasses import dataclass
@@ -35,20 +35,20 @@ _TOO_NARROW_FOR_A_NUMBER = 0.02
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What one image's errors cost.
+    """The cost of each kind of error in one image.
 
     Attributes
     ----------
     score : float, in [0, 1]
     lost : dict of Loss to float
-        Adds up to 1 less the score. A part can be a little below 0: two nuclei cut apart that both
-        fail are worse than one that fails.
+        Sums to 1 - score. A part can be slightly negative: a merged nucleus divided into two false
+        positives is worse than one.
     outward_px : float
-        By how much the outlines of hits (pairs with an IoU above 0.5) lie too far out, in pixels,
-        the mean over pairs: the surplus area over the length of the true outline.
-        Negative is too far in. NaN where there is no hit.
+        Signed distance of predicted from true outlines in pixels, positive outwards: excess area
+        divided by the length of the true outline, averaged over hits (pairs with an IoU above
+        0.5). NaN if there is no hit.
     apart_px : float
-        How far the outlines lie apart, whichever way.
+        The same with the absolute difference: the area of the symmetric difference.
     """
 
     score: float
@@ -58,7 +58,7 @@ class Diagnosis:
 
 
 def diagnose_image(truth: ArrayLike, predicted: ArrayLike) -> Diagnosis:
-    """Say what the errors of an image cost.
+    """Compute the cost of each kind of error in an image.
 
     Parameters
     ----------
@@ -67,10 +67,11 @@ def diagnose_image(truth: ArrayLike, predicted: ArrayLike) -> Diagnosis:
 
     Notes
     -----
-    In this order: a predicted nucleus that covers more than half of each of several true ones is
-    cut between them; predicted ones that lie by more than half in one true nucleus are joined;
-    false positives (no true nucleus has an IoU above 0.5 with them) are removed; false negatives
-    are added. A pair that overlaps too little to hit is mended by both.
+    Errors are corrected in this order: a predicted nucleus that covers more than half of each of
+    several true ones is divided between them; predicted nuclei that lie more than half inside one
+    true nucleus are joined; false positives (without an IoU above 0.5 with any true nucleus) are
+    removed; false negatives are added. A pair with too little overlap for a hit is corrected by the
+    last two steps.
 
     Examples
     --------
@@ -132,7 +133,7 @@ def _add_missed(true: Labels, predicted: Labels) -> Labels:
 
 
 def _outline_errors(true: Labels, predicted: Labels) -> tuple[float, float]:
-    """Return the mean outward and absolute distance of the outlines of hits, NaN without one."""
+    """Return the mean signed and absolute distance of the outlines of hits; NaN without hits."""
     matches = match(true, predicted)
     hits = matches.hits_at(HIT_ABOVE_PERCENT)
     if not hits.any():
@@ -146,7 +147,7 @@ def _outline_errors(true: Labels, predicted: Labels) -> tuple[float, float]:
 
 
 def _outline_lengths(labels: Labels, which: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the length of each outline in pixels: how many pixels touch another label."""
+    """Return the length of each outline: its number of pixels adjacent to another label."""
     padded = np.pad(labels, 1)
     inner = np.ones(labels.shape, bool)
     for rows, columns in ((0, 1), (2, 1), (1, 0), (1, 2)):
@@ -162,7 +163,7 @@ def tabulate_losses(diagnoses: dict[str, Diagnosis], type_of: dict[str, str]) ->
     Returns
     -------
     DataFrame
-        A row a type and one for ``all``: ``images, score``, a column for each of `LOSSES`,
+        One row per type and one for ``all``: ``images, score``, a column for each of `LOSSES`,
         ``outward_px, apart_px``.
     """
     rows = pd.DataFrame(
@@ -180,14 +181,14 @@ def tabulate_losses(diagnoses: dict[str, Diagnosis], type_of: dict[str, str]) ->
 
 
 def draw_losses(path: Path, table: pd.DataFrame) -> None:
-    """Draw how the score of each image type divides into what is won and what is lost to what.
+    """Plot the score and the loss of each kind as stacked bars, one per image type.
 
     Parameters
     ----------
     path : Path
-        The picture; its suffix chooses the format.
+        The image file; its suffix determines the format.
     table : DataFrame
-        As `tabulate_losses` returns it.
+        As returned by `tabulate_losses`.
     """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9, 1.2 + 0.6 * len(table)), layout="constrained")

@@ -1,4 +1,4 @@
-"""Make pixels fit to be seen: contrast, enlargement, outlines."""
+"""Prepare images for display: contrast, enlargement, outlines, encoding."""
 
 import base64
 import io
@@ -23,7 +23,7 @@ _RIM_LIGHT = 0.35
 
 
 def stretch_for_display(image: Image) -> Image:
-    """Spread the grey levels of a dark image over the whole range; leave a bright one alone.
+    """Stretch the contrast of a dark image to the full range; return a bright one unchanged.
 
     Parameters
     ----------
@@ -31,8 +31,8 @@ def stretch_for_display(image: Image) -> Image:
 
     Notes
     -----
-    Many fluorescence images use a tenth of the range and are black on a screen. All channels are
-    spread alike, so colours keep their hue.
+    Many fluorescence images use a tenth of the range and look black on a screen. All channels are
+    stretched alike, so colours keep their hue.
     """
     shown = find_display_range(image)
     if shown is None:
@@ -43,7 +43,7 @@ def stretch_for_display(image: Image) -> Image:
 
 
 def find_display_range(image: Image) -> tuple[float, float] | None:
-    """Return the grey levels that become black and white; None where an image is left alone."""
+    """Return the grey levels that become black and white; None if an image is not stretched."""
     if np.median(image) >= _DARK_BELOW:
         return None
     low, high = np.percentile(image.max(axis=2), _QUANTILES)
@@ -66,7 +66,7 @@ def find_outlines(labels: Labels, *, width_px: int = 1) -> NDArray[np.bool_]:
     Returns
     -------
     (H, W) bool
-        The image's own edge is no outline.
+        The border of the image is not an outline.
     """
     padded = np.pad(labels, width_px, mode="edge")
     height, width = labels.shape
@@ -81,14 +81,14 @@ def find_outlines(labels: Labels, *, width_px: int = 1) -> NDArray[np.bool_]:
 def overlay_outcomes(
     image: Image, labels: Labels, outcomes: Mapping[int, Outcome], *, line_px: int = 2
 ) -> Image:
-    """Draw the outlines of nuclei over an image, coloured by what happened to each.
+    """Draw the outlines of nuclei over an image, coloured by outcome.
 
     Parameters
     ----------
     image : (H, W, 3) uint8
     labels : (H, W) int32
     outcomes : mapping of int to Outcome
-        By label; the others get no outline.
+        By label; other nuclei get no outline.
     line_px : int
         Width of the outlines, which lie inside the nuclei.
 
@@ -98,7 +98,7 @@ def overlay_outcomes(
 
     Notes
     -----
-    A dark rim of one pixel on both sides makes every colour show on bright images too.
+    A dark rim of one pixel on both sides keeps all colours visible on bright images.
     """
     palette = np.zeros((max(int(labels.max()), *outcomes, 0) + 1, 3), dtype=np.uint8)
     is_drawn = np.zeros(len(palette), dtype=bool)
@@ -116,7 +116,7 @@ def overlay_outcomes(
 def write_letters(
     picture: Image, labels: Labels, outcomes: Mapping[int, Outcome], *, size_px: int = 20
 ) -> Image:
-    """Write on each nucleus the letter of what happened to it; a hit and a small one get none.
+    """Write the letter of its outcome on each nucleus, except on hits and small nuclei.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def write_letters(
     outcomes : mapping of int to Outcome
         By label.
     size_px : int
-        Height of the letters; a nucleus must be as wide.
+        Height of the letters; nuclei smaller than its square get none.
     """
     canvas = Pillow.fromarray(picture)
     pen = ImageDraw.Draw(canvas)
@@ -145,7 +145,7 @@ def write_letters(
 def draw_thumbnail(
     image: Image, layers: Sequence[tuple[Labels, Mapping[int, Outcome]]], *, side_px: int
 ) -> Image:
-    """Draw an image small, with smooth outlines.
+    """Draw a thumbnail of an image with smooth outlines.
 
     Parameters
     ----------
@@ -154,7 +154,7 @@ def draw_thumbnail(
     layers : sequence of (labels, outcomes)
         Drawn one over the other; see `overlay_outcomes`.
     side_px : int
-        Length of the longer side of the thumbnail.
+        Length of the thumbnail's longer side.
 
     Returns
     -------
@@ -162,7 +162,7 @@ def draw_thumbnail(
     """
     scale = side_px / max(image.shape[:2])
     width, height = (max(1, round(side * scale)) for side in image.shape[1::-1])
-    # Drawn at twice the size and shrunk, so that the outlines are smooth.
+    # Drawn at twice the size and downsampled for smooth outlines.
     double = (2 * width, 2 * height)
     smooth = cv2.INTER_AREA if scale < 0.5 else cv2.INTER_CUBIC
     picture = cv2.resize(stretch_for_display(image), double, interpolation=smooth).astype(np.uint8)
@@ -174,7 +174,7 @@ def draw_thumbnail(
 
 
 def parse_colour(text: str) -> tuple[int, int, int]:
-    """Return the channels of ``#rrggbb``.
+    """Parse a colour ``#rrggbb`` to its RGB channels.
 
     Examples
     --------
@@ -186,7 +186,7 @@ def parse_colour(text: str) -> tuple[int, int, int]:
 
 
 def encode_webp(pixels: NDArray[np.uint8], *, quality: int) -> str:
-    """Encode an image, (H, W, 3) or grey (H, W), as WebP in base 64."""
+    """Encode an image, (H, W, 3) or grey (H, W), as base64 WebP."""
     buffer = io.BytesIO()
     Pillow.fromarray(pixels).convert("RGB").save(
         buffer, "WEBP", quality=quality, method=_WEBP_EFFORT
@@ -195,16 +195,16 @@ def encode_webp(pixels: NDArray[np.uint8], *, quality: int) -> str:
 
 
 def pack_labels(labels: Labels) -> str:
-    """Pack labels so that a page can unpack them exactly.
+    """Encode labels losslessly for a page's script.
 
     Returns
     -------
     str
-        In base 64: zlib-compressed rows of little-endian uint16, each less the row above it.
+        Base64 of the zlib-compressed rows, little-endian uint16, each less the row above it.
 
     Notes
     -----
-    A picture would do, were it not that some browsers disturb the pixels that a page reads back.
+    Not encoded as an image, since some browsers alter the pixels that a script reads back.
     """
     steps = np.diff(labels.astype("<u2"), axis=0, prepend=np.zeros((1, labels.shape[1]), "<u2"))
     return base64.b64encode(zlib.compress(steps.astype("<u2").tobytes(), 9)).decode("ascii")

@@ -1,4 +1,4 @@
-"""Contact sheets of a data set: by image type and fold, and the slides its crops come from."""
+"""Contact sheets of a data set: images by type and fold, and mosaics of neighbouring crops."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,14 +31,14 @@ _MOSAIC_PX = 420
 
 @dataclass(frozen=True)
 class Mosaic:
-    """Neighbouring crops put together again.
+    """A mosaic of neighbouring crops.
 
     Attributes
     ----------
     places : dict of str to (int, int)
-        Row and column of each image, from 0; all images are of one size.
-    folds : set of int
-        The folds they are in: one, if the split is right.
+        Row and column of each image, from 0; all images have the same size.
+    folds : frozenset of int
+        The folds of the images: one, if the split is correct.
     """
 
     places: Mapping[str, tuple[int, int]]
@@ -46,20 +46,20 @@ class Mosaic:
 
 
 def draw_sheet(path: Path, images: Mapping[str, Image], table: pd.DataFrame) -> None:
-    """Draw some images of each type and fold, with how many there are.
+    """Draw examples of each type and fold, with the number of images.
 
     Parameters
     ----------
     path : Path
-        The picture; its suffix chooses the format.
+        The image file; its suffix determines the format.
     images : id → (H, W, 3) uint8
     table : DataFrame
         ``ImageId``, ``type``, ``fold``.
 
     Notes
     -----
-    The images of a cell are taken at even steps from all of them, by id. A type and fold without
-    images gets no cell.
+    The examples are evenly spaced among all images of a cell, in the order of ``table``. A type
+    and fold without images gets no cell.
     """
     folds = sorted(table["fold"].unique().tolist())
     all_ids = _ids_by_cell(table)
@@ -89,7 +89,7 @@ def _ids_by_cell(table: pd.DataFrame) -> dict[tuple[str, int], list[str]]:
 
 
 def _stack_types(cells: Mapping[tuple[str, int], list[str]]) -> tuple[dict[str, int], int]:
-    """Return where each type's row of cells begins, in pixels from the top, and where all end."""
+    """Return the top of each type's row of cells, in pixels, and the total height."""
     tops: dict[str, int] = {}
     top = _HEAD_PX
     for kind in IMAGE_TYPES:
@@ -115,7 +115,7 @@ def _pick(ids: Sequence[str]) -> list[str]:
 def _add_axes(
     figure: Figure, corner: tuple[float, float], extent: NDArray[np.int64], size: NDArray[np.int64]
 ) -> Axes:
-    """Add axes at a place in pixels, counted from the upper left corner."""
+    """Add axes at a position in pixels from the upper left corner."""
     left, top = corner
     bottom = size[1] - top - extent[1]
     axes = figure.add_axes(
@@ -136,7 +136,7 @@ def _make_sheet(images: Sequence[Image]) -> Image:
 
 
 def _head_cell(axes: Axes, title: str, fold: int) -> None:
-    """Write a title above the axes, with a rule in the fold's colour under it."""
+    """Write a title above the axes, underlined in the fold's colour."""
     axes.annotate(
         title,
         (0, 1),
@@ -155,7 +155,7 @@ def _head_cell(axes: Axes, title: str, fold: int) -> None:
 
 
 def make_thumb(image: Image, side_px: int) -> Image:
-    """Return the middle square of an image, ``side_px`` wide, with its contrast stretched."""
+    """Return the central square of an image, resized to ``side_px``, with stretched contrast."""
     side = min(image.shape[:2])
     top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
     square = stretch_for_display(image)[top : top + side, left : left + side]
@@ -166,12 +166,12 @@ def make_thumb(image: Image, side_px: int) -> Image:
 def draw_mosaics(
     folder: Path, images: Mapping[str, Image], mosaics: Sequence[Mosaic]
 ) -> list[Path]:
-    """Draw the slides that neighbouring crops make, several a page, framed in their fold's colour.
+    """Draw mosaics of neighbouring crops, several per page, framed in the colour of their fold.
 
     Parameters
     ----------
     folder : Path
-        Gets ``groups-1.png``, ``groups-2.png`` ...
+        Receives ``groups-1.png``, ``groups-2.png`` ...
     images : id → (H, W, 3) uint8
     mosaics : sequence of Mosaic
 
@@ -182,8 +182,8 @@ def draw_mosaics(
 
     Notes
     -----
-    Crops that belong together show no seam, and a frame of one colour says that no fold splits
-    them. A mosaic that several folds share is framed in black, dashed, and says so.
+    Crops that belong together show no seam. A coloured frame means that all are in one fold; a
+    mosaic divided between folds has a dashed black frame, and its title says so.
     """
     pages: list[Path] = []
     for start in range(0, len(mosaics), _MOSAICS_PER_PAGE):
@@ -243,7 +243,7 @@ def _draw_mosaic(axes: Axes, images: Mapping[str, Image], mosaic: Mosaic, *, num
 def _assemble_stretched(
     images: Mapping[str, Image], places: Mapping[str, tuple[int, int]]
 ) -> Image:
-    """Stretch all crops alike, so that no seam appears, and leave gaps white."""
+    """Assemble crops, stretched alike so that no seam appears, with white gaps."""
     gaps = assemble({id_: np.zeros_like(images[id_]) for id_ in places}, places)
     column = np.concatenate([images[id_].reshape(-1, 3) for id_ in places])[:, None]
     stretched = stretch_for_display(column).reshape(len(places), *images[next(iter(places))].shape)
@@ -252,18 +252,18 @@ def _assemble_stretched(
 
 
 def assemble(images: Mapping[str, Image], places: Mapping[str, tuple[int, int]]) -> Image:
-    """Put crops of one size together.
+    """Assemble crops of one size to a mosaic.
 
     Parameters
     ----------
     images : id → (H, W, 3) uint8
     places : id → (row, column)
-        From 0, in crops.
+        From 0, in units of crops.
 
     Returns
     -------
     (rows * H, columns * W, 3) uint8
-        White where no crop is.
+        White where there is no crop.
 
     Examples
     --------

@@ -1,6 +1,6 @@
-"""Where a run would stand: the known marks of 2018, and one's own submissions between them.
+"""Leaderboards: the user's submissions among the published scores.
 
-Scores are ranked only against scores of the same images. Each such set of images is a board.
+Scores are ranked only against scores on the same images. Each such set of images is a board.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ DEMO = "demo images"
 BOARDS = (STAGE1, STAGE2, CROSS_VALIDATION, STARDIST, DEMO)
 
 STAGE1_IDS_SHA256 = "031c0a93e6f58c3d6bb67656dc0c264fb9e79c250c750443fc2585dd82ab8209"
-"""Digest of the 65 ids of the first stage's test images, sorted and joined by newlines."""
+"""SHA-256 of the 65 ids of the first stage's test images, sorted and joined by newlines."""
 
 _CAICEDO = "Caicedo et al. 2019, Nature Methods 16:1247; carpenterlab/2019_caicedo_dsb"
 _SCHMIDT = "Schmidt et al. 2018, MICCAI"
@@ -35,14 +35,15 @@ class Mark:
     Attributes
     ----------
     board : str
-        One of `BOARDS`, or a set of images of one's own.
+        One of `BOARDS`, or another set of images.
     name : str
     score : float
     source : str
-        Who published it; for an own run what measured it.
+        Publication, or how the user's own score was measured.
     date : str
-        ``YYYY-MM-DD``; empty where it is not known.
+        ``YYYY-MM-DD``; empty if unknown.
     is_own : bool
+        Whether it is a submission of the user.
     """
 
     board: str
@@ -114,9 +115,9 @@ def read_marks(submissions: Path) -> list[Mark]:
     Parameters
     ----------
     submissions : Path
-        Folders ``NAME`` that hold ``score.json`` (``score`` and ``images`` where the truth is at
-        hand, ``kaggle`` with ``public_score`` and ``private_score`` where Kaggle scored it) and
-        ``made.json`` (``made``, ``set``, ``cross_validation``). Others are passed over.
+        Folder of subfolders ``NAME`` with ``score.json`` (``score`` and ``images`` if scored
+        locally, ``kaggle`` with ``public_score`` and ``private_score`` if scored by Kaggle) and
+        ``made.json`` (``made``, ``set``, ``cross_validation``). Others are skipped.
 
     Raises
     ------
@@ -138,7 +139,7 @@ def read_marks(submissions: Path) -> list[Mark]:
 def _marks_of(name: str, made: dict[str, Any], score: dict[str, Any]) -> list[Mark]:
     kaggle = score.get("kaggle") or {}
     scores = {CROSS_VALIDATION: (made.get("cross_validation"), "out of fold")}
-    # Kaggle scores the images of one stage; its figure for the other stage says nothing.
+    # Kaggle scores the images of one stage; its score of the other stage is meaningless.
     if made.get("set") != TEST_SETS[1]:
         scores[STAGE1] = (kaggle.get("public_score"), "Kaggle, public")
     if made.get("set") != TEST_SETS[0]:
@@ -159,12 +160,12 @@ def _marks_of(name: str, made: dict[str, Any], score: dict[str, Any]) -> list[Ma
 
 
 def find_board(score: dict[str, Any], made: dict[str, Any]) -> str:
-    """Return the board that a local score belongs on, from the images that it is made of.
+    """Return the board of a local score, determined by the scored images.
 
     Notes
     -----
-    The ids decide, not names of files: a score on a part of the test images, or on others, gets a
-    board of its own and is never ranked among the scores of the competition.
+    The image ids decide, not file names: a score on a subset of the test images, or on other
+    images, gets a board of its own and is never ranked among the scores of the competition.
     """
     ids = sorted(score["images"])
     if hashlib.sha256("\n".join(ids).encode()).hexdigest() == STAGE1_IDS_SHA256:
@@ -178,12 +179,12 @@ def find_board(score: dict[str, Any], made: dict[str, Any]) -> str:
 
 
 def rank_marks(marks: Iterable[Mark]) -> dict[str, list[tuple[int | None, Mark]]]:
-    """Rank marks, each board apart.
+    """Rank the marks of each board.
 
     Returns
     -------
     dict of str to list of (rank, Mark)
-        For each board its marks, the best first. Equal scores share a rank; it is None where the
+        The marks of each board, the best first. Equal scores share a rank; ranks are None if the
         marks of a board were not measured on the same images.
 
     Examples

@@ -1,7 +1,7 @@
-"""What happened to each nucleus: hit, missed, invented, merged or split.
+"""The outcome of each nucleus: hit, missed, invented, merged or split.
 
-This is the one place that says what each word means. A missed nucleus is a false negative, an
-invented one a false positive; both at the lowest threshold of the competition, IoU 0.5.
+This module alone defines these terms. A missed nucleus is a false negative, an invented one a
+false positive, both at the competition's lowest threshold, IoU 0.5.
 """
 
 from collections import Counter
@@ -32,10 +32,10 @@ COLOURS: dict[Outcome, str] = {
     "merged": "#f0a6ff",
     "split": "#00f0c0",
 }
-"""Strong on dark and, with a dark rim, on bright images.
+"""Clearly visible on dark and, with a dark rim, on bright images.
 
-Any two differ by a CIEDE2000 of at least 19 to a deuteranope, protanope or tritanope (as simulated
-by Machado et al., IEEE TVCG 2009), of 34 to others.
+Any two differ by a CIEDE2000 of at least 19 with deuteranopia, protanopia or tritanopia (simulated
+after Machado et al., IEEE TVCG 2009), and of 34 with normal colour vision.
 """
 
 LETTERS: dict[Outcome, str] = {
@@ -45,19 +45,19 @@ LETTERS: dict[Outcome, str] = {
     "merged": "G",
     "split": "S",
 }
-"""What is written on a nucleus beside its colour; a hit needs no letter."""
+"""Letters drawn on nuclei in addition to the colour; a hit needs none."""
 
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What happened to the nuclei of an image.
+    """The outcomes of an image's nuclei.
 
     Attributes
     ----------
     true, predicted : dict of int to Outcome
         By label.
     true_iou, predicted_iou : dict of int to float
-        The largest intersection over union of each with any nucleus of the other side.
+        The largest IoU of each true nucleus with any predicted one, and vice versa.
     """
 
     true: dict[int, Outcome]
@@ -66,11 +66,11 @@ class Outcomes:
     predicted_iou: dict[int, float]
 
     def counts(self) -> dict[Outcome, int]:
-        """Count what happened.
+        """Count the nuclei of each outcome.
 
         Notes
         -----
-        Hit, missed, merged and split count true nuclei, and so add up to all that are there;
+        Hit, missed, merged and split count true nuclei, so they sum to the number of true nuclei;
         invented counts predicted ones.
         """
         true, predicted = Counter(self.true.values()), Counter(self.predicted.values())
@@ -78,7 +78,7 @@ class Outcomes:
 
 
 def find_outcomes(truth: ArrayLike, predicted: ArrayLike) -> Outcomes:
-    """Tell what happened to each nucleus.
+    """Determine the outcome of each nucleus.
 
     Parameters
     ----------
@@ -95,9 +95,9 @@ def find_outcomes(truth: ArrayLike, predicted: ArrayLike) -> Outcomes:
 
     * a predicted nucleus that covers more than half of each of several true ones has **merged**
       them;
-    * a true nucleus that holds more than half of each of several predicted ones is **split**;
-    * a true nucleus is else **missed** (a false negative), a predicted one **invented** (a false
-      positive). A pair that overlaps too little to hit is both.
+    * a true nucleus that contains more than half of each of several predicted ones is **split**;
+    * any other true nucleus is **missed** (a false negative), any other predicted one **invented**
+      (a false positive). A pair with too little overlap for a hit counts as both.
 
     Examples
     --------
@@ -113,7 +113,7 @@ def find_outcomes(truth: ArrayLike, predicted: ArrayLike) -> Outcomes:
         ("merged", pairs.are_merged),
         ("hit", pairs.hits),
     ]
-    for outcome, chosen in marks:  # a later one counts more
+    for outcome, chosen in marks:  # later ones take precedence
         for number in pairs.true[chosen].tolist():
             true[number] = outcome
         for number in pairs.predicted[chosen].tolist():
@@ -127,7 +127,7 @@ def find_outcomes(truth: ArrayLike, predicted: ArrayLike) -> Outcomes:
 
 
 class _Pairs:
-    """The overlapping pairs, and what each means."""
+    """The overlapping pairs of nuclei, and which are hits, merged or split."""
 
     def __init__(self, matches: Matches) -> None:
         self.true, self.predicted = matches.true_index, matches.predicted_index

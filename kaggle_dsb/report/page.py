@@ -1,4 +1,4 @@
-"""One self-contained page: the score, where it comes from, and every image to look at."""
+"""The self-contained HTML report: scores, their breakdown, and a viewer of all images."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -19,17 +19,17 @@ from kaggle_dsb.report.summary import summarise_rows
 
 @dataclass(frozen=True)
 class About:
-    """What the page is about and what made it.
+    """Title and provenance of a page.
 
     Attributes
     ----------
     title : str
     facts : mapping of str to str
-        Shown as they are: commit, date, data ...
+        Shown verbatim: commit, date, data ...
     settings : str
         The resolved settings, as TOML.
     baseline : str, optional
-        What the predictions are compared with.
+        The name of what the predictions are compared with.
     """
 
     title: str
@@ -40,7 +40,7 @@ class About:
 
 @dataclass(frozen=True, eq=False)
 class _PackedEntry:
-    """An entry whose pixels are one line of JSON already, which takes less memory."""
+    """An entry whose payload is already serialized to JSON, which takes less memory."""
 
     row: ImageRow
     thumbnails: dict[str, str]
@@ -53,9 +53,9 @@ def write_page(path: Path, results: Iterable[ImageResult], about: About) -> None
     Parameters
     ----------
     path : Path
-        Ends in ``.html``. It needs no other file and no network.
+        Ends in ``.html``. The page needs no other files and no network access.
     results : iterable of ImageResult
-        Taken one at a time.
+        Consumed one at a time.
     about : About
 
     Raises
@@ -73,7 +73,7 @@ def write_page(path: Path, results: Iterable[ImageResult], about: About) -> None
 
 
 def _score_of(row: ImageRow) -> float:
-    """Return a key that puts the worst score first, and what has none last."""
+    """Return a sort key that puts the worst score first, and images without a score last."""
     return row.score.score if row.score else 2.0
 
 
@@ -116,5 +116,5 @@ def _context(entries: list[_PackedEntry], about: About) -> dict[str, Any]:
 
 
 def _to_script(value: Any) -> Markup:
-    """Write JSON that cannot end the script element it is in."""
+    """Serialize to JSON that cannot close the script element containing it."""
     return Markup(json.dumps(value, separators=(",", ":")).replace("<", "\\u003c"))

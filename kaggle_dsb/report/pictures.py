@@ -1,4 +1,4 @@
-"""Pictures of single images: image, truth and prediction side by side."""
+"""Figures of single images: image, ground truth and prediction side by side."""
 
 from pathlib import Path
 
@@ -30,22 +30,22 @@ Panel = tuple[str, Image]
 def draw_picture(
     path: Path, name: str, image: Image, *, truth: Labels | None, predicted: Labels | None
 ) -> None:
-    """Draw an image beside what is known about it.
+    """Draw an image beside its ground truth and prediction.
 
     Parameters
     ----------
     path : Path
-        The picture; its suffix chooses the format.
+        The image file; its suffix determines the format.
     name : str
-        Shown above.
+        Shown as title.
     image : (H, W, 3) uint8
     truth, predicted : (H, W) int32, or None
-        What is not there gets no panel. Where both are, outlines are coloured by what happened;
-        else each nucleus gets the colour of a hit.
+        None gets no panel. If both are given, outlines are coloured by outcome; otherwise all
+        nuclei have the colour of a hit.
 
     Notes
     -----
-    A pixel of the image is a whole number of pixels of the picture, so nothing is blurred.
+    Images are enlarged by an integer factor, so nothing is blurred.
     """
     factor = max(1, -(-_LEAST_SIDE_PX // max(image.shape[:2])))
     panels, counts = make_panels(image, truth, predicted, factor=factor)
@@ -69,21 +69,21 @@ def _label(outcome: Outcome, n: int) -> str:
 def make_panels(
     image: Image, truth: Labels | None, predicted: Labels | None, *, factor: int
 ) -> tuple[list[Panel], dict[Outcome, int]]:
-    """Draw the panels of an image, and count what happened to its nuclei.
+    """Draw the panels of an image, and count the outcomes of its nuclei.
 
     Parameters
     ----------
     image : (H, W, 3) uint8
     truth, predicted : (H, W) int32, or None
     factor : int
-        Pixels of a panel to one of the image.
+        Enlargement of the panels.
 
     Returns
     -------
     panels : list of (str, (factor * H, factor * W, 3) uint8)
-        ``image``, ``truth`` and ``prediction``, as far as they are known.
+        ``image``, ``truth`` and ``prediction``, as available.
     counts : dict of Outcome to int
-        Empty where truth or prediction is not known.
+        Empty if truth or prediction is None.
     """
     large = enlarge(stretch_for_display(image), factor).astype(np.uint8)
     panels: list[Panel] = [("image", large)]
@@ -103,7 +103,7 @@ def make_panels(
 def _draw_nuclei(
     picture: Image, labels: NDArray[np.generic], outcomes: dict[int, Outcome] | None
 ) -> Image:
-    """Draw outlines and letters; without known outcomes every nucleus looks like a hit."""
+    """Draw outlines and letters; without outcomes all nuclei are drawn as hits."""
     nuclei = labels.astype(np.int32)
     if outcomes is None:
         outcomes = dict.fromkeys(np.unique(nuclei[nuclei > 0]).tolist(), "hit")
@@ -123,7 +123,7 @@ def _caption(image: Image, truth: Labels | None, predicted: Labels | None) -> st
 
 
 def _lay_out(panels: list[Panel], title: str) -> Figure:
-    """Place the panels side by side, pixel on pixel."""
+    """Place the panels side by side, without resampling."""
     height, width = panels[0][1].shape[:2]
     total_width = len(panels) * (width + _PANEL_GAP_PX) + _PANEL_GAP_PX
     total_height = _TOP_PX + height + _BOTTOM_PX

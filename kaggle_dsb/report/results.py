@@ -1,4 +1,4 @@
-"""What a page knows about one image: its row in the table, its thumbnail, and its pixels."""
+"""The content of a page for one image: table row, thumbnails and pixel data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ _THUMB_SIDE_PX = 320
 
 @dataclass(frozen=True, eq=False)
 class ImageResult:
-    """An image with all that is known about its nuclei.
+    """An image with its prediction and, if available, ground truth and baseline.
 
     Attributes
     ----------
@@ -35,9 +35,9 @@ class ImageResult:
     predicted : (H, W) int32
     truth : (H, W) int32, or None
     probability : (C, H, W) float, in [0, 1], or None
-        Its first two channels are body and touching border.
+        The first two channels are body and touching border.
     fold : int or None
-        That held the image out.
+        The fold that held out the image.
     baseline : (H, W) int32, or None
         An earlier prediction to compare with.
     """
@@ -54,16 +54,16 @@ class ImageResult:
 
 @dataclass(frozen=True, eq=False)
 class Change:
-    """How a prediction differs from the baseline.
+    """Comparison of a prediction with the baseline.
 
     Attributes
     ----------
     n_baseline : int
-        Nuclei of the baseline.
+        Number of nuclei in the baseline.
     agreement : float, in [0, 1]
-        The score of the prediction if the baseline were the truth.
+        Score of the prediction with the baseline as ground truth.
     baseline_score : float or None
-        None without truth.
+        None without ground truth.
     """
 
     n_baseline: int
@@ -73,7 +73,7 @@ class Change:
 
 @dataclass(frozen=True, eq=False)
 class ImageRow:
-    """What the page's table says about one image; counts and score are None without truth."""
+    """The table row of one image; counts and score are None without ground truth."""
 
     id: str
     type: str
@@ -88,12 +88,12 @@ class ImageRow:
 
     @property
     def short_id(self) -> str:
-        """The id, which of a hash is its beginning."""
+        """The id, truncated if it is a hash."""
         return shorten_id(self.id, length=8)
 
     @property
     def alt(self) -> str:
-        """Say in words what the picture shows."""
+        """The alternative text of the thumbnail."""
         place = f"{self.type}, {self.size[1]} by {self.size[0]} pixels"
         if self.score is None or self.counts is None:
             return f"{place}; {self.n_predicted} nuclei predicted"
@@ -105,13 +105,13 @@ class ImageRow:
 
     @property
     def gain(self) -> float | None:
-        """By how much the score is above the baseline's; None where one of them is not known."""
+        """The score minus that of the baseline; None if either is unknown."""
         if self.change is None or self.change.baseline_score is None or self.score is None:
             return None
         return self.score.score - self.change.baseline_score
 
     def to_json(self) -> dict[str, Any]:
-        """Return what the page's script needs."""
+        """Return the data for the page's script."""
         return {
             "id": self.id,
             "type": self.type,
@@ -132,15 +132,15 @@ class ImageRow:
 
 @dataclass(frozen=True, eq=False)
 class ImageEntry:
-    """All that the page holds about one image.
+    """The page's data about one image.
 
     Attributes
     ----------
     row : ImageRow
     thumbnails : dict of str to str
-        WebP in base 64: ``prediction``, and ``baseline`` where there is one.
+        Base64 WebP: ``prediction``, and ``baseline`` if there is one.
     payload : dict
-        What the viewer draws, in JSON's types.
+        The viewer's data, JSON-serializable.
     """
 
     row: ImageRow
@@ -149,7 +149,7 @@ class ImageEntry:
 
 
 def describe_result(result: ImageResult) -> ImageEntry:
-    """Score an image, draw its thumbnails and pack its pixels for the page."""
+    """Score an image, draw its thumbnails and encode its pixels for the page."""
     predicted = relabel(result.predicted)
     truth = None if result.truth is None else relabel(result.truth)
     baseline = None if result.baseline is None else relabel(result.baseline)
@@ -188,7 +188,7 @@ def _areas_px(labels: Labels | None) -> NDArray[np.int64]:
 
 
 def _draw_thumbnail(image: Image, truth: Labels | None, labels: Labels) -> str:
-    """Draw predicted nuclei by outcome and, since no prediction shows them, the missed ones."""
+    """Draw the predicted nuclei by outcome, and the missed true nuclei."""
     layers: list[tuple[Labels, Mapping[int, Outcome]]]
     if truth is None:
         layers = [(labels, dict.fromkeys(range(1, int(labels.max()) + 1), "hit"))]
@@ -219,7 +219,7 @@ def _pack_pixels(
 
 
 def _pack_labels(labels: Labels, outcomes: Outcomes | None, *, is_truth: bool) -> dict[str, Any]:
-    """Pack labels 1..N with the outcome's index and the IoU in percent of each."""
+    """Encode labels 1..N with the outcome's index and the IoU in percent of each."""
     packed = {"labels": pack_labels(labels)}
     if outcomes is None:
         return packed | {"outcomes": None, "iou": None}

@@ -1,4 +1,4 @@
-"""Scores of images as one table, whichever file they come from, and what they say together."""
+"""Read the scores of images as a table, from any file that holds them, and summarise them."""
 
 from pathlib import Path
 from typing import Any
@@ -22,18 +22,18 @@ def read_scores(path: Path) -> pd.DataFrame:
     ----------
     path : Path
         The CSV of ``kaggle-dsb validate --save``, a submission's ``score.json``, or the folder
-        that holds one.
+        with the latter.
 
     Returns
     -------
     DataFrame
-        Indexed by ``ImageId``, or ``source/ImageId`` where sources share an id; ``score, type,
-        fold, n_true, n_predicted, hits_50 ... hits_95``. ``fold`` is missing (NA) in a submission.
+        Indexed by ``ImageId``, or ``source/ImageId`` if sources share an id; ``score, type, fold,
+        n_true, n_predicted, hits_50 ... hits_95``. ``fold`` is missing (NA) in a submission.
 
     Raises
     ------
     InputError
-        When the file is missing, is neither, or names an image twice.
+        When the file is missing, is neither, repeats an image, or lacks a score.
     """
     if path.is_dir():
         path = SubmissionFolder(path).score_file
@@ -88,12 +88,12 @@ def precision_table(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def summarise_groups(scores: pd.DataFrame, by: str) -> pd.DataFrame:
-    """Return the mean score of each fold or type, with its interval.
+    """Return the mean score of each fold or type, with its 95 % interval.
 
     Parameters
     ----------
     scores : DataFrame
-        As `read_scores` returns it.
+        As returned by `read_scores`.
     by : str
         ``fold`` or ``type``.
 
@@ -113,7 +113,7 @@ def summarise_groups(scores: pd.DataFrame, by: str) -> pd.DataFrame:
 
 
 def describe_score(scores: pd.DataFrame) -> str:
-    """Say the mean score, how sure it is and how much the folds differ, in one line."""
+    """Describe the mean score, its 95 % interval and the spread over folds in one line."""
     mean = bootstrap_mean(scores["score"].to_numpy(np.float64))
     said = f"{mean.mean:.4f}, 95 % {mean.low:.3f} to {mean.high:.3f}, over {len(scores)} images"
     if scores["fold"].isna().all():
@@ -123,12 +123,12 @@ def describe_score(scores: pd.DataFrame) -> str:
 
 
 def tabulate(scores: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Return what the scores say as tables by title: by fold, by image type, by threshold.
+    """Return tables of the scores by fold, by image type and by threshold, by title.
 
     Parameters
     ----------
     scores : DataFrame
-        As `read_scores` returns it.
+        As returned by `read_scores`.
     """
     tables = {
         f"by {name}": summarise_groups(scores, by)

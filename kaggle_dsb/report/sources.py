@@ -1,4 +1,4 @@
-"""Scores by the source of images, and their mean: how well a run generalises."""
+"""Scores by image source, and their mean as a measure of generalisation."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ SOURCE_COLUMNS = ["source", "kind", "score"]
 
 
 def read_sources(path: Path) -> pd.DataFrame:
-    """Read which source each image is of, and its score.
+    """Read the source and score of each image.
 
     Parameters
     ----------
@@ -26,12 +26,12 @@ def read_sources(path: Path) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row an image: ``source, kind, score``.
+        One row per image: ``source, kind, score``.
 
     Raises
     ------
     InputError
-        When it cannot be read, or has no such columns.
+        When the file cannot be read, or lacks one of the columns.
     """
     try:
         table = pd.read_csv(path)
@@ -51,11 +51,11 @@ def generalisation(scores: pd.DataFrame) -> float:
     Parameters
     ----------
     scores : DataFrame
-        A row an image: ``source, score``.
+        One row per image: ``source, score``.
 
     Notes
     -----
-    Each source counts alike, so that hundreds of images that look alike do not outvote the rest.
+    All sources have equal weight, so that a source of hundreds of similar images does not dominate.
 
     Examples
     --------
@@ -71,12 +71,13 @@ def tabulate_sources(scores: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     scores : DataFrame
-        A row an image: ``source, kind, score``.
+        One row per image: ``source, kind, score``.
 
     Returns
     -------
     DataFrame
-        ``images, score``; indexed by the source, and by source and kind where it has several.
+        ``images, score``; indexed by source, and by ``source: kind`` if it has several kinds. The
+        last row is the generalisation.
     """
     rows: dict[str, tuple[int, float]] = {}
     for source, of_source in scores.groupby("source"):
@@ -90,7 +91,7 @@ def tabulate_sources(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def summarise_sources(scores: pd.DataFrame) -> dict[str, Any]:
-    """Return what `tabulate_sources` does as JSON's types."""
+    """Return the scores of `tabulate_sources`, JSON-serializable."""
     sources = {
         str(source): {
             "images": len(of_source),
@@ -106,14 +107,14 @@ def summarise_sources(scores: pd.DataFrame) -> dict[str, Any]:
 
 
 def draw_sources(path: Path, scores: pd.DataFrame, *, baseline: pd.DataFrame | None = None) -> None:
-    """Draw the mean score of each source and kind as a dot, and that of a baseline beside it.
+    """Plot the mean score of each source and kind as a dot, beside that of a baseline.
 
     Parameters
     ----------
     path : Path
-        The picture; its suffix chooses the format.
+        The image file; its suffix determines the format.
     scores, baseline : DataFrame
-        As `tabulate_sources` takes them. Sources that the baseline lacks get one dot.
+        As for `tabulate_sources`. Sources missing from the baseline get one dot.
     """
     table = tabulate_sources(scores)
     baseline_scores = (

@@ -1,4 +1,4 @@
-"""How sure a score is, and whether one run is better than another."""
+"""Confidence intervals of scores, and comparison of two runs."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ _IDS_IN_MESSAGE = 3
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with the interval that holds 95 % of its bootstrap resamples."""
+    """A mean with its 95 % bootstrap interval."""
 
     mean: float
     low: float
@@ -24,7 +24,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What changed from run A to run B on the images that both scored.
+    """Comparison of runs A and B on the same images.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class Comparison:
     difference : Interval
         B - A, in score.
     share_better, share_worse : float, in [0, 1]
-        Shares of the images; the rest scores the same.
+        Fractions of images that B scores better and worse than A; the rest are equal.
     """
 
     n_images: int
@@ -45,13 +45,13 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """Say whether the interval leaves zero out: ``better``, ``worse`` or ``undecided``."""
+        """``better`` or ``worse`` if the interval excludes zero, else ``undecided``."""
         if self.difference.low > 0:
             return "better"
         return "worse" if self.difference.high < 0 else "undecided"
 
     def sentence(self, a: str = "A", b: str = "B") -> str:
-        """Say it in one line, with names for the runs.
+        """Describe the comparison in one line, with names for the runs.
 
         Examples
         --------
@@ -80,8 +80,8 @@ def bootstrap_mean(values: NDArray[np.float64], *, seed: int = 0) -> Interval:
 
     Notes
     -----
-    The percentile interval of 10,000 resamples [1]_. Images of one slide are more alike than
-    images at large, so the true uncertainty about new slides is larger than the interval.
+    The percentile interval of 10,000 resamples [1]_. Images of one slide are correlated, so the
+    true uncertainty about new slides is larger than the interval.
 
     References
     ----------
@@ -95,30 +95,30 @@ def bootstrap_mean(values: NDArray[np.float64], *, seed: int = 0) -> Interval:
     if not values.size:
         raise InputError("no value to take the mean of; at least one image is needed")
     random = np.random.default_rng(seed)
-    # How often each value is drawn is all that a resample's mean needs.
+    # A resample's mean depends only on how often each value is drawn.
     draws = random.multinomial(values.size, np.full(values.size, 1 / values.size), N_RESAMPLES)
     low, high = np.percentile(draws @ values / values.size, _PERCENTILES)
     return Interval(float(values.mean()), float(low), float(high))
 
 
 def compare_scores(a: pd.Series, b: pd.Series, *, seed: int = 0) -> Comparison:
-    """Compare two runs image by image: a paired bootstrap over the images.
+    """Compare two runs by a paired bootstrap over the images.
 
     Parameters
     ----------
     a, b : Series of float
-        The score of each image, by image id; both must name the same images.
+        Score of each image, by image id; both must have the same images.
     seed : int
 
     Raises
     ------
     InputError
-        When they do not name the same images.
+        When the images differ.
 
     Notes
     -----
-    Whole images are drawn, each with both its scores: what makes an image hard for both runs
-    then cancels, and a small gain shows in far fewer images than two separate intervals need.
+    Images are resampled with both scores, so what makes an image hard for both runs cancels, and a
+    small gain is detected with far fewer images than with two separate intervals.
     """
     odd = sorted(set(a.index) ^ set(b.index))
     if odd:

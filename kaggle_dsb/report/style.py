@@ -1,13 +1,13 @@
-"""How the figures look."""
+"""The style of the figures."""
 
 from typing import Any
 
 FOLD_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a5a00")
-"""After Okabe and Ito, for the colour-blind; the fold's number is written beside each as well."""
+"""After Okabe and Ito, distinguishable by the colour-blind; fold numbers are shown as well."""
 FOLD_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 PICTURE_DPI = 100
-"""Dots an inch of pictures laid out by the pixel."""
+"""Dots per inch of figures with a layout in pixels."""
 
 STYLE: dict[Any, Any] = {
     "figure.dpi": 120,

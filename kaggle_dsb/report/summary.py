@@ -1,4 +1,4 @@
-"""What the images of a page say together: score, outcomes, sizes, and the charts of them."""
+"""Summary of a page's images: score, outcomes and sizes, with charts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,20 +19,21 @@ from kaggle_dsb.report.statistics import Comparison, Interval, bootstrap_mean, c
 
 @dataclass(frozen=True, eq=False)
 class Summary:
-    """What is known with and without truth.
+    """Summary of all images of a page.
 
     Attributes
     ----------
     types : list of str
-        That occur, in the order in which they are always listed.
+        Image types present, in the order of `IMAGE_TYPES`.
     folds : list of int
     n_predicted : int
     per_image : float
-        Predicted nuclei.
+        Mean number of predicted nuclei per image.
     median_px : float
-        Area of a predicted nucleus.
+        Median area of predicted nuclei.
     sizes_chart : Markup
     scored : ScoreSummary or None
+        None without ground truth.
     comparison : Comparison or None
         With the baseline.
     """
@@ -49,7 +50,7 @@ class Summary:
 
 @dataclass(frozen=True, eq=False)
 class ScoreSummary:
-    """What the images with known truth score.
+    """Scores of the images with ground truth.
 
     Attributes
     ----------
@@ -57,10 +58,10 @@ class ScoreSummary:
     n_images, n_true : int
     counts : dict of Outcome to int
     precision : dict of str to list of float
-        At each threshold, for ``all`` and each image type.
+        Mean precision at each threshold, for ``all`` and each image type.
     thresholds : list of str
     tables : dict of str to DataFrame
-        Scores by ``type`` and, where it is known, by ``fold``.
+        Scores by ``type`` and, if known, by ``fold``.
     charts : dict of str to Markup
         By caption.
     """
@@ -76,7 +77,7 @@ class ScoreSummary:
 
 
 def summarise_rows(rows: Sequence[ImageRow]) -> Summary:
-    """Summarise the rows of a page, at least one."""
+    """Summarise one or more rows of a page."""
     predicted_px = np.concatenate([row.predicted_areas_px for row in rows])
     areas_px = {"predicted": predicted_px}
     if any(row.score for row in rows):
@@ -124,7 +125,7 @@ def _draw_charts(
     counts: pd.DataFrame,
     scores: NDArray[np.float64],
 ) -> dict[str, Markup]:
-    """Return the charts by caption, in the order in which they are shown."""
+    """Return the charts by caption, in display order."""
     by_group = {
         f"Score by {'image type' if by == 'type' else by}, 95 % interval": charts.chart_groups(
             groups, by
@@ -162,7 +163,7 @@ def _count_outcomes(rows: list[ImageRow]) -> dict[Outcome, int]:
 
 
 def _compare_with_baseline(rows: Sequence[ImageRow]) -> Comparison | None:
-    """Compare the scores with the baseline's; None where one of them is not known."""
+    """Compare the scores with the baseline's; None if no image has both."""
     changes = {
         row.id: (row.change.baseline_score, row.score.score)
         for row in rows

@@ -1,4 +1,4 @@
-"""The folders that the stages hand over: data, trained runs, submissions."""
+"""The folders passed between the stages: data, trained runs, submissions."""
 
 from pathlib import Path
 

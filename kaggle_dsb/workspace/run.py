@@ -1,4 +1,4 @@
-"""The networks of one training, one a fold, as they lie in a folder."""
+"""A run: the folder with the networks of one training, one per fold."""
 
 import csv
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -32,16 +32,16 @@ VALIDATED = ("prediction", "instances")
 
 @dataclass(frozen=True)
 class Run:
-    """A folder of trained networks, by the fold that each has not seen.
+    """A folder of trained networks, by held-out fold.
 
     Attributes
     ----------
     folder : Path
     networks : dict of int to Path
-        The file of each fold's network, ``fold<N>.safetensors``.
+        The network of each fold, ``fold<N>.safetensors``.
     scorers : dict of int to Path
-        The file of each fold's candidate scorer, ``scorer<N>.safetensors``, which has not seen the
-        fold either; empty where none was trained.
+        The candidate scorer of each fold, ``scorer<N>.safetensors``, trained without that fold
+        too; empty if none was trained.
     """
 
     folder: Path
@@ -50,45 +50,45 @@ class Run:
 
     @property
     def name(self) -> str:
-        """What to call it: ``bundled``, or the run's folder."""
+        """Display name: ``bundled``, or the run's folder."""
         return "bundled" if self.is_bundled else str(self.folder)
 
     @property
     def is_bundled(self) -> bool:
-        """Whether these are the networks that the package brings along."""
+        """Whether these are the networks bundled with the package."""
         return self.folder.resolve() == BUNDLED
 
     @property
     def settings_file(self) -> Path:
-        """All settings that the networks were trained with and predict with."""
+        """All settings of training and prediction."""
         return self.folder / SETTINGS_FILE
 
     @property
     def folds_file(self) -> Path:
-        """The table of folds: ``ImageId, source, type, group, fold``."""
+        """The fold table: ``ImageId, source, type, group, fold``."""
         return self.folder / FOLDS_FILE
 
     @property
     def validation_file(self) -> Path:
-        """The out-of-fold score: over all images, by fold and by type."""
+        """The out-of-fold score: overall, by fold and by type."""
         return self.folder / VALIDATION_FILE
 
     @property
     def tuning_file(self) -> Path:
-        """What tuning scored by source, and the sources that scorers were trained on."""
+        """The scores of tuning by source, and the fold that holds out each further source."""
         return self.folder / TUNING_FILE
 
     @property
     def outlines_file(self) -> Path:
-        """How labelled images look, and where their annotators end nuclei; need not be there."""
+        """Appearance and outline threshold of annotated images; optional."""
         return self.folder / OUTLINES_FILE
 
     def network_file(self, fold: int) -> Path:
-        """Return where the network of a fold belongs, whether it is there or not."""
+        """Return the path of a fold's network, which need not exist."""
         return self.folder / f"{NETWORK}{fold}{SUFFIX}"
 
     def scorer_file(self, fold: int) -> Path:
-        """Return where the candidate scorer of a fold belongs, whether it is there or not."""
+        """Return the path of a fold's candidate scorer, which need not exist."""
         return self.folder / f"{SCORER}{fold}{SUFFIX}"
 
     def fold_folder(self, fold: int) -> Path:
@@ -96,51 +96,50 @@ class Run:
         return self.folder / f"{NETWORK}{fold}"
 
     def metrics_file(self, fold: int) -> Path:
-        """Return the table of a fold's training: a row an epoch."""
+        """Return the path of a fold's training metrics, one row per epoch."""
         return self.fold_folder(fold) / METRICS_FILE
 
     def list_metrics(self) -> dict[int, Path]:
-        """Return the table of each fold whose training has begun."""
+        """Return the metrics file of each fold whose training has begun."""
         names = (path.name.removeprefix(NETWORK) for path in self.folder.glob(f"{NETWORK}*"))
         files = {int(name): self.metrics_file(int(name)) for name in names if name.isdecimal()}
         return {fold: files[fold] for fold in sorted(files) if files[fold].exists()}
 
     def fast(self) -> "Run":
-        """Return one network alone: ``fast.safetensors`` where it is, else the first fold's."""
+        """Return a run of one network: ``fast.safetensors`` if it exists, else the first fold's."""
         fold = min(self.networks)
         first = self.select([fold])
         path = self.folder / FAST_FILE
         return Run(self.folder, {fold: path}, first.scorers) if path.exists() else first
 
     def sizing_network(self, folds: Sequence[int]) -> Path:
-        """Return the network that measures the size of nuclei for those of some folds.
+        """Return the network that measures the size of nuclei before predicting with some folds.
 
-        For all folds together that is the one that was trained on everything, where there is one,
-        else the first.
+        With all folds it is the one trained on all images, if it exists; otherwise that of the
+        first fold.
         """
         path = self.folder / FAST_FILE
         takes_all = len(folds) > 1 and set(folds) == set(self.networks)
         return path if takes_all and path.exists() else self.networks[min(folds)]
 
     def unseen_fold(self, folds: Sequence[int]) -> int | None:
-        """Return the fold that none of some networks has seen; None where they have seen all."""
+        """Return the fold held out from all of these networks; None if there is none."""
         first, *others = folds
         return None if others or self.networks[first].name == FAST_FILE else first
 
     def select(self, folds: Collection[int]) -> "Run":
-        """Return the run with the networks and scorers of these folds only."""
+        """Return the run restricted to the networks and scorers of these folds."""
         networks = {fold: path for fold, path in self.networks.items() if fold in folds}
         scorers = {fold: path for fold, path in self.scorers.items() if fold in folds}
         return Run(self.folder, networks, scorers)
 
     def load_settings(self, *paths: Path, overrides: Sequence[str] = ()) -> Settings:
-        """Load the run's settings, with those of further files and overrides on top.
+        """Load the run's settings, updated by further files and overrides.
 
         Raises
         ------
         InputError
-            When a setting is changed that the networks were trained with: it would be recorded
-            without having had an effect.
+            When a training setting is changed: it would be recorded without having any effect.
         """
         own = [self.settings_file] if self.settings_file.exists() else []
         settings = load_settings(*own, *paths, overrides=overrides)
@@ -152,12 +151,13 @@ class Run:
         return settings
 
     def describe(self, *, runs: Path | None = None) -> str:
-        """Say in a line which networks these are.
+        """Describe the networks in one line.
 
         Parameters
         ----------
         runs : Path, optional
-            Where they were chosen unasked: says of the newest run there why it was not taken.
+            Folder from which they were chosen by default; the line then also says why the newest
+            run there was not chosen.
         """
         networks = "1 network" if len(self.networks) == 1 else f"{len(self.networks)} networks"
         newest = list_runs(runs)[0] if runs and list_runs(runs) else self
@@ -169,14 +169,14 @@ class Run:
         )
 
     def scorer_folds(self, fold: int | None, source: str) -> list[int]:
-        """Return the folds whose candidate scorers have not seen an image.
+        """Return the folds whose candidate scorers were not trained on an image.
 
         Parameters
         ----------
         fold : int or None
-            That holds the image out; None where no network has seen it.
+            Fold of the image; None if no network was trained on it.
         source : str
-            Where the image is from: a scorer can have seen a source that no network has seen.
+            Source of the image: scorers may be trained on sources that no network was trained on.
         """
         if fold is not None:
             return [fold]
@@ -185,32 +185,32 @@ class Run:
         return list(self.networks) if held_out_by is None else [int(held_out_by)]
 
     def read_validation(self) -> dict[str, Any]:
-        """Return what was written about the run's validation; empty where there was none."""
+        """Return the recorded validation; empty if there is none."""
         return read_json(self.validation_file) if self.validation_file.exists() else {}
 
     def write_validation(self, summary: dict[str, Any], settings: Settings, *, data: str) -> None:
-        """Record an out-of-fold score, with the settings and the networks that earned it.
+        """Record an out-of-fold score, with the settings and networks it was obtained with.
 
         Parameters
         ----------
         summary : dict
-            ``score``, and whatever else is told about it.
+            ``score``, and any further entries.
         settings : Settings
         data : str
-            What was scored on; ``demo`` for the demo set.
+            The data that were scored; ``demo`` for the demo set.
         """
         earned = settings.model_dump(mode="json", include=set(VALIDATED))
         facts = {"data": data, "settings": earned, "weights_sha256": self.digests()}
         write_json(self.validation_file, summary | facts)
 
     def cross_validation(self, settings: Settings) -> tuple[float | None, str]:
-        """Return the out-of-fold score that predictions with these settings have earned.
+        """Return the out-of-fold score if it applies to predictions with these settings.
 
         Returns
         -------
         score : float or None
         reason : str
-            Why there is none; empty where there is one.
+            Why there is no score; empty if there is one.
         """
         validation = self.read_validation()
         if not validation:
@@ -227,7 +227,7 @@ class Run:
         return float(validation["score"]), ""
 
     def find_fault(self) -> str | None:
-        """Return why the run is not taken unasked; None where it is whole and validated."""
+        """Return why the run is not used by default; None if it is complete and validated."""
         if not self.folds_file.exists():
             return "has no folds.csv"
         try:
@@ -244,18 +244,18 @@ class Run:
         return "was trained on the demo set" if validation.get("data") == "demo" else None
 
     def files_of_finder(self) -> list[Path]:
-        """Return what cuts probabilities into nuclei: the candidate scorers and known outlines."""
+        """Return the files used to segment probabilities: candidate scorers and outline table."""
         outlines = [self.outlines_file] if self.outlines_file.exists() else []
         return [*self.scorers.values(), *outlines]
 
     def digests(self) -> dict[str, str]:
-        """Return the SHA-256 of each network, scorer and table of outlines by its file name."""
+        """Return the SHA-256 of each network, scorer and outline table, by file name."""
         files = (*self.networks.values(), *self.files_of_finder())
         return {path.name: digest_of(path) for path in files}
 
 
 def open_run(folder: Path) -> Run:
-    """Return the run in a folder, with whatever networks are there yet."""
+    """Return the run in a folder, with the networks that exist so far."""
     return Run(folder, _list_files(folder, NETWORK), _list_files(folder, SCORER))
 
 
@@ -265,14 +265,14 @@ def find_run(folder: Path | None = None, *, runs: Path = RUNS) -> Run:
     Parameters
     ----------
     folder : Path, optional
-        Where they are. Without it, the newest run in ``runs`` that is whole and validated, else
-        the bundled ones.
+        Folder of the networks. By default the newest complete and validated run in ``runs``, else
+        the bundled networks.
     runs : Path
 
     Raises
     ------
     InputError
-        When a named folder is missing or holds no network, or no network can be found at all.
+        When ``folder`` is missing or holds no network.
     """
     if folder is None:
         return next((run for run in list_runs(runs) if not run.find_fault()), open_run(BUNDLED))
@@ -286,7 +286,7 @@ def find_run(folder: Path | None = None, *, runs: Path = RUNS) -> Run:
 
 
 def list_runs(runs: Path = RUNS) -> list[Run]:
-    """Return the runs that have a network, the newest first."""
+    """Return the runs with at least one network, the newest first."""
     trained = [run for run in map(open_run, runs.glob("*")) if run.networks]
     return sorted(
         trained, key=lambda run: (run.folder.stat().st_mtime_ns, run.folder.name), reverse=True
@@ -296,7 +296,7 @@ def list_runs(runs: Path = RUNS) -> list[Run]:
 def differing_settings(
     old: Settings, new: Settings, sections: Iterable[str]
 ) -> Iterator[tuple[str, Any, Any]]:
-    """Yield each setting that differs: its name, the old and the new value."""
+    """Yield the name, old value and new value of each setting that differs."""
     for section in sections:
         old_section, new_section = getattr(old, section), getattr(new, section)
         for key in type(old_section).model_fields:

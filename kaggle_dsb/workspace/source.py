@@ -1,4 +1,4 @@
-"""The data a command works on: the user's own, else the demo set."""
+"""The data of a command: the user's own, else the demo set."""
 
 import hashlib
 import os
@@ -32,22 +32,22 @@ SAMPLE_SUBMISSION_FILES = {
 
 @dataclass(frozen=True)
 class Source:
-    """Prepared data, and where they came from.
+    """Prepared data and their origin.
 
     Attributes
     ----------
     origin : Path
         The folder or file that was read.
     cache : Path
-        As `kaggle_dsb.dataset.prepare.prepare` wrote it.
+        As written by `kaggle_dsb.dataset.prepare.prepare`.
     is_demo : bool
-        True for the synthetic images that the package draws itself.
+        True for the package's own synthetic images.
     prepared : Prepared
         Counts and warnings.
     limit : int or None
-        The most images that are used of each set.
+        Maximum number of images used of each set.
     options : ReadOptions
-        How files that hold several pictures or nuclei were read.
+        How stacks and binary masks were read.
     """
 
     origin: Path
@@ -59,23 +59,23 @@ class Source:
 
     @property
     def name(self) -> str:
-        """What is recorded about where the data are: ``demo``, or the path from here."""
+        """The recorded location of the data: ``demo``, or the relative path."""
         return "demo" if self.is_demo else os.path.relpath(self.origin)
 
     @property
     def dataset_name(self) -> str:
-        """What tables of folds call it: ``dsb2018`` for the competition's data, else its name."""
+        """The name in fold tables: ``dsb2018`` for the competition's data, else the file name."""
         if TRAIN_SET in self.prepared.images:
             return COMPETITION_SOURCE
         origin = self.origin.resolve()
         return origin.name if origin.is_dir() else origin.stem
 
     def solution_file(self, set_name: str) -> Path | None:
-        """Return the solution of a test set; None where the data hold none."""
+        """Return the path of a test set's solution; None if the data hold none."""
         return self._table(SOLUTION_FILES, set_name)
 
     def sample_submission_file(self, set_name: str) -> Path | None:
-        """Return the sample submission of a test set; None where the data hold none."""
+        """Return the path of a test set's sample submission; None if the data hold none."""
         return self._table(SAMPLE_SUBMISSION_FILES, set_name)
 
     def _table(self, names: dict[str, str], set_name: str) -> Path | None:
@@ -83,7 +83,7 @@ class Source:
         return path if path and path.exists() else None
 
     def sizes(self) -> dict[str, tuple[int, int]]:
-        """Return (H, W) of every image of every set by its id."""
+        """Return (H, W) of every image of every set by id."""
         return {
             id_: size
             for set_name in self.prepared.images
@@ -105,18 +105,18 @@ def open_source(
     Parameters
     ----------
     data : Path or None
-        A source in any accepted form. None is the folder ``data`` where it holds anything, else
+        A source in any accepted form. None stands for the folder ``data`` if it is not empty, else
         the demo set.
     work : Path
-        Where caches and the demo set are kept.
+        Folder of the caches and the demo set.
     limit : int, optional
         Use only this many images of each set.
     demo : bool
-        Take the demo set where no data are named, even if there is a folder ``data``.
+        If ``data`` is None, use the demo set even if there is a folder ``data``.
     progress : callable, optional
-        Called with the numbers of images prepared and of all images.
+        Called with the number of images prepared and the total.
     options : ReadOptions
-        How files that hold several pictures or nuclei are read.
+        How to read stacks and binary masks.
 
     Raises
     ------
@@ -145,12 +145,12 @@ def _draw_demo(work: Path) -> Path:
 
 
 def choose_test_set(source: Source, name: str | None) -> str:
-    """Return the set to predict: the one named, else a test set, else the only set there is.
+    """Return the set to predict: the named one, else a test set, else the only set.
 
     Raises
     ------
     InputError
-        When there is no set of that name, or no name and several sets of one's own.
+        When there is no set of that name, or the set to predict is ambiguous.
     """
     sets = list_sets(source.cache)
     if name:
@@ -167,7 +167,7 @@ def choose_test_set(source: Source, name: str | None) -> str:
 
 
 def require_distinct_names(sources: Sequence[Source]) -> None:
-    """Raise ``InputError`` when two sources have the same name, by which tables tell them apart."""
+    """Raise ``InputError`` if two sources have the same name, which identifies them in tables."""
     names = [source.dataset_name for source in sources]
     for name in names:
         if names.count(name) > 1:
@@ -175,12 +175,12 @@ def require_distinct_names(sources: Sequence[Source]) -> None:
 
 
 def require_train_set(source: Source) -> str:
-    """Return the name of the set with masks.
+    """Return the name of the annotated set to train on.
 
     Raises
     ------
     InputError
-        When there is none.
+        When no set is annotated.
     """
     with_masks = [name for name, nuclei in source.prepared.nuclei.items() if nuclei]
     if not with_masks:
@@ -196,12 +196,12 @@ def require_train_set(source: Source) -> str:
 
 
 def read_solution_labels(source: Source, set_name: str) -> dict[str, Labels]:
-    """Return the true labels of a test set by image id, from its solution.
+    """Return the ground truth of a test set by image id, from its solution.
 
     Returns
     -------
     dict of str to (H, W) int32
-        Empty where the data hold no solution of this set.
+        Empty if the data hold no solution of this set.
     """
     path = source.solution_file(set_name)
     if path is None:
@@ -214,21 +214,21 @@ def read_solution_labels(source: Source, set_name: str) -> dict[str, Labels]:
 def find_truth(
     source: Source, ids: Collection[str], *, set_name: str | None = None
 ) -> tuple[str, dict[str, Labels]] | None:
-    """Return the true labels of the set that most of these images belong to.
+    """Return the ground truth of the set that most of these images belong to.
 
     Parameters
     ----------
     source : Source
     ids : collection of str
     set_name : str, optional
-        Only the truth of this set counts.
+        Consider this set only.
 
     Returns
     -------
     name : str
-        The solution or the set with masks, as ``data/stage1_solution.csv``.
+        The solution or annotated set, such as ``data/stage1_solution.csv``.
     labels : dict of str to (H, W) int32
-        The labels of all images of that set whose truth is known.
+        The labels of all annotated images of that set.
 
     Raises
     ------
@@ -237,7 +237,7 @@ def find_truth(
 
     Notes
     -----
-    A solution counts before masks. None is returned where neither names any of the images.
+    Solutions take precedence over annotated sets. Returns None if neither holds any of the images.
     """
     for name, file_name in SOLUTION_FILES.items():
         labels = read_solution_labels(source, name) if set_name in (None, name) else {}
@@ -256,7 +256,7 @@ def find_truth(
 
 
 def _find_labelled(source: Source, ids: Collection[str], set_name: str | None) -> list[str]:
-    """Return the labelled sets that hold the most of these images; none where none does."""
+    """Return the annotated sets with the most of these images; empty if none has any."""
     n_shared = {
         name: len(sizes(source.cache, name).keys() & ids)
         for name, nuclei in source.prepared.nuclei.items()

@@ -1,4 +1,4 @@
-"""A submission, with what made it and what it is worth, as it lies in a folder."""
+"""A submission's folder: its files, provenance and score."""
 
 import shutil
 from contextlib import AbstractContextManager
@@ -25,79 +25,79 @@ class SubmissionFolder:
 
     @property
     def name(self) -> str:
-        """What the submission is called."""
+        """The name of the submission."""
         return self.folder.name
 
     @property
     def csv_file(self) -> Path:
-        """The submission itself: a row for each nucleus."""
+        """The submission itself: one row per nucleus."""
         return self.folder / "submission.csv"
 
     @property
     def labels_folder(self) -> Path:
-        """Holds the label image of each image."""
+        """The folder of the label images."""
         return self.folder / "labels"
 
     @property
     def export_folder(self) -> Path:
-        """Holds the nuclei in other tools' formats, where they were asked for."""
+        """The folder of the nuclei in other tools' formats, if exported."""
         return self.folder / "export"
 
     @property
     def probabilities_folder(self) -> Path:
-        """Holds the probability of each image, where they were kept."""
+        """The folder of the predicted probabilities, if kept."""
         return self.folder / "probabilities"
 
     @property
     def settings_file(self) -> Path:
-        """All settings that it was made with."""
+        """All settings of the submission."""
         return self.folder / "config.toml"
 
     @property
     def made_file(self) -> Path:
-        """What made it: version, commit, data, weights and their hashes."""
+        """Provenance: version, commit, data, weights and their hashes."""
         return self.folder / "made.json"
 
     @property
     def score_file(self) -> Path:
-        """What it is worth, by the truth at hand and by Kaggle."""
+        """Scores, computed from local ground truth and reported by Kaggle."""
         return self.folder / "score.json"
 
     @property
     def draft(self) -> "SubmissionFolder":
-        """Holds the label images and probabilities until all of them are there."""
+        """The folder of the files until the submission is complete."""
         return SubmissionFolder(self.folder / "unfinished")
 
     @property
     def key_file(self) -> Path:
-        """What the label images of a draft are made from, as a key."""
+        """The key of a draft: a digest of all that determines its label images."""
         return self.folder / "key.json"
 
     @property
     def report_file(self) -> Path:
-        """The page about it."""
+        """The HTML report."""
         return self.folder / "report.html"
 
     def label_file(self, image_id: str) -> Path:
-        """Return where the label image of an image belongs."""
+        """Return the path of an image's label image."""
         return self.labels_folder / f"{image_id}.png"
 
     def probability_file(self, image_id: str) -> Path:
-        """Return where the probability of an image belongs, (3, H, W) float16."""
+        """Return the path of an image's probability, (3, H, W) float16."""
         return self.probabilities_folder / f"{image_id}.npy"
 
     def locking(self) -> AbstractContextManager[None]:
-        """Keep every other process from writing this submission at the same time.
+        """Lock the submission against concurrent writing by another process.
 
         Raises
         ------
         InputError
-            When another process does so already.
+            When another process holds the lock.
         """
         return locking(self.draft.folder, activity="writes this submission")
 
     def begin(self, key: str) -> None:
-        """Begin a draft, or keep that of an interrupted run of the same key.
+        """Begin a draft, or keep that of an interrupted call with the same key.
 
         Parameters
         ----------
@@ -112,17 +112,17 @@ class SubmissionFolder:
         write_json(path, {"key": key})
 
     def finish(self) -> None:
-        """Put what the draft holds in the place of what an earlier submission left.
+        """Replace the files of an earlier submission by those of the draft.
 
-        ``made.json`` goes first and comes last: where it is, it tells of the files beside it. Until
-        then, whatever interrupts this leaves enough to do it again.
+        ``made.json`` is removed first and written last, so that it always describes the files
+        beside it. If interrupted before that, this can be repeated.
         """
-        # A score that an earlier submission of this name left would speak of other nuclei.
+        # A score left by an earlier submission of this name would be of other predictions.
         for path in (self.made_file, self.score_file):
             path.unlink(missing_ok=True)
         for name in (self.labels_folder.name, self.probabilities_folder.name):
             kept = self.draft.folder / name
-            for leftover in kept.glob(".*"):  # of a process that was killed while it wrote
+            for leftover in kept.glob(".*"):  # of a process killed while writing
                 leftover.unlink()
             shutil.rmtree(self.folder / name, ignore_errors=True)
             if kept.exists():
@@ -132,42 +132,42 @@ class SubmissionFolder:
         shutil.rmtree(self.draft.folder)
 
     def read_made(self) -> dict[str, Any]:
-        """Return what made the submission; empty where it was not recorded."""
+        """Return the provenance of the submission; empty if not recorded."""
         return read_json(self.made_file) if self.made_file.exists() else {}
 
     def read_score(self) -> dict[str, Any]:
-        """Return what the submission is worth; empty where that is not known."""
+        """Return the recorded scores; empty if there are none."""
         return read_json(self.score_file) if self.score_file.exists() else {}
 
     @property
     def is_of_demo(self) -> bool:
-        """Whether it predicts the demo set."""
+        """Whether the submission is for the demo set."""
         return bool(self.read_made().get("data") == "demo")
 
     @property
     def set_name(self) -> str | None:
-        """The set of images that it predicts; None where that was not recorded."""
+        """The predicted set of images; None if not recorded."""
         name = self.read_made().get("set")
         return str(name) if name else None
 
     @property
     def limit(self) -> int | None:
-        """How many images of each set were used at the most; None where all were."""
+        """Maximum number of images used of each set; None if all were used."""
         limit = self.read_made().get("limit")
         return int(limit) if limit else None
 
     def choose_read_options(self, named: ReadOptions) -> ReadOptions:
-        """Return how the images that it predicts are read.
+        """Return the options for reading the predicted images.
 
         Parameters
         ----------
         named : ReadOptions
-            What the user asks for; the defaults leave it to what the submission was made with.
+            The user's options; if they are the defaults, the recorded ones are used.
 
         Raises
         ------
         InputError
-            When what was recorded cannot be meant.
+            When the recorded options are invalid.
         """
         recorded = self.read_made().get("read_options", {})
         if named != DEFAULT_OPTIONS or not recorded:
@@ -175,12 +175,12 @@ class SubmissionFolder:
         return parse_read_options(recorded, source=str(self.made_file))
 
     def find_data(self) -> Path | None:
-        """Return where the images that it predicts are; None where that was not recorded.
+        """Return the location of the predicted images; None if not recorded, or the demo set.
 
         Raises
         ------
         InputError
-            When they are no longer there.
+            When it no longer exists.
         """
         data = self.read_made().get("data")
         if data is None or data == "demo":
@@ -193,14 +193,14 @@ class SubmissionFolder:
         return Path(data)
 
     def write_made(self, facts: dict[str, Any]) -> None:
-        """Record what made the submission."""
+        """Record the provenance of the submission."""
         write_json(self.made_file, facts)
 
     def write_score(self, score: dict[str, Any]) -> None:
-        """Record what the submission is worth."""
+        """Record the scores of the submission."""
         write_json(self.score_file, score)
 
 
 def list_submissions(folder: Path = SUBMISSIONS) -> list[SubmissionFolder]:
-    """Return the submissions in a folder by name; none where there is no such folder."""
+    """Return the submissions in a folder, sorted by name; empty if there is no such folder."""
     return [SubmissionFolder(path) for path in sorted(folder.glob("*")) if path.is_dir()]
