@@ -19,7 +19,7 @@ def segmentation_loss(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def dice_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return 1 - Dice, computed over the batch for each channel and averaged over channels."""
+    """Return 1 - Dice of each channel of (B, C, H, W) over the batch, averaged over channels."""
     probability = torch.sigmoid(logits)
     overlap = (probability * targets).sum((0, 2, 3))
     total = (probability + targets).sum((0, 2, 3))
