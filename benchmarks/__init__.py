@@ -1,1 +1,1 @@
-"""Times of this package beside those of its peers."""
+"""Benchmarks of this package against alternatives."""

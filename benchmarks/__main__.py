@@ -1,9 +1,9 @@
-"""Print one table of ratios: each row is measured in one run beside what it is compared with.
+"""Print a table of ratios: each row compares two measurements of the same run.
 
-``python -m benchmarks`` from the repository's root; with ``--data FOLDER`` on the competition's own
-images, else on drawn ones and the demo's. Times are of the processor, one thread, which other work
-on the machine changes less than the clock's. A ratio above 1 is in this package's favour. Name
-parts to print only these.
+Run ``python -m benchmarks`` from the repository's root; with ``--data FOLDER`` on the competition's
+images, else on synthetic ones and the demo set. Times are CPU times of one thread, which other load
+affects less than wall-clock time; only engines are timed by the wall clock. A ratio above 1 is in
+this package's favour. Name parts to print only these.
 """
 
 import argparse
@@ -27,7 +27,7 @@ PARTS = {
 
 
 def time_part(part: str, data: Path | None, work: Path) -> Iterator[Row]:
-    """Yield the rows of a part, whose module is imported no earlier than it is measured."""
+    """Yield the rows of a part; its module is imported only when it is measured."""
     module, _, function = PARTS[part].partition(".")
     rows: Iterator[Row] = getattr(import_module(f"benchmarks.{module}"), function)(data, work)
     return rows

@@ -1,4 +1,4 @@
-"""Time scores, run lengths and loading against their peers."""
+"""Time scoring, run lengths and loading against alternatives."""
 
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -24,14 +24,14 @@ ROUNDS = 7
 
 
 def time_scores(data: Path | None, work: Path) -> Iterator[Row]:
-    """Yield rows on the score of a small, a large and many images."""
+    """Yield rows on scoring a small image, a large one, and many."""
     labels = load_labels(data, work)
     for comparison in compare_scores(labels[:: max(1, len(labels) // N_SCORED)][:N_SCORED]):
         yield from comparison.rows()
 
 
 def time_run_lengths(data: Path | None, work: Path) -> Iterator[Row]:
-    """Yield rows on the way from labels to run lengths and back, of all labels there are."""
+    """Yield rows on encoding all labels as run lengths and decoding them."""
     for comparison in compare_run_lengths(load_labels(data, work)):
         yield from comparison.rows()
 
@@ -42,7 +42,7 @@ def time_loading(data: Path | None, work: Path) -> Iterator[Row]:
 
 
 def compare_scores(labels: list[Labels]) -> Iterator[Comparison]:
-    """Time the score of small, large and many images."""
+    """Time scoring a small image, a large one, and many."""
     small, large = draw_discs((256, 256), 30), draw_discs((1040, 1388), 375)
     tasks = {
         "score 256 x 256, 30 nuclei": [(small, predict(small))],
@@ -69,7 +69,7 @@ def _score_all(scorer: peers.Scorer, pairs: list[tuple[Labels, Labels]]) -> Job:
 
 
 def compare_run_lengths(labels: list[Labels]) -> Iterator[Comparison]:
-    """Time the way from labels to run lengths and back."""
+    """Time encoding labels as run lengths and decoding them."""
     coco = peers.coco_masks()
     encoded: list[list[dict[str, Any]]] = []
 

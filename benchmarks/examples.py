@@ -1,4 +1,4 @@
-"""Labels to measure with: drawn ones, or those of a data set."""
+"""Labels for benchmarks: synthetic ones, or those of a data set."""
 
 from functools import cache
 from pathlib import Path
@@ -16,7 +16,7 @@ SHIFT_PX = 2
 
 
 def draw_discs(shape: tuple[int, int], n_nuclei: int, *, seed: int = 0) -> Labels:
-    """Draw discs, one near the middle of each cell of a grid."""
+    """Draw discs, one near the centre of each cell of a grid."""
     rng = np.random.default_rng(seed)
     labels = np.zeros(shape, dtype=np.int32)
     side = int(np.ceil(np.sqrt(n_nuclei)))
@@ -35,13 +35,13 @@ def draw_discs(shape: tuple[int, int], n_nuclei: int, *, seed: int = 0) -> Label
 
 
 def predict(truth: Labels) -> Labels:
-    """Return labels that miss the truth by two pixels."""
+    """Return the truth shifted by two pixels."""
     return np.roll(truth, SHIFT_PX, axis=1)
 
 
 @cache
 def load_labels(data: Path | None, work: Path) -> list[Labels]:
-    """Load the labels of a data set, prepared in ``work``; without one, draw some."""
+    """Load the labels of a data set, cached in ``work``; draw synthetic ones without."""
     if data is None:
         return [draw_discs((512, 640), 100, seed=seed) for seed in range(N_DRAWN)]
     source = open_source(data, work=work)

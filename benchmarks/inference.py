@@ -1,8 +1,8 @@
-"""Time prediction: a network in each engine, and whole submissions by their parts.
+"""Time prediction: one network in each engine, and whole submissions by their parts.
 
-Engines compute the same network on the same images in one process, one after the other on each
-image, with one thread; the best of several rounds counts. ONNX Runtime is among them where it is
-installed, with onnx.
+The engines compute the same network on the same images, in one process with one thread, in turn on
+each image; the best of several rounds counts, in wall-clock time. ONNX Runtime is included if it
+and onnx are installed.
 """
 
 import io
@@ -44,9 +44,9 @@ Compute = Callable[[Batch], NDArray[np.float32]]
 
 
 def time_submissions(data: Path | None, work: Path) -> Iterator[Row]:
-    """Yield rows on a whole ``submit --fast`` beside the default one, and beside its own parts.
+    """Yield rows on ``submit --fast`` against the default ``submit``, and on its parts.
 
-    A part's ratio is its share.
+    The ratio of a part is its share.
     """
     source = open_source(data, work=work)
     fast_s, parts = time_submission(source, is_fast=True)
@@ -60,7 +60,7 @@ def time_submissions(data: Path | None, work: Path) -> Iterator[Row]:
 
 
 def time_submission(source: Source, *, is_fast: bool) -> tuple[float, dict[str, float]]:
-    """Return the processor time of a submission, without the imports, and that of its parts."""
+    """Return the CPU time of a submission, without imports, and that of its parts, in seconds."""
     run = find_run(BUNDLED)
     changes = [*(FAST_SETTINGS if is_fast else ()), "hardware.threads=1"]
     settings = run.load_settings(overrides=changes)
@@ -84,7 +84,7 @@ def time_submission(source: Source, *, is_fast: bool) -> tuple[float, dict[str, 
 
 
 def time_engines(data: Path | None, work: Path) -> Iterator[Row]:
-    """Yield rows on one network in one view: the bundled engine beside others."""
+    """Yield rows on one network without TTA: OpenVINO in INT8 against other engines."""
     source = open_source(data, work=work)
     samples = load_samples(source.cache, choose_test_set(source, None))[::EVERY]
     batches = [to_batch([pad_to_stride(stretch_contrast(each.image))]) for each in samples]
@@ -97,7 +97,7 @@ def time_engines(data: Path | None, work: Path) -> Iterator[Row]:
 
 
 def load_engines(network: Path) -> dict[str, Compute]:
-    """Return what computes a network, by the engine's name and precision."""
+    """Return the engines that compute a network, by name and precision."""
     import torch
 
     from kaggle_dsb.network.model import load_network
@@ -125,7 +125,7 @@ def load_engines(network: Path) -> dict[str, Compute]:
 
 
 def load_onnxruntime(network: "nn.Module") -> Compute:
-    """Return what computes a network of torch in ONNX Runtime, on one thread."""
+    """Return a function that computes a torch network in ONNX Runtime, on one thread."""
     import onnxruntime
     import torch
 
@@ -157,7 +157,7 @@ def load_onnxruntime(network: "nn.Module") -> Compute:
 def compare_engines(
     engines: Mapping[str, Compute], batches: list[Batch]
 ) -> dict[str, tuple[float, float]]:
-    """Return the seconds of each engine for all images, and its largest error."""
+    """Return the seconds of each engine for all images, and its maximum absolute error."""
     best = {name: np.full(len(batches), np.inf) for name in engines}
     error = dict.fromkeys(engines, 0.0)
     for number, batch in enumerate(batches):
@@ -172,13 +172,13 @@ def compare_engines(
 
 
 class Stopwatch:
-    """Adds up the processor time spent in functions, of the thread that calls them."""
+    """Adds up the CPU time spent in functions, in the calling thread only."""
 
     def __init__(self) -> None:
         self.elapsed_s: dict[str, float] = {}
 
     def time_calls(self, owner: object, name: str, part: str) -> Any:
-        """Return a context in which every call of a function of a module or class is timed."""
+        """Return a context in which every call of a module's or class's function is timed."""
         function = getattr(owner, name)
         self.elapsed_s[part] = 0.0
 

@@ -1,7 +1,6 @@
-"""Time how long it takes to cut a probability map into nuclei, step by step.
+"""Time instance segmentation of a probability map, step by step.
 
-The map is drawn: 100 nuclei on 512 x 640 pixels, as uncertain at their edges as a network leaves
-them.
+The map is synthetic: 100 nuclei on 512 x 640 pixels, with edges as uncertain as a network's.
 """
 
 from collections.abc import Iterator
@@ -36,7 +35,7 @@ def draw() -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
 
 
 def time_steps(data: Path | None = None, work: Path | None = None) -> Iterator[Row]:
-    """Yield rows on the whole way from a probability map to nuclei beside its steps."""
+    """Yield rows on the segmentation of a probability map, against its single steps."""
     image, probability = draw()
     parameters = WatershedParameters(**InstanceSettings().watershed())
     scorer = load_scorer(BUNDLED / "scorer0.safetensors")

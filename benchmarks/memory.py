@@ -1,8 +1,8 @@
 """Measure the memory of ``submit --fast`` above that for one small image.
 
-``python -m benchmarks.memory --images 3019`` predicts so many images of the demo's generator, and
-``--side 10000`` one image of 10,000 x 10,000 pixels put together from some; each runs for many
-minutes. The measure is the largest resident memory of the whole command, of one process.
+``python -m benchmarks.memory --images 3019`` predicts that many images of the demo's generator, and
+``--side 10000`` one image of 10,000 x 10,000 pixels assembled from some; each runs for many
+minutes. Measured is the peak resident memory of the whole command, one process.
 """
 
 import argparse
@@ -22,7 +22,7 @@ N_PATTERNS = 16
 
 
 def measure_peak(folder: Path) -> float:
-    """Return the peak memory, in GB, of a ``submit --fast`` of the images in ``folder/data``."""
+    """Return the peak memory, in GiB, of ``submit --fast`` for the images in ``folder/data``."""
     command = [sys.executable, "-m", "kaggle_dsb", "submit", "--fast", "--data", "data"]
     child = os.posix_spawn(
         "/usr/bin/env",
@@ -36,7 +36,7 @@ def measure_peak(folder: Path) -> float:
 
 
 def write_images(folder: Path, n_images: int) -> None:
-    """Draw images of the demo's generator."""
+    """Write images of the demo's generator."""
     folder.mkdir(parents=True)
     for number in range(n_images):
         image, _ = make_image(number, look=number)
@@ -44,7 +44,7 @@ def write_images(folder: Path, n_images: int) -> None:
 
 
 def write_large(folder: Path, side: int) -> None:
-    """Put one large image together from drawn ones of one look."""
+    """Write one large image, assembled from generated ones of one look."""
     folder.mkdir(parents=True)
     tiles = [make_image(seed)[0] for seed in range(N_PATTERNS)]
     height = min(tile.shape[0] for tile in tiles)
@@ -55,7 +55,7 @@ def write_large(folder: Path, side: int) -> None:
 
 
 def main() -> None:
-    """Print a line a measurement."""
+    """Print one line per measurement."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=0, metavar="N")
     parser.add_argument("--side", type=int, default=0, metavar="PX")

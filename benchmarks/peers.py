@@ -1,7 +1,6 @@
-"""What others use for the same tasks: libraries where they are installed, known loops written anew.
+"""Alternatives for the same tasks: libraries if installed, and loops of public kernels, rewritten.
 
-Libraries come with the optional dependencies ``bench``; stardist and cellpose are used where they
-are installed.
+The libraries are the optional dependencies ``bench``; stardist and cellpose are used if installed.
 """
 
 from collections.abc import Callable
@@ -18,7 +17,7 @@ FLOAT_THRESHOLDS = np.arange(0.5, 1.0, 0.05)
 
 
 def score_with_bincount(truth: Labels, predicted: Labels) -> float:
-    """Score exactly, from one `numpy.bincount` of the pairs of labels of all pixels."""
+    """Score exactly, from one `numpy.bincount` of the label pairs of all pixels."""
     n_true, n_predicted = int(truth.max()) + 1, int(predicted.max()) + 1
     pairs = truth.ravel().astype(np.int64) * n_predicted + predicted.ravel()
     areas = np.bincount(pairs, minlength=n_true * n_predicted).reshape(n_true, n_predicted)
@@ -31,7 +30,7 @@ def score_with_bincount(truth: Labels, predicted: Labels) -> float:
 
 
 def score_with_histogram2d(truth: Labels, predicted: Labels) -> float:
-    """Score as many public kernels did; right only for labels 0..N with background."""
+    """Score as many public kernels did; correct only for labels 0..N with background."""
     n_true, n_predicted = len(np.unique(truth)), len(np.unique(predicted))
     bins = (n_true, n_predicted)
     intersection = np.histogram2d(truth.ravel(), predicted.ravel(), bins=bins)[0]
@@ -50,7 +49,7 @@ def score_with_histogram2d(truth: Labels, predicted: Labels) -> float:
 
 
 def cellpose_scorer() -> Scorer | None:
-    """Return cellpose's ``average_precision``, or None where it is not installed."""
+    """Return cellpose's ``average_precision``, or None if it is not installed."""
     if not find_spec("cellpose"):
         return None
     from cellpose.metrics import average_precision
@@ -59,7 +58,7 @@ def cellpose_scorer() -> Scorer | None:
 
 
 def stardist_scorer() -> Scorer | None:
-    """Return stardist's ``matching``, or None where it is not installed."""
+    """Return stardist's ``matching``, or None if it is not installed."""
     if not find_spec("stardist"):
         return None
     from stardist.matching import matching
@@ -96,7 +95,7 @@ def decode_with_loop(texts: list[str], shape: tuple[int, int]) -> Labels:
 
 
 def coco_masks() -> Any | None:
-    """Return ``pycocotools.mask``, or None where it is not installed."""
+    """Return ``pycocotools.mask``, or None if it is not installed."""
     if not find_spec("pycocotools"):
         return None
     from pycocotools import mask
@@ -105,7 +104,7 @@ def coco_masks() -> Any | None:
 
 
 def encode_with_coco(coco: Any, labels: Labels) -> list[dict[str, Any]]:
-    """Encode a label image with pycocotools, by way of the stack of masks that it takes."""
+    """Encode a label image with pycocotools, via the stack of masks that it expects."""
     numbers = np.arange(1, int(labels.max()) + 1)
     masks = np.asfortranarray(labels[..., np.newaxis] == numbers, dtype=np.uint8)
     encoded: list[dict[str, Any]] = coco.encode(masks)
@@ -113,7 +112,7 @@ def encode_with_coco(coco: Any, labels: Labels) -> list[dict[str, Any]]:
 
 
 def decode_with_coco(coco: Any, encoded: list[dict[str, Any]]) -> Labels:
-    """Decode what `encode_with_coco` returned."""
+    """Decode the masks that `encode_with_coco` returned."""
     masks = coco.decode(encoded)
     labels: Labels = (masks * np.arange(1, masks.shape[2] + 1)).sum(axis=2).astype(np.int32)
     return labels

@@ -1,4 +1,4 @@
-"""Times of jobs that do the same, measured in turn, and the table that they are printed in."""
+"""Time equivalent jobs in turn, and print the results as a table."""
 
 import platform
 import time
@@ -12,7 +12,7 @@ from kaggle_dsb.network.hardware import count_cores
 
 Job = Callable[[], object]
 Row = tuple[str, str, str, str, str]
-"""Task, this package's measure, what it is compared with, that one's measure, their ratio."""
+"""Task, measure of this package, alternative, its measure, and the ratio."""
 
 HEAD: Row = ("task", "kaggle_dsb", "beside", "measure", "ratio")
 
@@ -21,14 +21,14 @@ _ROUND_S, _LONG_S = 0.05, 10.0
 
 @dataclass(frozen=True)
 class Comparison:
-    """The best times of this package and of its peers on one task.
+    """The best times of this package and of its alternatives on one task.
 
     Attributes
     ----------
     task : str
     ours_s : float
     peers_s : dict of str to float or None
-        By name; None for a peer that is not installed.
+        By name; None for one that is not installed.
     """
 
     task: str
@@ -36,7 +36,7 @@ class Comparison:
     peers_s: dict[str, float | None]
 
     def rows(self) -> Iterator[Row]:
-        """Yield a row for each peer; a ratio above 1 is in this package's favour."""
+        """Yield a row for each alternative; a ratio above 1 is in this package's favour."""
         ours = format_s(self.ours_s)
         for name, seconds in self.peers_s.items():
             if seconds is None:
@@ -47,10 +47,10 @@ class Comparison:
 
 
 def compare(task: str, ours: Job, peers: Mapping[str, Job | None], *, rounds: int) -> Comparison:
-    """Measure the processor time of jobs in turn, the best of some rounds.
+    """Measure the CPU time of jobs in turn, the best of several rounds.
 
-    A quick job is repeated within a round, as a single call would measure the caches that the job
-    before it left. A very long one is measured once.
+    A short job is repeated within a round, since a single call would measure the cache misses left
+    by the previous job. A very long one is measured once.
     """
     jobs = {"": ours, **{name: job for name, job in peers.items() if job is not None}}
     best = {name: _measure(job, 1) for name, job in jobs.items()}
@@ -64,7 +64,7 @@ def compare(task: str, ours: Job, peers: Mapping[str, Job | None], *, rounds: in
 
 
 def _measure(job: Job, times: int) -> float:
-    """Return the processor time of a job in seconds, the mean of some calls."""
+    """Return the CPU time of a job in seconds, averaged over calls."""
     started = time.process_time()
     for _ in range(times):
         job()
@@ -72,12 +72,12 @@ def _measure(job: Job, times: int) -> float:
 
 
 def format_s(seconds: float) -> str:
-    """Return a time with its unit."""
+    """Format a time with its unit."""
     return f"{seconds:.2f} s" if seconds >= 1 else f"{1000 * seconds:.3g} ms"
 
 
 def describe_machine() -> str:
-    """Return the processor, its cores, the versions and the day."""
+    """Return the CPU, its cores, the versions and the date."""
     cpu = Path("/proc/cpuinfo")
     names = [
         line.partition(":")[2].strip()
@@ -92,7 +92,7 @@ def describe_machine() -> str:
 
 
 def print_rows(rows: Iterable[Row]) -> None:
-    """Print rows of a Markdown table as they come."""
+    """Print rows of a Markdown table as they arrive."""
     widths = (44, 12, 34, 14, 6)
     for row in rows:
         cells = [f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)]

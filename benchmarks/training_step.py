@@ -1,6 +1,6 @@
-"""Time a training step of the default network on this machine's CPU, setting by setting.
+"""Time a training step of the default network on this machine's CPU, in several settings.
 
-Beside it stands what a step does not spend in the network: cutting and changing its crops.
+The time outside the network, for cutting and augmenting the crops, is measured too.
 """
 
 import subprocess
@@ -34,7 +34,7 @@ BATCH, CROP_PX, STEPS, CROPS, WARM_UP = 8, 192, 4, 200, 20
 
 
 def time_crop() -> float:
-    """Return the mean seconds to make one training crop, of the demo's images."""
+    """Return the mean CPU time of one training crop of demo images, in seconds."""
     samples = [Sample(str(n), *make_image(n, look=n)) for n in range(8)]
     dataset = CropDataset(FoldData(samples, [1.0] * len(samples)), Settings(), seed=0)
     for number in range(WARM_UP):
@@ -46,7 +46,7 @@ def time_crop() -> float:
 
 
 def time_step(*, keep_memory: bool = True, half: bool = False, only_crop: bool = False) -> float:
-    """Return the processor time per crop of the fastest of a few steps, with one thread."""
+    """Return the CPU time per crop of the fastest of several steps, with one thread."""
     settings = Settings(hardware=HardwareSettings(threads=1))
     prepare_hardware(settings)
     if only_crop:
@@ -70,9 +70,9 @@ def time_step(*, keep_memory: bool = True, half: bool = False, only_crop: bool =
 
 
 def time_training(data: Path | None = None, work: Path | None = None) -> Iterator[Row]:
-    """Yield rows on the time per crop in the network beside others, and on its share of a step.
+    """Yield rows on the time per crop in several settings, and on the network's share of a step.
 
-    Each is measured in a process of its own, since they set how memory is kept.
+    Each is measured in its own process, since the memory setting is global.
     """
     seconds_of = {}
     for name in VARIATIONS:

@@ -1,1 +1,1 @@
-"""What each verb of the command line does, as one library call."""
+"""The verbs of the command line as library functions."""

@@ -1,4 +1,4 @@
-"""Build what a kernel needs to run without internet."""
+"""Build the bundle that a kernel needs to run without internet."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from kaggle_dsb.workspace.run import Run
 
 
 def bundle_run(run: Run, folder: Path = BUNDLE_FOLDER) -> Bundle:
-    """Build the bundle with these networks; the bundled ones come with the package's own wheel."""
+    """Build the bundle with the networks of a run; the package's wheel holds the bundled ones."""
     if run.is_bundled:
         return build_bundle(folder, networks=[], about=[])
     ranges = [ranges_file(path) for path in run.networks.values()]

@@ -1,4 +1,4 @@
-"""Tell whether a change helped: two runs, image by image."""
+"""Compare two runs image by image, to see whether a change helped."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from kaggle_dsb.report.statistics import Comparison, compare_scores
 
 @dataclass(frozen=True)
 class RunComparison:
-    """Run B against run A.
+    """The comparison of run B with run A.
 
     Attributes
     ----------
@@ -20,7 +20,7 @@ class RunComparison:
         Their files.
     overall : Comparison
     per_type : dict of str to Comparison
-        By image type; empty where the files do not tell the types.
+        By image type; empty if the files do not hold the types.
     """
 
     a: str
@@ -29,7 +29,7 @@ class RunComparison:
     per_type: dict[str, Comparison]
 
     def sentence(self) -> str:
-        """Say in one line which run is better, and how sure that is."""
+        """Return one line that says which run is better, and how certain that is."""
         return self.overall.sentence(self.a, self.b)
 
     def rows(self) -> list[tuple[str, Comparison]]:
@@ -37,7 +37,7 @@ class RunComparison:
         return [("all", self.overall), *self.per_type.items()]
 
     def to_json(self) -> dict[str, Any]:
-        """Return everything as JSON's types."""
+        """Return everything as JSON types."""
         return {
             "a": self.a,
             "b": self.b,
@@ -54,12 +54,12 @@ def compare_runs(a: Path, b: Path, *, only_common: bool = False) -> RunCompariso
     a, b : Path
         A CSV of ``validate --save``, a ``score.json``, or a folder that holds one.
     only_common : bool
-        Leave out the images that one of them did not score, as after a quick look at one fold.
+        Leave out the images that only one of them scored, as after a quick trial on one fold.
 
     Raises
     ------
     InputError
-        When one cannot be read, or they scored different images or, with ``only_common``, no
+        When one cannot be read, or they scored different images or, with ``only_common``, have no
         image in common.
     """
     scores_a, scores_b = read_scores(a), read_scores(b)
@@ -77,19 +77,19 @@ def compare_runs(a: Path, b: Path, *, only_common: bool = False) -> RunCompariso
 
 
 def draw_comparison(path: Path, a: Path, b: Path) -> None:
-    """Draw the scores of two runs by source, those of A as the baseline.
+    """Draw the scores of two runs by source, with A as the baseline.
 
     Parameters
     ----------
     path : Path
-        The picture; its suffix chooses the format.
+        The picture; its suffix determines the format.
     a, b : Path
-        Each a CSV of ``validate --save``: only that tells the sources.
+        Each a CSV of ``validate --save``: only that holds the sources.
 
     Raises
     ------
     InputError
-        When one of them does not tell the sources.
+        When one of them does not hold the sources.
     """
     draw_sources(path, read_sources(b), baseline=read_sources(a))
 

@@ -8,21 +8,21 @@ from kaggle_dsb.workspace.run import open_run
 
 
 def draw_run(run: Path, output: Path | None = None) -> tuple[Path, list[str]]:
-    """Draw the curves of all folds that have begun.
+    """Draw the training curves of all folds that have started.
 
     Parameters
     ----------
     run : Path
         The run's folder.
     output : Path, optional
-        The picture; ``curves.png`` in the run's folder without it.
+        The picture; by default ``curves.png`` in the run's folder.
 
     Returns
     -------
     path : Path
         The picture.
     lines : list of str
-        How far each fold came, in words.
+        The progress of each fold, in words.
 
     Raises
     ------

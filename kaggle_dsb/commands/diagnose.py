@@ -1,4 +1,4 @@
-"""Say where the out-of-fold score goes, and draw the images that lose most."""
+"""Break down the losses of the out-of-fold score, and draw the worst images."""
 
 import json
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from kaggle_dsb.workspace.source import Source, require_train_set
 
 @dataclass(frozen=True)
 class DiagnosedRun:
-    """Where a run's score goes.
+    """The losses of a run's score.
 
     Attributes
     ----------
@@ -27,31 +27,31 @@ class DiagnosedRun:
         By image type or foreign source, as `kaggle_dsb.report.diagnosis.tabulate_losses` returns
         it.
     pictures : list of Path
-        The losses, then the worst images.
+        A chart of the losses, then the worst images.
     """
 
     table: pd.DataFrame
     pictures: list[Path]
 
     def to_json(self) -> dict[str, Any]:
-        """Return the table as JSON's types, under ``errors``."""
+        """Return the table as JSON types, under ``errors``."""
         return {"errors": json.loads(self.table.reset_index().to_json(orient="records"))}
 
 
 def diagnose_run(
     results: Sequence[tuple[Source, OutOfFold]], *, output: Path, n_worst: int
 ) -> DiagnosedRun:
-    """Diagnose the predictions of a run for images that its networks have not seen.
+    """Diagnose the out-of-fold predictions of a run.
 
     Parameters
     ----------
     results : sequence of (Source, OutOfFold)
         As `kaggle_dsb.commands.validate.validate_sources` returns them, the main source first.
     output : Path
-        Folder of the pictures: ``losses.png``, and ``worst-<N>-<ID>.png`` of the images with the
-        lowest scores; those of a foreign source in a folder of its name.
+        Folder of the pictures: ``losses.png``, and ``worst-<N>-<ID>.png`` for the images with the
+        lowest scores; those of a foreign source in a subfolder of its name.
     n_worst : int
-        How many of these, a source.
+        The number of these per source.
     """
     diagnoses: dict[str, Diagnosis] = {}
     row_of: dict[str, str] = {}

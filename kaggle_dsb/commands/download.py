@@ -1,4 +1,4 @@
-"""Get the competition's files, from Kaggle with an account or from the Broad without."""
+"""Download the competition's files, from Kaggle with an account or from the Broad without."""
 
 import shutil
 from collections.abc import Iterator
@@ -26,30 +26,30 @@ _SCRATCH = ".download"
 
 
 def download_competition(folder: Path, *, origin: Origin = "auto") -> list[str]:
-    """Download what is missing of the competition's files.
+    """Download the missing files of the competition.
 
     Parameters
     ----------
     folder : Path
-        Where the files go. What is there and whole stays.
+        The target folder. Complete files in it are kept.
     origin : {"auto", "kaggle", "broad"}
-        ``auto`` is Kaggle for who has credentials, else the Broad.
+        ``auto`` is Kaggle if there are credentials, else the Broad.
 
     Returns
     -------
     list of str
-        The names of what was fetched; none when everything was there.
+        The names of the downloaded files; empty if none was missing.
 
     Raises
     ------
     InputError
-        With what is in the way: credentials, the rules of the competition, the network, the disk,
-        or a file that broke off.
+        When credentials are missing, the rules of the competition are not accepted, the network or
+        the disk fails, or a file is incomplete.
     """
     if folder.is_file():
         raise InputError(f"{folder}: is a file; name the folder that the files go into")
     if not find_missing(folder, [f"{COMPETITION}.zip"]):
-        return []  # put there by hand, with everything in it
+        return []  # placed there by hand; it holds everything
     if origin == "auto":
         credentials = find_credentials()
         origin = "kaggle" if credentials else "broad"
@@ -70,7 +70,7 @@ def download_kaggle(folder: Path) -> list[str]:
     if not find_missing(folder, KAGGLE_FILES):
         return []
     kaggle = connect()
-    # Twice: the zip that Kaggle serves, and the zips in it.
+    # Twice: for the zip that Kaggle serves, and for the zips in it.
     require_space(folder, 2 * kaggle.measure_competition())
     packed = kaggle.download_competition(folder / _SCRATCH)
     names = unpack_competition(packed, folder)

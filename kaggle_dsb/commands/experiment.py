@@ -1,4 +1,4 @@
-"""Try a variation against a baseline, on the same images, and write down what came of it."""
+"""Compare a variation with a baseline on the same images, and log the result."""
 
 import time
 from collections.abc import Sequence
@@ -30,19 +30,19 @@ LOG_HEADER = (
 
 @dataclass(frozen=True)
 class Variation:
-    """What to try.
+    """A variation of the settings to try.
 
     Attributes
     ----------
     folder : Path
-        The variation's run; an interrupted trial goes on where it stopped.
+        The variation's run; an interrupted trial is resumed.
     overrides : sequence of str
-        What differs from the baseline, ``section.key=value``. Where nothing that is trained
-        differs, the baseline's networks are used, and only predicted with or cut anew.
+        The changes to the baseline, ``section.key=value``. If none affects training, the baseline's
+        networks are used, and only prediction or post-processing is repeated.
     common : sequence of str
-        What is set for the baseline as well, as ``prediction.tta=none`` for a quick look.
+        Changes for the baseline as well, such as ``prediction.tta=none`` for a quick trial.
     folds : sequence of int
-        To train and compare; a subset is a quick look.
+        The folds to train and compare; a subset makes a quick trial.
     """
 
     folder: Path
@@ -58,17 +58,17 @@ class Variation:
 
 @dataclass(frozen=True)
 class Trial:
-    """A variation beside what it was tried against.
+    """The result of a variation compared with its baseline.
 
     Attributes
     ----------
     tried : str
-        What differs, as ``section.key=value``.
+        The changes, as ``section.key=value``.
     comparison : Comparison
-        Over all images, before to after.
+        Over all images, from baseline to variation.
     by_type : dict of str to Comparison
     cost_s : float
-        Time of training and predicting.
+        The time of training and prediction.
     """
 
     tried: str
@@ -77,7 +77,7 @@ class Trial:
     cost_s: float
 
     def row(self, *, today: str) -> str:
-        """Return the row of the log; only what is better beyond doubt counts as kept."""
+        """Return the row of the log; only a significantly better variation counts as kept."""
         all_images = self.comparison
         gain = all_images.difference
         types = ", ".join(f"{k} {v.mean_a:.3f} → {v.mean_b:.3f}" for k, v in self.by_type.items())
@@ -109,20 +109,20 @@ def try_variation(
     Parameters
     ----------
     source : Source
-        With the training images.
+        The training images.
     baseline : Run
-        What to compare with; its settings and its folds are those of the variation.
+        The run to compare with; the variation starts from its settings and uses its folds.
     variation : Variation
     work : Path
-        Where probabilities are kept.
+        The folder of cached probabilities.
     extra : sequence of Source
         The other sources that the baseline was trained on.
 
     Raises
     ------
     InputError
-        When nothing differs, what the baseline was trained with differs for both, it lacks a fold,
-        or it was trained on other sources and the variation does not go on from trained networks.
+        When nothing differs, ``common`` changes training settings, the baseline lacks a fold, or it
+        was trained on other sources and the variation does not start from trained networks.
     """
     own, varied = _load_both(baseline, variation)
     _require_folds(baseline, variation.folds)
@@ -130,14 +130,14 @@ def try_variation(
     is_trained = _differ(own, varied, TRAINED_SECTIONS)
     if is_trained and varied.training.start_from is None:
         _require_same_sources(baseline, source, extra)
-    # A scorer belongs to the probabilities it was trained on: without it both are cut alike.
+    # A scorer only fits the probabilities it was trained on: both are compared without one.
     if is_trained or _differ(own, varied, ["prediction"]):
         own, varied = _without_scorer(own), _without_scorer(varied)
-    # A new network has no ranges yet for 8 bits: both are computed alike.
+    # A new network has no INT8 ranges yet: both are computed in floating point.
     if is_trained:
         own = _in_floating_point(own)
     compared = [other for other in extra if _has_images_in(baseline, other, variation.folds)]
-    # The baseline comes first: what cannot be compared with is not worth a training.
+    # The baseline comes first: if it cannot be scored, training would be wasted.
     chosen = baseline.select(variation.folds)
     baseline_scores = validate_sources(source, compared, chosen, own, work=work).scores
     if is_trained:
@@ -177,7 +177,7 @@ def _require_folds(baseline: Run, folds: Sequence[int]) -> None:
 
 
 def _require_same_sources(baseline: Run, source: Source, extra: Sequence[Source]) -> None:
-    """Check that a variation is trained on what the baseline was trained on."""
+    """Check that the variation is trained on the same sources as the baseline."""
     trained = set(read_folds(baseline.folds_file)["source"])
     main = source.dataset_name if source.dataset_name in trained else COMPETITION_SOURCE
     named = {other.dataset_name for other in extra}
@@ -235,12 +235,12 @@ def _compare_scores(
 
 
 def append_trial(log: Path, trial: Trial) -> None:
-    """Append a trial's row to the log's table of trials, which is begun where there is none.
+    """Append the row of a trial to the log's table of trials, which is created if missing.
 
     Parameters
     ----------
     log : Path
-        A Markdown file, as ``docs/experiments.md``.
+        A Markdown file, such as ``docs/experiments.md``.
     """
     today = datetime.now(UTC).date().isoformat()
     text = log.read_text(encoding="utf-8") if log.exists() else "# Experiments\n"

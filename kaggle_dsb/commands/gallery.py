@@ -24,14 +24,14 @@ def draw_gallery(source: Source, output: Path, *, folds: Path | None = None) -> 
     ----------
     source : Source
     output : Path
-        Folder for the picture.
+        The folder of the picture.
     folds : Path, optional
-        Table of folds, as a run's ``folds.csv``; the images are split anew without it.
+        A table of folds, such as a run's ``folds.csv``; by default the images are split anew.
 
     Raises
     ------
     InputError
-        When there is no set with masks, or the table names other images.
+        When there is no set with masks, or an image is not in the table.
     """
     images, table = _load_with_folds(source, folds)
     draw_sheet(output / SHEET_FILE, images, table)
@@ -39,7 +39,7 @@ def draw_gallery(source: Source, output: Path, *, folds: Path | None = None) -> 
 
 
 def draw_groups(source: Source, output: Path, *, folds: Path | None = None) -> list[Path]:
-    """Draw ``groups-1.png`` and on: neighbouring crops put together, framed by fold.
+    """Draw ``groups-1.png`` and so on: mosaics of neighbouring crops, framed by fold.
 
     Parameters
     ----------

@@ -16,12 +16,12 @@ from kaggle_dsb.workspace.submission import SubmissionFolder
 
 
 def check_record(submission: SubmissionFolder) -> None:
-    """Check, before the data are read, that what made a submission fits the competition.
+    """Check the record of a submission against the competition, before the data are read.
 
     Raises
     ------
     InputError
-        When it predicts only some images, or images of one's own.
+        When it predicts only some images, or images that are not the competition's.
     """
     made, path = submission.read_made(), submission.csv_file
     if submission.limit:
@@ -39,7 +39,7 @@ def _check_set(path: Path, set_name: str) -> None:
 
 
 def check_locally(folder: Path, source: Source) -> Path:
-    """Check that a submission has every image of its set and is sound.
+    """Check that a submission is valid and has every image of its set.
 
     Parameters
     ----------
@@ -56,12 +56,12 @@ def check_locally(folder: Path, source: Source) -> Path:
     Raises
     ------
     InputError
-        With the first fault, or when it is of other images than the competition's.
+        With the first fault, or when the images are not the competition's.
 
     Notes
     -----
-    Since the deadline Kaggle scores with the solution of stage 2, and refuses a CSV that lacks its
-    images; for one of stage 1 a warning is printed.
+    Since the deadline Kaggle scores with the solution of stage 2, and rejects a CSV that lacks its
+    images; for stage 1 a warning is printed.
     """
     submission = SubmissionFolder(folder)
     path = submission.csv_file
@@ -86,27 +86,27 @@ def check_locally(folder: Path, source: Source) -> Path:
 def submit_to_kaggle(
     kaggle: Kaggle, folder: Path, message: str, *, every_s: float = 10, limit_s: float = 3600
 ) -> Verdict:
-    """Submit a checked CSV, wait for its score and write that into ``score.json``.
+    """Submit a checked CSV, wait for its score and write it to ``score.json``.
 
     Parameters
     ----------
     kaggle : Kaggle
     folder : Path
-        Holds ``submission.csv``; ``score.json`` gets the entry ``kaggle``, the rest of it stays.
+        Holds ``submission.csv``; the entry ``kaggle`` of ``score.json`` is set, the rest is kept.
     message : str
-        What the submission is called on Kaggle.
+        The description of the submission on Kaggle.
     every_s, limit_s : float
-        How often to ask for the score, and how long.
+        The polling interval and the time limit for the score, in seconds.
 
     Raises
     ------
     InputError
-        When the message is empty, or Kaggle refuses the file or cannot score it.
+        When the message is empty, or Kaggle rejects the file or cannot score it.
 
     Notes
     -----
-    A call that was interrupted while it waited is taken up again with the same CSV and message: a
-    second submission is not made.
+    If a call is interrupted while it waits, the next one with the same CSV and message resumes
+    waiting and does not submit again.
     """
     if not message.strip():
         raise InputError("the message is empty; say in some words what is submitted")

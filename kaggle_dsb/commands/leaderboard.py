@@ -1,4 +1,4 @@
-"""Put one's own submissions among the known marks of 2018."""
+"""Rank local submissions among the known scores of 2018."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,14 +15,14 @@ def make_leaderboard(
     Parameters
     ----------
     submissions : Path
-        Folders of submissions; it need not exist.
+        The folder of submissions; it need not exist.
     only_own : bool
-        Leave the known marks out.
+        Leave out the known scores.
 
     Returns
     -------
     dict of str to list of (rank, Mark)
-        For each board its rows, as `kaggle_dsb.report.leaderboard.rank_marks` returns them.
+        The rows of each board, as `kaggle_dsb.report.leaderboard.rank_marks` returns them.
     """
     own = read_marks(submissions)
     return rank_marks(own if only_own else [*KNOWN_MARKS, *own])
@@ -31,7 +31,7 @@ def make_leaderboard(
 def boards_to_json(
     boards: Mapping[str, Sequence[tuple[int | None, Mark]]],
 ) -> dict[str, list[dict[str, Any]]]:
-    """Return what `make_leaderboard` returns as JSON's types: for each board a dict a row."""
+    """Convert the boards of `make_leaderboard` to JSON types, with one dict per row."""
     return {
         board: [{"rank": rank} | vars(mark) for rank, mark in marks]
         for board, marks in boards.items()

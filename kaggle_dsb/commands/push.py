@@ -1,4 +1,4 @@
-"""Push the bundle and the kernels to Kaggle, wait for a run and fetch what it made."""
+"""Push the bundle and the kernels to Kaggle, wait for a run and fetch its output."""
 
 import json
 import shutil
@@ -18,13 +18,13 @@ from kaggle_dsb.publish.session import wait_until
 
 BUILD = Path("build")
 PUSHED_FILE = BUILD / "pushed.json"
-_LONGEST_RUN_S = 14 * 3600  # 12 hours is what Kaggle allows, and a queue goes before
+_LONGEST_RUN_S = 14 * 3600  # Kaggle allows 12 hours, and time in the queue comes before
 _LOG_LINES = 20
 
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run of a kernel that is over, and what was fetched of it.
+    """A finished run of a kernel, and its fetched output.
 
     Attributes
     ----------
@@ -34,7 +34,7 @@ class FinishedRun:
         Holds its output and its log.
     files : list of Path
     faults : list of str
-        Why the run is no success, a line each; none when it is one.
+        Why the run failed, one line each; empty if it succeeded.
     """
 
     version: PushedVersion
@@ -52,7 +52,7 @@ def push_bundle(
     every_s: float = 5,
     limit_s: float = 1800,
 ) -> str:
-    """Upload the bundle as a data set, or as its next version, and wait until kernels can use it.
+    """Upload the bundle as a data set or a new version of it, and wait until it is ready.
 
     Parameters
     ----------
@@ -60,9 +60,9 @@ def push_bundle(
     folder : Path
         As `kaggle_dsb.commands.bundle.bundle_run` built it.
     notes : str
-        What the version is called.
+        The notes of the version.
     every_s, limit_s : float
-        How often to ask whether it is ready, and how long.
+        The polling interval and the time limit until it is ready, in seconds.
 
     Returns
     -------
@@ -72,7 +72,7 @@ def push_bundle(
     Raises
     ------
     InputError
-        When the folder is no whole bundle, or Kaggle refuses it.
+        When the folder is not a complete bundle, or Kaggle rejects it.
 
     Notes
     -----
@@ -113,7 +113,7 @@ def push_kernel(kaggle: Kaggle, name: str, folder: Path) -> PushedVersion:
     Raises
     ------
     KaggleError
-        When Kaggle refuses it or one of its sources.
+        When Kaggle rejects it or one of its sources.
     """
     version = kaggle.push_kernel(folder)
     _record_pushed(name, asdict(version))
@@ -121,7 +121,7 @@ def push_kernel(kaggle: Kaggle, name: str, folder: Path) -> PushedVersion:
 
 
 def find_pushed(kaggle: Kaggle, name: str) -> PushedVersion:
-    """Return the version of a kernel that was pushed last from here, else Kaggle's latest."""
+    """Return the version of a kernel that was last pushed from here, else Kaggle's latest."""
     ref = f"{kaggle.username}/{find_kernel(name).slug}"
     entry = _read_pushed().get(name, {})
     if entry.get("ref") == ref:
@@ -142,7 +142,7 @@ def fetch_run(
     version : PushedVersion
         As `push_kernel` or `find_pushed` returned it.
     every_s : float
-        How often to ask for the state of the run. While there is no connection, that goes on.
+        The polling interval in seconds. Polling goes on while there is no connection.
     """
 
     def _ask() -> KernelRun | None:
@@ -160,9 +160,9 @@ def fetch_run(
 
 
 def tail_log(path: Path) -> list[str]:
-    """Return the last lines of a kernel's log, which Kaggle writes as a JSON list of pieces."""
+    """Return the last lines of a kernel's log, a JSON list of pieces."""
     text = path.read_text(encoding="utf-8", errors="replace")
-    # A log that was cut short is no JSON, and still worth reading.
+    # A truncated log is not valid JSON, but still worth reading.
     with suppress(ValueError, TypeError, KeyError):
         text = "".join(str(piece["data"]) for piece in json.loads(text))
     return text.splitlines()[-_LOG_LINES:]

@@ -1,4 +1,4 @@
-"""Write the page that shows how good a submission or a training is, and where it fails."""
+"""Write the HTML report of a submission or of a run's out-of-fold predictions."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -48,13 +48,13 @@ def report_submission(
     Parameters
     ----------
     source : Source
-        With the images that were predicted; with their masks or solution, the page has scores.
+        The images that were predicted; if it has their masks or solution, the page shows scores.
     folder : Path
         The submission: ``submission.csv``, ``config.toml``, ``made.json``.
     truth : Path, optional
-        A solution CSV to use in place of the source's.
+        A solution CSV to use instead of the source's.
     against : Path, optional
-        Folder of another submission of the same images; the page shows what changed since.
+        The folder of another submission of the same images; the page shows the changes.
 
     Returns
     -------
@@ -64,7 +64,7 @@ def report_submission(
     Raises
     ------
     InputError
-        When a folder holds no submission, or its images are not at hand.
+        When a folder holds no submission, or its images are not available.
     """
     submission = _open_submission(folder)
     set_name = _choose_set(source, submission)
@@ -104,15 +104,15 @@ def _open_submission(folder: Path) -> SubmissionFolder:
 
 @dataclass(frozen=True)
 class OutOfFoldInput:
-    """What the page on out-of-fold predictions is made from.
+    """The inputs of the report on out-of-fold predictions.
 
     Attributes
     ----------
     probabilities : dict of str to Path
-        Files that hold (3, H, W) float16.
+        Files of (3, H, W) float16.
     fold_of : dict of str to int
     labels : dict of str to (H, W) integers
-        The nuclei found in each image.
+        The label image of each image.
     about : About
     """
 
@@ -125,7 +125,7 @@ class OutOfFoldInput:
 def report_validation(
     source: Source, run: "Run", settings: Settings, *, work: Path, path: Path
 ) -> Path:
-    """Validate networks out of fold, and write the page about it.
+    """Validate a run out of fold, and write the report.
 
     Parameters
     ----------
@@ -154,12 +154,12 @@ def report_validation(
 
 
 def report_out_of_fold(source: Source, inputs: OutOfFoldInput, *, path: Path) -> Path:
-    """Write the page on out-of-fold predictions that are already there.
+    """Write the report on existing out-of-fold predictions.
 
     Parameters
     ----------
     source : Source
-        With the training images.
+        The training images.
     inputs : OutOfFoldInput
     path : Path
         The page to write.
@@ -174,7 +174,7 @@ def report_out_of_fold(source: Source, inputs: OutOfFoldInput, *, path: Path) ->
 
 
 def _load_kept(file: Path) -> NDArray[np.float32] | None:
-    """Return the probability that ``submit --keep-probabilities`` wrote; None where it did not."""
+    """Return the probability that ``submit --keep-probabilities`` wrote; None if there is none."""
     return load_probability(file) if file.exists() else None
 
 
@@ -214,6 +214,6 @@ def _choose_facts(made: dict[str, Any]) -> dict[str, str]:
 
 
 def _choose_set(source: Source, submission: SubmissionFolder) -> str:
-    """Find the set that was predicted: ``made.json`` names it."""
+    """Return the set that was predicted, as named by ``made.json``."""
     named = submission.set_name
     return choose_test_set(source, named if named in list_sets(source.cache) else None)

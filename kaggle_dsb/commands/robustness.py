@@ -1,4 +1,4 @@
-"""Score a run on held-out images that were changed as other microscopes would change them."""
+"""Score a run on held-out images disturbed as by other microscopes."""
 
 from collections.abc import Iterator, Sequence
 from itertools import compress
@@ -33,7 +33,7 @@ def score_disturbed(
     every: int = 1,
     foreign: Sequence[Source] = (),
 ) -> pd.DataFrame:
-    """Score each image under each disturbance, by the networks that have not seen it.
+    """Score each image under each disturbance, by the networks that were not trained on it.
 
     Parameters
     ----------
@@ -47,13 +47,13 @@ def score_disturbed(
     Returns
     -------
     DataFrame
-        A row a disturbance: the mean score by image type of the main source, by foreign source,
+        One row per disturbance: the mean score by image type of the main source, by foreign source,
         and over ``all`` images.
 
     Notes
     -----
-    The truth of a rescaled image is rescaled by nearest neighbour, which itself moves outlines by
-    half a pixel: at half the size no prediction can reach the score of the full size.
+    The truth of a rescaled image is rescaled by nearest-neighbour interpolation, which moves
+    outlines by half a pixel: at half the size no prediction can reach the score of the full size.
     """
     require_distinct_names([source, *foreign])
     prepare_hardware(settings)

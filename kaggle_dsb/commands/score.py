@@ -1,4 +1,4 @@
-"""Score a submission or a folder of label images against a truth, as the competition does."""
+"""Score a submission or a folder of label images against the truth, as the competition does."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ScoreReport:
-    """A score with all that it is made of.
+    """A score with its components.
 
     Attributes
     ----------
     predicted, truth : str
-        What was scored, against what.
+        The names of the prediction and of the truth.
     score : Score
     types : dict of str to str
-        The type of each image whose pixels are at hand.
+        The type of each image whose pixels are available.
     mistakes : list of str
-        What is probably wrong with the prediction or the truth, a sentence each.
+        Likely mistakes in the prediction or the truth, one sentence each.
     """
 
     predicted: str
@@ -54,7 +54,7 @@ class ScoreReport:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """Return everything as the types of JSON."""
+        """Return everything as JSON types."""
         return {
             "score": self.score.mean,
             "per_threshold": _by_threshold(self.score.per_threshold),
@@ -96,12 +96,12 @@ def score_files(
     predicted : Path
         A submission (CSV or zip), or a folder of label images named by image id.
     truth : Path, optional
-        A solution CSV, or a folder of label images. Without it the source's solution, or the masks
-        of its training images, whichever the prediction names.
+        A solution CSV, or a folder of label images. By default the source's solution or the masks
+        of its training images, depending on the images of the prediction.
     source : Source, optional
-        Where image sizes, image types and, without ``truth``, the truth come from.
+        Provides image sizes, image types and, without ``truth``, the truth.
     set_name : str, optional
-        The set of the source whose truth counts; needed where several hold the same images.
+        The set of the source whose truth is used; needed if several hold the same images.
 
     Raises
     ------
@@ -124,7 +124,7 @@ def score_files(
 def _types_of(source: "Source | None", ids: set[str]) -> dict[str, str]:
     if source is None:
         return {}
-    # What reads images is imported late: two files are scored without it.
+    # Imported late, since two files are scored without reading images.
     from kaggle_dsb.dataset.samples import load_samples, sizes
 
     return {

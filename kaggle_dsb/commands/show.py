@@ -17,7 +17,7 @@ from kaggle_dsb.workspace.submission import SubmissionFolder
 
 @dataclass(frozen=True)
 class _ImageInSet:
-    """An image that was asked for, in its set."""
+    """A requested image and its set."""
 
     id: str
     set_name: str
@@ -32,11 +32,11 @@ def show_images(
     ----------
     source : Source
     ids : sequence of str
-        Image ids; the beginning of one is enough where only one begins so.
+        Image ids, or unique prefixes of them.
     predicted : Path, optional
         A submission CSV, or a folder of label images or of a submission.
     output : Path
-        Folder that gets ``ID.png`` for each.
+        The folder to write ``ID.png`` of each to.
 
     Returns
     -------
@@ -46,7 +46,7 @@ def show_images(
     Raises
     ------
     InputError
-        When no image, or more than one, begins with an id, or the prediction cannot be read.
+        When no image, or more than one, matches an id, or the prediction cannot be read.
     """
     wanted = [_find(source, id_) for id_ in ids]
     predictions = _read_predictions(predicted, source) if predicted else {}

@@ -1,4 +1,4 @@
-"""From images to a checked submission, with what made it beside it."""
+"""Predict a set of images, and write a checked submission with its provenance."""
 
 import subprocess
 import time
@@ -35,19 +35,19 @@ from kaggle_dsb.workspace.submission import SubmissionFolder
 
 @dataclass(frozen=True)
 class Submission:
-    """A submission as it was written.
+    """A submission that was written.
 
     Attributes
     ----------
     files : SubmissionFolder
-        Holds ``submission.csv``, ``config.toml``, ``made.json``, ``labels/ID.png`` and, where the
+        Holds ``submission.csv``, ``config.toml``, ``made.json``, ``labels/ID.png`` and, if the
         truth is known, ``score.json``.
     source : Source
-        What was predicted.
+        The images that were predicted.
     set_name : str
     n_images, n_nuclei : int
     score : ScoreReport or None
-        None where the truth is not known.
+        None if the truth is not known.
     """
 
     files: SubmissionFolder
@@ -63,7 +63,7 @@ class Submission:
         return self.source.limit is None
 
     def lines(self) -> list[str]:
-        """Say what was written, what it is worth, and what to do with it."""
+        """Return lines that say what was written, its score, and what to do next."""
         checked = "checked" if self.is_complete else "checked, not complete"
         counts = f"{self.n_images} images, {self.n_nuclei} nuclei"
         lines = [f"{self.files.csv_file}: {counts}, {checked}"]
@@ -72,7 +72,7 @@ class Submission:
         return [*lines, f"next: {self._advice()}"]
 
     def export(self, formats: Sequence[str]) -> list[Path]:
-        """Write the nuclei in other tools' formats too; see `kaggle_dsb.dataset.export`."""
+        """Write the nuclei in formats of other tools; see `kaggle_dsb.dataset.export`."""
         ids = list(sizes(self.source.cache, self.set_name))
         labels = LabelFiles(self.files, ids)
         return export_labels(self.files.export_folder, labels, formats)
@@ -93,12 +93,12 @@ class Submission:
 
 
 def name_submission(source: Source) -> str:
-    """Return a name for a submission that has none: ``demo``, else the date and time."""
+    """Return a default name for a submission: ``demo``, else the date and time."""
     return "demo" if source.is_demo else datetime.now().astimezone().strftime("%Y-%m-%d-%H%M%S")
 
 
 def describe_prediction(source: Source, *, folder: Path, set_name: str | None) -> str:
-    """Say what `make_submission` would predict, after the checks that it makes before it does."""
+    """Return a line on what `make_submission` would predict, after making its input checks."""
     set_name = choose_test_set(source, set_name)
     required = _required_sizes(source, set_name)
     return f"{folder}: {len(required)} images of {set_name} would be predicted"
@@ -119,23 +119,23 @@ def make_submission(
     ----------
     source : Source
     run : Run
-        The mean of its networks is taken.
+        Its networks are averaged.
     settings : Settings
-        ``prediction``, ``instances`` and ``hardware`` count.
+        Only ``prediction``, ``instances`` and ``hardware`` are used.
     folder : Path
-        What it holds of an earlier submission is replaced; an interrupted one of the same images,
-        weights and settings goes on where it stopped.
+        An earlier submission in it is replaced; an interrupted one of the same images, weights and
+        settings is resumed.
     set_name : str, optional
         The set to predict; see `kaggle_dsb.workspace.source.choose_test_set`.
     keeps_probabilities : bool
-        Write each image's probability, (3, H, W) float16, to ``probabilities/ID.npy``, for the
-        report to show.
+        Write the probability of each image, (3, H, W) float16, to ``probabilities/ID.npy``, for the
+        report.
 
     Raises
     ------
     InputError
         When the CSV would not be accepted, or another process writes the same submission; an
-        earlier one stays as it was.
+        earlier submission is left unchanged.
     """
     started = time.monotonic()
     files = SubmissionFolder(folder)
@@ -165,12 +165,12 @@ def make_submission(
 
 
 class LabelFiles(Mapping[str, NDArray[np.int32]]):
-    """The label images of a submission by id, each read when it is asked for.
+    """The label images of a submission by id, each read on access.
 
     Attributes
     ----------
     n_nuclei : int
-        Nuclei of the label images that were asked for.
+        The total number of nuclei of all accesses so far.
     """
 
     def __init__(self, files: SubmissionFolder, ids: Sequence[str]) -> None:
@@ -191,7 +191,7 @@ class LabelFiles(Mapping[str, NDArray[np.int32]]):
 
 
 def _required_sizes(source: Source, set_name: str) -> dict[str, tuple[int, int]]:
-    """Return (H, W) by id in the order of the sample submission, which must name these images."""
+    """Return (H, W) by id in the order of the sample submission, which must name all images."""
     known = sizes(source.cache, set_name)
     for id_ in known:
         require_writable_id(id_)
@@ -243,7 +243,7 @@ def _describe_making(source: Source, set_name: str, run: Run, settings: Settings
 
 
 def find_commit() -> str | None:
-    """Return the commit of the checkout this package runs from; None where it is no checkout."""
+    """Return the commit of the checkout that this package runs from; None if it is not one."""
     folder = Path(__file__).parents[2]
     if not (folder / ".git").exists():
         return None

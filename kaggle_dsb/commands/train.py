@@ -35,32 +35,32 @@ def train_run(
     folds: Sequence[str | int] | None = None,
     extra: Sequence[Source] = (),
 ) -> list[Path]:
-    """Train the folds of a run, or go on where an interrupted call stopped.
+    """Train the folds of a run, or resume an interrupted training.
 
     Parameters
     ----------
     source : Source
-        With a set that has masks.
+        Must have a set with masks.
     settings : Settings
     folder : Path
-        The run's folder; it gets ``config.toml``, ``folds.csv`` and ``fold<N>.safetensors``.
+        The run's folder, to write ``config.toml``, ``folds.csv`` and ``fold<N>.safetensors`` to.
     folds : sequence of str or int, optional
-        Only these numbers; ``all`` trains one network on everything, ``fast.safetensors``. Each
-        fold without it.
+        The folds to train, by default each; ``all`` trains one network on everything,
+        ``fast.safetensors``.
     extra : sequence of Source
         Further labelled data to train on.
 
     Returns
     -------
     list of Path
-        The trained networks; none in the processes that only help the first one.
+        The trained networks; empty in all processes but the first.
 
     Raises
     ------
     InputError
         When the folder holds a run with other settings, a fold does not exist, the data cannot be
         used, or the networks of ``training.start_from`` or ``training.teacher`` cannot be used:
-        they are of other folds, have another architecture, or are not there.
+        they have other folds or another architecture, or are missing.
     """
     run, start = open_run(folder), _open_named(settings.training.start_from)
     teacher = _open_named(settings.training.teacher)
@@ -69,7 +69,7 @@ def train_run(
     starts = {fold: _starting_network(start, fold) for fold in parts}
     if is_first_process():
         if not is_begun:
-            # The hardware is this machine's: a later prediction with the networks has its own.
+            # Hardware settings belong to this machine, not to the trained networks.
             stored = settings.model_copy(update={"hardware": HardwareSettings()})
             write_settings(run.settings_file, stored)
         write_folds(run.folds_file, table)
@@ -95,14 +95,14 @@ def plan_run(
     folds: Sequence[str | int] | None = None,
     extra: Sequence[Source] = (),
 ) -> tuple[pd.DataFrame, dict[int | None, FoldData]]:
-    """Choose what `train_run` trains on, without writing anything.
+    """Choose the folds and images of `train_run`, without writing anything.
 
     Returns
     -------
     table : DataFrame
         The folds of all images.
     parts : dict of fold to FoldData
-        None stands for the network of everything.
+        None is the network trained on everything.
 
     Raises
     ------
@@ -133,7 +133,7 @@ def plan_run(
 def describe_training(
     parts: Mapping[int | None, FoldData], settings: Settings, folder: Path
 ) -> str:
-    """Say what a training would do, a line a network."""
+    """Return text on what a training would do, one line per network."""
     training = settings.training
     return "\n".join(
         f"{network_file(folder, fold)}: would be trained on {len(data.train)} images, "
@@ -144,7 +144,7 @@ def describe_training(
 
 
 def shrink(settings: Settings, limit: int) -> Settings:
-    """Return settings that run everything in miniature: two folds, two short epochs."""
+    """Return settings for a miniature run: two folds, at most two short epochs."""
     training = settings.training
     small = {
         "epochs": min(training.epochs, 2),
@@ -161,7 +161,7 @@ def shrink(settings: Settings, limit: int) -> Settings:
 
 
 def _parse_folds(folds: Sequence[str | int] | None, known: Sequence[int]) -> list[int | None]:
-    """Return the folds to train; None stands for everything."""
+    """Return the folds to train; None is the network trained on everything."""
     names: dict[str, int | None] = {str(fold): fold for fold in known} | {EVERYTHING: None}
     wanted = [str(fold) for fold in folds or known]
     for fold in wanted:
@@ -189,7 +189,7 @@ def _require_even_batches(settings: Settings) -> None:
 
 
 def _require_trainable(settings: Settings, starts: Iterable[Path | None]) -> None:
-    """Check that the networks can be built and started, before a folder is claimed for them."""
+    """Check that the networks can be built and initialised, before the folder is written to."""
     hardware = settings.hardware
     choose_precision(hardware.precision, choose_device(hardware.accelerator))
     network = NucleusNet(settings.network, pretrained=True)
@@ -205,14 +205,14 @@ def _open_named(folder: Path | None) -> Run | None:
 
 
 def _teachers(run: Run | None, fold: int | None) -> list[Path]:
-    """Return what teaches the network of a fold: that of the same fold; all teach that of all."""
+    """Return the teachers of a fold: the network of the same fold; all networks for None."""
     if run is None:
         return []
     return list(run.networks.values()) if fold is None else [run.network_file(fold)]
 
 
 def _starting_network(run: Run | None, fold: int | None) -> Path | None:
-    """Return the network of a run that a fold starts from: that of the same fold."""
+    """Return the network of a run that a fold is initialised from: that of the same fold."""
     if run is None:
         return None
     path = network_file(run.folder, fold)
@@ -223,9 +223,9 @@ def _starting_network(run: Run | None, fold: int | None) -> Path | None:
 def _choose_folds(
     path: Path, sources: Sequence[LabelledSource], settings: Settings, others: Sequence[Run]
 ) -> pd.DataFrame:
-    """Return the folds that the run has, else those of the first other run, else new ones.
+    """Return the folds of the run, else those of the first other run, else new ones.
 
-    The images that the other run does not know are dealt out beside its own.
+    Sources that are not in the other run's folds are split and added to them.
     """
     known = {run.folds_file: read_folds(run.folds_file) for run in others if run.folder.exists()}
     table = (

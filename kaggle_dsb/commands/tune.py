@@ -1,4 +1,4 @@
-"""Tune how a run's probabilities become nuclei, on images that its networks have not seen."""
+"""Tune the instance segmentation of a run on its out-of-fold predictions."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -34,29 +34,29 @@ from kaggle_dsb.progress import show_progress
 from kaggle_dsb.workspace.run import Run
 from kaggle_dsb.workspace.source import Source, require_distinct_names
 
-ENOUGH_OF_A_SOURCE = 25  # images that try all watersheds
+ENOUGH_OF_A_SOURCE = 25  # images of each source, if it has as many, to try all watersheds on
 WAYS = ["current", "watershed", "scorer"]
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """What tuning gave.
+    """The result of tuning.
 
     Attributes
     ----------
     settings : Settings
         With the parameters chosen over all images.
     scores : DataFrame
-        A row an image: ``ImageId, source, fold``, and the scores ``current`` (of the watershed with
-        the parameters as they were), ``watershed`` (with those chosen on the other sources) and
-        ``scorer`` (trained and chosen likewise). A watershed that was not tried on an image is NaN.
+        One row per image: ``ImageId, source, fold``, and the scores ``current`` (of the watershed
+        with the previous parameters), ``watershed`` (with those chosen on the other sources) and
+        ``scorer`` (trained on the other sources). NaN for watersheds not tried on an image.
     """
 
     settings: Settings
     scores: pd.DataFrame
 
     def table(self) -> pd.DataFrame:
-        """Return the mean scores by source and their mean, of the images that tried everything."""
+        """Return the mean scores by source and their mean, over images with all three scores."""
         by_source = self.scores.dropna().groupby("source")[WAYS].mean()
         mean = by_source.mean().to_frame("generalisation").T
         return pd.concat([by_source, mean]).rename_axis("source")
@@ -76,29 +76,29 @@ def tune_run(
     Parameters
     ----------
     source : Source
-        With the images that the run was trained on; each of its kinds of images counts as a source.
+        The images that the run was trained on; each kind of images in it counts as a source.
     run : Run
-        Its folder gets the tuned ``config.toml``, ``tuning.json``, ``outlines.csv``, the ranges
-        of each network for prediction in 8 bits, and, where scorers generalise better than the
-        watershed, ``scorer<N>.safetensors``.
+        Its folder gets the tuned ``config.toml``, ``tuning.json``, ``outlines.csv``, the INT8
+        ranges of each network, and, if scorers generalise better than the watershed,
+        ``scorer<N>.safetensors``.
     settings : Settings
-        ``prediction`` and ``hardware`` count, and ``instances`` as what to compare with.
+        ``prediction`` and ``hardware`` are used, and ``instances`` as the baseline.
     work : Path
-        Where probabilities are kept.
+        The folder of cached probabilities.
     n_trials : int
-        How many watersheds to try.
+        The number of watersheds to try.
     extra : sequence of Source
         Further labelled images, whether the run was trained on them or not.
 
     Raises
     ------
     InputError
-        For the bundled networks, which are everybody's, and for a run with a single fold.
+        For the bundled networks, which all users share, and for a run with a single fold.
 
     Notes
     -----
-    Where all images are of one source, the choice is nested by fold. Where nuclei end in images
-    unlike all known is not chosen: the kinds of images in one data set share the style of its
+    If all images are of one source, the choice is nested by fold. The outline threshold of images
+    unlike all known ones is not tuned: the kinds of images in one data set share the style of its
     annotators, and would outvote all other styles.
     """
     _require_own(run)
@@ -122,12 +122,12 @@ def tune_run(
 def learn_outlines_of_run(
     source: Source, run: Run, settings: Settings, *, work: Path, extra: Sequence[Source] = ()
 ) -> None:
-    """Learn anew where nuclei end in images that look like labelled ones, and nothing else.
+    """Learn only the outline thresholds of labelled images, and write ``outlines.csv``.
 
     Parameters
     ----------
     source, run, settings, work, extra
-        As for `tune_run`. The run's folder gets ``outlines.csv``.
+        As for `tune_run`.
     """
     _require_own(run)
     with locking(run.folder, activity="tunes this run"):
@@ -139,7 +139,7 @@ def learn_outlines_of_run(
 
 
 def _measure_ranges(run: Run, settings: Settings) -> None:
-    """Measure what OpenVINO has to know of each network to compute it in 8 bits."""
+    """Measure the INT8 ranges of each network, if the engine is OpenVINO."""
     if choose_engine(settings.hardware).name != "openvino":
         return
     from kaggle_dsb.network.graph import read_model
@@ -163,7 +163,7 @@ def _require_own(run: Run) -> None:
 def _all_cases(
     source: Source, run: Run, settings: Settings, *, work: Path, extra: Sequence[Source]
 ) -> tuple[list[Case], dict[str, int]]:
-    """Return the images of all sources, and the fold that holds out each further one's."""
+    """Return the images of all sources, and the fold that holds out each extra source."""
     require_distinct_names([source, *extra])
     cases = _cases(source, run, settings, work=work)
     held_out_by = {}
@@ -177,10 +177,10 @@ def _all_cases(
 def _cases(
     source: Source, run: Run, settings: Settings, *, work: Path, held_out_by: int | None = None
 ) -> list[Case]:
-    """Return the images of a source with their probabilities by networks that have not seen them.
+    """Return the images of a source with their out-of-fold probabilities.
 
-    What no network has seen is held out by the scorer of the fold ``held_out_by``, which only a
-    foreign source has.
+    For a foreign source, ``held_out_by`` is the fold whose scorer holds out the images that no
+    network was trained on.
     """
     is_foreign = held_out_by is not None
     with show_progress(f"predicting {source.dataset_name}") as progress:
@@ -218,7 +218,7 @@ def _require_two_folds(cases: Sequence[Case], run: Run) -> None:
 
 
 def _units(cases: Sequence[Case]) -> list[str]:
-    """Return what a choice is nested by: the source of each image, or its fold."""
+    """Return the unit of nesting of each image: its source, or its fold if there is one source."""
     sources = [case.source for case in cases]
     return sources if len(set(sources)) > 1 else [f"fold {case.fold}" for case in cases]
 
@@ -261,7 +261,7 @@ def _train_scorers(
     *,
     processes: int,
 ) -> tuple[dict[int, CandidateScorer], Floats]:
-    """Return a scorer a fold, and each image's score by a scorer that has not seen its source."""
+    """Return one scorer per fold, and each image's score by a scorer trained without its source."""
     units, seed = _units(cases), settings.folds.seed
     weights = source_weights([case.source for case in cases])
     dark, glowing = settings.instances.outline_threshold, settings.instances.glow_threshold
@@ -297,7 +297,7 @@ def _train_scorers(
 def _choose_settings(
     settings: Settings, watershed: WatershedParameters, scores: pd.DataFrame
 ) -> Settings:
-    """Return the settings with what generalises best."""
+    """Return the settings with the parameters that generalise best."""
     tried = scores.dropna()
     by_way = mean_over_sources(
         tried[["watershed", "scorer"]].to_numpy().T, tried["source"].tolist()
@@ -306,7 +306,7 @@ def _choose_settings(
         **asdict(watershed),
         "candidate_scorer": bool(by_way[1] > by_way[0]),
     }
-    # The hardware is this machine's: a later prediction with the networks has its own.
+    # Hardware settings belong to this machine, not to the trained networks.
     return settings.model_copy(
         update={
             "instances": settings.instances.model_copy(update=update),
@@ -322,7 +322,7 @@ def _write(
     known: KnownOutlines,
     scorer_folds: dict[str, int],
 ) -> None:
-    # What was validated was cut otherwise.
+    # The recorded validation used other instance settings.
     run.validation_file.unlink(missing_ok=True)
     kept = scorers if tuned.settings.instances.candidate_scorer else {}
     for fold, scorer in kept.items():
@@ -333,5 +333,5 @@ def _write(
     write_known(run.outlines_file, known)
     by_source = tuned.table().to_dict("index")
     write_json(run.tuning_file, {"scores": by_source, "scorer_folds": scorer_folds})
-    # Last, since it is what the same command would begin from after an interruption.
+    # Last, since after an interruption the same command starts from this file.
     write_settings(run.settings_file, tuned.settings)

@@ -1,4 +1,4 @@
-"""Score labelled images with the networks that have not seen them."""
+"""Score the out-of-fold predictions of labelled images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,12 +30,12 @@ class OutOfFold:
     Attributes
     ----------
     scores : DataFrame
-        A row an image: ``ImageId, source, kind, type, fold, score, n_true, n_predicted`` and
-        ``hits_50`` to ``hits_95``. The fold of what no network has seen is missing (NA).
+        One row per image: ``ImageId, source, kind, type, fold, score, n_true, n_predicted`` and
+        ``hits_50`` to ``hits_95``. The fold is NA for images that no network was trained on.
     files : dict of str to Path
-        That hold the probability of each image, (3, H, W) float16.
+        The file with the probability of each image, (3, H, W) float16.
     labels : dict of str to (H, W) uint16 or int32
-        The nuclei found in each image; int32 where they are more than 65,535.
+        The label image of each image; int32 if it has more than 65,535 nuclei.
     """
 
     scores: pd.DataFrame
@@ -48,7 +48,7 @@ class OutOfFold:
         return by_fold.reindex(columns=[*sorted(set(map(str, by_fold)) - {"all"}), "all"])
 
     def to_json(self) -> dict[str, Any]:
-        """Return the mean scores as JSON's types: over all, by fold, by type."""
+        """Return the mean scores as JSON types: over all, by fold, by type."""
         by = self.scores.groupby
         return {
             "score": float(self.scores["score"].mean()),
@@ -66,7 +66,7 @@ class Validation:
     ----------
     run : Run
     results : sequence of (Source, OutOfFold)
-        The main source, whose images the run was trained on, then each other one.
+        The main source, which the run was trained on, then each other source.
     """
 
     run: Run
@@ -74,7 +74,7 @@ class Validation:
 
     @property
     def main(self) -> OutOfFold:
-        """The predictions of the images that the run was trained on."""
+        """The predictions of the main source."""
         return self.results[0][1]
 
     @property
@@ -83,13 +83,13 @@ class Validation:
         return pd.concat([result.scores for _, result in self.results], ignore_index=True)
 
     def record(self, settings: Settings) -> str:
-        """Record the score beside the networks, for submissions made with them to quote.
+        """Record the score beside the networks, to be quoted by submissions made with them.
 
         Returns
         -------
         str
-            What was recorded, or why nothing was: only the whole run, on all training images and
-            with its own settings, earns a score.
+            What was recorded, or why nothing was: only a score of the whole run, on all training
+            images and with its own settings, is recorded.
         """
         source, result = self.results[0]
         n_images = source.prepared.images[require_train_set(source)]
@@ -105,32 +105,32 @@ class Validation:
         return f"recorded in {self.run.validation_file}"
 
     def save(self, path: Path) -> None:
-        """Write the scores of all images as CSV, and a picture of them by source beside it."""
+        """Write the scores of all images as CSV, and a chart of them by source beside it."""
         with replacing(path) as temporary:
             self.scores.to_csv(temporary, index=False, float_format="%.6f")
         draw_sources(path.with_suffix(".png"), self.scores)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the mean scores as JSON's types: of the run's own images, then by source."""
+        """Return the mean scores as JSON types: of the main source, then by source."""
         return self.main.to_json() | summarise_sources(self.scores)
 
 
 def validate_run(
     source: Source, run: Run, settings: Settings, *, work: Path, is_foreign: bool = False
 ) -> OutOfFold:
-    """Predict every labelled image by the networks that have not seen it, and score it.
+    """Predict every labelled image by the networks that were not trained on it, and score it.
 
     Parameters
     ----------
     source, run, settings, work, is_foreign
-        As `kaggle_dsb.network.out_of_fold.predict_out_of_fold` takes them; ``instances`` counts as
-        well. A foreign source counts as one, where the main source is divided by image type and
-        size.
+        As `kaggle_dsb.network.out_of_fold.predict_out_of_fold` takes them; ``settings.instances``
+        is used too. A foreign source counts as one source, whereas the main source is divided by
+        image type and size.
 
     Raises
     ------
     InputError
-        When the images are not those of the run's folds, and not foreign.
+        When no network of the run holds out any of the images, unless ``is_foreign``.
     """
     with show_progress(f"predicting {source.dataset_name}") as progress:
         predicted = predict_out_of_fold(
@@ -170,7 +170,7 @@ def validate_run(
 def validate_sources(
     source: Source, foreign: Sequence[Source], run: Run, settings: Settings, *, work: Path
 ) -> Validation:
-    """Validate a run on the images that it was trained on, and on others.
+    """Validate a run on its main source, and on other sources.
 
     Parameters
     ----------

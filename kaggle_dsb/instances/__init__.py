@@ -1,1 +1,1 @@
-"""From probabilities to nuclei."""
+"""Instance segmentation: from probability maps to label images."""

@@ -1,10 +1,11 @@
-"""Every way to cut a probability map that is worth a thought: a tree of candidate nuclei.
+"""Build a tree of candidate nuclei from a probability map.
 
-The map is cut as finely as its seeds allow, into basins. Neighbouring basins are then joined, the
-pair with the highest saddle between them first, until each piece of the mask is whole. Each basin
-and each union on the way is a candidate nucleus. Which of them to keep is decided elsewhere; here
-they are made so that what adds up over basins costs little more for thousands of candidates than
-for the basins: each candidate is a range of consecutive basins.
+The foreground is over-segmented into watershed basins, one for each seed. Neighbouring basins are
+then merged, the pair with the highest saddle first, until each connected part of the mask is one
+region. Each basin and each union on the way is a candidate nucleus;
+`kaggle_dsb.instances.selection` chooses among them. Basins are numbered so that each candidate is a
+range of consecutive basins: sums over thousands of candidates then cost little more than sums over
+the basins.
 """
 
 from dataclasses import dataclass, replace
@@ -20,11 +21,11 @@ from kaggle_dsb.instances.outline import find_membership
 from kaggle_dsb.instances.watershed import seed_height
 
 LEAST_BODY = 0.1
-"""The mask that is cut into basins is where the body's probability is above this."""
+"""The mask that is divided into basins is where the body probability is above this."""
 
 SEED_LEVELS = tuple(np.linspace(0.95, 0.2, 16).round(3).tolist())
-"""From the highest down: each region connected above one that holds no seed yet, and is large
-enough, becomes one."""
+"""Falling levels. At each, a connected region above it that is large enough and holds no seed yet
+becomes a seed."""
 
 
 @dataclass(frozen=True)
@@ -36,17 +37,17 @@ class CandidateTree:
     basins : (H, W) int32
         1..n_basins in the mask; 0 outside, and in parts of it without a seed.
     membership : (H, W) float32
-        How far each pixel belongs to its basin's nucleus.
+        How far each pixel belongs to the nucleus of its basin.
     labels : (H, W) int32
-        The basins as far as their membership is above the outline threshold: where a nucleus ends.
+        The basins where the membership is above the outline threshold, else 0.
     first, last : (n_candidates,) int64
         Each candidate is the union of the basins from ``first`` to ``last``.
     children : (n_candidates, 2) int64
         The two candidates that each is the union of, the one with the lower basins first; -1 for
-        the first n_basins candidates, which are the basins themselves. Children come before their
+        the first n_basins candidates, which are the basins themselves. Children precede their
         parents.
     saddle : (n_candidates,) float64
-        The level at which the two children join; 1 for a basin.
+        The height of the saddle between the two children; 1 for a basin.
     """
 
     basins: Labels
@@ -68,7 +69,7 @@ class CandidateTree:
         return int(self.saddle.size)
 
     def parent(self) -> Integers:
-        """Return the candidate that each is a child of, (n_candidates,); -1 for a root."""
+        """Return the parent of each candidate, (n_candidates,); -1 for a root."""
         parent = np.full(self.n_candidates, -1)
         parent[self.children[self.n_basins :]] = np.arange(self.n_basins, self.n_candidates)[
             :, None
@@ -76,17 +77,17 @@ class CandidateTree:
         return parent
 
     def end_at(self, outline_threshold: float) -> "CandidateTree":
-        """Return the tree with nuclei that end where the membership falls to a threshold."""
+        """Return the tree with its labels at another outline threshold."""
         labels = np.where(self.membership > outline_threshold, self.basins, 0)
         return replace(self, labels=labels)
 
     def add_up(self, of_basins: NDArray[Any]) -> Floats:
-        """Return the sum over the basins of each candidate, (n_candidates,).
+        """Sum a quantity over the basins of each candidate, (n_candidates,).
 
         Parameters
         ----------
         of_basins : (1 + n_basins,)
-            A number of each basin, preceded by one of the background, which counts nowhere.
+            A value for each basin, preceded by one for the background, which is ignored.
         """
         cumulated = np.cumsum(of_basins, dtype=np.float64)
         total: Floats = cumulated[self.last] - cumulated[self.first - 1]
@@ -109,9 +110,9 @@ def find_candidates(
     grey : (H, W) float32
         The image's grey levels, as `kaggle_dsb.instances.outline.relative_grey` returns them.
     min_seed_px : int
-        The least area of a seed.
+        The minimum area of a seed.
     outline_threshold : float
-        A nucleus ends where the membership falls to this.
+        The membership at which the outline of a candidate is drawn.
     """
     body, height = probability[0], seed_height(probability)
     hills = find_hills(height, body > LEAST_BODY, SEED_LEVELS)
@@ -128,7 +129,7 @@ def find_candidates(
 
 
 def _number_by_branch(joined: Joined) -> Integers:
-    """Return numbers from 1 for the basins by which each candidate is a range, (n_basins,)."""
+    """Number the basins from 1 so that each candidate is a range of them, (n_basins,)."""
     n_basins, unions = joined.n_basins, joined.unions.tolist()
     size = [1] * n_basins
     for a, b in unions:

@@ -1,4 +1,4 @@
-"""Describe candidate nuclei by numbers: shape, probability, and how they stand in their image."""
+"""Compute the features of candidate nuclei: shape, probability, colour and place in the tree."""
 
 import cv2
 import numpy as np
@@ -11,7 +11,7 @@ from kaggle_dsb.instances.outline import relative_grey
 from kaggle_dsb.instances.size import median_diameter
 
 FEATURES = (
-    # Of the pixels inside.
+    # Inside.
     "relative_area",
     "roundness",
     "ellipse_fit",
@@ -23,7 +23,7 @@ FEATURES = (
     "sd_depth",
     "filled_share",
     "body_share",
-    # Along the outline: the rim is the outermost pixels, the ring the two around them.
+    # Along the outline: the rim is the outermost pixels, the ring the two pixels around them.
     "rim_body",
     "rim_sd_body",
     "rim_body_gradient",
@@ -33,28 +33,28 @@ FEATURES = (
     "outline_level",
     "ring_body",
     "ring_border",
-    # Of colour: how it differs from that of the image's nuclei, and from that of the ring.
+    # Colour, relative to the nuclei of the image and to the ring.
     "redness",
     "redness_step",
     "greenness",
     "greenness_step",
-    # Of the tree.
+    # Place in the tree.
     "saddle",
     "saddle_outside",
     "peak",
     "n_basins",
     "sharpness",
 )
-"""The columns of what `describe_candidates` returns.
+"""The columns that `describe_candidates` returns.
 
-All are relative to the image: with sizes in pixels, grey levels or anything that all candidates of
-an image share, a scorer learns the sources it was trained on, and does worse on others.
+All are relative to the image: from sizes in pixels, grey levels or anything that the candidates of
+an image share, a scorer would overfit the sources it was trained on.
 """
 
 MIN_SEED_PX = 5
 FAINT_BODY, HALF_BODY, CLEAR_BODY = 0.35, 0.5, 0.65
 RIM, RING = np.ones((3, 3), np.uint8), np.ones((5, 5), np.uint8)
-DARK = 30.0  # of 3 * 255: below it there is little colour to speak of
+DARK = 30.0  # of 3 * 255; below this sum of channels the hue is unreliable
 
 
 def describe_image(
@@ -64,7 +64,7 @@ def describe_image(
     *,
     outline_threshold: float,
 ) -> tuple[CandidateTree, NDArray[np.float32]]:
-    """Return an image's candidates and their features.
+    """Find the candidates of an image and compute their features.
 
     Parameters
     ----------
@@ -72,9 +72,9 @@ def describe_image(
         Body, touching border, depth.
     image : (H, W, 3) uint8
     nuclei : (H, W) int32
-        Those that a watershed finds: they tell the typical size.
+        The labels of a watershed, from which the typical size is measured.
     outline_threshold : float
-        A nucleus ends where its membership falls to this.
+        The membership at which the outline of a candidate is drawn.
 
     Returns
     -------
@@ -103,18 +103,18 @@ def describe_candidates(
     *,
     diameter_px: float,
 ) -> NDArray[np.float32]:
-    """Describe each candidate.
+    """Compute the features of each candidate.
 
     Parameters
     ----------
     tree : CandidateTree
     probability : (3, H, W) float32
-        That the tree was built from.
+        The one that the tree was built from.
     image : (H, W, 3) uint8
     grey : (H, W) float32
-        That the tree was built from.
+        The one that the tree was built from.
     diameter_px : float
-        The median of the image's nuclei; 0 where there are none.
+        The median diameter of the image's nuclei; 0 where there are none.
 
     Returns
     -------
@@ -133,7 +133,7 @@ def describe_candidates(
 
 
 class _Region:
-    """Pixels of candidates, for sums over each."""
+    """Pixels of the candidates, for sums over each candidate."""
 
     def __init__(self, tree: CandidateTree, labels: Labels) -> None:
         self._tree = tree
@@ -146,12 +146,12 @@ class _Region:
         return plane.take(self.pixels).astype(np.float64)
 
     def sum(self, values: NDArray[np.float64] | NDArray[np.bool_] | None) -> Floats:
-        """Return the sum of values at the pixels of each candidate; without values, count them."""
+        """Sum values over the pixels of each candidate; count the pixels if there are none."""
         n = self._tree.n_basins + 1
         return self._tree.add_up(np.bincount(self._basin, weights=values, minlength=n))
 
     def mean(self, values: NDArray[np.float64]) -> Floats:
-        """Return the mean of values at the pixels of each candidate; 0 where it has none."""
+        """Return the mean of values over the pixels of each candidate; 0 if it has no pixels."""
         mean: Floats = self.sum(values) / np.maximum(self.count, 1)
         return mean
 
@@ -162,7 +162,7 @@ class _Region:
         return mean, np.sqrt(np.maximum(mean_square - mean**2, 0))
 
     def greatest(self, plane: Plane) -> Floats:
-        """Return the greatest value of a plane that is not negative over each candidate."""
+        """Return the maximum of a non-negative plane over each candidate."""
         of_basin = np.zeros(self._tree.n_basins + 1)
         np.maximum.at(of_basin, self._basin, self.at(plane))
         greatest = of_basin[1:].tolist()
@@ -174,7 +174,7 @@ class _Region:
 def _inside(
     tree: CandidateTree, region: _Region, probability: NDArray[np.float32]
 ) -> dict[str, Floats]:
-    """Describe the pixels inside each candidate."""
+    """Compute the features of the pixels inside each candidate."""
     body, border, depth = probability
     mean_depth, sd_depth = region.mean_and_deviation(depth)
     perimeter = np.maximum(_perimeter(tree), 1)
@@ -197,7 +197,7 @@ def _ellipse(
 ) -> dict[str, Floats]:
     """Compare each candidate with the ellipse of its second moments."""
     r, c = region.mean(rows), region.mean(columns)
-    # A pixel is a unit square, which has a variance of its own.
+    # A pixel is a unit square, whose own variance is 1 / 12.
     row = region.mean(rows * rows) - r * r + 1 / 12
     column = region.mean(columns * columns) - c * c + 1 / 12
     both = region.mean(rows * columns) - r * c
@@ -212,7 +212,7 @@ def _ellipse(
 def _basins(
     tree: CandidateTree, probability: NDArray[np.float32], area_px: Floats, diameter_px: float
 ) -> dict[str, Floats]:
-    """Describe each candidate's basins, further out than it ends, and its place in the tree."""
+    """Describe the basins of each candidate, beyond its outline, and its place in the tree."""
     region = _Region(tree, tree.basins)
     body = region.at(probability[0])
     parent = tree.parent()
@@ -231,8 +231,8 @@ def _basins(
 
 
 def _ring(tree: CandidateTree) -> _Region:
-    """Return the two pixels around each candidate that are in no other."""
-    # OpenCV's morphology knows no 32-bit integers; these are exact as floats.
+    """Return the background pixels within two pixels of each candidate."""
+    # OpenCV's morphology does not support int32; float32 holds these labels exactly.
     around = cv2.dilate(tree.labels.astype(np.float32), RING)
     return _Region(tree, np.where(tree.labels > 0, 0, around.astype(np.int32)))
 
@@ -244,7 +244,7 @@ def _outline(
     probability: NDArray[np.float32],
     grey: Plane,
 ) -> dict[str, Floats]:
-    """Describe what lies along the outlines, with smoothed grey levels."""
+    """Compute the features along the outlines, from smoothed grey levels."""
     smooth = cv2.GaussianBlur(grey, (0, 0), 1).astype(np.float32, copy=False)
     body, border, _ = probability
     core = cv2.erode((tree.labels > 0).astype(np.uint8), RIM)
@@ -270,11 +270,11 @@ def _outline(
 def _colour(
     inside: _Region, ring: _Region, image: NDArray[np.uint8], mean_body: Floats
 ) -> dict[str, Floats]:
-    """Describe how the colour of each candidate differs from that of others and of its ring.
+    """Compare the colour of each candidate with that of the image's nuclei and of its ring.
 
-    What stained bodies without a nucleus are told by: red blood cells are redder than nuclei.
+    It rejects stained objects that are not nuclei: red blood cells are redder than nuclei.
     """
-    # What is surely a nucleus tells the colour of nuclei.
+    # The candidates with the highest probability determine the typical colour of nuclei.
     sureness = np.clip(mean_body - HALF_BODY, 0, None) * np.sqrt(inside.count)
     colours = {}
     for name, plane in _opponent_colours(image).items():
@@ -286,20 +286,20 @@ def _colour(
 
 
 def _opponent_colours(image: NDArray[np.uint8]) -> dict[str, Plane]:
-    """Return how much redder than blue and how much greener than both each pixel is, from -1."""
+    """Return red against blue, and green against both, relative to the sum; from -1 to 1."""
     red, green, blue = (channel.astype(np.float32) for channel in cv2.split(image))
     total = red + green + blue + np.float32(DARK)
     return {"redness": (red - blue) / total, "greenness": (green - (red + blue) / 2) / total}
 
 
 def _gradient(plane: Plane) -> Plane:
-    """Return the steepness of a plane, per pixel."""
+    """Return the gradient magnitude of a plane, per pixel."""
     down, right = (cv2.Sobel(plane, cv2.CV_32F, *axis, scale=1 / 8) for axis in ((0, 1), (1, 0)))
     return cv2.magnitude(down, right).astype(np.float32, copy=False)
 
 
 def _perimeter(tree: CandidateTree) -> Floats:
-    """Count the pixel edges around each candidate, (n_candidates,), but not the image's own."""
+    """Count the pixel edges around each candidate, (n_candidates,), without the image border."""
     n, labels = tree.n_basins + 1, tree.labels
     sides = []
     for a, b in ((labels[:-1], labels[1:]), (labels[:, :-1], labels[:, 1:])):
@@ -307,19 +307,20 @@ def _perimeter(tree: CandidateTree) -> Floats:
         sides.append((a.ravel()[differ], b.ravel()[differ]))
     here, there = (np.concatenate(side).astype(np.int64) for side in zip(*sides, strict=True))
     around = tree.add_up(np.bincount(here, minlength=n) + np.bincount(there, minlength=n))
-    # An edge between two basins of one candidate was counted from both sides.
+    # Edges between two basins of one candidate are interior and were counted from both sides.
     inner = (here > 0) & (there > 0)
     low, high = np.minimum(here, there)[inner], np.maximum(here, there)[inner]
     return around - 2 * _within(tree, low, high)
 
 
 def _within(tree: CandidateTree, low: Integers, high: Integers) -> Floats:
-    """Count the pairs of basins that lie in each candidate together.
+    """Count the pairs of basins that lie in the same candidate, for each candidate.
 
     Notes
     -----
-    Two basins first meet in the union that the latest join between them made. So a pair is counted
-    where that join split the numbers of the basins, and a candidate holds what lies in its range.
+    The smallest union that contains two basins is the latest one among those that split the range
+    between them. A pair is counted at the split of that union, and a candidate contains the pairs
+    counted within its range.
     """
     joins = np.arange(tree.n_basins, tree.n_candidates)
     join_at = np.full(tree.n_basins + 1, tree.n_candidates)  # between a basin and the one before
@@ -335,12 +336,12 @@ def _within(tree: CandidateTree, low: Integers, high: Integers) -> Floats:
 
 
 def _greatest_between(values: Integers, start: Integers, last: Integers) -> Integers:
-    """Return the greatest of ``values[start : last + 1]`` for arrays of starts and lasts.
+    """Return the maximum of ``values[start : last + 1]`` for arrays of starts and lasts.
 
     Notes
     -----
-    A sparse table: row k holds the greatest of each 2**k consecutive values, and two overlapping
-    stretches of a row make up any range.
+    A sparse table: row k holds the maximum of each 2**k consecutive values, and two overlapping
+    windows of one row cover any range.
     """
     table = [values]
     while len(table[-1]) > 2 ** (len(table) - 1):

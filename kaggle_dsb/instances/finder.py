@@ -1,4 +1,4 @@
-"""From a probability map to nuclei, with candidate scorers where there are some."""
+"""Find nuclei in a probability map, with candidate scorers if there are any."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,16 +17,16 @@ from kaggle_dsb.instances.watershed import WatershedParameters, watershed_nuclei
 
 @dataclass(frozen=True)
 class NucleusFinder:
-    """Cuts probability maps into nuclei.
+    """Instance segmentation of probability maps.
 
     Attributes
     ----------
     watershed : WatershedParameters
     scorers : sequence of CandidateScorer
-        Their mean predicts the quality of candidates. Without any, the nuclei are those of the
-        watershed.
+        The quality of a candidate is their mean prediction. Without any, the nuclei are those of
+        the watershed.
     outline : OutlineRule
-        Candidates end where their membership falls to what it chooses for their image.
+        Chooses the outline threshold of each image.
     """
 
     watershed: WatershedParameters

@@ -1,6 +1,6 @@
-"""A gradient-boosted forest as arrays: it predicts with numpy alone.
+"""Gradient-boosted regression trees as arrays, evaluated with numpy alone.
 
-`kaggle_dsb.instances.forest_training` makes it; a file of it outlives the library that trained it.
+`kaggle_dsb.instances.forest_training` trains them; the file does not depend on LightGBM.
 """
 
 from collections.abc import Sequence
@@ -14,27 +14,27 @@ from safetensors.numpy import save
 
 from kaggle_dsb.files import InputError, replacing
 
-_KEY = "quality"  # what a forest predicts; it begins the names of the arrays in a file
+_KEY = "quality"  # what a forest predicts; the prefix of the arrays' names in a file
 
 
 @dataclass(frozen=True)
 class Forest:
-    """Regression trees whose outputs are added.
+    """An ensemble of regression trees whose outputs are summed.
 
     Attributes
     ----------
     feature : (n_nodes,) int16
-        What a node asks; -1 for a leaf.
+        The feature that a node splits on; -1 for a leaf.
     threshold : (n_nodes,) float64
-        Up to it the answer is left.
+        Values up to and including it go left.
     left, right : (n_nodes,) int32
-        The next node.
+        The children of a node.
     value : (n_nodes,) float32
-        What a leaf adds.
+        The output of a leaf.
     start : (n_trees,) int32
-        The first node of each tree.
+        The root of each tree.
     base : (1,) float32
-        What all trees are added to.
+        The constant that the outputs are added to.
     """
 
     feature: NDArray[np.int16]
@@ -46,17 +46,17 @@ class Forest:
     base: NDArray[np.float32]
 
     def predict(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return the sum over the trees for rows of features, (n,) float64."""
+        """Return the sum over the trees for each row of features, (n,) float64."""
         n_rows = len(features)
         values = np.ascontiguousarray(features.T).ravel()
-        column = self.feature * np.intp(n_rows)  # where the values of a node's feature begin
+        column = self.feature * np.intp(n_rows)  # offset of the values of a node's feature
         is_leaf = self.feature < 0
         children = np.stack([self.right, self.left], axis=1).ravel().astype(np.intp)
         total = np.full(n_rows, float(self.base[0]))
         row = np.tile(np.arange(n_rows), self.start.size)
         node = np.repeat(self.start.astype(np.intp), n_rows)
         while node.size:
-            # Walks that have ended are left out, since few trees are as deep as the deepest.
+            # Rows that have reached a leaf are dropped: few branches are as deep as the deepest.
             ends = is_leaf.take(node)
             leaves = self.value.take(node[ends])
             total += np.bincount(row[ends], weights=leaves, minlength=n_rows)
@@ -68,7 +68,7 @@ class Forest:
 
 
 def save_forest(path: Path, forest: Forest, *, names: Sequence[str]) -> None:
-    """Write a forest with the names of the features it was trained on, in the columns' order."""
+    """Write a forest with the names of its features, in the order of the columns."""
     arrays = {f"{_KEY}.{field.name}": getattr(forest, field.name) for field in fields(forest)}
     with replacing(path) as temporary:
         temporary.write_bytes(save(arrays, {_KEY: " ".join(names)}))
@@ -80,7 +80,7 @@ def load_forest(path: Path, *, names: Sequence[str]) -> Forest:
     Raises
     ------
     InputError
-        When it cannot be read, or was trained on other features than ``names``.
+        When it cannot be read, or was trained on features other than ``names``.
     """
     try:
         with safe_open(path, "numpy") as file:

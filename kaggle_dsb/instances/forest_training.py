@@ -1,4 +1,4 @@
-"""Train the forests that `kaggle_dsb.instances.forest` predicts with."""
+"""Train the forests of `kaggle_dsb.instances.forest` with LightGBM."""
 
 from typing import TYPE_CHECKING
 
@@ -28,9 +28,9 @@ def train_forest(
     ----------
     features : (n, n_features) float32
     values : (n,) float64
-        What to predict of each row.
+        The target of each row.
     weights : (n,) float64
-        How much each row counts.
+        The weight of each row.
     seed : int
         The same seed gives the same forest, on any number of cores.
     """
@@ -53,7 +53,7 @@ def train_forest(
 
 
 def flatten_booster(booster: "lightgbm.Booster") -> Forest:
-    """Lay a fitted model's trees one after the other."""
+    """Convert a fitted LightGBM model to a `Forest`."""
     nodes = booster.trees_to_dataframe()
     row_of = pd.Series(np.arange(len(nodes)), nodes["node_index"])
     column_of = {name: column for column, name in enumerate(booster.feature_name())}
@@ -66,6 +66,6 @@ def flatten_booster(booster: "lightgbm.Booster") -> Forest:
         right=right,
         value=nodes["value"].to_numpy(np.float32),
         start=np.flatnonzero(nodes["node_depth"] == 1).astype(np.int32),
-        # The mean is part of the first tree.
+        # LightGBM adds the mean of the targets to the first tree.
         base=np.zeros(1, np.float32),
     )

@@ -1,7 +1,8 @@
-"""Watersheds: divide a map into the hills around its local maxima, and join these by their saddles.
+"""Seeded watershed: divide a map into hills around its local maxima, and merge these by saddle.
 
-From each pixel the steepest way leads up to a local maximum. Joining the hills of these maxima by
-falling saddle is a watershed by flooding, without a queue of pixels: Python sees only the hills.
+Steepest ascent leads from each pixel to a local maximum; the pixels that reach the same maximum are
+its hill. Merging hills by falling saddle is a watershed by flooding without a pixel queue: Python
+loops over hills only.
 """
 
 from dataclasses import dataclass
@@ -24,15 +25,15 @@ class Hills:
     levels : tuple of float
         Falling.
     labels : (H, W) int32
-        The number of each pixel's hill; -1 outside the mask.
+        The hill of each pixel; -1 outside the mask.
     area : (n_hills,) int64
-        The number of pixels.
+        In pixels.
     area_above : (n_levels, n_hills) int64
         The number of pixels above each level.
     first, second : (n_pairs,) int64
         The hills that touch, each pair once.
     saddle : (n_pairs,) float64
-        The height of the highest way between them.
+        The height of the highest path between them.
     """
 
     levels: tuple[float, ...]
@@ -44,14 +45,14 @@ class Hills:
     saddle: Floats
 
     def paint(self, values: Integers) -> Labels:
-        """Return a map of one value a hill, (H, W) int32; 0 outside the mask."""
-        # A last entry for the pixels without a hill, which are numbered -1.
+        """Return a map with one value per hill, (H, W) int32; 0 outside the mask."""
+        # The appended entry is that of label -1, the pixels outside the mask.
         return np.append(values, 0).astype(np.int32).take(self.labels)
 
 
 @dataclass(frozen=True)
 class Joined:
-    """Hills joined to basins.
+    """Hills merged into basins, and basins into unions.
 
     Attributes
     ----------
@@ -59,9 +60,9 @@ class Joined:
     basin_of_hill : (n_hills,) int64
         From 1; 0 where a hill is connected to no seed.
     unions : (n_unions, 2) int64
-        The pairs that were joined further: basins from 0, and from n_basins on earlier unions.
+        The two parts of each: a basin from 0, or n_basins + k for union k.
     saddle : (n_unions,) float64
-        The level of each, falling.
+        The saddle between the two parts, falling.
     """
 
     n_basins: int
@@ -78,16 +79,16 @@ def find_hills(
     Parameters
     ----------
     height : (H, W) float32
-        Not negative.
+        Non-negative.
     mask : (H, W) bool
-        Where hills may be.
+        The foreground.
     levels : tuple of float
-        At which regions can become seeds, falling.
+        The levels at which regions can become seeds, falling.
 
     Notes
     -----
-    The way up leads from a pixel to one of its four neighbours at a time; among equals to the later
-    one in the image, so that it ends.
+    The ascent steps to the highest of the four neighbours; ties go to the pixel that comes later in
+    the image, so that every ascent ends.
     """
     padded = np.pad(np.where(mask, height, np.float32(-1)), 1, constant_values=-1)
     width, flat = padded.shape[1], padded.ravel()
@@ -110,7 +111,7 @@ def find_hills(
 
 
 def _climb(flat: NDArray[np.float32], pixels: Integers, width: int) -> Integers:
-    """Return the position, among the pixels, of the local maximum above each."""
+    """Return the index in ``pixels`` of the local maximum that each pixel ascends to."""
     best, way = flat.take(pixels), pixels
     for step in (-width, -1, 1, width):
         there = flat.take(pixels + step)
@@ -129,7 +130,7 @@ def _climb(flat: NDArray[np.float32], pixels: Integers, width: int) -> Integers:
 def _contacts(
     flat: NDArray[np.float32], labels: Labels, pixels: Integers, width: int
 ) -> tuple[Labels, Labels, NDArray[np.float32]]:
-    """List the pairs of neighbouring pixels in different hills, with the lower of their heights."""
+    """List the neighbouring pixels of different hills: both hills, and the lower of the heights."""
     contacts = []
     own = labels.take(pixels)
     for step in (1, width):
@@ -154,13 +155,13 @@ def _merge_pairs(
 
 
 def join_hills(hills: Hills, *, min_seed_px: int) -> Joined:
-    """Join hills by falling saddle to basins, one for each seed, and these further.
+    """Merge hills by falling saddle into basins, one for each seed, and the basins into unions.
 
     Notes
     -----
-    At each level, from the highest down, every region of hills connected above it that holds no
-    seed yet and has ``min_seed_px`` pixels above it becomes a seed. A hill without a seed belongs
-    to the basin that it is first joined to.
+    At each level, from the highest down, every region connected above it that has at least
+    ``min_seed_px`` pixels above it and holds no seed yet becomes a seed. A hill without a seed
+    joins the basin that it first merges with.
     """
     regions = _Regions(hills, max(min_seed_px, 1))
     order = np.argsort(-hills.saddle, kind="stable")
@@ -191,7 +192,7 @@ class _Regions:
     basin_of : list of int
         The basin of each hill; 0 as long as its region holds no seed.
     unions : list of (int, int, float)
-        The candidates that were joined, and their saddle: a basin from 0, or ~n for union n.
+        The two candidates that were merged, and their saddle: a basin from 0, or ~n for union n.
     """
 
     def __init__(self, hills: Hills, min_seed_px: int) -> None:
@@ -201,7 +202,7 @@ class _Regions:
         self.n_seeds = 0
         self._min_seed_px = min_seed_px
         self._root = list(range(n_hills))
-        # Of a region, at its root: its largest candidate, and, while there is none, its hills.
+        # Indexed by the root of a region: its largest candidate, or its hills while it has none.
         self._candidate: list[int | None] = [None] * n_hills
         self._hills = [[hill] for hill in range(n_hills)]
         self._area_above = hills.area_above.copy()
@@ -215,7 +216,7 @@ class _Regions:
         return hill
 
     def plant_seeds(self, level: int) -> None:
-        """Make seeds of the regions without any that are large enough above a level."""
+        """Turn regions that hold no seed and are large enough above a level into seeds."""
         is_seed = self._has_no_seed & (self._area_above[level] >= self._min_seed_px)
         for region in np.flatnonzero(is_seed).tolist():
             self._candidate[region] = self.n_seeds
@@ -229,7 +230,7 @@ class _Regions:
         self._hills[region] = []
 
     def join(self, first: int, second: int, saddle: float) -> None:
-        """Join the regions of two hills that touch."""
+        """Merge the regions of two touching hills."""
         a, b = self._find(first), self._find(second)
         if a == b:
             return

@@ -1,8 +1,8 @@
-"""Where nuclei end, by what the network says and by the light in the image itself.
+"""Combine body probability and image intensity into the membership that outlines are drawn at.
 
-A network's body fades smoothly over some pixels; whoever outlined the nuclei went by the image. So
-both are asked: the body's probability, and how bright a pixel is, from the ground around a nucleus
-to its inside.
+The predicted body fades over several pixels, whereas annotators outline what they see in the image.
+So the membership is a weighted mean of the body probability and of the grey level, scaled from the
+background around a nucleus to its inside.
 """
 
 from typing import Any
@@ -15,15 +15,15 @@ from kaggle_dsb.aliases import Labels, Plane
 
 BODY_SHARE = 0.3
 SURELY_INSIDE, INSIDE, OUTSIDE = 0.85, 0.7, 0.15
-"""Body probabilities: no hole is left above the first; the light within and around is measured
-above the second and below the third."""
+"""Body probabilities: above the first, no holes are left; the grey level of nuclei is measured
+above the second, that of the background below the third."""
 GROUND_SIGMA_PX = 8
 SHRINK = 4
 LEAST_CONTRAST = 0.02
 
 
 def relative_grey(image: NDArray[np.uint8]) -> Plane:
-    """Return the grey levels of (H, W, 3) uint8 on a scale where nearly all lie from 0 to 1."""
+    """Return the grey levels of an image (H, W, 3) uint8, nearly all of them in [0, 1]."""
     total = cv2.transform(image.astype(np.float32), np.ones((1, 3), np.float32))
     counts = cv2.calcHist([total], [0], None, [3 * 255 + 1], [0, 3 * 255 + 1]).ravel()
     dark, bright = (percentile_of_counts(counts, percent) / 3 for percent in (0.5, 99.8))
@@ -32,7 +32,7 @@ def relative_grey(image: NDArray[np.uint8]) -> Plane:
 
 
 def percentile_of_counts(counts: NDArray[Any], percent: float) -> float:
-    """Return what `numpy.percentile` does of integers from 0, of which each occurs so many times.
+    """Return the `numpy.percentile` of the integers from 0 whose counts are given.
 
     Examples
     --------
@@ -54,22 +54,22 @@ def find_membership(body: Plane, basins: Labels, grey: Plane) -> Plane:
     basins : (H, W) int32
         1..n, one for each nucleus or part of one; 0 outside.
     grey : (H, W) float32
-        As `relative_grey` returns it; nuclei may be brighter than the ground or darker.
+        As `relative_grey` returns it; nuclei may be brighter or darker than the background.
 
     Returns
     -------
     membership : (H, W) float32
-        About 0 on the ground, 1 inside, a half where a nucleus ends. The body alone where a basin
-        has no sure inside or stands out too little.
+        About 0 in the background, 1 inside, 0.5 halfway. The body probability alone where a basin
+        has no confident inside or too little contrast.
     """
     membership = body.copy()
     pixels = np.flatnonzero(basins > 0)
     basin, own_body, own_grey = basins.take(pixels), body.take(pixels), grey.take(pixels)
     inside, has_inside = _light_inside(own_body, basin, own_grey)
-    ground = _light_of_ground(body, grey).ravel()[pixels]
-    step = inside[basin] - ground
+    background = _light_of_background(body, grey).ravel()[pixels]
+    step = inside[basin] - background
     is_clear = has_inside[basin] & (np.abs(step) >= LEAST_CONTRAST)
-    light = np.clip((own_grey - ground) / np.where(is_clear, step, 1), -0.5, 1.5)
+    light = np.clip((own_grey - background) / np.where(is_clear, step, 1), -0.5, 1.5)
     light = np.where(own_body > SURELY_INSIDE, np.maximum(light, 1), light)
     both = BODY_SHARE * own_body + (1 - BODY_SHARE) * light
     membership.ravel()[pixels] = np.where(is_clear, both, own_body)
@@ -77,9 +77,9 @@ def find_membership(body: Plane, basins: Labels, grey: Plane) -> Plane:
 
 
 def _light_inside(body: Plane, basin: Labels, grey: Plane) -> tuple[Plane, NDArray[np.bool_]]:
-    """Return the mean grey level of each basin's sure inside, and which basins have one.
+    """Return the mean grey level inside each basin, and which basins have a confident inside.
 
-    All three are of the same pixels, (n,).
+    The arguments hold the values of the same pixels, (n,).
     """
     n = int(basin.max(initial=0)) + 1
     is_core = body > INSIDE
@@ -88,13 +88,13 @@ def _light_inside(body: Plane, basin: Labels, grey: Plane) -> tuple[Plane, NDArr
     return (total / np.maximum(count, 1)).astype(np.float32), count > 0
 
 
-def _light_of_ground(body: Plane, grey: Plane) -> Plane:
-    """Return the grey level of the ground near each pixel, of all ground where none is near.
+def _light_of_background(body: Plane, grey: Plane) -> Plane:
+    """Return the local grey level of the background; its median where no background is near.
 
-    It is smoothed so widely that a quarter of the size is enough.
+    The blur is so wide that a quarter of the resolution is enough.
     """
-    is_ground = (body < OUTSIDE).astype(np.float32)
-    if not is_ground.any():
+    is_background = (body < OUTSIDE).astype(np.float32)
+    if not is_background.any():
         return np.zeros_like(grey)
     height, width = grey.shape
     small = max(width // SHRINK, 1), max(height // SHRINK, 1)
@@ -102,10 +102,10 @@ def _light_of_ground(body: Plane, grey: Plane) -> Plane:
         cv2.GaussianBlur(
             cv2.resize(plane, small, interpolation=cv2.INTER_AREA), (0, 0), GROUND_SIGMA_PX / SHRINK
         )
-        for plane in (grey * is_ground, is_ground)
+        for plane in (grey * is_background, is_background)
     )
-    ground = near / np.maximum(share, 1e-3)
+    background = near / np.maximum(share, 1e-3)
     if share.min() <= 1e-3:
-        ground = np.where(share > 1e-3, ground, np.median(grey[is_ground > 0]))
-    full = cv2.resize(ground.astype(np.float32), (width, height))
+        background = np.where(share > 1e-3, background, np.median(grey[is_background > 0]))
+    full = cv2.resize(background.astype(np.float32), (width, height))
     return full.astype(np.float32, copy=False)

@@ -1,9 +1,9 @@
-"""At which membership nuclei end, which depends on the image and on who would outline it.
+"""Choose the outline threshold of an image, which depends on the annotation style of its source.
 
-Nuclei that glow have no sharp end: some annotators outline them halfway down the light, others out
-in the glow. An image that looks like labelled ones was most likely made in the same laboratory, and
-its nuclei end as its annotators have it; in any other, where the score is best on average over
-annotators. Nuclei that are darker than their ground leave less of a choice.
+Bright nuclei have blurred edges: some annotators outline them at half the intensity, others out in
+the glow. An image that resembles labelled ones most likely comes from the same laboratory and gets
+the threshold of its annotators; any other image gets the threshold with the best mean score over
+annotators. The outline of nuclei darker than the background is less ambiguous.
 """
 
 import csv
@@ -33,18 +33,18 @@ NUMBERS = (
     "covered",
     "grey_levels",
 )
-"""What `describe_appearance` returns: logarithms, but for the share that bright objects cover."""
+"""The columns that `describe_appearance` returns: logarithms, except for ``covered``, a share."""
 
 NEIGHBOURS = 3
 ALIKE, UNLIKE = 0.35, 0.5
-"""Root mean square difference of two appearances, in standard deviations of the known ones: up to
-the first an image counts as known, from the second as unknown, and in between as both."""
+"""Root mean square difference of two appearances, in standard deviations of the known ones: an
+image counts as known up to the first, as unknown from the second, and as a blend in between."""
 
-MOST_PX = 1024  # of a larger image its middle is looked at
+MOST_PX = 1024  # of a larger image, the appearance of the centre is described
 
 
 def describe_appearance(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Describe how an image looks, whatever it shows: its light, noise, detail and sharpness.
+    """Describe the appearance of an image: its intensities, noise, detail and sharpness.
 
     Parameters
     ----------
@@ -57,12 +57,12 @@ def describe_appearance(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     """
     top, left = (max(side - MOST_PX, 0) // 2 for side in image.shape[:2])
     grey = _grey(image[top : top + MOST_PX, left : left + MOST_PX])
-    darkest, ground, brightest = np.percentile(grey, [1, 50, 99])
+    darkest, background, brightest = np.percentile(grey, [1, 50, 99])
     contrast = brightest - darkest + 1
     noise = np.median(np.abs(cv2.Laplacian(grey, cv2.CV_32F)))
     return np.array(
         [
-            *np.log1p([darkest, ground, brightest]),
+            *np.log1p([darkest, background, brightest]),
             np.log(contrast),
             np.log(noise + 0.1),
             *np.log(_octaves(grey) / contrast + 1e-3),
@@ -79,13 +79,13 @@ def _grey(image: NDArray[np.uint8]) -> Plane:
 
 
 def _octaves(grey: Plane) -> NDArray[np.floating]:
-    """Return the standard deviation of what each of five blurs, doubled in width, takes away."""
+    """Return the standard deviations of five difference-of-Gaussian bands, one octave apart."""
     blurred = [grey, *(cv2.GaussianBlur(grey, (0, 0), 0.7 * 2.0**octave) for octave in range(5))]
     return np.array([(a - b).std() for a, b in pairwise(blurred)])
 
 
 def _describe_objects(grey: Plane) -> tuple[float, float, float]:
-    """Return the sharpness, half width and share of what is brighter than Otsu's threshold."""
+    """Return the sharpness, half width and area share of the objects above Otsu's threshold."""
     eight_bits = grey.astype(np.uint8)
     threshold, objects = cv2.threshold(eight_bits, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
     is_object = grey > threshold
@@ -104,7 +104,7 @@ def _describe_objects(grey: Plane) -> tuple[float, float, float]:
 
 @dataclass(frozen=True)
 class KnownOutlines:
-    """How labelled images look, and at which membership their annotators end nuclei.
+    """The appearances of labelled images, and the outline thresholds that fit their annotations.
 
     Attributes
     ----------
@@ -112,7 +112,7 @@ class KnownOutlines:
         As `describe_appearance` returns them.
     thresholds : (n,) float32
     folds : (n,) int64
-        Of the network that has not seen the image.
+        The fold that holds out each image.
     """
 
     appearances: NDArray[np.float32]
@@ -120,20 +120,20 @@ class KnownOutlines:
     folds: NDArray[np.int64]
 
     def without(self, fold: int | None) -> "KnownOutlines":
-        """Return all but the images of a fold; None is of no fold."""
+        """Return all images but those of a fold; with None, all."""
         if fold is None:
             return self
         kept = self.folds != fold
         return KnownOutlines(self.appearances[kept], self.thresholds[kept], self.folds[kept])
 
     def threshold(self, image: NDArray[np.uint8], *, otherwise: float) -> float:
-        """Return where the nuclei of an image (H, W, 3) end, by the images that look most alike.
+        """Return the outline threshold of an image, from the known images most similar to it.
 
         Parameters
         ----------
         image : (H, W, 3) uint8
         otherwise : float
-            Where they end in an image that looks like none of them.
+            The threshold of an image that resembles none of them.
         """
         if not self.thresholds.size:
             return otherwise
@@ -147,14 +147,14 @@ class KnownOutlines:
 
 @dataclass(frozen=True)
 class OutlineRule:
-    """Chooses the membership at which the nuclei of an image end.
+    """Chooses the outline threshold of an image.
 
     Attributes
     ----------
     dark : float
-        Where nuclei end that are darker than their ground.
+        The threshold for nuclei darker than the background.
     glowing : float
-        Where nuclei end that are brighter, in an image that looks like none of the known.
+        The threshold for brighter nuclei, in an image that resembles no known one.
     known : KnownOutlines, optional
     """
 
@@ -163,12 +163,12 @@ class OutlineRule:
     known: KnownOutlines | None = None
 
     def threshold(self, body: Plane, image: NDArray[np.uint8]) -> float:
-        """Return the membership at which the nuclei of an image end.
+        """Return the outline threshold of an image, a membership.
 
         Parameters
         ----------
         body : (H, W) float32
-            The probability of a nucleus.
+            The body probability.
         image : (H, W, 3) uint8
         """
         if not is_glowing(body, image):
@@ -177,7 +177,7 @@ class OutlineRule:
 
 
 def is_glowing(body: Plane, image: NDArray[np.uint8]) -> bool:
-    """Return whether nuclei are brighter than their ground."""
+    """Return whether the nuclei are brighter than the background."""
     step = max(max(body.shape) // MOST_PX, 1)
     body, grey = body[::step, ::step], _grey(image[::step, ::step])
     inside, outside = grey[body > INSIDE], grey[body < OUTSIDE]
@@ -192,7 +192,7 @@ _WANTED = (
 
 
 def write_known(path: Path, known: KnownOutlines) -> None:
-    """Write known outlines as a table: a row an image."""
+    """Write known outlines as a CSV table, one row per image."""
     rows = np.column_stack([known.folds, known.thresholds, known.appearances])
     formats = ["%d", *["%.4g"] * (len(OUTLINE_COLUMNS) - 1)]
     with replacing(path) as temporary:
@@ -201,12 +201,12 @@ def write_known(path: Path, known: KnownOutlines) -> None:
 
 
 def read_known(path: Path) -> KnownOutlines:
-    """Read what `write_known` wrote.
+    """Read the known outlines that `write_known` wrote.
 
     Raises
     ------
     InputError
-        When it is no such table.
+        When the file is not such a table.
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:

@@ -11,16 +11,16 @@ CHANNELS = ("body", "border", "depth")  # of a probability map (C, H, W)
 
 
 def save_probability(path: Path, probability: NDArray[np.float32]) -> None:
-    """Keep a probability map, (C, H, W), in half precision."""
+    """Save a probability map, (C, H, W), in half precision."""
     half = np.ascontiguousarray(probability, np.float16)
     with replacing(path) as temporary, temporary.open("wb") as file:
-        # As np.save, which of a full disk does not say that it is full.
+        # The format of np.save, whose error on a full disk does not name the cause.
         np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(half))
         file.write(half.data)
 
 
 def load_probability(path: Path) -> NDArray[np.float32]:
-    """Load a probability map that :func:`save_probability` kept, (C, H, W) float32.
+    """Load a probability map that :func:`save_probability` saved, (C, H, W) float32.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Bring nuclei into the form that annotators draw: one piece, no holes, a smooth outline."""
+"""Post-process nuclei to look as annotators draw them: one piece, no holes, a smooth outline."""
 
 from collections.abc import Iterator
 
@@ -9,17 +9,17 @@ from numpy.typing import NDArray
 from kaggle_dsb.aliases import Labels
 
 SMOOTHNESS = 0.06
-"""The standard deviation by which a nucleus is blurred, as a share of the root of its area."""
+"""The standard deviation of the blur of a nucleus, relative to the square root of its area."""
 
 
 def refine_nuclei(labels: Labels) -> Labels:
-    """Return labels (H, W) with each nucleus in one piece, without holes, its outline smooth.
+    """Return labels (H, W) with each nucleus in one piece, without holes and with a smooth outline.
 
     Notes
     -----
-    The largest piece of a nucleus is kept, filled and blurred, by `SMOOTHNESS` of its size; it ends
-    where the blurred mask falls to a half, which leaves a straight outline where it is. Pixels of
-    other nuclei stay theirs.
+    The largest connected piece of a nucleus is kept, filled, blurred in proportion to its size
+    (`SMOOTHNESS`), and thresholded at 0.5, which leaves straight outlines in place. No pixel is
+    taken from another nucleus.
     """
     refined = np.zeros_like(labels)
     for label, (rows, columns) in _boxes(labels):
@@ -32,7 +32,7 @@ def refine_nuclei(labels: Labels) -> Labels:
 
 
 def _smooth(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the largest piece of a mask, smooth; beyond the edges of the array it goes on."""
+    """Return the largest piece of a mask, smoothed; edge values are replicated outwards."""
     whole = _largest_piece(mask)
     sigma = SMOOTHNESS * float(np.sqrt(np.count_nonzero(whole)))
     blurred = cv2.GaussianBlur(
@@ -43,7 +43,7 @@ def _smooth(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _largest_piece(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the largest connected piece of a mask that has one, its holes filled."""
+    """Return the largest connected piece of a non-empty mask, with its holes filled."""
     outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     largest = max(outlines, key=lambda outline: (cv2.contourArea(outline), len(outline)))
     filled: NDArray[np.uint8] = np.zeros(mask.shape, np.uint8)

@@ -1,4 +1,4 @@
-"""Train candidate scorers on images whose truth is known."""
+"""Train candidate scorers on images with ground truth."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ from kaggle_dsb.instances.scorer import CandidateScorer
 
 
 def candidate_quality(tree: CandidateTree, truth: Labels) -> Floats:
-    """Return the share of thresholds at which each candidate hits a true nucleus.
+    """Return the share of the IoU thresholds at which each candidate hits a true nucleus.
 
     Parameters
     ----------
@@ -47,16 +47,16 @@ def train_scorer(
     weights: Sequence[float],
     seed: int,
 ) -> CandidateScorer:
-    """Train a scorer on the candidates of some images.
+    """Train a scorer on the candidates of a set of images.
 
     Parameters
     ----------
     features : sequence of (n_candidates, n_features) float32
-        Features of the candidates of each image.
+        The features of the candidates of each image.
     quality : sequence of (n_candidates,) float64
-        Likewise, as `candidate_quality` returns it.
+        Their quality, as `candidate_quality` returns it.
     weights : sequence of float
-        How much each image counts, however many candidates it holds.
+        The weight of each image, whatever its number of candidates.
     seed : int
 
     Raises

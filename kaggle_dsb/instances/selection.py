@@ -1,4 +1,4 @@
-"""Choose among candidate nuclei those that promise the best score together."""
+"""Select the non-overlapping candidates with the best expected score."""
 
 import numpy as np
 
@@ -11,13 +11,13 @@ MAX_ROUNDS = 20
 
 
 def select_nuclei(tree: CandidateTree, quality: Floats, *, min_area_px: int) -> Labels:
-    """Choose the candidates without overlap that promise their image the best score.
+    """Select the non-overlapping candidates that maximise the expected score of the image.
 
     Parameters
     ----------
     tree : CandidateTree
     quality : (n_candidates,) float64, in [0, 1]
-        The share of the competition's thresholds at which each is expected to hit.
+        The expected share of the competition's IoU thresholds at which each candidate is a hit.
     min_area_px : int
         Smaller nuclei are dropped.
 
@@ -27,11 +27,11 @@ def select_nuclei(tree: CandidateTree, quality: Floats, *, min_area_px: int) -> 
 
     Notes
     -----
-    Let P nuclei be predicted and T be true, and Q be the sum of the predicted ones' qualities. Then
-    S = Q / (P + T - Q) is the score to expect, and one more nucleus raises it where its quality is
-    above S / (1 + S) = Q / (P + T). With as many true nuclei as predicted ones that is half the
-    mean quality of those predicted: what a nucleus costs in this image, much where it is clear and
-    little where it is hard to read. The choice and its cost are found in turns, until both stay.
+    Let P be the number of predicted nuclei, T that of true nuclei, and Q the summed quality of the
+    predicted ones. The expected score is S = Q / (P + T - Q), and one more nucleus raises it if its
+    quality is above S / (1 + S) = Q / (P + T). For P = T this cost of a nucleus is half the mean
+    quality of those predicted: high in clear images, low in difficult ones. The selection and the
+    cost are updated in turns until they converge.
     """
     of_basins = areas_px(tree.labels)
     area = tree.add_up(np.pad(of_basins, (0, tree.n_basins + 1 - of_basins.size)))
@@ -49,7 +49,7 @@ def select_nuclei(tree: CandidateTree, quality: Floats, *, min_area_px: int) -> 
 
 
 def _choose(tree: CandidateTree, worth: list[float]) -> list[int]:
-    """List the candidates whose own worth is the best of their branch, from the roots down."""
+    """List the candidates of the non-overlapping selection with the greatest total worth."""
     children = tree.children.tolist()
     best = [max(own, 0) for own in worth]
     for candidate in range(tree.n_basins, tree.n_candidates):

@@ -1,4 +1,4 @@
-"""How large the nuclei of an image are, and by how much to scale it to make them of one size."""
+"""Measure the size of an image's nuclei, and choose the zoom to a target size."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,15 +7,15 @@ ZOOM_RANGE = (0.4, 2.5)
 
 
 def median_diameter(labels: NDArray[np.int32]) -> float:
-    """Return the median diameter of the nuclei, weighted by itself, in pixels; 0 without nuclei.
+    """Return the diameter-weighted median diameter of the nuclei, in pixels; 0 without nuclei.
 
-    The diameter of a nucleus is that of the disc of its area. Each counts as much as it is wide, so
-    that a few nuclei outweigh the many specks that a noisy image is taken to hold.
+    The diameter of a nucleus is that of a disc of equal area. Weighting by diameter lets a few
+    nuclei outweigh the many specks that are segmented in a noisy image.
 
     Parameters
     ----------
     labels : (H, W) int32
-        Gaps are accepted.
+        May have gaps.
 
     Examples
     --------
@@ -30,12 +30,12 @@ def median_diameter(labels: NDArray[np.int32]) -> float:
 
 
 def areas_px(labels: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Return the number of pixels of each label, (1 + n,), where that of the background is 0.
+    """Return the area of each label in pixels, (1 + n,); 0 for the background.
 
     Notes
     -----
-    To count the background as well takes many times as long: each of its pixels adds to one counter
-    and waits for the pixel before.
+    Counting the background too takes many times as long: each of its pixels increments the same
+    counter and waits for the previous one.
 
     Examples
     --------
@@ -47,9 +47,9 @@ def areas_px(labels: NDArray[np.int32]) -> NDArray[np.int64]:
 
 
 def choose_zoom(diameter_px: float, wanted_px: float) -> float:
-    """Return the factor that brings nuclei of one diameter to another, within `ZOOM_RANGE`.
+    """Return the zoom that brings nuclei to the wanted diameter, clipped to `ZOOM_RANGE`.
 
-    An image without nuclei, of diameter 0, is left as it is.
+    The zoom is 1 for an image without nuclei, of diameter 0.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Find the nuclei of an image that is too large to be worked on as a whole."""
+"""Find the nuclei of an image that is too large to process as a whole."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,7 +11,8 @@ from kaggle_dsb.instances.finder import NucleusFinder
 from kaggle_dsb.instances.outline_rule import OutlineRule
 
 LARGE_PX = 2**25
-"""An image of more pixels is cut into tiles: some arrays of its size fit, dozens do not."""
+"""Images of more pixels are processed in tiles: memory holds a few arrays of this size, not
+dozens."""
 
 TILE_PX = 1024
 MARGIN_PX = 192  # about as wide as the largest nucleus
@@ -22,7 +23,7 @@ Slices = tuple[slice, slice]
 def find_nuclei(
     finder: NucleusFinder, probability: NDArray[np.floating], image: NDArray[np.uint8]
 ) -> Labels:
-    """Find the nuclei of an image of any size, those of a large one tile by tile.
+    """Find the nuclei of an image of any size; large images are processed tile by tile.
 
     Parameters
     ----------
@@ -47,9 +48,10 @@ def find_in_tiles(
 
     Notes
     -----
-    A nucleus is taken from the tile whose core, without the margin, holds its centroid, and whole,
-    since the margin is wider than a nucleus. Two tiles that see a nucleus a little differently may
-    both hold its centroid: then the second one's share of new pixels decides.
+    A nucleus is taken from the tile whose core, the tile without its margin, holds its centroid; it
+    is whole there, since the margin is wider than a nucleus. If two tiles segment a nucleus a
+    little differently and both hold its centroid, the second version is kept only if most of its
+    pixels are new.
     """
     threshold = finder.outline.threshold(probability[0], image)
     finder = replace(finder, outline=OutlineRule(threshold, threshold))  # the same in all tiles
@@ -68,7 +70,7 @@ def find_in_tiles(
 
 
 def _tiles(height: int, width: int) -> Iterator[tuple[Slices, Slices]]:
-    """Yield each tile's core, and the window around it with the margin."""
+    """Yield the core of each tile, and its window: the core with the margin."""
     for top in range(0, height, TILE_PX):
         for left in range(0, width, TILE_PX):
             core = np.s_[top : min(top + TILE_PX, height), left : min(left + TILE_PX, width)]
@@ -80,7 +82,7 @@ def _tiles(height: int, width: int) -> Iterator[tuple[Slices, Slices]]:
 
 
 def _centred_in(labels: Labels, core: Slices, window: Slices) -> NDArray[np.bool_]:
-    """Return of each label whether its centroid lies in the core, (n + 1,); never of label 0."""
+    """Return whether the centroid of each label lies in the core, (n + 1,); False for label 0."""
     area = np.maximum(np.bincount(labels.ravel()), 1)
     inside = np.ones(area.size, bool)
     inside[0] = False
@@ -93,7 +95,7 @@ def _centred_in(labels: Labels, core: Slices, window: Slices) -> NDArray[np.bool
 
 
 def _mostly_new(labels: Labels, taken: Labels) -> NDArray[np.bool_]:
-    """Return of each label whether most of its pixels are not taken yet, (n + 1,)."""
+    """Return whether most pixels of each label are not taken yet, (n + 1,)."""
     area = np.bincount(labels.ravel())
     shared = np.bincount(labels[taken > 0], minlength=area.size)
     return 2 * shared < area

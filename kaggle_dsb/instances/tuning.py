@@ -1,8 +1,8 @@
-"""Tune how probabilities become nuclei, and tell without self-deception what that gained.
+"""Tune the segmentation of probability maps, and estimate its score by nested cross-validation.
 
-Parameters that are chosen on some images look better on those than on others, and most of all on
-images of the same source: the same microscope, stain and annotators. So every choice is nested by
-source: a source is scored with what was best on all others, and the mean over sources, the
+Parameters score better on the images that they were chosen on than on others, and also on images of
+the same source: the same microscope, stain and annotators. So every choice is nested by source: a
+source is scored with the option that was best on all others, and the mean over sources, the
 generalisation, is the score to report.
 """
 
@@ -41,20 +41,20 @@ from kaggle_dsb.instances.watershed import WatershedParameters, watershed_nuclei
 Label = TypeVar("Label", str, int)
 
 OUTLINES = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.56)
-"""The memberships at which `learn_outlines` lets nuclei end."""
+"""The outline thresholds that `learn_outlines` tries."""
 
-ENOUGH_OF_A_GROUP = 3  # images to tell where its annotators end nuclei
+ENOUGH_OF_A_GROUP = 3  # images needed to choose the outline threshold of a group
 
 
 @dataclass(frozen=True)
 class Case:
-    """An image whose truth is known, and its probability by networks that have not seen it.
+    """An image with ground truth, and its out-of-fold probability.
 
     Attributes
     ----------
     id, source : str
     group : str
-        Images of one slide, well or screen; within the source.
+        Images of one slide, well or screen; unique within the source.
     fold : int
     probability : Path
         A file that `kaggle_dsb.instances.probability.load_probability` reads.
@@ -78,9 +78,9 @@ class Nested:
     Attributes
     ----------
     best : int
-        The option of the best mean over all sources: the one to use.
+        The option with the best mean over all sources: the one to use.
     scores : (n_images,) float64
-        Each image's score with the option that was best on the other sources.
+        The score of each image with the option that was best on the other sources.
     """
 
     best: int
@@ -108,7 +108,7 @@ def mean_over_sources(scores: Floats, sources: Sequence[str]) -> Floats:
 
 
 def choose_nested(scores: Floats, sources: Sequence[str]) -> Nested:
-    """Choose among options, and score each source with what is best without it.
+    """Choose among options, and score each source with the option that is best without it.
 
     Parameters
     ----------
@@ -131,12 +131,12 @@ def choose_nested(scores: Floats, sources: Sequence[str]) -> Nested:
 
 
 def propose_watersheds(n: int, *, seed: int) -> list[WatershedParameters]:
-    """Propose parameters of the watershed, spread evenly over what makes sense.
+    """Propose watershed parameters, spread evenly over a sensible range.
 
     Notes
     -----
-    A scrambled Halton sequence looks at no score, so all sources can be tried with the same
-    proposals and the choice among them still be nested.
+    A scrambled Halton sequence does not depend on scores, so all sources can share the proposals
+    and the choice among them can still be nested.
     """
     low, high = zip((0.2, 0.8), (0.4, 0.8), (3, 24), (8, 30), strict=True)
     return [
@@ -159,7 +159,7 @@ def score_watersheds(
     processes: int,
     progress: Progress,
 ) -> Floats:
-    """Score each image with each watershed, (n_proposals, n_cases) float64."""
+    """Score each image with each proposal, (n_proposals, n_cases) float64."""
     jobs = [(case, proposals) for case in cases]
     return np.array(list(_run(_score_watersheds_of, jobs, processes, progress))).T
 
@@ -183,7 +183,7 @@ def _score_watersheds_of(job: tuple[Case, Sequence[WatershedParameters]]) -> lis
 
 
 class Described(NamedTuple):
-    """The candidates of an image: their features, (n_candidates, n), and their true quality."""
+    """The candidates of an image: features (n_candidates, n_features) and true quality."""
 
     features: NDArray[np.float32]
     quality: Floats
@@ -197,9 +197,9 @@ def describe_cases(
     processes: int,
     progress: Progress,
 ) -> list[Described]:
-    """Describe the candidates of all images, each by its own rule of where they end.
+    """Compute the candidate features of all images, each with its own outline rule.
 
-    The watershed tells their typical size.
+    The typical size of nuclei is measured on the labels of the watershed.
     """
     jobs = [(case, watershed, outline) for case, outline in zip(cases, outlines, strict=True)]
     return list(_run(_describe_case, jobs, processes, progress))
@@ -217,7 +217,7 @@ def _describe_case(job: tuple[Case, WatershedParameters, OutlineRule]) -> Descri
 def learn_outlines(
     cases: Sequence[Case], *, min_area_px: int, processes: int, progress: Progress
 ) -> KnownOutlines:
-    """Find out where the annotators of each group of images end nuclei that glow.
+    """Learn the outline threshold that fits the annotations of each group of bright nuclei.
 
     Parameters
     ----------
@@ -230,9 +230,9 @@ def learn_outlines(
     Returns
     -------
     KnownOutlines
-        The images whose nuclei glow. To all of a group belongs the threshold among `OUTLINES` with
-        the best mean score, where the truth chooses the candidates; to those of a group of fewer
-        than `ENOUGH_OF_A_GROUP` that of their source.
+        The images of bright nuclei. All images of a group get the threshold among `OUTLINES` with
+        the best mean score when candidates are selected by their true quality; a group of fewer
+        than `ENOUGH_OF_A_GROUP` images gets the threshold of its source.
     """
     jobs = [(case, min_area_px) for case in cases]
     scored = list(_run(_score_outlines, jobs, processes, progress))
@@ -258,7 +258,7 @@ class OutlineScores(NamedTuple):
 
 
 def _score_outlines(job: tuple[Case, int]) -> OutlineScores | None:
-    """Score an image by outline threshold, candidates chosen by the truth; None without glow."""
+    """Score an image at each of `OUTLINES`, with true qualities; None for dark nuclei."""
     case, min_area_px = job
     probability = load_probability(case.probability)
     if not is_glowing(probability[0], case.image):
@@ -294,10 +294,10 @@ def train_without_each(
         The source of each image, or its fold.
     described : sequence of Described
     weights : sequence of float
-        How much each image counts.
+        The weight of each image.
     seed : int
     progress : callable
-        Called with the numbers of scorers trained and of all scorers.
+        Called with the number of scorers trained and their total number.
     """
     scorers: dict[Label, CandidateScorer] = {}
     distinct = sorted(set(labels))
@@ -314,7 +314,7 @@ def train_without_each(
 
 
 def source_weights(sources: Sequence[str]) -> list[float]:
-    """Return weights by which all sources count alike, whose mean is 1.
+    """Return image weights of mean 1 that give all sources the same total weight.
 
     Examples
     --------
@@ -334,16 +334,16 @@ def score_scorers(
     processes: int,
     progress: Progress,
 ) -> Floats:
-    """Score the nuclei that a scorer chooses in each image, (n_cases,).
+    """Score the nuclei that a scorer selects in each image, (n_cases,).
 
     Parameters
     ----------
     cases : sequence of Case
     scorers : sequence of CandidateScorer
-        The scorer of each case.
+        One for each case.
     watershed : WatershedParameters
     outlines : sequence of OutlineRule
-        The rule of each case.
+        One for each case.
     processes : int
     progress : callable
     """

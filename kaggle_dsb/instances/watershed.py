@@ -1,4 +1,4 @@
-"""Cut probabilities into nuclei: seeds where body, border and depth agree, flooded back."""
+"""Seeded watershed on a probability map, with seeds where body, border and depth agree."""
 
 from dataclasses import dataclass
 
@@ -11,16 +11,16 @@ from kaggle_dsb.instances.hills import find_hills, join_hills
 
 @dataclass(frozen=True)
 class WatershedParameters:
-    """How `watershed_nuclei` cuts a probability map.
+    """The parameters of `watershed_nuclei`.
 
     Attributes
     ----------
     body_threshold : float
-        A pixel belongs to some nucleus where its body probability is above this.
+        Pixels with a body probability above this are foreground.
     seed_threshold : float
         A seed is a connected region where the `seed_height` is above this.
     min_seed_px, min_area_px : int
-        Smaller seeds, and nuclei that end up smaller, are dropped.
+        Smaller seeds, and smaller nuclei, are dropped.
     """
 
     body_threshold: float
@@ -30,7 +30,7 @@ class WatershedParameters:
 
 
 def watershed_nuclei(probability: NDArray[np.float32], parameters: WatershedParameters) -> Labels:
-    """Cut a probability map into nuclei.
+    """Segment the nuclei of a probability map by a seeded watershed.
 
     Parameters
     ----------
@@ -44,9 +44,9 @@ def watershed_nuclei(probability: NDArray[np.float32], parameters: WatershedPara
 
     Notes
     -----
-    The flood climbs down the seed height, so that two nuclei meet on the border between them, and
-    ends where the body does: a seed keeps none of the pixels that made it smaller than its nucleus.
-    A part of the mask that holds no seed is dropped with it.
+    The flood descends the seed height, so that two nuclei meet on the border between them, and
+    stops at the edge of the foreground, which gives a nucleus back the pixels that its seed lacks.
+    A part of the foreground without a seed is dropped.
     """
     height = seed_height(probability)
     mask = (probability[0] > parameters.body_threshold) | (height > parameters.seed_threshold)
@@ -62,7 +62,8 @@ def watershed_nuclei(probability: NDArray[np.float32], parameters: WatershedPara
 def seed_height(probability: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the map whose hills are the nuclei, (H, W) float32 in [0, 1].
 
-    The mean of the depth and of the body less its border, so that either can tell two nuclei apart.
+    It is the mean of the depth and of the body without its border, so that either can separate two
+    nuclei.
     """
     body, border, depth = probability
     height: NDArray[np.float32] = (depth + body * (1 - border)) / 2

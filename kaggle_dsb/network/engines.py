@@ -1,4 +1,4 @@
-"""What computes the networks: torch on any device, or OpenVINO on a CPU, without torch."""
+"""Inference engines: torch on any device, or OpenVINO on a CPU, without torch."""
 
 import importlib.util
 from collections.abc import Sequence
@@ -35,11 +35,11 @@ Probabilities = NDArray[np.float32]
 
 
 class Engine(Protocol):
-    """The mean probability of some networks over some views of the images."""
+    """Computes the mean probability of one or more networks over the views of TTA."""
 
     @property
     def batch_px(self) -> int:
-        """How many pixels are worth computing at once; an image at least is."""
+        """The preferred batch size, in pixels; a batch holds at least one image."""
 
     def __call__(self, images: Images) -> Probabilities:
         """Return probabilities (B, 3, H, W) float32.
@@ -51,22 +51,22 @@ class Engine(Protocol):
         """
 
     def first(self) -> "Engine":
-        """Return the first network alone, in one view; itself where that is all it has."""
+        """Return an engine of the first network without TTA; itself if that is all it has."""
 
 
 @dataclass(frozen=True)
 class EngineChoice:
-    """Which engine computes, where and how precisely.
+    """An engine, its device and its precision.
 
     Attributes
     ----------
     name : {"torch", "openvino"}
     version : str
-        Version of its package.
+        The version of its package.
     device : {"cpu", "cuda"}
     precision : {"float32", "bfloat16", "float16"}
     is_quantized : bool
-        Whether convolutions compute in 8 bits.
+        Whether convolutions are computed in INT8.
     """
 
     name: Literal["torch", "openvino"]
@@ -77,19 +77,19 @@ class EngineChoice:
 
 
 def choose_engine(hardware: HardwareSettings, networks: Sequence[Path] = ()) -> EngineChoice:
-    """Choose what predicts on this machine; ``auto`` is OpenVINO on a CPU where it is installed.
+    """Choose the engine for this machine; ``auto`` is OpenVINO on a CPU if it is installed.
 
     Parameters
     ----------
     hardware : HardwareSettings
     networks : sequence of Path
-        Where the CPU has instructions for it, and the ranges of all of these are known, ``auto``
-        computes in 8 bits.
+        If the CPU has instructions for INT8 and all of these have ranges, ``auto`` computes in
+        INT8.
 
     Raises
     ------
     InputError
-        When an engine is asked for that is not installed, or cannot use the device or precision.
+        When the requested engine is not installed, or cannot use the device or precision.
     """
     has_openvino = importlib.util.find_spec("openvino") is not None
     device = "cpu" if hardware.engine == "openvino" else choose_device(hardware.accelerator)
@@ -141,11 +141,11 @@ def load_engine(
     ----------
     choice : EngineChoice
     networks : sequence of Path
-        Their mean is taken.
+        Their predictions are averaged.
     tta : str
-        The views whose mean is taken: ``none``, ``flips``, ``rotations`` or ``d4``.
+        The views that are averaged: ``none``, ``flips``, ``rotations`` or ``d4``.
     threads : int
-        0 is one a core.
+        0 is one per core.
 
     Raises
     ------
@@ -177,18 +177,18 @@ def load_engine(
 
 @dataclass(frozen=True)
 class View:
-    """A symmetry of the square: mirrored left to right or not, then turned by quarters."""
+    """A symmetry of the square: an optional horizontal flip, then rotation by quarter turns."""
 
     is_mirrored: bool
     quarter_turns: int
 
     def show(self, images: NDArray[Any]) -> NDArray[Any]:
-        """Return images (B, C, H, W) as they look in this view."""
+        """Transform images (B, C, H, W) to this view."""
         mirrored = images[..., ::-1] if self.is_mirrored else images
         return np.rot90(mirrored, self.quarter_turns, axes=(-2, -1))
 
     def undo(self, images: NDArray[Any]) -> NDArray[Any]:
-        """Return images (B, C, H, W) in this view as they were."""
+        """Transform images (B, C, H, W) back from this view."""
         turned = np.rot90(images, -self.quarter_turns, axes=(-2, -1))
         return turned[..., ::-1] if self.is_mirrored else turned
 
@@ -225,17 +225,17 @@ class OpenVinoEngine:
         threads: int,
         is_quantized: bool = False,
     ) -> "OpenVinoEngine":
-        """Compile networks, as `load_engine` describes it."""
+        """Compile networks; for the parameters see `load_engine`."""
         from kaggle_dsb.network.graph import compile_network
 
         compile_one = partial(
             compile_network, precision=precision, threads=threads, is_quantized=is_quantized
         )
-        with ThreadPoolExecutor(threads) as pool:  # each takes a second of one core
+        with ThreadPoolExecutor(threads) as pool:  # each takes a second on one core
             return cls(list(pool.map(compile_one, networks)), VIEWS[tta])
 
     def first(self) -> "OpenVinoEngine":
-        """Return the first network alone, in one view; itself where that is all it has."""
+        """Return an engine of the first network without TTA; itself if that is all it has."""
         is_one = len(self.models) == 1 and self.views == VIEWS["none"]
         return self if is_one else replace(self, models=self.models[:1], views=VIEWS["none"])
 

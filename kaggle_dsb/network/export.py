@@ -1,4 +1,4 @@
-"""Make OpenVINO's graph of a network of torch."""
+"""Export the OpenVINO graph of a torch network."""
 
 import tempfile
 import warnings
@@ -23,7 +23,7 @@ class _Stateless(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.state = {k: v for k, v in network.state_dict().items() if v.is_floating_point()}
-        self._network = [network]  # in a list, so that its tensors are not those of this module
+        self._network = [network]  # in a list, so that it is not registered as a submodule
         self._places: list[tuple[nn.Module, str]] = []
         for name in self.state:
             parent, _, leaf = name.rpartition(".")
@@ -33,14 +33,14 @@ class _Stateless(nn.Module):
             self._places.append((module, leaf))
 
     def forward(self, image: Tensor, *tensors: Tensor) -> Tensor:
-        """Return the probability of an image by the network with these tensors in its places."""
+        """Return the probability of an image, with these tensors as the network's state."""
         for (module, leaf), tensor in zip(self._places, tensors, strict=True):
             setattr(module, leaf, tensor)
         return torch.sigmoid(self._network[0](image))
 
 
 def export_graph(settings: NetworkSettings, path: Path) -> None:
-    """Write the graph of an architecture, ``path`` and a ``.bin`` of small constants beside it.
+    """Write the graph of an architecture: ``path``, and a ``.bin`` of small constants beside it.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def export_graph(settings: NetworkSettings, path: Path) -> None:
     tensors = [tensor.clone() for tensor in function.state.values()]
     image = torch.zeros(EXAMPLE_SHAPE, dtype=torch.uint8)
     with torch.inference_mode(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # tracing warns of each size that it takes for granted
+        warnings.simplefilter("ignore")  # tracing warns of every size that it fixes
         traced: Any = torch.jit.trace(  # type: ignore[no-untyped-call]
             function, (image, *tensors), check_trace=False
         )
@@ -72,6 +72,6 @@ def _save(model: openvino.Model, path: Path) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".graph-") as scratch:
         temporary = Path(scratch) / path.name
         openvino.save_model(model, temporary, compress_to_fp16=False)
-        # The graph is moved last: where it is, it is whole.
+        # The graph is moved last, so that its presence means that both files are complete.
         for part in (temporary.with_suffix(".bin"), temporary):
             part.replace(path.parent / part.name)

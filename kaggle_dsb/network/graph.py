@@ -1,9 +1,8 @@
-"""The network as a graph of OpenVINO: its operations in one small file, its weights in another.
+"""OpenVINO graphs of the networks: the operations in one small file, the weights in another.
 
-The graph of an architecture takes the image and every tensor of the network's state as inputs. Once
-the tensors of a `.safetensors` file have taken the place of those inputs, it computes what the
-network of torch would. So one graph serves all networks of an architecture, and their weights are
-kept once.
+The graph of an architecture takes the image and every tensor of the network's state as inputs. With
+the tensors of a `.safetensors` file in place of those inputs, it computes the same as the torch
+network. So one graph serves all networks of an architecture, and weights are stored only once.
 """
 
 import os
@@ -41,7 +40,7 @@ def compile_network(
     precision : {"float32", "bfloat16", "float16"}
     threads : int
     is_quantized : bool
-        Compute convolutions in 8 bits; the others, and all else, in ``precision``.
+        Compute convolutions in INT8, and depthwise ones and all else in ``precision``.
 
     Returns
     -------
@@ -51,8 +50,8 @@ def compile_network(
     Raises
     ------
     InputError
-        When the file cannot be read, its tensors do not fit the graph of its architecture, or the
-        ranges of a network to quantise are not there.
+        When the file cannot be read, its tensors do not fit the graph of its architecture, or a
+        network to be quantised has no ranges.
     """
     model = read_model(path)
     if is_quantized:
@@ -75,7 +74,7 @@ def read_model(path: Path) -> "Model":
 
 
 def insert_weights(model: "Model", file: NetworkFile, *, source: Path) -> None:
-    """Put the tensors of a network in the place of a graph's inputs, all but the image."""
+    """Replace all inputs of a graph but the image by the tensors of a network."""
     weights = file.weights()
     for parameter in model.get_parameters():
         name = parameter.get_friendly_name()
@@ -90,7 +89,7 @@ def insert_weights(model: "Model", file: NetworkFile, *, source: Path) -> None:
 
 
 def name_graph(settings: NetworkSettings) -> str:
-    """Return the name of the file of an architecture's graph.
+    """Return the file name of an architecture's graph.
 
     Examples
     --------
@@ -101,12 +100,12 @@ def name_graph(settings: NetworkSettings) -> str:
 
 
 def find_graph(settings: NetworkSettings) -> Path:
-    """Return the graph of an architecture: as it came with the package, else made and cached.
+    """Return the graph of an architecture: the packaged one, else one exported to the cache.
 
     Raises
     ------
     InputError
-        When it has to be made and torch is not installed.
+        When it must be exported and torch is not installed.
     """
     packaged = PACKAGED / name_graph(settings)
     if packaged.exists():
@@ -126,9 +125,9 @@ def find_graph(settings: NetworkSettings) -> Path:
 
 
 def cache_folder() -> Path:
-    """Return where graphs are kept that do not come with the package; a temporary one if need be.
+    """Return the cache folder of exported graphs; a temporary one if it cannot be made.
 
-    It is named by the version of the package, whose graphs they are.
+    Its name holds the version of the package, since graphs depend on it.
     """
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     folder = Path(home) / "kaggle_dsb" / f"graphs-{__version__}"

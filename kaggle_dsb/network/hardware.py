@@ -1,4 +1,4 @@
-"""What the computation runs on: cores, memory, the device and its arithmetic."""
+"""The hardware to compute on: cores, memory, device and precision."""
 
 import ctypes
 import importlib.util
@@ -17,14 +17,14 @@ Precision = Literal["float32", "bfloat16", "float16"]
 
 GPU_DRIVERS = ("libcuda.so.1", "nvcuda.dll", "libamdhip64.so")
 CGROUP = Path("/sys/fs/cgroup")
-AVX512_VNNI = 23  # as OpenCV counts CPU features; cv2.getHardwareFeatureName(23) names it
+AVX512_VNNI = 23  # OpenCV's number of this CPU feature; see cv2.getHardwareFeatureName(23)
 
 
 def count_cores() -> int:
-    """Count the cores this process may use.
+    """Count the cores that this process may use.
 
-    The least of its affinity, the limit of its cgroup (a container's, as ``docker --cpus`` sets it)
-    and the variable ``OMP_NUM_THREADS``; at least 1.
+    The minimum of its CPU affinity, the limit of its cgroup (of a container, as ``docker --cpus``
+    sets it) and the variable ``OMP_NUM_THREADS``; at least 1.
     """
     limits = [_affinity(), _cgroup_limit(CGROUP), _openmp_limit()]
     return max(1, min(limit for limit in limits if limit is not None))
@@ -40,7 +40,7 @@ def _openmp_limit() -> int | None:
 
 
 def _cgroup_limit(folder: Path) -> int | None:
-    """Read how many cores' time a cgroup grants, rounded up, in the format of version 2 or 1."""
+    """Read the CPU limit of a cgroup of version 2 or 1, in cores, rounded up."""
     try:
         quota, period = (folder / "cpu.max").read_text().split()
     except (OSError, ValueError):
@@ -50,12 +50,12 @@ def _cgroup_limit(folder: Path) -> int | None:
         except OSError:
             return None
     if not (quota.isdecimal() and period.isdecimal()):
-        return None  # "max" and -1 say that there is no limit
+        return None  # "max" or -1: no limit
     return -(-int(quota) // int(period))
 
 
 def prepare_hardware(settings: Settings) -> None:
-    """Set the number of threads of what computes."""
+    """Set the number of threads of OpenCV and, if it is imported, torch."""
     threads = settings.hardware.threads or count_cores()
     cv2.setNumThreads(threads)
     if "torch" in sys.modules:
@@ -63,12 +63,12 @@ def prepare_hardware(settings: Settings) -> None:
 
 
 def keep_freed_memory() -> None:
-    """Keep freed memory for the next step of a training.
+    """Keep freed memory for the next training step.
 
     Notes
     -----
-    glibc gives each large array back to the system and so lets the kernel zero the same pages
-    again at every step; a step on the CPU takes 7 to 14 % less time without
+    By default glibc returns each large array to the system, and the kernel zeroes the same pages
+    again at every step; without that a step on the CPU takes 7 to 14 % less time
     (``python -m benchmarks.training_step``).
     """
     if sys.platform == "linux":
@@ -79,12 +79,12 @@ def keep_freed_memory() -> None:
 
 
 def has_int8() -> bool:
-    """Return whether the CPU multiplies 8-bit numbers and sums the products in one instruction."""
+    """Return whether the CPU has instructions for INT8 dot products (AVX-512 VNNI)."""
     return cv2.checkHardwareSupport(AVX512_VNNI)
 
 
 def has_gpu() -> bool:
-    """Return whether torch can compute on a GPU; torch is imported only where a driver is."""
+    """Return whether torch can use a GPU; torch is imported only if a driver can be loaded."""
     if importlib.util.find_spec("torch") is None or not any(map(_can_load, GPU_DRIVERS)):
         return False
     import torch
@@ -106,7 +106,7 @@ def choose_device(accelerator: str) -> Device:
     Raises
     ------
     InputError
-        When a GPU is asked for and there is none.
+        When a GPU is requested and there is none.
     """
     if accelerator == "cpu":
         return "cpu"
@@ -125,7 +125,7 @@ def list_gpus(accelerator: str) -> list[str]:
     Raises
     ------
     InputError
-        When a GPU is asked for and there is none.
+        When a GPU is requested and there is none.
     """
     if choose_device(accelerator) == "cpu":
         return []
@@ -136,16 +136,16 @@ def list_gpus(accelerator: str) -> list[str]:
 
 
 def choose_precision(name: Precision | Literal["auto", "int8"], device: str) -> Precision:
-    """Return what torch computes in on ``cpu`` or ``cuda``, for ``auto`` or a precision's name.
+    """Return the precision of torch on ``cpu`` or ``cuda``, for ``auto`` or a precision's name.
 
-    ``auto`` is bfloat16 where the device computes it in hardware. A GPU without it (compute
-    capability below 8.0, such as a T4) computes in float16; a CPU without it emulates it at half
-    the speed of float32.
+    ``auto`` is bfloat16 if the hardware supports it. Otherwise it is float16 on a GPU (compute
+    capability below 8.0, such as a T4) and float32 on a CPU, which would emulate bfloat16 at half
+    the speed.
 
     Raises
     ------
     InputError
-        For int8, in which torch is not asked to compute.
+        For int8, which is supported with OpenVINO only.
     """
     if name == "int8":
         raise InputError(

@@ -1,4 +1,4 @@
-"""The networks and the candidate scorers of a run, ready to predict."""
+"""Load the networks and the candidate scorers of a run for prediction."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ from kaggle_dsb.workspace.run import Run
 
 
 def load_predictor(run: Run, settings: Settings, *, folds: Sequence[int]) -> Predictor:
-    """Load the networks of some folds as one predictor; their mean is taken."""
+    """Load the networks of the given folds as one predictor, which averages them."""
     networks, sizing = [run.networks[fold] for fold in folds], run.sizing_network(folds)
     choice = choose_engine(settings.hardware, [*networks, sizing])
     threads = settings.hardware.threads
@@ -37,10 +37,10 @@ def load_predictor(run: Run, settings: Settings, *, folds: Sequence[int]) -> Pre
 
 
 def prediction_key(run: Run, settings: Settings, *, folds: Sequence[int]) -> str:
-    """Return a short key of all that determines the probabilities `load_predictor` leads to.
+    """Return a hash of everything that determines the probabilities of `load_predictor`.
 
-    That is the networks and their ranges by their hash, the settings and constants of prediction,
-    the engine, its version, its precision, and the device.
+    That is the hashes of the networks and of their ranges, the settings and constants of
+    prediction, and the engine with its version, precision and device.
     """
     networks, sizing = [run.networks[fold] for fold in folds], run.sizing_network(folds)
     engine = choose_engine(settings.hardware, [*networks, sizing])
@@ -60,10 +60,10 @@ def _digest_ranges(networks: Iterable[Path]) -> list[str]:
 
 
 def submission_key(run: Run, settings: Settings, images: Iterable[Path]) -> str:
-    """Return a short key of all that determines the nuclei found in images.
+    """Return a hash of everything that determines the nuclei found in images.
 
-    That is what `prediction_key` says, the settings of instances, the candidate scorers and the
-    version of the package, and the content of the images' files.
+    That is the `prediction_key`, the instance settings, the candidate scorers, the version of the
+    package, and the content of the image files.
     """
     facts = [
         __version__,
@@ -76,9 +76,9 @@ def submission_key(run: Run, settings: Settings, images: Iterable[Path]) -> str:
 
 
 def load_finder(run: Run, settings: Settings, *, folds: Sequence[int]) -> NucleusFinder:
-    """Load the candidate scorers of some folds, where there are any; their mean is taken.
+    """Load the candidate scorers of the given folds, if there are any; they are averaged.
 
-    Of the known outlines those count that the networks of these folds have seen.
+    Only known outlines of images that the networks of these folds were trained on are used.
     """
     instances = settings.instances
     wanted = folds if instances.candidate_scorer and run.scorers else []
@@ -96,7 +96,7 @@ def load_finder(run: Run, settings: Settings, *, folds: Sequence[int]) -> Nucleu
 
 
 def outline_rule(run: Run, settings: Settings, *, folds: Sequence[int]) -> OutlineRule:
-    """Return where nuclei end for networks of these folds."""
+    """Return the outline rule for the networks of the given folds."""
     path, instances = run.outlines_file, settings.instances
     return OutlineRule(
         instances.outline_threshold,

@@ -1,4 +1,4 @@
-"""The U-Net, its ImageNet weights, and the file that a trained one is kept in."""
+"""The U-Net, its ImageNet weights, and saving and loading of trained networks."""
 
 import importlib
 import inspect
@@ -26,18 +26,18 @@ from kaggle_dsb.network.weights import (
 
 
 class NucleusNet(nn.Module):
-    """A U-Net of segmentation-models-pytorch that takes 8-bit RGB and returns logits.
+    """A U-Net from segmentation-models-pytorch that takes 8-bit RGB and returns logits.
 
     Parameters
     ----------
     settings : NetworkSettings
     pretrained : bool
-        Start the encoder from ``settings.encoder_weights``.
+        Initialise the encoder with ``settings.encoder_weights``.
 
     Notes
     -----
-    The input is scaled to ``(x - 127) / 128``, which is what the EfficientNet-Lite encoders were
-    trained on and what any other encoder's first batch normalisation takes in its stride.
+    The input is scaled to ``(x - 127) / 128``, as for the training of the EfficientNet-Lite
+    encoders; any other encoder adapts through its first batch normalisation.
     """
 
     def __init__(self, settings: NetworkSettings, *, pretrained: bool) -> None:
@@ -60,7 +60,7 @@ class NucleusNet(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return logits (B, 3, H, W) float32 for images (B, 3, H, W), 0 to 255, sides of n x 32."""
+        """Return logits (B, 3, H, W) float32 of images (B, 3, 32 m, 32 n) in [0, 255]."""
         scaled = (image.to(torch.get_default_dtype()) - 127) / 128
         logits: Tensor = self.unet(scaled.contiguous(memory_format=torch.channels_last))
         return logits.float()
@@ -83,12 +83,12 @@ PACKAGED_WEIGHTS = {
 
 
 def load_packaged_weights(encoder: nn.Module, encoder_name: str) -> None:
-    """Load ImageNet weights that came with an installed package into an encoder of smp.
+    """Load the ImageNet weights of an installed package into an smp encoder.
 
     Notes
     -----
-    The packages name their tensors otherwise than timm, but hold the same tensors in the same
-    order, so the two lists of names are paired, and every shape is checked.
+    The packages name their tensors differently from timm, but hold the same tensors in the same
+    order, so the names are matched by position and every shape is checked.
     """
     package = PACKAGED_WEIGHTS[encoder_name]
     try:
@@ -115,14 +115,14 @@ def load_packaged_weights(encoder: nn.Module, encoder_name: str) -> None:
 
 
 def run_depthwise_in_float32(model: nn.Module) -> None:
-    """Keep depthwise convolutions out of a bfloat16 autocast, where the CPU's are slow."""
+    """Exclude depthwise convolutions from bfloat16 autocast on the CPU, where they are slow."""
     for module in model.modules():
         if isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1:
             module.forward = _InFloat32(module.forward)  # type: ignore[method-assign, assignment]
 
 
 class _InFloat32:
-    """A module's forward outside any autocast; a class, since a closure cannot be deep-copied."""
+    """A module's forward without autocast; a class, since a closure cannot be deep-copied."""
 
     def __init__(self, forward: Callable[[Tensor], Tensor]) -> None:
         self._forward = forward
@@ -135,9 +135,9 @@ class _InFloat32:
 
 
 def save_network(path: Path, network: NucleusNet, settings: Settings, **facts: Any) -> None:
-    """Keep a trained network: half-precision tensors, its settings, and ``facts`` about it.
+    """Save a trained network: half-precision tensors, its settings, and ``facts`` about it.
 
-    The ranges of one that was there before are removed.
+    The ranges file of an earlier network at ``path`` is removed.
     """
     ranges_file(path).unlink(missing_ok=True)
     tensors = {
@@ -151,12 +151,12 @@ def save_network(path: Path, network: NucleusNet, settings: Settings, **facts: A
         "facts": facts,
     }
     with replacing(path) as temporary:
-        # One entry, since the order of several changes from call to call.
+        # One entry, since the order of several entries varies between calls.
         temporary.write_bytes(save(tensors, {METADATA_KEY: json.dumps(description)}))
 
 
 def load_network(path: Path) -> tuple[NucleusNet, Settings, dict[str, Any]]:
-    """Load a network that :func:`save_network` kept, ready to predict.
+    """Load a network that :func:`save_network` saved, in evaluation mode.
 
     Returns
     -------
@@ -165,7 +165,7 @@ def load_network(path: Path) -> tuple[NucleusNet, Settings, dict[str, Any]]:
     Raises
     ------
     InputError
-        When the file is missing, damaged, of another format, or lacks a tensor of its network.
+        When the file is missing, damaged, of another format, or its tensors do not fit its network.
     """
     file = read_network(path)
     network = NucleusNet(file.settings.network, pretrained=False)

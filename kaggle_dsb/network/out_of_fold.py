@@ -1,4 +1,4 @@
-"""The probabilities of labelled images, each by the networks that have not seen it."""
+"""Out-of-fold predictions: each labelled image by the networks that were not trained on it."""
 
 import hashlib
 from collections.abc import Iterator
@@ -23,15 +23,15 @@ from kaggle_dsb.workspace.source import Source, require_train_set
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Labelled images, and which fold's network has not seen each.
+    """Labelled images, and the fold that holds out each.
 
     Attributes
     ----------
     samples : list of Sample
     fold_of : dict of str to int or None
-        None for images that no network of the run has seen.
+        None for images that no network of the run was trained on.
     type_of, group_of : dict of str to str
-        The group is empty where none is known.
+        The group is empty if none is known.
     """
 
     samples: list[Sample]
@@ -42,12 +42,12 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class OutOfFoldProbabilities(HeldOut):
-    """The probabilities of labelled images by the networks that have not seen them.
+    """Out-of-fold probabilities of labelled images.
 
     Attributes
     ----------
     files : dict of str to Path
-        That hold the probability of each, (3, H, W) float16.
+        The file with the probability of each image, (3, H, W) float16.
     """
 
     files: dict[str, Path]
@@ -58,12 +58,12 @@ class OutOfFoldProbabilities(HeldOut):
 
 
 def held_out_samples(source: Source, run: Run) -> HeldOut:
-    """Return the training images that some network of a run has not seen.
+    """Return the training images that a network of the run holds out.
 
     Raises
     ------
     InputError
-        When the images are not those of the run's folds.
+        When none of the images is held out by a network of the run.
     """
     folds = select_source(read_folds(run.folds_file), source.dataset_name)
     table = folds.set_index(folds["ImageId"].astype(str))
@@ -86,7 +86,7 @@ def held_out_samples(source: Source, run: Run) -> HeldOut:
 
 
 def unseen_samples(source: Source, run: Run) -> HeldOut:
-    """Return the labelled images of a source, which the run may or may not have been trained with.
+    """Return the labelled images of a source, whether or not the run was trained on it.
 
     Raises
     ------
@@ -109,30 +109,29 @@ def predict_out_of_fold(
     progress: Progress | None = None,
     is_foreign: bool = False,
 ) -> OutOfFoldProbabilities:
-    """Predict every labelled image with the networks that have not seen it.
+    """Predict every labelled image with the networks that were not trained on it.
 
     Parameters
     ----------
     source : Source
-        With the images that the run was trained on, if it is not foreign.
+        The images that the run was trained on, unless ``is_foreign``.
     run : Run
-        A fold whose network is missing is left out.
+        A fold without a network is left out.
     settings : Settings
-        ``prediction`` and ``hardware`` count.
+        Only ``prediction`` and ``hardware`` are used.
     work : Path
-        What ``work/oof`` holds already of a network, in a folder named by
-        `kaggle_dsb.network.load.prediction_key`, and of an image, by its pixels, is not computed
-        again.
+        Probabilities are cached in ``work/oof``, in a folder named by
+        `kaggle_dsb.network.load.prediction_key` and a file named by the image's id and pixels.
     progress : callable, optional
-        Called with the numbers of images predicted and of all images.
+        Called with the number of images predicted and their total number.
     is_foreign : bool
-        The run need not have been trained on the images: what no network has seen is predicted by
-        the mean of all.
+        The run need not have been trained on the images: those that no network was trained on are
+        predicted by the mean of all networks.
 
     Raises
     ------
     InputError
-        When the images are not those of the run's folds, and not foreign.
+        When no network of the run holds out any of the images, unless ``is_foreign``.
     """
     prepare_hardware(settings)
     held_out = (unseen_samples if is_foreign else held_out_samples)(source, run)
@@ -149,7 +148,7 @@ def predict_out_of_fold(
 
 
 def kept_name(sample: Sample) -> str:
-    """Return the name of the file that keeps the probability of an image: its id and its pixels.
+    """Return the name of the file of an image's probability, from its id and its pixels.
 
     Examples
     --------
@@ -161,14 +160,14 @@ def kept_name(sample: Sample) -> str:
 
 
 def network_folds(run: Run, fold: int | None) -> list[int]:
-    """Return the folds whose networks have not seen what a fold holds out; None is of no fold."""
+    """Return the folds whose networks predict the images held out by ``fold``; all for None."""
     return list(run.networks) if fold is None else [fold]
 
 
 def _predict_missing(
     held_out: HeldOut, files: dict[str, Path], run: Run, settings: Settings
 ) -> Iterator[str]:
-    """Predict what has no file yet, yielding each id once its file is there."""
+    """Predict the images that have no file yet, and yield each id once its file exists."""
     for fold in sorted(set(held_out.fold_of.values()), key=lambda fold: fold or 0):
         of_fold = [s for s in held_out.samples if held_out.fold_of[s.id] == fold]
         missing = [s for s in of_fold if not files[s.id].exists()]

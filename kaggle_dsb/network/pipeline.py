@@ -1,4 +1,4 @@
-"""Read and cut images into nuclei while the networks compute others, in bounded memory."""
+"""Overlap reading and post-processing of images with the networks, in bounded memory."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -18,15 +18,15 @@ def run_ahead(
     calls: Iterable[tuple[Any, ...]],
     ahead: int,
 ) -> Iterator[Result]:
-    """Yield the results of calls of a function in order, with at most ``ahead`` under way.
+    """Yield the results of calls of a function in order, with at most ``ahead`` pending.
 
     Parameters
     ----------
     executor : Executor
-        Makes the calls.
+        Runs the calls.
     function : callable
     calls : iterable of tuple
-        The arguments of each; taken as they are needed.
+        The arguments of each call, consumed lazily.
     ahead : int
     """
     pending: deque[Future[Result]] = deque()
@@ -41,6 +41,6 @@ def run_ahead(
 def predict_samples(
     predictor: Predictor, samples: Iterable[Sample]
 ) -> Iterator[tuple[Sample, Probability]]:
-    """Yield each sample with its probability, taking samples as they are needed."""
+    """Yield each sample with its probability; samples are consumed lazily."""
     kept, taken = tee(samples)
     return zip(kept, predictor.predict(sample.image for sample in taken), strict=True)

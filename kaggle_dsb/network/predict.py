@@ -1,4 +1,4 @@
-"""Make probabilities from images of any size with an engine that computes trained networks."""
+"""Predict the probability maps of images of any size with an inference engine."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -20,35 +20,35 @@ from kaggle_dsb.network.engines import STRIDE_PX, Engine
 Probability = NDArray[np.float32]
 
 CACHE_FORMAT = 2
-"""Counted up whenever the same settings and networks give other probabilities than before."""
+"""Incremented whenever the same settings and networks give different probabilities."""
 
-# The size is measured on what is surest: a pale cell around its nucleus is not taken for it.
+# High thresholds, so that the pale cell around a nucleus is not measured as part of it.
 WATERSHED_TO_MEASURE = WatershedParameters(
     body_threshold=0.8, seed_threshold=0.6, min_seed_px=5, min_area_px=15
 )
 SIZING_PX = 512  # longer side of the image on which nuclei are measured
 LEAST_SIZING_ZOOM = 0.5  # of a larger image only the centre is used
 SIZING_PASSES = 3
-TRUSTED_RATIO = 1.7  # nuclei this much larger or smaller than trained for are measured again
+TRUSTED_RATIO = 1.7  # nuclei further from the training size than this are measured again
 PLAUSIBLE_RATIO = 1.6  # between the size assumed and the size predicted
-REUSED_ZOOM = (0.8, 1.5)  # relative to the zoom found: such a pass serves as the prediction
+REUSED_ZOOM = (0.8, 1.5)  # of a sizing pass, relative to the zoom found, to serve as prediction
 HALF_PRECISION_PX = 2**25  # an image larger than this is kept in half precision
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A part of an image of a sequence, and the size it is scaled to.
+    """A part of an image in a sequence, and the size it is scaled to.
 
     Attributes
     ----------
     image : int
-        Its number.
+        The index of the image.
     rows, columns : slice
     row_weights, column_weights : (H,), (W,) float32
-        Whose products weigh its pixels in the image's mean; over overlapping tiles they add up
-        to 1.
+        Their outer product is the blending weight of the pixels; the weights of overlapping tiles
+        add up to 1.
     size : (int, int)
-        Scaled, in pixels.
+        The scaled height and width, in pixels.
     """
 
     image: int
@@ -59,12 +59,12 @@ class Tile:
     size: tuple[int, int]
 
     def weight(self) -> NDArray[np.float32]:
-        """Return the weights of its pixels, (H, W) float32."""
+        """Return the blending weights of the pixels, (H, W) float32."""
         return np.outer(self.row_weights, self.column_weights)
 
     @property
     def padded_size(self) -> tuple[int, int]:
-        """The size with sides that are multiples of 32."""
+        """The scaled size, padded to multiples of 32."""
         height, width = self.size
         return height + -height % STRIDE_PX, width + -width % STRIDE_PX
 
@@ -75,9 +75,9 @@ class SizeEstimate(NamedTuple):
     Attributes
     ----------
     zoom : float
-        By how much to scale the image to bring its nuclei to the size that was trained for.
+        The factor that brings the nuclei of the image to the training size.
     probability : (3, H, W) float32, or None
-        What was seen, where it is what would be predicted, at about the same scale.
+        The output of the last sizing pass, if it can serve as the prediction.
     """
 
     zoom: float
@@ -85,24 +85,24 @@ class SizeEstimate(NamedTuple):
 
 
 class Predictor:
-    """Makes probabilities of whole images.
+    """Predicts the probability maps of whole images.
 
     Parameters
     ----------
     engine : Engine
     settings : PredictionSettings
     nucleus_px : float
-        The diameter of nuclei that the networks were trained for: an image is scaled to it.
+        The diameter of nuclei that the networks were trained for: images are scaled to it.
     sizing : Engine, optional
-        Whose first network measures the nuclei; that of ``engine`` without it.
+        Its first network measures the nuclei; by default the first of ``engine``.
 
     Notes
     -----
     The diameter of an image's nuclei is measured on the output of one network, at a reduced size
-    first. Cellpose [1]_ too brings objects to one diameter, with a second model to estimate it.
-    Where that network is the only one, in one view at one scale, and the last sizing pass was at
-    about the scale that it suggests, its output is the prediction. Where the nuclei of the finished
-    probability are of another size than was assumed, the image is predicted again at the scale that
+    first. Cellpose [1]_ also scales objects to one diameter, and estimates it with a second model.
+    If there is only that network, without TTA and at one scale, and the last sizing pass was close
+    to the scale that it suggests, its output is the prediction. If the nuclei of the final
+    probability differ in size from the estimate, the image is predicted again at the scale that
     they suggest, and the prediction that agrees better with its own scale is kept.
 
     References
@@ -126,10 +126,10 @@ class Predictor:
         self._can_reuse = self._first is engine and settings.scales == (1,)
 
     def predict(self, images: Iterable[Image]) -> Iterator[Probability]:
-        """Return the probability (3, H, W) float32 of each image (H, W, 3) uint8, in their order.
+        """Yield the probability (3, H, W) float32 of each image (H, W, 3) uint8, in order.
 
-        Images are taken as they are needed, so that any number of them can be predicted. That of an
-        image of more than `HALF_PRECISION_PX` pixels is float16.
+        Images are consumed lazily, so that any number of them can be predicted. The probability of
+        an image of more than `HALF_PRECISION_PX` pixels is float16.
         """
         for batch in batches_of(images, self._engine.batch_px):
             stretched = [stretch_contrast(image) for image in batch]
@@ -140,11 +140,11 @@ class Predictor:
             probability_of = dict(zip(again, predicted, strict=True))
             for n, (image, estimate) in enumerate(zip(stretched, estimates, strict=True)):
                 probability = probability_of.get(n, estimate.probability)
-                assert probability is not None  # it was seen, or has been predicted now
+                assert probability is not None  # from the sizing pass, or predicted above
                 yield self._check_size(image, estimate.zoom, probability)
 
     def estimate_size(self, image: Image) -> SizeEstimate:
-        """Measure the nuclei of an image (H, W, 3) uint8 through one network."""
+        """Estimate the nucleus size of an image (H, W, 3) uint8 with one network."""
         sizing_zoom = float(np.clip(SIZING_PX / max(image.shape[:2]), LEAST_SIZING_ZOOM, 1))
         diameter_px = 0.0
         for _ in range(SIZING_PASSES):
@@ -153,7 +153,7 @@ class Predictor:
             if diameter_px:
                 is_sure = ratio_of(diameter_px * sizing_zoom, self._nucleus_px) <= TRUSTED_RATIO
                 next_zoom = choose_zoom(diameter_px, self._nucleus_px)
-            else:  # the nuclei may be too small for a reduced size
+            else:  # the nuclei may be too small at this zoom
                 is_sure = sizing_zoom >= 1
                 next_zoom = 2 * sizing_zoom
             if is_sure:
@@ -167,7 +167,7 @@ class Predictor:
         return SizeEstimate(zoom)
 
     def _predict_middle(self, image: Image, zoom: float) -> Probability:
-        """Return the probability of an image's centre, scaled, by one network."""
+        """Return the probability of the scaled centre of an image, by one network."""
         part = crop_middle(image, _sizing_side(zoom))
         height, width = part.shape[:2]
         scaled = resize(part, (round(height * zoom), round(width * zoom)))
@@ -175,7 +175,7 @@ class Predictor:
         return probability[:, : scaled.shape[0], : scaled.shape[1]]
 
     def _check_size(self, image: Image, zoom: float, probability: Probability) -> Probability:
-        """Return the probability of an image, predicted again where its size was mistaken."""
+        """Return the probability of an image, predicted again if the size estimate was wrong."""
         diameter_px = self._measure_predicted(probability, zoom)
         misfit = ratio_of(diameter_px * zoom, self._nucleus_px) if diameter_px else 1.0
         other = choose_zoom(diameter_px, self._nucleus_px)
@@ -187,7 +187,7 @@ class Predictor:
         return again if is_better else probability
 
     def _measure_predicted(self, probability: Probability, zoom: float) -> float:
-        """Return the diameter of nuclei in a probability's middle, at half the networks' scale."""
+        """Return the nucleus diameter in the centre of a probability, measured at half ``zoom``."""
         part = crop_middle(probability.transpose(1, 2, 0), _sizing_side(zoom))
         height, width = part.shape[:2]
         size = round(height * zoom / 2), round(width * zoom / 2)
@@ -195,7 +195,7 @@ class Predictor:
         return measure_diameter(scaled) / (zoom / 2)
 
     def _predict_at(self, images: Sequence[Image], zooms: Sequence[float]) -> list[Probability]:
-        """Return the mean probability over the scales of each image, scaled by its zoom."""
+        """Return the mean probability of each image over the scales, relative to its zoom."""
         means = [np.zeros((len(CHANNELS), *image.shape[:2]), _dtype(image)) for image in images]
         tiles = [
             tile
@@ -211,7 +211,7 @@ class Predictor:
         return means
 
     def _tiles(self, number: int, size: tuple[int, int], zoom: float) -> list[Tile]:
-        """Divide an image into tiles that fit the networks when they are scaled."""
+        """Divide an image into tiles with sides of at most ``tile_px`` after scaling."""
         tile_px, overlap_px = self._settings.tile_px, self._settings.overlap_px
         is_small = max(round(side * zoom) for side in size) <= tile_px
         tile = max(size) if is_small else max(int(tile_px / zoom), 1)
@@ -232,7 +232,7 @@ class Predictor:
         ]
 
     def _same_sized(self, tiles: Sequence[Tile]) -> Iterator[list[Tile]]:
-        """Group tiles by their padded size, as many together as are worth computing at once."""
+        """Yield batches of tiles of the same padded size."""
 
         def _padded_size(tile: Tile) -> tuple[int, int]:
             return tile.padded_size
@@ -243,7 +243,7 @@ class Predictor:
             yield from (alike[start : start + n] for start in range(0, len(alike), n))
 
     def _predict_tiles(self, images: Sequence[Image], tiles: Sequence[Tile]) -> list[Probability]:
-        """Return the probabilities of tiles of one padded size, scaled as the tiles are."""
+        """Return the probabilities of tiles of one padded size, at their scaled size."""
         scaled = [resize(images[tile.image][tile.rows, tile.columns], tile.size) for tile in tiles]
         probabilities = self._engine(to_batch([pad_to_stride(image) for image in scaled]))
         return [
@@ -253,7 +253,7 @@ class Predictor:
 
 
 def prediction_facts(settings: PredictionSettings, nucleus_px: float) -> dict[str, Any]:
-    """Return all that a `Predictor` depends on beside its engine and its networks, for a key."""
+    """Return everything that a `Predictor` depends on besides engine and networks, for hashing."""
     return {
         "format": CACHE_FORMAT,
         "prediction": settings.model_dump(mode="json"),
@@ -268,7 +268,7 @@ def prediction_facts(settings: PredictionSettings, nucleus_px: float) -> dict[st
 
 
 def batches_of(images: Iterable[Image], batch_px: int) -> Iterator[list[Image]]:
-    """Divide images into lists of together at most ``batch_px`` pixels, or of one image.
+    """Divide images into batches of at most ``batch_px`` pixels in total, or of one image.
 
     Examples
     --------
@@ -288,12 +288,12 @@ def batches_of(images: Iterable[Image], batch_px: int) -> Iterator[list[Image]]:
 
 
 def measure_diameter(probability: Probability) -> float:
-    """Return the diameter of the nuclei in a probability (3, H, W), in pixels; 0 without any."""
+    """Return the nucleus diameter in a probability (3, H, W), in pixels; 0 without nuclei."""
     return median_diameter(watershed_nuclei(probability, WATERSHED_TO_MEASURE))
 
 
 def _sizing_side(zoom: float) -> int:
-    """Return the longest side of the centre that is used for sizing, in the image's own pixels."""
+    """Return the maximum side of the centre used for sizing, in unscaled pixels."""
     return int(2 * SIZING_PX / zoom)
 
 
@@ -303,7 +303,7 @@ def ratio_of(a: float, b: float) -> float:
 
 
 def crop_middle(array: NDArray[Any], side: int) -> NDArray[Any]:
-    """Return the middle of an array (H, W, ...), at most ``side`` pixels high and wide."""
+    """Return the centre of an array (H, W, ...), at most ``side`` pixels high and wide."""
     top, left = (max(n - side, 0) // 2 for n in array.shape[:2])
     return array[top : top + side, left : left + side]
 
@@ -314,14 +314,14 @@ def to_batch(images: Sequence[Image]) -> NDArray[np.uint8]:
 
 
 def pad_to_stride(image: Image) -> Image:
-    """Mirror an image (H, W, 3) at the bottom and right until its sides are multiples of 32."""
+    """Pad an image (H, W, 3) at the bottom and right by reflection to multiples of 32."""
     height, width = image.shape[:2]
     padding = ((0, -height % STRIDE_PX), (0, -width % STRIDE_PX), (0, 0))
     return np.pad(image, padding, mode="reflect") if padding != ((0, 0),) * 3 else image
 
 
 def resize(array: NDArray[Any], size: tuple[int, ...]) -> NDArray[Any]:
-    """Scale an image or a plane to (height, width), averaging over areas where it shrinks."""
+    """Resize an image or plane to (height, width), with area averaging if it shrinks."""
     height, width = max(size[0], 1), max(size[1], 1)
     if array.shape[:2] == (height, width):
         return array
@@ -340,7 +340,7 @@ def tile_slices(length: int, tile: int, overlap: int) -> list[slice]:
 
 
 def blending_weights(slices: Sequence[slice], overlap: int) -> list[NDArray[np.float32]]:
-    """Return weights for each slice, falling to its ends over ``overlap``, that add up to 1."""
+    """Return weights for each slice that ramp down over ``overlap`` and add up to 1."""
     total = np.zeros(max(part.stop for part in slices))
     ramps = []
     for part in slices:

@@ -1,9 +1,9 @@
-"""Eight-bit convolutions for OpenVINO, which take two thirds of the time of bfloat16.
+"""INT8 quantisation of convolutions for OpenVINO, in two thirds of the time of bfloat16.
 
-Each tensor that a convolution takes gets a quantiser, which rounds it to 256 levels between the
-ends of its range, and each weight is rounded to 255 levels of its output channel. OpenVINO then
-multiplies whole numbers. The ranges were measured once for each network, and are kept beside it.
-Depthwise convolutions are left in floating point: with few products to a sum they gain nothing.
+A fake-quantise operation rounds each input of a convolution to 256 levels over its range, and each
+weight to 255 levels per output channel; OpenVINO then multiplies integers. The ranges are measured
+once for each network and stored beside it. Depthwise convolutions stay in floating point: with few
+products per sum they gain nothing.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -28,25 +28,25 @@ if TYPE_CHECKING:
 
 Ranges = Mapping[str, tuple[float, float]]
 
-MOVING = {"Pad", "Concat"}  # operations that compute nothing
-N_IMAGES, SIDE_PX = 16, 256  # two of each of the demo's looks
+MOVING = {"Pad", "Concat"}  # operations that only move data
+N_IMAGES, SIDE_PX = 16, 256  # two of each look of the demo set
 LEVELS, WEIGHT_LEVELS = 256, 255
 
 
 def write_ranges(network: Path, model: "Model", *, nucleus_px: float) -> None:
-    """Measure the ranges of a network's tensors, and keep them beside it."""
+    """Measure the ranges of a network's tensors, and write them beside it."""
     ranges = measure_ranges(model, draw_images(nucleus_px))
     rounded = {name: [float(f"{end:.4g}") for end in ends] for name, ends in ranges.items()}
     write_json(ranges_file(network), {"network_sha256": digest_of(network), "ranges": rounded})
 
 
 def read_ranges(network: Path) -> dict[str, tuple[float, float]]:
-    """Read what `write_ranges` wrote.
+    """Read the ranges that `write_ranges` wrote.
 
     Raises
     ------
     InputError
-        When there are none, or they are damaged or those of another network.
+        When the file is missing, damaged, or that of another network.
     """
     path = ranges_file(network)
     advice = "`kaggle-dsb tune` measures them; without the file, auto computes in floating point"
@@ -75,7 +75,7 @@ def read_ranges(network: Path) -> dict[str, tuple[float, float]]:
 
 
 def draw_images(nucleus_px: float) -> Iterator["Images"]:
-    """Draw images of every look of the demo set, scaled as a network wants them."""
+    """Yield calibration images of every look of the demo set, scaled for the network."""
     for number in range(N_IMAGES):
         image, labels = make_image(number, look=number)
         zoom = choose_zoom(median_diameter(labels), nucleus_px)
@@ -85,7 +85,7 @@ def draw_images(nucleus_px: float) -> Iterator["Images"]:
 
 
 def measure_ranges(model: "Model", images: Iterable["Images"]) -> dict[str, tuple[float, float]]:
-    """Measure between which values the tensors lie that are to be quantised.
+    """Measure the ranges of the tensors to be quantised.
 
     Parameters
     ----------
@@ -96,8 +96,8 @@ def measure_ranges(model: "Model", images: Iterable["Images"]) -> dict[str, tupl
     Returns
     -------
     dict of str to (float, float)
-        By the name of what computes a tensor: its least and its largest value, each as the mean
-        over the images.
+        The minimum and the maximum of each tensor, averaged over the images, by the name of the
+        operation that computes it.
     """
     outputs = _find_inputs_of_convolutions(model)
     ends = [
@@ -115,7 +115,7 @@ def measure_ranges(model: "Model", images: Iterable["Images"]) -> dict[str, tupl
 
 
 def insert_quantizers(model: "Model", ranges: Ranges, *, source: Path) -> None:
-    """Put quantisers before the convolutions of a model and on their weights.
+    """Insert fake-quantise operations on the inputs and weights of a model's convolutions.
 
     Raises
     ------
@@ -139,7 +139,7 @@ def insert_quantizers(model: "Model", ranges: Ranges, *, source: Path) -> None:
 
 
 def _convolutions(model: "Model") -> list[openvino.Node]:
-    """Return the convolutions of all channels whose weights are constant."""
+    """Return the convolutions with constant weights, without the depthwise ones."""
     return [
         node
         for node in model.get_ordered_ops()
@@ -149,7 +149,7 @@ def _convolutions(model: "Model") -> list[openvino.Node]:
 
 
 def _find_inputs_of_convolutions(model: "Model") -> dict[str, "Output"]:
-    """Return the tensors that convolutions and sums of two maps take, by what computes them."""
+    """Return the inputs of convolutions and of sums of two feature maps, by their producers."""
     taken = [node.input_value(0) for node in _convolutions(model)]
     for node in model.get_ordered_ops():
         if node.get_type_name() == "Add":
@@ -160,13 +160,13 @@ def _find_inputs_of_convolutions(model: "Model") -> dict[str, "Output"]:
 
 
 def _is_map(output: "Output") -> bool:
-    """Return whether a tensor is (B, C, H, W) and depends on the image."""
+    """Return whether a tensor is a feature map: of rank 4 and with a dynamic shape."""
     shape = output.get_partial_shape()
     return bool(shape.is_dynamic and shape.rank.is_static and len(shape) == 4)
 
 
 def _look_behind_moves(output: "Output") -> Iterator["Output"]:
-    """Yield the tensors that a tensor is put together from."""
+    """Yield the tensors that a tensor is padded or concatenated from."""
     node = output.get_node()
     kind = node.get_type_name()
     if kind not in MOVING:
@@ -181,7 +181,7 @@ def _asks_for_shape(taker: "openvino.Input") -> bool:
 
 
 def _with_zero(low: float, high: float) -> tuple[np.float32, np.float32]:
-    """Return a range around ``low`` to ``high`` one of whose levels is 0, the padding's value."""
+    """Widen a range so that one of its levels is exactly 0, the value of padding."""
     low, high = min(low, 0.0), max(high, 1e-6)
     step = (high - low) / (LEVELS - 1)
     below = np.rint(-low / step)

@@ -1,4 +1,4 @@
-"""Write the label image of every image of a set, in one process or shared out over several."""
+"""Write the label images of a set, in one process or distributed over several."""
 
 import os
 import signal
@@ -29,14 +29,14 @@ from kaggle_dsb.network.pipeline import predict_samples, run_ahead
 from kaggle_dsb.workspace.run import Run
 from kaggle_dsb.workspace.submission import SubmissionFolder
 
-AHEAD = 4  # images that wait to be predicted, and as many to be cut into nuclei
+AHEAD = 4  # images queued for prediction, and as many for post-processing
 LOOK_EVERY_S = 1.0
-SPAWN = get_context("spawn")  # a forked process inherits locks that nobody opens
+SPAWN = get_context("spawn")  # a forked process inherits locks that are never released
 
 
 @dataclass(frozen=True)
 class ImageSet:
-    """The images of a set, (H, W) by id, as they lie in a cache."""
+    """The images of a set in a cache, with their sizes (H, W) by id."""
 
     cache: Path
     set_name: str
@@ -54,15 +54,15 @@ class ImageSet:
 
 @dataclass(frozen=True)
 class Segmentation:
-    """What is to be segmented, with what, and where the label images go.
+    """A segmentation job: the images, the networks, and the folder of the label images.
 
     Attributes
     ----------
     images : ImageSet
     run : Run
-        The mean of its networks is taken.
+        Its networks are averaged.
     settings : Settings
-        ``hardware.devices`` processes share the images.
+        The images are distributed over ``hardware.devices`` processes.
     files : SubmissionFolder
     keeps_probabilities : bool
         Write the probability of each image too.
@@ -75,18 +75,18 @@ class Segmentation:
     keeps_probabilities: bool
 
     def missing(self) -> list[str]:
-        """Return the images whose label image is not there yet."""
+        """Return the ids of the images without a label image."""
         return [id_ for id_ in self.images.sizes if not self.files.label_file(id_).exists()]
 
     def write(self) -> Iterator[int]:
-        """Write the label images that are not there yet; yield how many are, now and then.
+        """Write the missing label images; regularly yield the number of those that exist.
 
         Raises
         ------
         InputError
-            When a process is lost; what the others have written stays.
+            When a process is lost; the files that were written stay.
         OSError
-            When a file cannot be written, by whichever process.
+            When any process cannot write a file.
         """
         missing, n_images = self.missing(), len(self.images.sizes)
         n_processes = min(self.settings.hardware.devices, len(missing))
@@ -101,7 +101,7 @@ class Segmentation:
     def _parts(
         self, ids: Sequence[str], n_processes: int, errors: SimpleQueue[Exception]
     ) -> list[SpawnProcess]:
-        """Return processes that write a part of the images each, on a GPU or some cores."""
+        """Return processes that each write a part of the images, on one GPU or some cores."""
         hardware = self.settings.hardware
         gpus = list_gpus(hardware.accelerator)
         threads = max((hardware.threads or count_cores()) // n_processes, 1)
@@ -116,10 +116,10 @@ class Segmentation:
         ]
 
     def write_some(self, ids: Sequence[str]) -> Iterator[str]:
-        """Write the label images of some images, and yield the id of each.
+        """Write the label images of the given images, and yield the id of each.
 
-        Images are decoded and cut into nuclei in threads while the networks compute others: what
-        computes them leaves Python's lock alone, and next to it the rest is little.
+        Images are decoded and post-processed in threads while the networks compute others: the
+        engines release Python's global interpreter lock, and the rest takes little time.
         """
         if not ids:
             return
@@ -143,7 +143,7 @@ class Segmentation:
 def _run_together(
     processes: Sequence[SpawnProcess], errors: SimpleQueue[Exception]
 ) -> Iterator[None]:
-    """Start processes, and yield now and then until all have ended; end all when one is lost."""
+    """Run processes, yielding regularly until all have ended; terminate all if one is lost."""
     try:
         for process in processes:
             process.start()
@@ -171,8 +171,8 @@ def _run_together(
 def _write_part(
     part: Segmentation, ids: Sequence[str], gpu: str | None, errors: SimpleQueue[Exception]
 ) -> None:
-    """Write the label images of some images as a process of its own, which tells what it lacks."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends this one
+    """Write the label images of a part in a child process, and pass errors to the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent terminates this process
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu  # read when torch is imported
@@ -185,7 +185,7 @@ def _write_part(
 
 
 def _end_with_parent() -> None:
-    """End this process when the one that started it is killed."""
+    """Exit when the parent process ends."""
     parent = parent_process()
     if parent is not None:
         parent.join()

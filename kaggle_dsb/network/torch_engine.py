@@ -1,4 +1,4 @@
-"""The networks computed by torch: the reference, and the way on a GPU."""
+"""The torch engine: the reference, and the engine for GPUs."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from kaggle_dsb.network.hardware import Precision
 
 
 def tta_transforms(name: str) -> ttach.Compose:
-    """Return ttach's transforms by name: ``none``, ``flips``, ``rotations`` or ``d4``."""
+    """Return the ttach transforms of ``none``, ``flips``, ``rotations`` or ``d4``."""
     flips = [ttach.HorizontalFlip(), ttach.VerticalFlip()]
     rotations = [ttach.Rotate90([0, 90, 180, 270])]
     d4 = [ttach.HorizontalFlip(), *rotations]
@@ -27,7 +27,7 @@ class MeanProbability(nn.Module):
     networks : sequence of nn.Module
         Each returns logits (B, 3, H, W).
     precision : torch.dtype
-        What the networks compute in.
+        The precision of autocast.
     """
 
     def __init__(self, networks: Sequence[nn.Module], precision: torch.dtype) -> None:
@@ -44,14 +44,14 @@ class MeanProbability(nn.Module):
 
 
 class TorchEngine:
-    """Networks of torch; see `kaggle_dsb.network.engines.Engine`.
+    """Torch networks; see `kaggle_dsb.network.engines.Engine`.
 
     Parameters
     ----------
     networks : sequence of nn.Module
         Each returns logits (B, 3, H, W) for images (B, 3, H, W), 0 to 255.
     tta : str
-        The views whose mean is taken: ``none``, ``flips``, ``rotations`` or ``d4``.
+        The views that are averaged: ``none``, ``flips``, ``rotations`` or ``d4``.
     device : str or torch.device
     precision : {"float32", "bfloat16", "float16"}
     """
@@ -73,7 +73,7 @@ class TorchEngine:
         self.batch_px = BATCH_PX[self._device.type]
 
     def first(self) -> "TorchEngine":
-        """Return the first network alone, in one view; itself where that is all it has."""
+        """Return an engine of the first network without TTA; itself if that is all it has."""
         if self._is_one_in_one_view:
             return self
         return TorchEngine(self._networks[:1], device=self._device, precision=self._precision)

@@ -18,16 +18,16 @@ METADATA_KEY = "kaggle_dsb"
 
 @dataclass(frozen=True)
 class NetworkFile:
-    """What a network's file holds.
+    """The content of a network's file.
 
     Attributes
     ----------
     tensors : dict of str to array
-        In half precision; whole numbers as int64.
+        In half precision; integers as int64.
     settings : Settings
-        That it was trained with.
+        The settings of its training.
     facts : dict
-        What was recorded about its training.
+        Facts recorded about its training.
     """
 
     tensors: dict[str, NDArray[Any]]
@@ -35,13 +35,13 @@ class NetworkFile:
     facts: dict[str, Any]
 
     def weights(self) -> dict[str, NDArray[np.float32]]:
-        """Return the tensors that the network computes with, by their names."""
+        """Return the floating-point tensors as float32, by name."""
         floating = {k: v for k, v in self.tensors.items() if np.issubdtype(v.dtype, np.floating)}
         return {name: tensor.astype(np.float32) for name, tensor in floating.items()}
 
 
 def ranges_file(network: Path) -> Path:
-    """Return where the ranges for 8 bits of a network belong, whether they are there or not.
+    """Return the path of a network's INT8 ranges, whether the file exists or not.
 
     Examples
     --------

@@ -1,1 +1,1 @@
-"""Training the networks: the only room that knows Lightning and albumentations."""
+"""Training of the networks: the only package that uses Lightning and albumentations."""

@@ -1,13 +1,13 @@
-"""Make each training crop differ from the image it came from.
+"""Augmentation of training crops.
 
-The crop is cut and scaled first, nuclei are copied within it, then albumentations changes its
-geometry and its colours. Channel shuffle and nucleus copy-paste are what helped the winners most
-(topcoders, first place; see the winning team's description on the competition's forum).
+A crop is cut and scaled, nuclei are copied within it, and albumentations transforms its geometry
+and colours. Channel shuffle and nucleus copy-paste are what helped the winners most (topcoders,
+first place; see the winning team's description on the competition's forum).
 """
 
 import os
 
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else importing it asks the network
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else the import sends a request
 
 import albumentations as A
 import cv2
@@ -20,8 +20,8 @@ from kaggle_dsb.config import AugmentSettings
 
 MAX_PASTED = 6
 PASTE_PLACES = 10
-ASPECT_JITTER, WIDE_ASPECT_JITTER = 0.15, 0.5  # of the logarithm of height over width
-STAINED_CHROMA = 10  # mean of the largest less the smallest channel: above it a crop is stained
+ASPECT_JITTER, WIDE_ASPECT_JITTER = 0.15, 0.5  # maximum of abs(log(height / width))
+STAINED_CHROMA = 10  # mean of maximum minus minimum channel, above which a crop is stained
 
 
 class Augmenter:
@@ -40,7 +40,7 @@ class Augmenter:
     def __call__(
         self, image: Image, labels: Labels, rng: np.random.Generator, *, zoom: float = 1
     ) -> tuple[Image, Labels]:
-        """Cut and change a crop; all chance comes from ``rng``.
+        """Cut and augment a crop; all randomness comes from ``rng``.
 
         Parameters
         ----------
@@ -48,7 +48,8 @@ class Augmenter:
         labels : (H, W) int32
         rng : numpy.random.Generator
         zoom : float
-            What brings the nuclei to the network's diameter; ``scale_range`` varies around it.
+            The factor that brings the nuclei to the training size; ``scale_range`` varies around
+            it.
 
         Returns
         -------
@@ -63,18 +64,18 @@ class Augmenter:
             self._change_stain.set_random_seed(int(rng.integers(2**31)))
             image = self._change_stain(image=image)["image"]
         self._transform.set_random_seed(int(rng.integers(2**31)))
-        # OpenCV's geometry knows 16-bit integers but not 32-bit ones.
+        # OpenCV's geometric transforms support uint16 but not int32.
         changed = self._transform(image=image, mask=labels.astype(np.uint16))
         return changed["image"], changed["mask"].astype(np.int32)
 
 
 def is_stained(image: Image) -> bool:
-    """Return whether an image (H, W, 3) has the colours of stained tissue."""
+    """Return whether an image (H, W, 3) is colourful, like stained tissue."""
     return bool((image.max(2).astype(np.float32) - image.min(2)).mean() > STAINED_CHROMA)
 
 
 def _stain_transform(settings: AugmentSettings) -> A.Compose:
-    """Vary haematoxylin and eosin, each in its own direction of optical density."""
+    """Vary haematoxylin and eosin, each along its own optical density vector."""
     change = A.HEStain(
         "random_preset",
         intensity_scale_range=(0.5, 1.6),
@@ -101,7 +102,7 @@ def _compose(settings: AugmentSettings) -> A.Compose:
             A.InvertImg(p=settings.invert_probability),
             A.OneOf(
                 [
-                    A.HueSaturationValue(90, 40, 0),  # the whole circle of hues
+                    A.HueSaturationValue(90, 40, 0),  # all hues
                     A.CLAHE(clip_limit=(1, 3)),
                     A.RandomGamma((60, 160)),
                 ],
@@ -128,7 +129,7 @@ def random_crop(
     *,
     zoom: float = 1,
 ) -> tuple[Image, Labels]:
-    """Cut a random window and scale it to ``crop_px``; a window beyond the image is mirrored."""
+    """Cut a random window and scale it to ``crop_px``; images smaller than it are mirrored."""
     low, high = np.log(settings.scale_range)
     is_wide = rng.random() < settings.wide_aspect_probability
     aspect = rng.uniform(-0.5, 0.5, 2) * (WIDE_ASPECT_JITTER if is_wide else ASPECT_JITTER)
@@ -141,7 +142,7 @@ def random_crop(
     inside = np.s_[top : top + window[0], left : left + window[1]]
     size = (settings.crop_px, settings.crop_px)
     method = cv2.INTER_AREA if window.min() > settings.crop_px else cv2.INTER_LINEAR
-    # Plain INTER_NEAREST shifts by half a pixel against the image; the exact one does not.
+    # INTER_NEAREST would shift the labels by half a pixel against the image.
     scaled = cv2.resize(
         labels[inside].astype(np.uint16), size, interpolation=cv2.INTER_NEAREST_EXACT
     )
@@ -157,9 +158,9 @@ def _mirror(array: NDArray, missing: NDArray[np.int64]) -> NDArray:  # type: ign
 def paste_nuclei(image: Image, labels: Labels, rng: np.random.Generator) -> tuple[Image, Labels]:
     """Copy up to six nuclei of a crop to free places in it, next to others where possible.
 
-    A copy is turned and mirrored, keeps two pixels of its surroundings, and fades into the ground.
-    The crops the metric punishes hardest are those where nuclei touch, so of ten free places the
-    one that touches most of the other nuclei is taken.
+    A copy is rotated and flipped at random, and two pixels around it are blended into the
+    background. Touching nuclei lose the most score, so of ten random places the free one with the
+    most contact to other nuclei is chosen.
     """
     image, labels = image.copy(), labels.copy()
     boxes = _boxes_within(labels)
@@ -180,7 +181,7 @@ def paste_nuclei(image: Image, labels: Labels, rng: np.random.Generator) -> tupl
 
 
 def _boxes_within(labels: Labels) -> list[tuple[int, tuple[slice, slice]]]:
-    """List the nuclei that no edge of the crop cuts, with their boxes."""
+    """List the nuclei that do not touch an edge of the crop, with their bounding boxes."""
     return [
         (label, box)
         for label, box in enumerate(ndimage.find_objects(labels), 1)

@@ -1,4 +1,4 @@
-"""What a training writes down while it runs."""
+"""Lightning callbacks that write checkpoints and metrics during training."""
 
 import io
 import sys
@@ -17,32 +17,32 @@ from kaggle_dsb.workspace.run import METRICS_COLUMNS
 
 
 class FoldCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint beside the place it takes.
+    """Writes each checkpoint atomically, to a temporary file in its own folder.
 
-    Lightning writes it to the system's temporary folder, and copies it where that is on another
-    disk: a process killed meanwhile would leave the first part of it.
+    Lightning writes to the system's temporary folder, and copies the file if that is on another
+    disk: a process killed meanwhile would leave a truncated checkpoint.
     """
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
-        """Write a checkpoint, whole or not at all."""
-        content = io.BytesIO()  # of a full disk torch does not say that it is full
+        """Write a checkpoint atomically."""
+        content = io.BytesIO()  # torch's error on a full disk does not name the cause
         torch.save(checkpoint, content)
         with replacing(Path(path)) as temporary:
             temporary.write_bytes(content.getbuffer())
 
 
 class FoldCheckpoint(ModelCheckpoint):
-    """Writes a checkpoint, and keeps the best score when the run's folder has been moved."""
+    """Writes checkpoints, and keeps the best score when the run's folder has been moved."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over the state of an interrupted training, with the paths of the present folder."""
+        """Restore the state of an interrupted training, with paths in the current folder."""
         super().load_state_dict(_move(state_dict, state_dict["dirpath"], str(self.dirpath)))
 
 
 def _move(state: Any, old: str, new: str) -> Any:
-    """Return nested dictionaries with each path below ``old`` put below ``new``."""
+    """Return nested dictionaries with each path below ``old`` moved to ``new``."""
     if isinstance(state, dict):
         return {_move(key, old, new): _move(value, old, new) for key, value in state.items()}
     is_below = isinstance(state, str) and (state == old or state.startswith(f"{old}/"))
@@ -50,9 +50,9 @@ def _move(state: Any, old: str, new: str) -> Any:
 
 
 class MetricsFile(Callback):
-    """Writes a row of `METRICS_COLUMNS` an epoch to ``metrics.csv``.
+    """Writes one row of `METRICS_COLUMNS` per epoch to ``metrics.csv``.
 
-    A resumed training drops the rows of epochs that it does again.
+    A resumed training drops the rows of the epochs that it repeats.
     """
 
     def __init__(self, path: Path) -> None:
@@ -60,12 +60,12 @@ class MetricsFile(Callback):
         self._started = 0.0
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the epoch's clock."""
+        """Start the timer of the epoch."""
         self._started = time.monotonic()
         trainer.callback_metrics.pop("score", None)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the row and, where no progress bar can be seen, print it."""
+        """Write the row and, if stderr is not a terminal, print it."""
         if not trainer.is_global_zero:
             return
         metrics = trainer.callback_metrics

@@ -1,4 +1,4 @@
-"""Draw training crops from the images of a fold, and the held-out images that are scored."""
+"""Data loading: training crops of a fold, and the held-out images for validation."""
 
 from collections.abc import Iterator, Sized
 from typing import Any
@@ -21,10 +21,9 @@ Batch = tuple[Tensor, Tensor]
 
 
 class CropDataset(Dataset[Batch]):
-    """Training crops, each a function of the seed and its number alone.
+    """Training crops, each determined by the seed and its number alone.
 
-    Crop n is the same whoever asks for it and whenever, so that neither the number of workers nor
-    an interruption changes a training.
+    So neither the number of workers nor an interruption changes a training.
 
     Parameters
     ----------
@@ -57,15 +56,15 @@ class CropDataset(Dataset[Batch]):
 
 
 class CropNumbers(Sampler[int], Sized):
-    """Counts the crops through all epochs; Lightning tells it the epoch.
+    """Numbers the crops consecutively over all epochs; Lightning sets the epoch.
 
     Parameters
     ----------
     crops_per_epoch : int
     batch_size : int
-        Over all devices. A last batch that would be smaller is left out.
+        Over all devices. An incomplete last batch is dropped.
     rank, n_ranks : int
-        Of several devices, each takes every ``n_ranks``-th crop, so that together they see the
+        Each device takes every ``n_ranks``-th crop, so that several devices together process the
         same batches as one.
     """
 
@@ -78,7 +77,7 @@ class CropNumbers(Sampler[int], Sized):
         self._epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Take the numbers of this epoch."""
+        """Set the epoch, which determines the numbers."""
         self._epoch = epoch
 
     def __iter__(self) -> Iterator[int]:
@@ -90,14 +89,14 @@ class CropNumbers(Sampler[int], Sized):
 
 
 class FoldDataModule(pl.LightningDataModule):
-    """The crops and the held-out images of a fold, as Lightning loads them.
+    """The training crops and held-out images of a fold, for Lightning.
 
     Parameters
     ----------
     data : FoldData
     settings : Settings
     seed : int
-        Seed of the crops.
+        The seed of the crops.
     """
 
     def __init__(self, data: FoldData, settings: Settings, *, seed: int) -> None:
@@ -107,7 +106,7 @@ class FoldDataModule(pl.LightningDataModule):
         self._seed = seed
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Return this device's crops."""
+        """Return the loader of this device's crops."""
         training, trainer = self._settings.training, self._trainer
         return DataLoader(
             CropDataset(self._data, self._settings, seed=self._seed),
@@ -123,10 +122,10 @@ class FoldDataModule(pl.LightningDataModule):
         )
 
     def val_dataloader(self) -> DataLoader[Sample]:
-        """Return this device's part of the held-out images that are scored."""
+        """Return the loader of this device's part of the held-out images to score."""
         held_out, trainer = self._data.held_out, self._trainer
         chosen = choose_evenly(len(held_out), self._settings.training.validation_images)
-        # With fewer images than devices each device scores all of them: the mean is the same.
+        # If there are fewer images than devices, each scores all of them: the mean is the same.
         part = chosen[trainer.global_rank :: trainer.world_size]
         places = part if len(chosen) >= trainer.world_size else chosen
         samples: list[Sample] = [held_out[place] for place in places]
@@ -135,7 +134,7 @@ class FoldDataModule(pl.LightningDataModule):
     def transfer_batch_to_device(
         self, batch: Any, device: torch.device, dataloader_idx: int
     ) -> Any:
-        """Leave held-out samples where they are: the predictor moves what it needs."""
+        """Move a batch of crops; leave held-out samples, which the predictor moves itself."""
         if isinstance(batch, list) and isinstance(batch[0], Sample):
             return batch
         return super().transfer_batch_to_device(batch, device, dataloader_idx)

@@ -1,4 +1,4 @@
-"""Train the U-Net of one fold, resumable after any interruption to the same result."""
+"""Train the U-Net of one fold; an interrupted training resumes to the same result."""
 
 import importlib.util
 import logging
@@ -55,26 +55,26 @@ def train_fold(
     start_from: Path | None = None,
     teachers: Sequence[Path] = (),
 ) -> Path:
-    """Train the network of a fold, or go on where an interrupted training of it stopped.
+    """Train the network of a fold, or resume an interrupted training of it.
 
     Parameters
     ----------
     data : FoldData
     settings : Settings
     fold : int or None
-        None names the network that is trained on everything.
+        None is the network trained on everything.
     folder : Path
-        The run's folder. ``fold<N>/`` in it holds checkpoints and ``metrics.csv``.
+        The run's folder. Its subfolder ``fold<N>/`` holds checkpoints and ``metrics.csv``.
     start_from : Path, optional
-        A trained network whose weights this one starts with.
+        A trained network to initialise the weights from.
     teachers : sequence of Path
-        Trained networks that it learns from beside the truth.
+        Trained networks for knowledge distillation.
 
     Returns
     -------
     Path
-        ``fold<N>.safetensors`` in ``folder``: the weights with the best score, averaged over
-        steps. Of a network that is trained on everything, ``fast.safetensors``: the last weights.
+        ``fold<N>.safetensors`` in ``folder``: the EMA weights with the best score. For the network
+        trained on everything, ``fast.safetensors``: the last EMA weights.
 
     Raises
     ------
@@ -103,19 +103,19 @@ def train_fold(
 
 @contextmanager
 def _locked(work: Path) -> Iterator[None]:
-    """Keep every other process out of a fold's folder, and remove what killed ones have left."""
+    """Lock the folder of a fold, and remove leftovers of killed processes."""
     with locking(work, activity="trains this fold"):
         remove_leftovers(work, age_s=0)
         yield
 
 
 def network_file(folder: Path, fold: int | None) -> Path:
-    """Return where the network of a fold belongs; None is the one trained on everything."""
+    """Return the path of the network of a fold; None is the one trained on everything."""
     return folder / FAST_FILE if fold is None else Run(folder).network_file(fold)
 
 
 def is_first_process() -> bool:
-    """Return whether this is the one process of a training, or the first on several devices."""
+    """Return whether this is the only process of a training, or the first of several."""
     rank = int(getattr(rank_zero_only, "rank", None) or 0)
     node = int(os.environ.get("NODE_RANK") or os.environ.get("GROUP_RANK") or 0)
     return rank == node == 0
@@ -146,7 +146,7 @@ def _fit(
                 ckpt_path=last,
                 weights_only=True,
             )
-        except SystemExit:  # what Lightning makes of Ctrl+C and SIGTERM
+        except SystemExit:  # Lightning turns Ctrl+C and SIGTERM into it
             raise KeyboardInterrupt from None
         except RuntimeError as error:
             if trainer.world_size > 1 and _is_lost_connection(error):
@@ -159,12 +159,12 @@ def _fit(
 
 
 def _is_lost_connection(error: RuntimeError) -> bool:
-    """Return whether an error comes from talking to other processes; gloo's has no own type."""
+    """Return whether a connection to another process failed; gloo has no error type of its own."""
     return isinstance(error, torch.distributed.DistError) or "gloo" in str(error)
 
 
 def _find_checkpoint(work: Path) -> Path | None:
-    """Return the checkpoint to go on from, after checking it and that of the best epoch."""
+    """Return the checkpoint to resume from, after checking it and that of the best epoch."""
     last, best = work / "last.ckpt", work / "best.ckpt"
     if not last.exists():
         return None
@@ -175,16 +175,16 @@ def _find_checkpoint(work: Path) -> Path | None:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint without running any code that it may hold.
+    """Read a checkpoint without executing code that it may contain.
 
     Raises
     ------
     InputError
-        When it is missing, damaged, or holds more than tensors, numbers and text.
+        When it is missing, damaged, or holds more than tensors and plain values.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what torch remarks about a damaged file
+            warnings.simplefilter("ignore")  # of torch about a damaged file
             checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         if not isinstance(checkpoint, dict):
             raise TypeError(f"holds a {type(checkpoint).__name__}")
@@ -201,7 +201,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 @contextmanager
 def _quiet_lightning() -> Iterator[None]:
-    """Keep Lightning from advertising, and from warning of what is meant as it is."""
+    """Silence Lightning's advertisements, and its warnings of intended behaviour."""
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     with warnings.catch_warnings():
@@ -226,7 +226,7 @@ def _trainer(settings: Settings, work: Path, *, validates: bool) -> pl.Trainer:
         num_nodes=hardware.nodes,
         strategy="ddp" if n_devices > 1 else "auto",
         sync_batchnorm=n_devices > 1 and device == "cuda",
-        use_distributed_sampler=False,  # the crops are divided by their numbers
+        use_distributed_sampler=False,  # CropNumbers distributes the crops
         precision=LIGHTNING_PRECISION[choose_precision(hardware.precision, device)],
         max_epochs=training.epochs,
         check_val_every_n_epoch=min(training.validate_every_epochs, training.epochs),
@@ -250,7 +250,7 @@ def _callbacks(settings: Settings, work: Path, *, validates: bool) -> list[Callb
             FoldCheckpoint(work, "best", monitor="score", mode="max", enable_version_counter=False),
             EarlyStopping("score", mode="max", patience=training.patience),
         ]
-    # The last checkpoint is written after the best one, since it records which that is.
+    # The last checkpoint is written after the best one, since it records the best.
     callbacks += [
         FoldCheckpoint(work, "last", save_on_train_epoch_end=True, enable_version_counter=False),
         MetricsFile(work / METRICS_FILE),

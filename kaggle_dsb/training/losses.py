@@ -1,4 +1,4 @@
-"""What a training minimises."""
+"""Loss functions."""
 
 import torch
 import torch.nn.functional as F
@@ -8,7 +8,7 @@ from kaggle_dsb.training.targets import N_BINARY
 
 
 def segmentation_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return the binary cross-entropy plus the Dice loss of the channels that are 0 or 1.
+    """Return the binary cross-entropy plus the Dice loss of the binary channels.
 
     Parameters
     ----------
@@ -19,7 +19,7 @@ def segmentation_loss(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def dice_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return 1 - Dice of each channel (B, C, H, W) over the whole batch, averaged over channels."""
+    """Return 1 - Dice of each channel of (B, C, H, W) over the batch, averaged over channels."""
     probability = torch.sigmoid(logits)
     overlap = (probability * targets).sum((0, 2, 3))
     total = (probability + targets).sum((0, 2, 3))

@@ -1,4 +1,4 @@
-"""The network as Lightning trains and validates it."""
+"""The Lightning module that trains and validates a network."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -27,9 +27,9 @@ class SegmentationModule(pl.LightningModule):
     ----------
     settings : Settings
     teachers : sequence of NucleusNet
-        Trained networks whose probabilities are mixed into the targets [1]_, a network a step in
-        turn: the gradient of the binary cross-entropy is linear in the targets, so that over the
-        steps it is that of their mean.
+        Trained networks for knowledge distillation [1]_. Their probabilities are mixed into the
+        targets, one teacher per step in turn: the gradient of the binary cross-entropy is linear in
+        the targets, so over the steps it averages to that of the teachers' mean.
 
     References
     ----------
@@ -41,7 +41,7 @@ class SegmentationModule(pl.LightningModule):
         self.settings = settings
         self.network = NucleusNet(settings.network, pretrained=True)
         self._score = MeanMetric()
-        # In a tuple, so that they are no part of what is trained and kept.
+        # In a tuple, so that they are not registered as submodules.
         self._teachers = tuple(teacher.requires_grad_(requires_grad=False) for teacher in teachers)
 
     def training_step(self, batch: Batch, number: int) -> Tensor:
@@ -68,7 +68,7 @@ class SegmentationModule(pl.LightningModule):
         return torch.lerp(targets, taught, self.settings.training.teacher_share)
 
     def configure_optimizers(self) -> Any:
-        """AdamW under one cycle of the learning rate over the whole training."""
+        """Return AdamW with a one-cycle learning rate schedule over the whole training."""
         training = self.settings.training
         optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay
@@ -82,7 +82,7 @@ class SegmentationModule(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_validation_epoch_start(self) -> None:
-        """Build a predictor that uses the current (EMA) weights."""
+        """Build a predictor with the current EMA weights."""
         precision = choose_precision(self.settings.hardware.precision, self.device.type)
         engine = TorchEngine([self.network], device=self.device, precision=precision)
         self._predictor = Predictor(

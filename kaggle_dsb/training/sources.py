@@ -1,4 +1,4 @@
-"""Put labelled data sets together: folds over all of them, and how often each is drawn from."""
+"""Combine labelled data sets: folds over all of them, and sampling weights."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class LabelledSource:
     samples : sequence of Sample
         With labels.
     group_of : dict of str to str, optional
-        The group of each image; None where the pixels are to tell.
+        The group of each image; None to find the groups from the pixels.
     """
 
     name: str
@@ -35,15 +35,15 @@ class LabelledSource:
 
 @dataclass(frozen=True)
 class FoldData:
-    """What the network of a fold is trained on, and what is held out.
+    """The training images and the held-out images of a fold.
 
     Attributes
     ----------
     train : sequence of Sample
     train_weight : sequence of float
-        How often each image is drawn, relative to the others.
+        The relative sampling weight of each image.
     held_out : sequence of Sample
-        Empty for a network that is trained on everything.
+        Empty for a network trained on everything.
     """
 
     train: Sequence[Sample]
@@ -68,7 +68,7 @@ def _load_source(source: Source) -> LabelledSource:
     if source.dataset_name == COMPETITION_SOURCE:
         return LabelledSource(COMPETITION_SOURCE, samples)
     ids = [sample.id for sample in samples]
-    # A zip's table lies in the cache alone.
+    # The table of a zip is in the cache only.
     for table in (source.origin / GROUPS_FILE, source.cache / GROUPS_FILE):
         if table.is_file():
             return LabelledSource(source.dataset_name, samples, read_groups(table, ids))
@@ -85,21 +85,21 @@ def make_folds(
     sources : sequence of LabelledSource
         The main one first.
     settings : Settings
-        ``folds`` counts.
+        Only ``folds`` is used.
     known : DataFrame, optional
-        A table of folds, which is kept; a source that has an image in it is not dealt out.
+        An existing table of folds, which is kept; a source with an image in it is not split again.
 
     Returns
     -------
     DataFrame
-        As `kaggle_dsb.dataset.folds.split_folds` returns it, a source after the other. No group is
-        in two folds.
+        As `kaggle_dsb.dataset.folds.split_folds` returns it, one source after the other. No group
+        is in two folds.
 
     Notes
     -----
-    With ``folds.extra = "sources"`` fold k holds out the k-th extra source as a whole (counted
-    round where there are more sources than folds), so that every extra image is scored by a
-    network that has seen nothing like it.
+    With ``folds.extra = "sources"`` fold k holds out the k-th extra source as a whole (modulo the
+    number of folds), so that every extra image is scored by a network that was trained on no image
+    of its source.
     """
     main, *extra = sources
     tables = [] if known is None else [known]
@@ -120,7 +120,7 @@ def _is_known(source: LabelledSource, pairs: set[tuple[str, str]]) -> bool:
 
 
 def _append(tables: list[pd.DataFrame], table: pd.DataFrame) -> None:
-    """Append a source's table, its groups numbered on from those before."""
+    """Append the table of a source, numbering its groups after those before."""
     first = 1 + max((int(earlier["group"].max()) for earlier in tables), default=-1)
     tables.append(table.assign(group=table["group"] + first))
 
@@ -157,7 +157,7 @@ def divide(
     fold: int | None,
     settings: Settings,
 ) -> FoldData:
-    """Divide the images of all sources into those to train on and those to hold out.
+    """Divide the images of all sources into training and held-out images of a fold.
 
     Parameters
     ----------
@@ -168,20 +168,19 @@ def divide(
     fold : int or None
         None trains on everything.
     settings : Settings
-        The shares in ``training`` count.
+        Only the shares in ``training`` are used.
 
     Raises
     ------
     InputError
         When an image is not in the table, nothing is left to train on or to hold out, or all
-        shares of what is left are 0.
+        shares of the training images are 0.
 
     Notes
     -----
-    Each type of the main source, and each extra source, is drawn from with the share that the
-    settings give it, and within it an image in proportion to the root of its area over the root of
-    its group's size, so that neither 16 large images nor 75 crops of one screen are all that is
-    seen.
+    Each type of the main source, and each extra source, is sampled with its share in the settings;
+    within it, the weight of an image is the square root of its area over its group's size, so that
+    neither 16 large images nor 75 crops of one screen dominate.
     """
     rows = _rows_of(sources, folds)
     is_held_out = rows["fold"] == fold
@@ -207,7 +206,7 @@ def divide(
 
 
 def _rows_of(sources: Sequence[LabelledSource], folds: pd.DataFrame) -> pd.DataFrame:
-    """Return the row of each image of each source, in their order, with its ``sample``."""
+    """Return the row of each image of each source, in order, with its ``sample``."""
     samples = {(source.name, s.id): s for source in sources for s in source.samples}
     table = folds.set_index(["source", "ImageId"])
     missing = [image_id for name, image_id in samples if (name, image_id) not in table.index]
@@ -222,7 +221,7 @@ def _rows_of(sources: Sequence[LabelledSource], folds: pd.DataFrame) -> pd.DataF
 
 
 def _strata(rows: pd.DataFrame, sources: Sequence[LabelledSource]) -> pd.Series:
-    """Return what each row's share belongs to: its type in the main source, else its source."""
+    """Return the sampling stratum of each row: its type in the main source, else its source."""
     return rows["type"].where(rows["source"] == sources[0].name, rows["source"])
 
 

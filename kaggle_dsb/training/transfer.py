@@ -1,4 +1,4 @@
-"""Start a training from the weights of a trained network."""
+"""Initialise a training with the weights of a trained network."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def copy_weights(path: Path, network: NucleusNet) -> None:
     Raises
     ------
     InputError
-        When there is no such network, or its architecture differs.
+        When the network cannot be loaded, or its architecture differs.
     """
     trained, settings, _ = load_network(path)
     try:

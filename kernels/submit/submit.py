@@ -2,12 +2,13 @@
 """
 Predict the test images of the 2018 Data Science Bowl, and write submission.csv.
 
-It runs without internet: it installs the package from the attached bundle and runs the commands
-that are run at home, one process a GPU. The networks are those of an attached train kernel, else
-the bundle's. Attach the data set `kaggle-dsb-bundle` and the competition `data-science-bowl-2018`.
+This kernel runs without internet: it installs the package from the attached bundle and runs the
+same commands as on a local machine, with one process per GPU. The networks are those of an attached
+train kernel, else those of the bundle. Attach the data set `kaggle-dsb-bundle` and the competition
+`data-science-bowl-2018`.
 
-`submission.csv` is of stage 2 where its images are there, since that is what Kaggle scores now;
-the CSV of each stage also lies in a folder of its own.
+`submission.csv` is that of stage 2 if its images are attached, since Kaggle now scores only that;
+the CSV of each stage is also written to a folder of its own.
 """
 
 # %%
@@ -21,13 +22,13 @@ from pathlib import Path
 
 INPUT = Path("/kaggle/input")
 OUTPUT = Path("/kaggle/working")
-HOME = Path(tempfile.gettempdir(), "kaggle-dsb")  # caches and label images: not worth keeping
-SETS = ("stage1_test", "stage2_test_final")  # the last one there becomes submission.csv
+HOME = Path(tempfile.gettempdir(), "kaggle-dsb")  # caches and label images, not kept as output
+SETS = ("stage1_test", "stage2_test_final")  # the last one present becomes submission.csv
 COMMAND = [sys.executable, "-c", "from kaggle_dsb.cli import main; main()"]
 
 
 def count_gpus():
-    """Count the GPUs; 0 on a machine without."""
+    """Count the GPUs."""
     if shutil.which("nvidia-smi") is None:
         return 0
     listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
@@ -38,20 +39,20 @@ N_PROCESSES = max(1, count_gpus())
 
 # %% [markdown]
 """
-Find what is attached. Kaggle mounts a source at `/kaggle/input/slug`, or at
+Find the attached sources. Kaggle mounts a source at `/kaggle/input/slug`, or at
 `/kaggle/input/datasets/owner/slug` and `/kaggle/input/competitions/slug`.
 """
 
 
 # %%
 def find(pattern):
-    """Find the first file of this name, at whatever depth Kaggle mounts its source."""
+    """Return the first path that matches, at any depth at which Kaggle mounts sources."""
     depths = (sorted(INPUT.glob("*/" * depth + pattern)) for depth in range(1, 6))
     return next((paths[0] for paths in depths if paths), None)
 
 
 def require(pattern, source):
-    """Find a file, or say how to go on without it."""
+    """Return the first path that matches, or exit with advice."""
     path = find(pattern)
     if path is None:
         sys.exit(
@@ -62,7 +63,7 @@ def require(pattern, source):
 
 
 def install():
-    """Install the package and what Kaggle's image lacks, from the bundle."""
+    """Install the package and the dependencies that Kaggle's image lacks, from the bundle."""
     wheel = require("kaggle_dsb-*.whl", "the data set kaggle-dsb-bundle")
     wheels = map(str, sorted(wheel.parent.glob("*.whl")))
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps"]
@@ -77,13 +78,13 @@ HOME.mkdir(exist_ok=True)
 
 # %% [markdown]
 """
-Predict each set: the processes share its images.
+Predict each set; its images are distributed over the processes.
 """
 
 
 # %%
 def predict(set_name):
-    """Predict a set, keep its CSV with what made it, and return the folder of its submission."""
+    """Predict a set, copy its CSV and provenance to the output, and return its folder."""
     images = data / set_name if (data / set_name).is_dir() else data / f"{set_name}.zip"
     networks = find("runs/kaggle/fold*.safetensors") or find("fold*.safetensors")
     options = ["--data", images, "--set-name", set_name, "--name", set_name]
@@ -109,13 +110,13 @@ submissions = {
 
 # %% [markdown]
 """
-Look at some images beside the nuclei found in them.
+Show some images beside the predicted nuclei.
 """
 
 
 # %%
 def draw(set_name, made, n_pictures=6):
-    """Draw some images of a set beside their nuclei, and show them in a notebook."""
+    """Draw some images of a set beside their nuclei, and show them if this is a notebook."""
     from kaggle_dsb.competition.label_files import read_labels
     from kaggle_dsb.dataset.pixels import decode_rgb
     from kaggle_dsb.report.pictures import draw_picture
@@ -129,7 +130,7 @@ def draw(set_name, made, n_pictures=6):
 
 
 def show(picture):
-    """Show a picture below the cell, where this runs as a notebook."""
+    """Show a picture below the cell if this runs as a notebook."""
     if "get_ipython" in globals():
         from IPython.display import Image, display
 

@@ -1,10 +1,10 @@
 # %% [markdown]
 """
-Train the folds on Kaggle's GPUs, one fold a GPU at a time.
+Train the folds on Kaggle's GPUs, one fold per GPU at a time.
 
-It runs without internet: it installs the package from the attached bundle and runs the commands
-that are run at home. A training that does not end in time goes on where it stopped, once this
-kernel runs again with its own output attached. Attach the data set `kaggle-dsb-bundle` and the
+This kernel runs without internet: it installs the package from the attached bundle and runs the
+same commands as on a local machine. A training that does not finish in time resumes when this
+kernel is run again with its own output attached. Attach the data set `kaggle-dsb-bundle` and the
 competition `data-science-bowl-2018`.
 """
 
@@ -23,26 +23,26 @@ OUTPUT = Path("/kaggle/working")
 RUN = OUTPUT / "runs" / "kaggle"
 CACHE = str(Path(tempfile.gettempdir(), "kaggle-dsb"))
 COMMAND = [sys.executable, "-c", "from kaggle_dsb.cli import main; main()"]
-SETTINGS = []  # what differs from the defaults, as "training.epochs=12"
+SETTINGS = []  # changes to the defaults, such as "training.epochs=12"
 N_FOLDS = 4
-END_S = time.monotonic() + 11 * 3600  # Kaggle stops a run after 12 hours and keeps nothing of it
+END_S = time.monotonic() + 11 * 3600  # Kaggle stops a run after 12 hours and discards its output
 
 # %% [markdown]
 """
-Find what is attached. Kaggle mounts a source at `/kaggle/input/slug`, or at
+Find the attached sources. Kaggle mounts a source at `/kaggle/input/slug`, or at
 `/kaggle/input/datasets/owner/slug` and `/kaggle/input/competitions/slug`.
 """
 
 
 # %%
 def find(pattern):
-    """Find the first file of this name, at whatever depth Kaggle mounts its source."""
+    """Return the first path that matches, at any depth at which Kaggle mounts sources."""
     depths = (sorted(INPUT.glob("*/" * depth + pattern)) for depth in range(1, 6))
     return next((paths[0] for paths in depths if paths), None)
 
 
 def require(pattern, source):
-    """Find a file, or say how to go on without it."""
+    """Return the first path that matches, or exit with advice."""
     path = find(pattern)
     if path is None:
         sys.exit(
@@ -53,7 +53,7 @@ def require(pattern, source):
 
 
 def install():
-    """Install the package and what Kaggle's image lacks, from the bundle."""
+    """Install the package and the dependencies that Kaggle's image lacks, from the bundle."""
     wheel = require("kaggle_dsb-*.whl", "the data set kaggle-dsb-bundle")
     wheels = map(str, sorted(wheel.parent.glob("*.whl")))
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps"]
@@ -61,7 +61,7 @@ def install():
 
 
 def run(verb, *options):
-    """Run a command as at home."""
+    """Run a command of kaggle-dsb."""
     subprocess.run([*COMMAND, verb, *options], cwd=OUTPUT, check=True)
 
 
@@ -80,7 +80,7 @@ Train.
 
 # %%
 def count_gpus():
-    """Count the GPUs; 0 on a machine without."""
+    """Count the GPUs."""
     if shutil.which("nvidia-smi") is None:
         return 0
     listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
@@ -88,14 +88,14 @@ def count_gpus():
 
 
 def start(fold, gpu, options):
-    """Start the training of a fold that sees only this GPU, and return the process."""
+    """Start the training of a fold on this GPU only, and return the process."""
     command = [*COMMAND, "train", "--name", "kaggle", "--fold", str(fold), *options]
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": str(gpu)}
     return subprocess.Popen(command, cwd=OUTPUT, env=environment)
 
 
 def end(process):
-    """Wait for a training; when the time is over stop it, its last epoch is on the disk."""
+    """Wait for a training; interrupt it when the time is over, its last epoch is saved."""
     try:
         return process.wait(max(0, END_S - time.monotonic()))
     except subprocess.TimeoutExpired:
@@ -104,7 +104,7 @@ def end(process):
 
 
 def train(options):
-    """Train the folds that are not whole yet, and return whether the time was enough."""
+    """Train the folds that are not finished yet, and return whether the time was enough."""
     networks = [RUN / f"fold{fold}.safetensors" for fold in range(N_FOLDS)]
     missing = [fold for fold, network in enumerate(networks) if not network.exists()]
     n_at_once = max(1, count_gpus())
@@ -127,7 +127,7 @@ is_whole = train([*data, *settings])
 
 # %% [markdown]
 """
-Score the networks on the images that they did not see, and draw how the training went.
+Score the networks out of fold, and draw the training curves.
 """
 
 # %%
