@@ -65,7 +65,7 @@ def main() -> None:
         small = Path(scratch, "small")
         write_images(small / "data", 1)
         base_gb = measure_peak(small)
-        print(f"one small image: {base_gb:.2f} GB", flush=True)
+        print(f"one small image: {base_gb:.2f} GiB", flush=True)
         for name, n, write in (
             (f"{arguments.images} images", arguments.images, write_images),
             (f"{arguments.side} x {arguments.side} pixels", arguments.side, write_large),
@@ -77,7 +77,7 @@ def main() -> None:
             started_s = time.monotonic()
             peak_gb = measure_peak(folder)
             print(
-                f"{name}: {peak_gb:.2f} GB, {peak_gb - base_gb:.2f} above, "
+                f"{name}: {peak_gb:.2f} GiB, {peak_gb - base_gb:.2f} above, "
                 f"{time.monotonic() - started_s:.0f} s",
                 flush=True,
             )
