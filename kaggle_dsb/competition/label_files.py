@@ -21,7 +21,7 @@ from kaggle_dsb.files import InputError, replacing
 
 LARGEST_LABEL_ON_DISK = np.iinfo(np.uint16).max
 LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".npy", ".bmp", ".gif")
-FORMS = "a PNG, a TIFF or an array (.npy) of whole numbers"
+FORMS = "a PNG, TIFF or .npy file of integers"
 
 _OME = re.compile(r"(?<=.)\.ome$", re.IGNORECASE)
 # Cellpose writes X_cp_masks.png or X_seg.npy beside the image X.png.
@@ -50,8 +50,8 @@ def write_labels(path: Path, labels: ArrayLike) -> None:
     array = check_labels(labels)
     if array.size and array.max() > LARGEST_LABEL_ON_DISK:
         raise InputError(
-            f"{path}: label {array.max()} is above {LARGEST_LABEL_ON_DISK}, the most a 16-bit PNG "
-            "holds; relabel first"
+            f"{path}: label {array.max()} is above {LARGEST_LABEL_ON_DISK}, the maximum of a "
+            "16-bit PNG; relabel first"
         )
     with replacing(path) as temporary:
         Image.fromarray(array.astype(np.uint16)).save(temporary, format="PNG")
@@ -77,7 +77,7 @@ def read_labels(path: Path) -> Labels:
         When the file is missing, damaged, above `LARGEST_LABELS_PX`, or no label image.
     """
     if not path.is_file():
-        raise InputError(f"{path}: no such file; labels are {FORMS}")
+        raise InputError(f"{path}: no such file; a label image is {FORMS}")
     try:
         return parse_labels(path.read_bytes(), suffix=path.suffix)
     except InputError as error:
@@ -101,7 +101,7 @@ def parse_labels(data: bytes, *, suffix: str) -> Labels:
     labels = check_labels(array)
     check_pixels(labels.shape)
     if labels.size and labels.max() > np.iinfo(np.int32).max:
-        raise InputError(f"holds label {labels.max()}, above {np.iinfo(np.int32).max}")
+        raise InputError(f"label {labels.max()} is above the maximum {np.iinfo(np.int32).max}")
     return labels.astype(np.int32)
 
 
@@ -122,13 +122,13 @@ def _parse_image(data: bytes) -> NDArray[Any]:
         return array
     colours = array[..., :1] if array.shape[2] == 2 else array[..., :3]
     if np.any(colours != colours[..., :1]):
-        raise InputError("a colour image; labels are one channel of whole numbers")
+        raise InputError("is a colour image; a label image has one channel of integers")
     return array[..., 0]
 
 
 def _parse_tiff(data: bytes) -> NDArray[Any]:
     """Read a TIFF that Pillow does not know, as one of 64 bits."""
-    unread = InputError(f"not an image that can be read; labels are {FORMS}")
+    unread = InputError(f"cannot be read as an image; a label image is {FORMS}")
     if not data.startswith(SIGNATURES):
         raise unread
     import tifffile
@@ -159,7 +159,7 @@ def _check_image(image: Image.Image) -> None:
 
 def _check_pages(n_pages: int) -> None:
     if n_pages > 1:
-        raise InputError(f"holds {n_pages} pages; labels are a single image")
+        raise InputError(f"has {n_pages} pages; a label image has one")
 
 
 @contextmanager
@@ -180,7 +180,7 @@ def _parse_array(data: bytes) -> NDArray[Any]:
         except InputError:
             raise
         except Exception:  # A damaged header or pickle raises errors of every kind.
-            raise InputError("not an array that can be read; save it with numpy.save") from None
+            raise InputError("cannot be read as an array; save it with numpy.save") from None
 
 
 def _parse_npy(data: bytes) -> NDArray[Any]:
@@ -203,7 +203,7 @@ class _ArrayUnpickler(pickle.Unpickler):
         """Return a class that is known to be harmless; raise `InputError` for any other."""
         if (module, name) not in _PICKLED_NAMES:
             wanted = repr(f"{module}.{name}")[1:-1]  # it may hold what a terminal would obey
-            raise InputError(f"holds a pickled {wanted}, which could run code; not loaded")
+            raise InputError(f"contains a pickled {wanted}, which could execute code; not loaded")
         return super().find_class(module, name)
 
 
@@ -213,15 +213,17 @@ def _parse_cellpose(stream: io.BytesIO) -> NDArray[Any]:
     content = content.item() if isinstance(content, np.ndarray) and content.size == 1 else content
     masks = content.get("masks") if isinstance(content, dict) else None
     if not isinstance(masks, np.ndarray):
-        raise InputError("holds no array and no 'masks' as Cellpose writes them")
+        raise InputError("contains neither an array nor Cellpose's 'masks'")
     return masks
 
 
 def _round(array: NDArray[Any]) -> NDArray[np.int64]:
     if not np.isfinite(array).all() or np.any(array != np.rint(array)):
-        raise InputError("holds fractions; labels are whole numbers")
+        raise InputError("contains non-integer values; labels are integers")
     if array.size and np.abs(array).max() > np.iinfo(np.int32).max:
-        raise InputError(f"holds label {np.abs(array).max():.0f}, above {np.iinfo(np.int32).max}")
+        raise InputError(
+            f"label {np.abs(array).max():.0f} is above the maximum {np.iinfo(np.int32).max}"
+        )
     return array.astype(np.int64)
 
 
@@ -259,7 +261,7 @@ def _index_by_id(paths: Iterable[Path]) -> dict[str, Path]:
     for path in paths:
         first = by_id.setdefault(_LABEL_SUFFIX.sub("", _stem(path)), path)
         if first != path:
-            raise InputError(f"{path}: {first.name} is of the same image; leave one of them out")
+            raise InputError(f"{path}: {first.name} is for the same image; remove one of them")
     return by_id
 
 
@@ -274,7 +276,7 @@ def read_label_folder(folder: Path) -> dict[str, Labels]:
     paths = find_label_files(folder)
     if not paths:
         raise InputError(
-            f"{folder}: holds no label image{_name_contents(folder)}; it must hold ID.png, ID.tif "
+            f"{folder}: contains no label images{_name_contents(folder)}; expected ID.png, ID.tif "
             "or ID.npy for each image"
         )
     return {image_id: read_labels(path) for image_id, path in paths.items()}
@@ -283,8 +285,8 @@ def read_label_folder(folder: Path) -> dict[str, Labels]:
 def _name_contents(folder: Path) -> str:
     """Say what a folder holds instead of label images: ``, but 3 .jpg``."""
     kinds = Counter(
-        f"{path.name}/" if path.is_dir() else path.suffix or "without a suffix"
+        f"{path.name}/" if path.is_dir() else path.suffix or "without an extension"
         for path in sorted(folder.iterdir())
     )
     few = [f"{n} {kind}" if kind[-1] != "/" else kind for kind, n in kinds.most_common(3)]
-    return f", but {', '.join(few)}" if few else ""
+    return f" (found {', '.join(few)})" if few else ""

@@ -445,8 +445,8 @@ def test_two_truths_of_an_image_are_named(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("x.png", np.ones((3, 3), np.uint8), "is 3 x 3 pixels; its image is 4 x 8"),
-        ("x.npy", np.full(LABELS.shape, -1), "labels hold -1; a label is 0 for background or a"),
-        ("x.tif", LABELS + np.float32(0.5), "holds fractions; labels are whole numbers"),
+        ("x.npy", np.full(LABELS.shape, -1), "labels contain -1; a label is 0 (background) or a"),
+        ("x.tif", LABELS + np.float32(0.5), "contains non-integer values; labels are integers"),
         ("x.geojson", b"{", "cannot be read (JSONDecodeError"),
         ("x.geojson", b'{"geometry": {"type": "Point"}}', "holds a 'Point'; nuclei are of type"),
         (
@@ -548,7 +548,7 @@ def test_a_folder_without_images_is_told_what_it_holds_instead(tmp_path: Path) -
     with pytest.raises(DataFaults) as caught:
         prepare(tmp_path / "own", tmp_path / "cache")
     assert str(caught.value) == (
-        f"{tmp_path / 'own'}: holds no images, but 2 .rar, 1 without a suffix; accepted are "
+        f"{tmp_path / 'own'}: holds no images, but 2 .rar, 1 without an extension; accepted are "
         f"{ACCEPTED_FORMS}"
     )
 

@@ -73,7 +73,7 @@ def test_an_id_that_several_begin_with_is_refused(source, tmp_path):
 def test_a_folder_without_labels_is_refused(source, tmp_path):
     id_ = load_samples(source.cache, "stage1_train")[0].id
     message = (
-        f"{tmp_path}: holds no label image; it must hold ID.png, ID.tif or ID.npy for each image"
+        f"{tmp_path}: contains no label images; expected ID.png, ID.tif or ID.npy for each image"
     )
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         show_images(source, [id_], predicted=Path(tmp_path), output=tmp_path)
