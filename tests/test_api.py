@@ -98,7 +98,7 @@ def test_the_nuclei_of_an_image_are_found_in_whatever_type_it_comes(samples):
         ),
         (
             np.array([[np.nan, 1.0]]),
-            "holds values that are not finite; an image holds numbers only",
+            "contains NaN or infinite values; all values must be finite",
         ),
     ],
 )
@@ -108,7 +108,7 @@ def test_what_is_no_image_is_refused(image, message):
 
 
 def test_a_folder_without_networks_is_refused(tmp_path):
-    message = f"{tmp_path}: holds no fold<N>.safetensors; name the folder of a finished training"
+    message = f"{tmp_path}: contains no fold<N>.safetensors; name the folder of a finished training"
     with pytest.raises(InputError, match=exactly(message)):
         dsb.segment(np.zeros((8, 8), np.uint8), weights=str(tmp_path))
 

@@ -283,7 +283,7 @@ def read_label_folder(folder: Path) -> dict[str, Labels]:
 
 
 def _name_contents(folder: Path) -> str:
-    """Say what a folder holds instead of label images: ``, but 3 .jpg``."""
+    """Say what a folder holds instead of label images: `` (found 3 .jpg)``."""
     kinds = Counter(
         f"{path.name}/" if path.is_dir() else path.suffix or "without an extension"
         for path in sorted(folder.iterdir())

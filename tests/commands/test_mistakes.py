@@ -15,11 +15,11 @@ from kaggle_dsb.dataset.archive import ACCEPTED_FORMS
 MISTAKES = {
     "missing folder": (
         ["submit", "--data", "absent", "--weights", "weights"],
-        f"absent: no such file or folder; accepted are {ACCEPTED_FORMS}",
+        f"absent: no such file or folder; expected {ACCEPTED_FORMS}",
     ),
     "no weights": (
         ["submit", "--weights", "empty"],
-        "empty: holds no fold<N>.safetensors; name the folder of a finished training",
+        "empty: contains no fold<N>.safetensors; name the folder of a finished training",
     ),
     "unknown set": (
         ["submit", "--weights", "weights", "--set-name", "stage3"],
@@ -139,7 +139,7 @@ def test_what_kaggle_would_refuse_is_told_before_the_data_are_read(here, made, m
 def test_a_table_of_folds_that_is_not_there_is_told(data, capsys):
     assert run(["gallery", "--folds", "absent.csv"]) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "error: absent.csv: no such file; a table of folds, as runs/NAME/folds.csv, is needed"
+        "error: absent.csv: no such file; expected a table of folds, such as runs/NAME/folds.csv"
     )
 
 

@@ -201,8 +201,8 @@ def test_what_would_be_refused_is_refused_before_anything_is_predicted(here, wei
     write_png(here / "mine" / "a,b.png", np.full((40, 33), 9, np.uint8))
     assert run(["submit", "--data", "mine", "--weights", "weights", "--name", "own"]) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "error: 'a,b': the name of an image becomes its ImageId, which holds no comma, quote, line "
-        "break or other control character: rename it"
+        "error: 'a,b': the file name becomes the ImageId, which must not contain a comma, quote, "
+        "line break or other control character; rename it"
     )
     assert not Path("submissions").exists()
 

@@ -117,7 +117,7 @@ def test_another_json_is_refused(tmp_path):
 
 def test_an_image_named_twice_is_refused(tmp_path):
     path = write_csv(tmp_path / "a.csv", ids=("a", "a"))
-    refuses(f"{path}: names image a twice, must name each once", path)
+    refuses(f"{path}: lists image a twice, must list each once", path)
 
 
 def test_an_id_that_two_sources_use_is_told_apart_by_them(tmp_path):

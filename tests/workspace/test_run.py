@@ -68,7 +68,7 @@ def test_what_cuts_probabilities_counts_among_the_files_of_a_run(tmp_path):
 
 
 def test_a_folder_without_a_network_is_refused(tmp_path):
-    message = f"{tmp_path}: holds no fold<N>.safetensors; name the folder of a finished training"
+    message = f"{tmp_path}: contains no fold<N>.safetensors; name the folder of a finished training"
     with pytest.raises(InputError) as raised:
         find_run(tmp_path)
     assert str(raised.value) == message

@@ -135,6 +135,6 @@ def test_a_record_of_unknown_options_is_refused(recorded, tmp_path):
     with pytest.raises(InputError) as error:
         submission.choose_read_options(ReadOptions())
     assert str(error.value) == (
-        f"{submission.made_file}: read options {recorded}; the options are channel, plane, "
+        f"{submission.made_file}: invalid read options {recorded}; allowed: channel, plane, "
         "project, connected_components"
     )
