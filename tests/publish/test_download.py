@@ -261,7 +261,7 @@ def test_a_file_is_no_folder_to_download_to(tmp_path: Path) -> None:
     path.write_bytes(b"")
     with pytest.raises(InputError) as caught:
         download_competition(path)
-    assert str(caught.value) == f"{path}: is a file; name the folder that the files go into"
+    assert str(caught.value) == f"{path}: is a file; choose a folder for the download"
 
 
 def test_without_credentials_they_come_from_the_broad(
@@ -274,4 +274,4 @@ def test_without_credentials_they_come_from_the_broad(
     monkeypatch.setattr("kaggle_dsb.commands.download.BROAD_URL", broad.url)
     assert download_competition(tmp_path / "data") == list(BROAD_FILES)
     said = capsys.readouterr().err
-    assert said.startswith("downloading from broad: no Kaggle credentials were found\n")
+    assert said.startswith("downloading from broad: no Kaggle credentials found\n")
