@@ -446,7 +446,11 @@ def test_two_truths_of_an_image_are_named(tmp_path: Path) -> None:
         ("x.npy", np.full(LABELS.shape, -1), "labels contain -1; a label is 0 (background) or a"),
         ("x.tif", LABELS + np.float32(0.5), "contains non-integer values; labels are integers"),
         ("x.geojson", b"{", "cannot be read (JSONDecodeError"),
-        ("x.geojson", b'{"geometry": {"type": "Point"}}', "contains a 'Point'; nuclei must be of type"),
+        (
+            "x.geojson",
+            b'{"geometry": {"type": "Point"}}',
+            "contains a 'Point'; nuclei must be of type",
+        ),
         (
             "x.geojson",
             b'{"geometry": {"type": "Polygon", "coordinates": [[[NaN, 1], [2, 3], [1, 1]]]}}',

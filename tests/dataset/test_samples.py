@@ -49,10 +49,7 @@ def test_the_summary_counts_the_types_a_classifier_names(cache: Path) -> None:
 def test_an_unknown_set_is_told_which_there_are(cache: Path) -> None:
     with pytest.raises(InputError) as caught:
         load_samples(cache, "train")
-    assert (
-        str(caught.value)
-        == f"{cache}: has no set 'train'; it has stage1_test, stage1_train"
-    )
+    assert str(caught.value) == f"{cache}: has no set 'train'; it has stage1_test, stage1_train"
 
 
 @pytest.mark.parametrize("ask", [list_sets, lambda cache: sizes(cache, "stage1_test")])

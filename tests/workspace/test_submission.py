@@ -37,8 +37,8 @@ def test_data_that_are_gone_are_asked_for(tmp_path):
     with pytest.raises(InputError) as raised:
         submission.find_data()
     assert str(raised.value) == (
-        f"{tmp_path / 'first' / 'made.json'}: was made from {tmp_path / 'gone'}, which is not "
-        "there; name the data with --data"
+        f"{tmp_path / 'first' / 'made.json'}: was made from {tmp_path / 'gone'}, which no longer "
+        "exists; pass the data with --data"
     )
 
 
@@ -116,7 +116,7 @@ def test_a_draft_is_kept_for_the_same_key_only(tmp_path):
         with pytest.raises(InputError) as raised, files.locking():
             pass
     assert str(raised.value) == (
-        f"{files.draft.folder}: another process writes this submission; wait until it has ended"
+        f"{files.draft.folder}: another process is writing this submission; wait until it finishes"
     )
 
 
