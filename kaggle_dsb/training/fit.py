@@ -187,7 +187,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             warnings.simplefilter("ignore")  # what torch remarks about a damaged file
             checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         if not isinstance(checkpoint, dict):
-            raise TypeError(f"holds a {type(checkpoint).__name__}")
+            raise TypeError(f"contains a {type(checkpoint).__name__}")
         return checkpoint
     except pickle.UnpicklingError:
         reason = "it is damaged or contains more than tensors and plain values"

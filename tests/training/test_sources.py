@@ -64,7 +64,7 @@ def test_a_fold_that_holds_nothing_out_is_refused(main_source, folds):
 
 def test_shares_that_are_all_zero_are_refused(main_source, folds):
     none = {f"training.type_shares.{kind}=0" for kind in ("fluorescence", "tissue", "brightfield")}
-    with pytest.raises(InputError, match="are 0 for all images that are left to train on"):
+    with pytest.raises(InputError, match="are 0 for all training images"):
         divide([main_source], folds, fold=0, settings=load_settings(overrides=sorted(none)))
 
 
