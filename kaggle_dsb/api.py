@@ -101,7 +101,7 @@ def _to_8_bit_rgb(image: ArrayLike) -> NDArray[np.uint8]:
     is_image = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))
     if not is_image or array.size == 0 or array.dtype.kind not in "buif":
         raise InputError(
-            f"image of shape {array.shape} and type {array.dtype}; needed are numbers of shape "
+            f"image of shape {array.shape} and type {array.dtype}; expected numbers of shape "
             "(H, W), (H, W, 3) or (H, W, 4)"
         )
     if array.dtype == bool:
@@ -139,7 +139,9 @@ def score(
     0.75
     """
     if isinstance(truth, Mapping) != isinstance(predicted, Mapping):
-        raise InputError("one of truth and predicted is of several images; both must be, or none")
+        raise InputError(
+            "truth and predicted must both be single label images, or both mappings by image id"
+        )
     if isinstance(truth, Mapping) and isinstance(predicted, Mapping):
         return score_images(truth, predicted).mean
     return score_image(truth, predicted).score  # type: ignore[arg-type]

@@ -57,12 +57,12 @@ LOOK, KAGGLE = "Look", "Kaggle"
 INTERRUPTED = 130
 BUNDLE = Path("build/bundle")
 SYSTEM_ERRORS = {
-    errno.ENOSPC: "No space left on device; free some and give the same command again",
-    errno.EACCES: "Permission denied; choose a place that you may read and write",
-    errno.EROFS: "Read-only file system; choose a place that you may write",
-    errno.EEXIST: "is a file; a folder is needed there",
-    errno.ENOTDIR: "lies below a file; a folder is needed there",
-    errno.EISDIR: "is a folder; a file is needed there",
+    errno.ENOSPC: "No space left on device; free some space and run the same command again",
+    errno.EACCES: "Permission denied; choose a location with read and write access",
+    errno.EROFS: "Read-only file system; choose a writable location",
+    errno.EEXIST: "is a file; expected a folder",
+    errno.ENOTDIR: "is below a file; expected a folder",
+    errno.EISDIR: "is a folder; expected a file",
 }
 """What of the system's errors a user can do something about, and what."""
 RESUMABLE = {"train", "tune", "submit", "validate", "experiment", "download"}
@@ -123,17 +123,18 @@ def run(arguments: list[str]) -> int:
         if (error.name or "kaggle_dsb").startswith("kaggle_dsb"):
             raise
         return _fail(
-            f"{error.name} is not installed; install all that this package uses: "
-            "pip install 'kaggle_dsb[all]'",
+            f"{error.name} is not installed; install all optional dependencies with pip install "
+            "'kaggle_dsb[all]'",
             2,
         )
     except OSError as error:
         reason = SYSTEM_ERRORS.get(error.errno or 0, error.strerror or error)
         return _fail(f"{error.filename or 'a file'}: {reason}", 1)
     except (KeyboardInterrupt, typer.Abort):
-        goes_on = "goes on" if arguments[0] in RESUMABLE else "starts over"
+        goes_on = "resume" if arguments[0] in RESUMABLE else "start over"
         return _fail(
-            f"interrupted; nothing half-written is left, the same command {goes_on}", INTERRUPTED
+            f"interrupted; no partial files were left; run the same command again to {goes_on}",
+            INTERRUPTED,
         )
     return result if isinstance(result, int) else 0
 
@@ -183,37 +184,39 @@ def options(
         ),
     ] = False,
 ) -> None:
-    """Find the nuclei: from the competition's images to a checked submission."""
+    """Segment nuclei: from the competition's images to a checked submission."""
 
 
 @app.command("download", rich_help_panel=DATA)
 def download(
-    data: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the files go.")] = Path(
+    data: Annotated[Path, typer.Option(metavar="FOLDER", help="Destination folder.")] = Path(
         "data"
     ),
     origin: Annotated[
         Literal["auto", "kaggle", "broad"],
-        typer.Option("--from", help="kaggle, broad, or auto: kaggle with credentials."),
+        typer.Option("--from", help="kaggle, broad, or auto: kaggle if credentials exist."),
     ] = "auto",
     quiet: Quiet = False,
 ) -> None:
-    """Download what is missing of the competition's files."""
+    """Download the missing files of the competition."""
     from kaggle_dsb.commands.download import download_competition
 
     fetched = download_competition(data, origin=origin)
-    print(f"{data}: fetched {', '.join(fetched)}" if fetched else f"{data}: everything is there")
+    print(
+        f"{data}: downloaded {', '.join(fetched)}" if fetched else f"{data}: all files are present"
+    )
 
 
 @app.command("data", rich_help_panel=DATA)
 @reads_data
 def data(
     data: Data = None,
-    info: Annotated[bool, typer.Option("--info", help="Print a table of what is there.")] = False,
+    info: Annotated[bool, typer.Option("--info", help="Print a summary table.")] = False,
     limit: Limit = None,
     *,
     reading: Reading,
 ) -> None:
-    """Check the data and prepare them for quick loading."""
+    """Check the data and cache them for fast loading."""
     source = open_data(data, reading, limit=limit)
     for name, images in source.prepared.images.items():
         print(f"{name}: {images} images, {source.prepared.nuclei[name]} nuclei")
@@ -230,11 +233,11 @@ def gallery(
     folds: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Table of folds, as runs/NAME/folds.csv. [default: split anew]"
+            metavar="FILE", help="Table of folds, such as runs/NAME/folds.csv. [default: new split]"
         ),
     ] = None,
     groups: Annotated[
-        bool, typer.Option("--groups", help="Neighbouring crops put together, by fold.")
+        bool, typer.Option("--groups", help="Draw neighbouring crops assembled, by fold.")
     ] = False,
     output: Pictures = PICTURES,
     *,
@@ -254,20 +257,18 @@ def gallery(
 @reads_data
 def train(
     data: Data = None,
-    name: Annotated[str, typer.Option(metavar="NAME", help="Run name; saved to runs/NAME.")] = (
+    name: Annotated[str, typer.Option(metavar="NAME", help="Run name, saved to runs/NAME.")] = (
         "mine"
     ),
     extra: Extra = None,
     fold: Annotated[
         list[str] | None,
-        typer.Option(metavar="N", help="Only this fold, or all: one network of all images."),
+        typer.Option(metavar="N", help="Only this fold, or all: one network on all images."),
     ] = None,
     devices: Annotated[
-        int, typer.Option(min=1, metavar="N", help="GPUs, or processes, that train together.")
+        int, typer.Option(min=1, metavar="N", help="GPUs, or CPU processes, to train on.")
     ] = 1,
-    nodes: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Machines that train together.")
-    ] = 1,
+    nodes: Annotated[int, typer.Option(min=1, metavar="N", help="Machines to train on.")] = 1,
     config: Config = None,
     set_: Set = None,
     limit: Limit = None,
@@ -275,7 +276,7 @@ def train(
     *,
     reading: Reading,
 ) -> None:
-    """Train a U-Net for each fold, or go on where it stopped."""
+    """Train a U-Net for each fold, resuming where it stopped."""
     from kaggle_dsb.config import load_settings
 
     together = [f"hardware.devices={devices}", f"hardware.nodes={nodes}"]
@@ -306,19 +307,19 @@ def tune(
         typer.Option(metavar="PATH", help="Labelled images of another source, repeatable."),
     ] = None,
     trials: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Number of watershed parameters to try.")
+        int, typer.Option(min=1, metavar="N", help="Number of watershed parameter sets to try.")
     ] = 24,
     outlines_only: Annotated[
         bool,
         typer.Option(
-            "--outlines-only", help="Only learn where nuclei end in images like the labelled ones."
+            "--outlines-only", help="Only learn outline thresholds from the labelled images."
         ),
     ] = False,
     limit: Limit = None,
     *,
     reading: Reading,
 ) -> None:
-    """Tune how probabilities become nuclei; train candidate scorers."""
+    """Tune the post-processing; train candidate scorers."""
     run, settings = open_networks(weights, config, set_)
     source, others = open_all(data, extra, reading, limit=limit)
     from kaggle_dsb.commands.tune import learn_outlines_of_run, tune_run
@@ -337,14 +338,15 @@ def tune(
 def experiment(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Saved to runs/NAME.")],
     set_: Annotated[
-        list[str], typer.Option("--set", metavar="KEY=VALUE", help="What differs, repeatable.")
+        list[str],
+        typer.Option("--set", metavar="KEY=VALUE", help="Setting that differs, repeatable."),
     ],
     data: Data = None,
     extra: Extra = None,
     against: Weights = None,
     both: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEY=VALUE", help="What is set for both, repeatable."),
+        typer.Option(metavar="KEY=VALUE", help="Setting for both runs, repeatable."),
     ] = None,
     fold: Annotated[
         list[int] | None, typer.Option(metavar="N", help="Only this fold, repeatable.")
@@ -356,7 +358,7 @@ def experiment(
     *,
     reading: Reading,
 ) -> None:
-    """Try a variation against a baseline, and log what it gave."""
+    """Train a variation, compare it with a baseline, log the result."""
     folder = RUNS / require_name(name)
     baseline, _ = open_networks(against)
     source, others = open_all(data, extra, reading, limit=limit)
@@ -366,19 +368,20 @@ def experiment(
     trial = try_variation(source, baseline, variation, work=reading.work, extra=others)
     append_trial(log, trial)
     print(trial.comparison.sentence(baseline.name, name))
-    print(f"{log}: one row more")
+    print(f"{log}: added one row")
 
 
 @app.command("curves", rich_help_panel=TRAIN)
 def curves(
     run: Annotated[
-        Path, typer.Argument(metavar="RUN", help="Folder of a training, as runs/mine.")
+        Path, typer.Argument(metavar="RUN", help="Folder of a training run, such as runs/mine.")
     ] = RUNS / "mine",
     output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The picture. [default: in the run]")
+        Path | None,
+        typer.Option(metavar="FILE", help="Output picture. [default: in the run folder]"),
     ] = None,
 ) -> None:
-    """Draw loss, score and learning rate of a training."""
+    """Draw loss, score and learning rate of a training run."""
     from kaggle_dsb.commands.curves import draw_run
 
     path, lines = draw_run(run, output)
@@ -396,18 +399,19 @@ def submit(
         ),
     ] = None,
     set_name: Annotated[
-        str | None, typer.Option(metavar="SET", help="The set of images to predict.")
+        str | None, typer.Option(metavar="SET", help="Set of images to predict.")
     ] = None,
     keep_probabilities: Annotated[
-        bool, typer.Option("--keep-probabilities", help="Keep them for the report to show.")
+        bool, typer.Option("--keep-probabilities", help="Keep probability maps for the report.")
     ] = False,
     fast: Annotated[
-        bool, typer.Option("--fast", help="One network, one view: a fraction of the time.")
+        bool, typer.Option("--fast", help="One network, one view: about five times faster.")
     ] = False,
     export: Annotated[
         str | None,
         typer.Option(
-            metavar="FORMATS", help="Also write nuclei as geojson, coco, roi or ome; a,b for both."
+            metavar="FORMATS",
+            help="Also export nuclei as geojson, coco, roi, ome (comma-separated).",
         ),
     ] = None,
     devices: Annotated[
@@ -458,15 +462,16 @@ def score(
     data: Annotated[
         Path | None,
         typer.Option(
-            metavar="PATH", help="Where image sizes, types and, without --truth, truth are."
+            metavar="PATH",
+            help="Data with image sizes, types and, without --truth, the ground truth.",
         ),
     ] = None,
     name: Annotated[
-        str, typer.Option(metavar="NAME", help="The submission, without PREDICTED.")
+        str, typer.Option(metavar="NAME", help="Submission to score if PREDICTED is omitted.")
     ] = "demo",
     set_name: Annotated[
         str | None,
-        typer.Option(metavar="SET", help="The set whose truth counts. [default: the submission's]"),
+        typer.Option(metavar="SET", help="Set to score against. [default: the submission's]"),
     ] = None,
     as_json: Json = False,
     *,
@@ -500,10 +505,11 @@ def validate(
     data: Data = None,
     weights: Weights = None,
     errors: Annotated[
-        bool, typer.Option("--errors", help="Also tell where the score goes, and draw the worst.")
+        bool,
+        typer.Option("--errors", help="Also break down the errors, and draw the worst images."),
     ] = False,
     worst: Annotated[
-        int, typer.Option(min=0, metavar="N", help="With --errors: number of images to draw.")
+        int, typer.Option(min=0, metavar="N", help="With --errors: number of worst images to draw.")
     ] = 8,
     output: Pictures = PICTURES,
     disturbed: Annotated[
@@ -523,14 +529,14 @@ def validate(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="CSV of all images; a picture by source beside it.",
+            help="Save scores as CSV, with a picture by source.",
         ),
     ] = None,
     as_json: Json = False,
     *,
     reading: Reading,
 ) -> None:
-    """Score labelled images by the networks that have not seen them."""
+    """Score labelled images with the networks that held them out."""
     if disturbed:
         refuse_with("--disturbed", save=save, errors=errors)
     run, settings = open_networks(weights, config, set_)
@@ -567,16 +573,16 @@ def compare(
     a: Annotated[
         Path, typer.Argument(metavar="A", help="Scores of run A: validate --save, or score.json.")
     ],
-    b: Annotated[Path, typer.Argument(metavar="B", help="The same of run B.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="The same for run B.")],
     common: Annotated[
-        bool, typer.Option("--common", help="Leave out images that only one of them scored.")
+        bool, typer.Option("--common", help="Compare only images that both runs scored.")
     ] = False,
     save: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Draw both by source into this picture.")
+        Path | None, typer.Option(metavar="FILE", help="Save a picture of both by source.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Tell whether run B is better than run A, and how sure that is."""
+    """Compare runs A and B, with a confidence interval."""
     from kaggle_dsb.commands.compare import compare_runs, draw_comparison
     from kaggle_dsb.tables import print_comparison, print_json
 
@@ -594,15 +600,15 @@ def leaderboard(
     submissions: Annotated[
         Path, typer.Option(metavar="FOLDER", help="Folder of submissions.")
     ] = SUBMISSIONS,
-    own: Annotated[bool, typer.Option("--own", help="Leave out the known marks.")] = False,
+    own: Annotated[bool, typer.Option("--own", help="Omit the published scores.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Rank the local submissions among the known marks of 2018."""
+    """Rank local submissions among the published scores of 2018."""
     from kaggle_dsb.commands.leaderboard import boards_to_json, make_leaderboard
     from kaggle_dsb.tables import print_boards, print_json
 
     if submissions != SUBMISSIONS:
-        require_folder(submissions, "name a folder of submissions, as submissions")
+        require_folder(submissions, "expected a folder of submissions, such as submissions")
     boards = make_leaderboard(submissions, only_own=own)
     if as_json:
         print_json(boards_to_json(boards))
@@ -614,7 +620,7 @@ def leaderboard(
 @reads_data
 def report(
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="The submission. [default: demo]")
+        str | None, typer.Argument(metavar="NAME", help="Submission name. [default: demo]")
     ] = None,
     data: Data = None,
     truth: TrueLabels = None,
@@ -622,16 +628,16 @@ def report(
     config: Config = None,
     set_: Set = None,
     out_of_fold: Annotated[
-        bool, typer.Option("--oof", help="Report on the training images, out of fold.")
+        bool, typer.Option("--oof", help="Report the out-of-fold validation instead.")
     ] = False,
     against: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Another submission: show what changed since."),
+        typer.Option(metavar="NAME", help="Baseline submission to compare with."),
     ] = None,
     *,
     reading: Reading,
 ) -> None:
-    """Write an HTML page on a submission or a validation (--oof)."""
+    """Write an HTML report of a submission or a validation (--oof)."""
     if out_of_fold:
         refuse_with("--oof", truth=truth, against=against)
         run, settings = open_networks(weights, config, set_)
@@ -654,7 +660,7 @@ def report(
 @app.command("show", rich_help_panel=LOOK)
 @reads_data
 def show(
-    ids: Annotated[list[str], typer.Argument(metavar="ID", help="Ids, or how they begin.")],
+    ids: Annotated[list[str], typer.Argument(metavar="ID", help="Image ids or prefixes of ids.")],
     data: Data = None,
     predicted: Annotated[
         Path | None,
@@ -664,7 +670,7 @@ def show(
     *,
     reading: Reading,
 ) -> None:
-    """Draw images beside their truth and a prediction."""
+    """Draw images with their ground truth and a prediction."""
     made = find_submission_of(predicted) if predicted else None
     source = open_data(data, reading, limit=made.limit if made else None, made=made)
     from kaggle_dsb.commands.show import show_images
@@ -675,7 +681,8 @@ def show(
 @app.command("config", rich_help_panel=LOOK)
 def config(
     weights: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Folder of a run. [default: the defaults]")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Folder of a run. [default: built-in settings]"),
     ] = None,
 ) -> None:
     """Print every setting with its default and meaning, as TOML."""
@@ -688,9 +695,9 @@ def config(
 @app.command("bundle", rich_help_panel=KAGGLE)
 def bundle(
     weights: Weights = None,
-    output: Annotated[Path, typer.Option(metavar="FOLDER", help="Where it goes.")] = BUNDLE,
+    output: Annotated[Path, typer.Option(metavar="FOLDER", help="Output folder.")] = BUNDLE,
 ) -> None:
-    """Build what a kernel without internet needs."""
+    """Bundle code and networks for a kernel without internet."""
     run, _ = open_networks(weights)
     from kaggle_dsb.commands.bundle import bundle_run
 
@@ -703,12 +710,12 @@ def bundle(
 @app.command("push", rich_help_panel=KAGGLE)
 def push(
     name: KernelName,
-    hardware: Annotated[Hardware, typer.Option(help="gpu is two T4.")] = "gpu",
+    hardware: Annotated[Hardware, typer.Option(help="gpu is two T4s.")] = "gpu",
     trained: Annotated[
         bool, typer.Option("--trained", help="Attach the train kernel's output.")
     ] = False,
     no_wait: Annotated[
-        bool, typer.Option("--no-wait", help="Let it run; `fetch` gets its output later.")
+        bool, typer.Option("--no-wait", help="Do not wait; `fetch` gets the output later.")
     ] = False,
     weights: Weights = None,
     dry_run: DryRun = False,
@@ -746,8 +753,8 @@ def fetch(name: KernelName) -> None:
 @app.command("kaggle-submit", rich_help_panel=KAGGLE)
 @reads_data
 def kaggle_submit(
-    name: Annotated[str, typer.Option(metavar="NAME", help="The submission, in submissions/.")],
-    message: Annotated[str, typer.Option(metavar="TEXT", help="What it is called on Kaggle.")],
+    name: Annotated[str, typer.Option(metavar="NAME", help="Submission in submissions/.")],
+    message: Annotated[str, typer.Option(metavar="TEXT", help="Description on Kaggle.")],
     data: Data = None,
     dry_run: DryRun = False,
     *,
@@ -763,9 +770,9 @@ def kaggle_submit(
 
     path = check_locally(submission.folder, source)
     if dry_run:
-        print(f"{path}: sound; would be submitted as {message!r}")
+        print(f"{path}: valid; would be submitted as {message!r}")
         return
-    say(f"{path}: sound")
+    say(f"{path}: valid")
     verdict = submit_to_kaggle(connect(), submission.folder, message)
     print(f"public score {verdict.public_score}, private score {verdict.private_score}")
 
@@ -773,7 +780,7 @@ def kaggle_submit(
 def _fetch(kaggle: "Kaggle", name: str, version: "PushedVersion") -> None:
     from kaggle_dsb.commands.push import fetch_run
 
-    say(f"{version.page}: waiting; after Ctrl+C, `kaggle-dsb fetch {name}` goes on")
+    say(f"{version.page}: waiting; after Ctrl+C, resume with `kaggle-dsb fetch {name}`")
     done = fetch_run(kaggle, name, version)
     print(f"{version.page}: {done.run.status}, {len(done.files)} files in {done.folder}")
     for fault in done.faults:

@@ -28,7 +28,7 @@ from kaggle_dsb.files import InputError, replacing
 
 def _require_ascending(value: tuple[float, float]) -> tuple[float, float]:
     if value[0] > value[1]:
-        raise ValueError("the first must not be above the second")
+        raise ValueError("the first value must not be above the second")
     return value
 
 
@@ -43,26 +43,26 @@ class FoldSettings(_Section):
     """Number of folds."""
 
     seed: int = Field(0, ge=0)
-    """Seed of the choice."""
+    """Seed of the split."""
 
     extra: Literal["groups", "sources"] = "groups"
-    """How extra sources are held out: by groups, or source k wholly in fold k."""
+    """How extra sources are held out: split by groups, or source k entirely in fold k."""
 
 
 class NetworkSettings(_Section):
     """The U-Net."""
 
     encoder_name: str = "tu-tf_efficientnet_lite2"
-    """Encoder, as segmentation-models-pytorch names it."""
+    """Encoder name in segmentation-models-pytorch."""
 
     encoder_weights: str | None = "imagenet"
-    """What the encoder starts from; empty for random weights."""
+    """Pretrained weights of the encoder; empty for random initialisation."""
 
     decoder_channels: tuple[int, ...] = (128, 64, 48, 32, 16)
-    """Channels of the decoder's blocks, the deepest first."""
+    """Channels of the decoder blocks, deepest first."""
 
     nucleus_px: float = Field(28, ge=8, le=200)
-    """Diameter in pixels that an image's nuclei are scaled to for the network."""
+    """Nucleus diameter, in pixels, that images are rescaled to for the network."""
 
 
 class AugmentSettings(_Section):
@@ -72,124 +72,124 @@ class AugmentSettings(_Section):
     """
 
     crop_px: int = Field(192, ge=32, multiple_of=32)
-    """Side of a training crop, in pixels."""
+    """Side length of a training crop, in pixels."""
 
     scale_range: Annotated[
         tuple[PositiveFloat, PositiveFloat], AfterValidator(_require_ascending)
     ] = (0.6, 1.8)
-    """Least and largest factor that a crop is scaled by."""
+    """Minimum and maximum scale factor of a crop."""
 
     wide_aspect_probability: float = Field(0.25, ge=0, le=1)
-    """Share of crops stretched by up to 28 % along an axis; others by up to 8 %."""
+    """Fraction of crops stretched by up to 28 % along one axis; the others by up to 8 %."""
 
     stain_probability: float = Field(0.3, ge=0, le=1)
-    """Share of crops of stained tissue whose haematoxylin and eosin are varied."""
+    """Fraction of stained-tissue crops with haematoxylin and eosin jitter."""
 
     copy_paste_probability: float = Field(0.4, ge=0, le=1)
-    """Share of crops in which nuclei are copied."""
+    """Fraction of crops with copy-pasted nuclei."""
 
     channel_shuffle_probability: float = Field(0.3, ge=0, le=1)
-    """Share of crops whose colour channels are shuffled."""
+    """Fraction of crops with shuffled colour channels."""
 
     grey_probability: float = Field(0.2, ge=0, le=1)
-    """Share of crops turned to grey."""
+    """Fraction of crops converted to greyscale."""
 
     invert_probability: float = Field(0.1, ge=0, le=1)
-    """Share of crops whose light is inverted."""
+    """Fraction of crops with inverted intensities."""
 
     colour_probability: float = Field(0.7, ge=0, le=1)
-    """Share of crops whose brightness, contrast and hue are varied."""
+    """Fraction of crops with brightness, contrast and hue jitter."""
 
     blur_or_noise_probability: float = Field(0.3, ge=0, le=1)
-    """Share of crops that are blurred or made noisy."""
+    """Fraction of crops with blur or noise."""
 
     elastic_probability: float = Field(0.15, ge=0, le=1)
-    """Share of crops that are deformed elastically."""
+    """Fraction of crops with elastic deformation."""
 
 
 class TypeShares(_Section):
     """How many of the training crops are of each image type, relative to one another."""
 
     fluorescence: float = Field(0.62, ge=0)
-    """Share of crops of fluorescence images."""
+    """Relative share of fluorescence images among the training crops."""
 
     tissue: float = Field(0.30, ge=0)
-    """Share of crops of stained tissue."""
+    """Relative share of stained-tissue images among the training crops."""
 
     brightfield: float = Field(0.08, ge=0)
-    """Share of crops of brightfield images."""
+    """Relative share of brightfield images among the training crops."""
 
 
 class TrainingSettings(_Section):
     """The training of one fold."""
 
     start_from: Annotated[Path | None, BeforeValidator(lambda value: value or None)] = None
-    """Run whose networks are trained further: its folder, or `bundled`."""
+    """Run to fine-tune: its folder, or `bundled`."""
 
     teacher: Annotated[Path | None, BeforeValidator(lambda value: value or None)] = None
-    """Run whose networks teach these (distillation): its folder, or `bundled`."""
+    """Teacher run for distillation: its folder, or `bundled`."""
 
     teacher_share: float = Field(0.5, ge=0, le=1)
-    """Share of the teacher's probabilities in the targets; the truth has the rest."""
+    """Weight of the teacher's probabilities in the targets; the rest is ground truth."""
 
     epochs: int = Field(15, ge=1)
     """Number of epochs."""
 
     crops_per_epoch: int = Field(2400, ge=1)
-    """Number of crops in an epoch."""
+    """Number of crops per epoch."""
 
     batch_size: int = Field(8, ge=1)
-    """Number of crops in a step."""
+    """Number of crops per step."""
 
     learning_rate: float = Field(1.5e-3, gt=0)
-    """Peak of the one-cycle learning rate."""
+    """Maximum learning rate of the one-cycle schedule."""
 
     weight_decay: float = Field(1e-2, ge=0)
     """Weight decay of AdamW."""
 
     ema_decay: float = Field(0.995, ge=0, lt=1)
-    """Decay of the moving average of the weights."""
+    """Decay of the exponential moving average of the weights."""
 
     border_share: float = Field(0.1, gt=0, le=0.5)
-    """Half width of the touching border, as a share of the smaller nucleus."""
+    """Half-width of the touching border, as a fraction of the smaller nucleus's diameter."""
 
     type_shares: TypeShares = TypeShares()
     source_shares: dict[str, Annotated[float, Field(ge=0)]] = {}
-    """Shares of crops of extra sources by name, relative to the type_shares."""
+    """Relative shares of extra sources by name, on the scale of type_shares."""
 
     extra_share: float = Field(0.8, ge=0)
-    """Share of all other extra sources together, each alike."""
+    """Relative share of all other extra sources together, split equally."""
 
     validate_every_epochs: int = Field(5, ge=1)
-    """Number of epochs from one scoring of the held-out fold to the next."""
+    """Number of epochs between validations on the held-out fold."""
 
     validation_images: int = Field(200, ge=1)
-    """Most images scored at a validation, evenly chosen."""
+    """Maximum number of images per validation, evenly sampled."""
 
     patience: int = Field(3, ge=1)
-    """Number of validations without a better score after which training stops."""
+    """Number of validations without improvement before early stopping."""
 
     seed: int = Field(0, ge=0)
-    """Seed of weights and crops."""
+    """Seed of the weight initialisation and the crops."""
 
     workers: int = Field(0, ge=0)
-    """Processes that make crops; 0 makes them in the main process."""
+    """Number of data loader processes; 0 loads in the main process."""
 
 
 class PredictionSettings(_Section):
     """How probabilities are made from images."""
 
     tta: Literal["none", "flips", "rotations", "d4"] = "rotations"
-    """Test-time augmentation: the views whose mean is taken."""
+    """Test-time augmentation: the views to average over."""
 
     scales: tuple[Annotated[float, Field(gt=0, le=4)], ...] = Field((0.8, 1.25), min_length=1)
-    """Scales, relative to network.nucleus_px, whose mean is taken."""
+    """Scales to average over, relative to network.nucleus_px."""
 
     tile_px: int = Field(1024, ge=64, multiple_of=32)
-    """Side of a tile; larger images are predicted in tiles."""
+    """Side length of a tile, in pixels; larger images are predicted in tiles."""
 
     overlap_px: int = Field(128, ge=0, multiple_of=32, validate_default=True)
-    """Overlap of neighbouring tiles."""
+    """Overlap of neighbouring tiles, in pixels."""
 
     @field_validator("overlap_px")
     @classmethod
@@ -204,25 +204,25 @@ class InstanceSettings(_Section):
     """How probabilities are cut into nuclei."""
 
     body_threshold: float = Field(0.6, gt=0, lt=1)
-    """Watershed: a pixel of higher probability belongs to a nucleus."""
+    """Watershed: probability above which a pixel belongs to a nucleus."""
 
     seed_threshold: float = Field(0.6, gt=0, lt=1)
-    """Watershed: a pixel of higher probability belongs to a seed."""
+    """Watershed: probability above which a pixel belongs to a seed."""
 
     min_seed_px: int = Field(15, ge=0)
-    """Watershed: least area of a seed, in pixels."""
+    """Watershed: minimum area of a seed, in pixels."""
 
     min_area_px: int = Field(12, ge=0)
-    """Least area of a nucleus, in pixels."""
+    """Minimum area of a nucleus, in pixels."""
 
     outline_threshold: float = Field(0.45, gt=0, lt=1)
-    """Candidates darker than the ground end where their membership (0 ground, 1 inside) is this."""
+    """Outline level of candidates darker than the background (0 background, 1 inside)."""
 
     glow_threshold: float = Field(0.2, gt=0, lt=1)
-    """The same for brighter ones, unless their image looks like one in the run's outlines.csv."""
+    """The same for brighter candidates, unless the image resembles one in outlines.csv."""
 
     candidate_scorer: bool = True
-    """Whether candidate scorers choose the nuclei, where the run has them."""
+    """Whether to select nuclei with the candidate scorers, if the run has them."""
 
     def watershed(self) -> dict[str, Any]:
         """Return the parameters of the watershed."""
@@ -233,22 +233,22 @@ class HardwareSettings(_Section):
     """What the computation runs on."""
 
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    """Where to compute; auto is the GPU where there is one."""
+    """Device; auto uses the GPU if available."""
 
     precision: Literal["auto", "float32", "bfloat16", "float16", "int8"] = "auto"
-    """Arithmetic; auto is the fastest that the hardware computes itself. int8 only predicts."""
+    """Numeric precision; auto is the fastest native one. int8 is for prediction only."""
 
     engine: Literal["auto", "torch", "openvino"] = "auto"
-    """What predicts; auto is OpenVINO on a CPU where it is installed, else torch."""
+    """Inference engine; auto is OpenVINO on a CPU if installed, else torch."""
 
     devices: int = Field(1, ge=1)
-    """GPUs, or processes on a CPU, that train one network together; processes that share images."""
+    """GPUs, or CPU processes, to train one network on; processes to predict with."""
 
     nodes: int = Field(1, ge=1)
-    """Machines that train one network together; start the command on each."""
+    """Machines to train one network on; start the command on each."""
 
     threads: int = Field(0, ge=0)
-    """Threads; 0 is one a core, or OMP_NUM_THREADS where that is fewer."""
+    """Number of threads; 0 is one per core, or OMP_NUM_THREADS if lower."""
 
 
 class LoggingSettings(_Section):
@@ -347,8 +347,7 @@ def find_settings_file(name: Path) -> Path:
         return name
     if str(name) not in known:
         raise InputError(
-            f"{name}: neither a TOML file of settings nor a profile; the profiles are "
-            f"{', '.join(known)}"
+            f"{name}: neither a TOML file nor a profile; the profiles are {', '.join(known)}"
         )
     return known[str(name)]
 
@@ -463,7 +462,7 @@ def _apply(values: dict[str, Any], override: str) -> None:
     name, equals, text = override.partition("=")
     *sections, key = name.strip().split(".")
     if not (equals and sections and all(sections) and key):
-        raise InputError(f"--set {override}: must read section.key=value, as training.epochs=3")
+        raise InputError(f"--set {override}: expected section.key=value, such as training.epochs=3")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

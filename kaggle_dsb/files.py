@@ -121,7 +121,7 @@ def locking(folder: Path, *, activity: str) -> Iterator[None]:
     folder : Path
         Created if it does not exist.
     activity : str
-        What the lock is for, such as ``trains this fold``.
+        What the lock is for, as in ``training this fold``.
 
     Raises
     ------
@@ -135,7 +135,9 @@ def locking(folder: Path, *, activity: str) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise InputError(f"{folder}: another process {activity}; wait until it has ended") from None
+        raise InputError(
+            f"{folder}: another process is {activity}; wait until it finishes"
+        ) from None
     try:
         yield
     finally:
@@ -155,7 +157,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read as JSON ({error})") from None
     if not isinstance(content, dict):
-        raise InputError(f"{path}: holds a {type(content).__name__}, must hold an object")
+        raise InputError(f"{path}: contains a {type(content).__name__}, expected an object")
     return content
 
 

@@ -137,8 +137,8 @@ def find_submission(name: str) -> "SubmissionFolder":
     if not submission.csv_file.exists():
         made = ", ".join(other.name for other in list_submissions() if other.csv_file.exists())
         raise InputError(
-            f"{submission.folder}: holds no submission.csv; write one with `kaggle-dsb submit`"
-            + (f"; known: {made}" if made else "")
+            f"{submission.folder}: contains no submission.csv; create one with `kaggle-dsb submit`"
+            + (f"; existing submissions: {made}" if made else "")
         )
     return submission
 
@@ -163,7 +163,7 @@ def require_name(name: str) -> str:
         When it is empty, hidden, or a path.
     """
     if not name or name.startswith(".") or any(c in name for c in "/\\\0"):
-        raise InputError(f"--name {name!r}: must be the name of a folder, such as first-try")
+        raise InputError(f"--name {name!r}: must be a plain folder name, such as first-try")
     return name
 
 
@@ -171,4 +171,4 @@ def refuse_with(option: str, **given: object) -> None:
     """Raise ``InputError`` if an option in ``given`` is set that has no effect with ``option``."""
     for name, value in given.items():
         if value:
-            raise InputError(f"--{name.rstrip('_')}: has no effect with {option}; leave it out")
+            raise InputError(f"--{name.rstrip('_')}: has no effect with {option}; remove it")

@@ -24,12 +24,12 @@ Weights = Annotated[
     Path | None,
     typer.Option(
         metavar="FOLDER",
-        help="Trained networks. [default: the newest whole, validated run, else the bundled]",
+        help="Trained networks. [default: newest complete, validated run, else bundled]",
     ),
 ]
 Config = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="TOML file of settings that differ, or a profile's name."),
+    typer.Option(metavar="FILE", help="TOML file of changed settings, or a profile name."),
 ]
 Set = Annotated[
     list[str] | None,
@@ -37,18 +37,18 @@ Set = Annotated[
 ]
 Extra = Annotated[
     list[Path] | None,
-    typer.Option(metavar="PATH", help="Further labelled images to train on, repeatable."),
+    typer.Option(metavar="PATH", help="Additional labelled images to train on, repeatable."),
 ]
 Limit = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="Use only N images of each set.")
 ]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", "-n", help="Check, and tell what would be done.")
+    bool, typer.Option("--dry-run", "-n", help="Check, and print what would be done.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Pictures = Annotated[Path, typer.Option(metavar="FOLDER", help="Where the pictures go.")]
+Pictures = Annotated[Path, typer.Option(metavar="FOLDER", help="Output folder of the pictures.")]
 Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", callback=be_quiet, help="Leave out progress and remarks.")
+    bool, typer.Option("--quiet", "-q", callback=be_quiet, help="Hide progress and remarks.")
 ]
 TrueLabels = Annotated[
     Path | None,
@@ -68,23 +68,23 @@ class Reading(NamedTuple):
 
 def _read(
     work: Annotated[
-        Path, typer.Option(metavar="FOLDER", help="Where caches and probabilities are kept.")
+        Path, typer.Option(metavar="FOLDER", help="Folder of caches and probability maps.")
     ] = Path("work"),
     quiet: Quiet = False,
     channel: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Read this channel of a stack.")
+        int | None, typer.Option(min=1, metavar="N", help="Channel of a stack to read.")
     ] = None,
     plane: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Read this plane of a stack.")
+        int | None, typer.Option(min=1, metavar="N", help="Plane of a stack to read.")
     ] = None,
     project: Annotated[
         Projection | None,
-        typer.Option(metavar="max", help="Read the maximum over all planes of a stack."),
+        typer.Option(metavar="max", help="Read the maximum projection of a stack."),
     ] = None,
     connected_components: Annotated[
         bool,
         typer.Option(
-            "--connected-components", help="Read each part of a binary mask as a nucleus."
+            "--connected-components", help="Read each component of a binary mask as a nucleus."
         ),
     ] = False,
 ) -> Reading:

@@ -70,11 +70,11 @@ def print_sets(source: "Source") -> None:
 def print_tuned(run: "Run", tuned: "Tuned") -> None:
     """Print the tuned settings of a run, and its scores by source and generalisation."""
     table, chosen = tuned.table(), tuned.settings.instances
-    print_frame("score of each source with what is best without it", table)
+    print_frame("score of each source, tuned on the others", table)
     print_table("chosen", ["instances", "value"], chosen.model_dump().items())
     way = "scorer" if chosen.candidate_scorer else "watershed"
     generalisation = table.loc["generalisation"]
-    print(f"{run.folder}: tuned; generalisation {generalisation[way]:.4f} by the {way}")
+    print(f"{run.folder}: tuned; generalisation score {generalisation[way]:.4f} with the {way}")
 
 
 def print_score(report: "ScoreReport") -> None:
@@ -82,13 +82,13 @@ def print_score(report: "ScoreReport") -> None:
     print(f"score {report.score.mean:.4f} of {report.predicted} against {report.truth}")
     thresholds = report.to_json()["per_threshold"].items()
     rows: list[Row] = [(f"IoU > {float(t):.2f}", f"{value:.4f}") for t, value in thresholds]
-    print_table("mean precision by threshold", ["", "precision"], rows)
+    print_table("mean precision by IoU threshold", ["", "precision"], rows)
     rows = [(kind, n, f"{mean:.4f}") for kind, (n, mean) in report.per_type().items()]
     if rows:
         print_table("by image type", ["type", "images", "score"], rows)
     worst_first = sorted(report.score.images.items(), key=lambda item: item[1].score)
     rows = [(id_, f"{i.score:.4f}", i.n_true, i.n_predicted) for id_, i in worst_first]
-    print_table("by image, the worst first", ["image", "score", "true", "predicted"], rows)
+    print_table("by image, worst first", ["image", "score", "true", "predicted"], rows)
 
 
 def print_validation(validation: "Validation") -> None:
@@ -114,7 +114,7 @@ def print_disturbed(table: "pd.DataFrame", *, as_json: bool) -> None:
 
 def print_diagnosis(diagnosed: "DiagnosedRun") -> None:
     """Print the loss by kind of error, and the paths of the figures."""
-    print_frame("score, what was lost to what, and outlines (pixels)", diagnosed.table)
+    print_frame("score, loss by type of error, and outline offset (px)", diagnosed.table)
     print(*diagnosed.pictures, sep="\n")
 
 

@@ -83,22 +83,22 @@ def test_the_nuclei_of_an_image_are_found_in_whatever_type_it_comes(samples):
     [
         (
             np.zeros((2, 3, 5), np.uint8),
-            "image of shape (2, 3, 5) and type uint8; needed are numbers of shape (H, W), "
-            "(H, W, 3) or (H, W, 4)",
+            "image of shape (2, 3, 5) and type uint8; expected numbers of shape (H, W), (H, W, 3) "
+            "or (H, W, 4)",
         ),
         (
             np.zeros((0, 3), np.uint8),
-            "image of shape (0, 3) and type uint8; needed are numbers of shape (H, W), "
-            "(H, W, 3) or (H, W, 4)",
+            "image of shape (0, 3) and type uint8; expected numbers of shape (H, W), (H, W, 3) or "
+            "(H, W, 4)",
         ),
         (
             np.array([["a"]]),
-            "image of shape (1, 1) and type <U1; needed are numbers of shape (H, W), "
-            "(H, W, 3) or (H, W, 4)",
+            "image of shape (1, 1) and type <U1; expected numbers of shape (H, W), (H, W, 3) or "
+            "(H, W, 4)",
         ),
         (
             np.array([[np.nan, 1.0]]),
-            "holds values that are not finite; an image holds numbers only",
+            "contains NaN or infinite values; all values must be finite",
         ),
     ],
 )
@@ -108,7 +108,10 @@ def test_what_is_no_image_is_refused(image, message):
 
 
 def test_a_folder_without_networks_is_refused(tmp_path):
-    message = f"{tmp_path}: holds no fold<N>.safetensors; name the folder of a finished training"
+    message = (
+        f"{tmp_path}: contains no fold<N>.safetensors; expected the folder of a finished "
+        "training run"
+    )
     with pytest.raises(InputError, match=exactly(message)):
         dsb.segment(np.zeros((8, 8), np.uint8), weights=str(tmp_path))
 
@@ -124,7 +127,7 @@ def test_several_images_score_their_mean():
 
 
 def test_one_image_is_not_scored_against_several():
-    message = "one of truth and predicted is of several images; both must be, or none"
+    message = "truth and predicted must both be single label images, or both mappings by image id"
     with pytest.raises(InputError, match=exactly(message)):
         dsb.score({"a": draw("11")}, draw("11"))
 

@@ -73,17 +73,19 @@ MISTAKES = {
         "(see `kaggle-dsb push --help`)"
     ),
     "train --config tpu": (
-        "tpu: neither a TOML file of settings nor a profile; the profiles are "
+        "tpu: neither a TOML file nor a profile; the profiles are "
         + ", ".join(path.stem for path in sorted(PROFILES.glob("*.toml")))
     ),
-    "train --name a/b": "--name 'a/b': must be the name of a folder, such as first-try",
-    "submit --name ": "--name '': must be the name of a folder, such as first-try",
-    "report ": "--name '': must be the name of a folder, such as first-try",
+    "train --name a/b": "--name 'a/b': must be a plain folder name, such as first-try",
+    "submit --name ": "--name '': must be a plain folder name, such as first-try",
+    "report ": "--name '': must be a plain folder name, such as first-try",
     "submit --export": ("Option '--export' requires an argument (see `kaggle-dsb submit --help`)"),
-    "submit --weights absent": "absent: no such folder; name the folder of a finished training",
-    "curves absent": "absent: no such folder; name the folder of a training",
+    "submit --weights absent": (
+        "absent: no such folder; expected the folder of a finished training run"
+    ),
+    "curves absent": "absent: no such folder; expected the folder of a training run",
     "leaderboard --submissions absent": (
-        "absent: no such folder; name a folder of submissions, as submissions"
+        "absent: no such folder; expected a folder of submissions, such as submissions"
     ),
 }
 
@@ -115,7 +117,7 @@ def test_a_wrong_number_is_told_with_the_option_and_the_value(words, value, sign
     assert "parse" not in line
 
 
-@pytest.mark.parametrize(("verb", "then"), [("train", "goes on"), ("data", "starts over")])
+@pytest.mark.parametrize(("verb", "then"), [("train", "resume"), ("data", "start over")])
 def test_an_interruption_tells_what_the_same_command_does(verb, then, capsys, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
@@ -123,7 +125,7 @@ def test_an_interruption_tells_what_the_same_command_does(verb, then, capsys, mo
     monkeypatch.setattr(opening, "say", interrupt)
     assert run([verb]) == 130
     assert capsys.readouterr().err == (
-        f"error: interrupted; nothing half-written is left, the same command {then}\n"
+        f"error: interrupted; no partial files were left; run the same command again to {then}\n"
     )
 
 
@@ -143,7 +145,7 @@ def test_ctrl_c_ends_with_130_and_a_line(tmp_path):
     )
     assert done.returncode == 130
     assert done.stderr == (
-        "error: interrupted; nothing half-written is left, the same command starts over\n"
+        "error: interrupted; no partial files were left; run the same command again to start over\n"
     )
 
 
@@ -202,6 +204,6 @@ def test_a_package_that_is_not_installed_is_named_with_what_brings_it(monkeypatc
     monkeypatch.delitem(sys.modules, "kaggle_dsb.commands.curves", raising=False)
     assert run(["curves", "mine"]) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "error: pandas is not installed; install all that this package uses: "
-        "pip install 'kaggle_dsb[all]'"
+        "error: pandas is not installed; install all optional dependencies with pip install "
+        "'kaggle_dsb[all]'"
     )

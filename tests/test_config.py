@@ -76,9 +76,9 @@ def test_a_nested_section_can_be_set():
     [
         (
             "training.epochs",
-            "--set training.epochs: must read section.key=value, as training.epochs=3",
+            "--set training.epochs: expected section.key=value, such as training.epochs=3",
         ),
-        ("epochs=3", "--set epochs=3: must read section.key=value, as training.epochs=3"),
+        ("epochs=3", "--set epochs=3: expected section.key=value, such as training.epochs=3"),
         (
             "folds.number=3",
             "--set: unknown key folds.number; allowed here: n_folds, seed, extra",
@@ -106,7 +106,7 @@ def test_a_nested_section_can_be_set():
         ),
         (
             "augment.scale_range=[2, 1]",
-            "--set: augment.scale_range = [2, 1]: the first must not be above the second",
+            "--set: augment.scale_range = [2, 1]: the first value must not be above the second",
         ),
         (
             "augment.scale_range=[0, 2]",

@@ -60,13 +60,13 @@ def test_what_comes_from_the_future_belongs_to_a_process_at_work(tmp_path):
 
 def test_a_locked_folder_is_refused_until_its_process_has_ended(tmp_path):
     folder = tmp_path / "run"
-    with locking(folder, activity="tunes this run"):
-        with pytest.raises(InputError) as raised, locking(folder, activity="tunes this run"):
+    with locking(folder, activity="tuning this run"):
+        with pytest.raises(InputError) as raised, locking(folder, activity="tuning this run"):
             pass
         assert str(raised.value) == (
-            f"{folder}: another process tunes this run; wait until it has ended"
+            f"{folder}: another process is tuning this run; wait until it finishes"
         )
-    with locking(folder, activity="tunes this run"):
+    with locking(folder, activity="tuning this run"):
         pass
 
 
@@ -80,7 +80,7 @@ def test_json_is_read_as_it_was_written(tmp_path):
     ("text", "fault"),
     [
         ("{", "cannot be read as JSON (Expecting property name enclosed in double quotes: "),
-        ("[1]", "holds a list, must hold an object"),
+        ("[1]", "contains a list, expected an object"),
         ("[" * 100_000, "cannot be read as JSON (maximum recursion depth exceeded"),
     ],
 )

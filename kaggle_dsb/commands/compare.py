@@ -66,7 +66,7 @@ def compare_runs(a: Path, b: Path, *, only_common: bool = False) -> RunCompariso
     if only_common:
         common = scores_a.index.intersection(scores_b.index)
         if common.empty:
-            raise InputError(f"{a} and {b}: no image is in both; score both on the same images")
+            raise InputError(f"{a} and {b} have no images in common; score both on the same images")
         scores_a, scores_b = scores_a.loc[common], scores_b.loc[common]
     overall = compare_scores(scores_a["score"], scores_b["score"])
     per_type = {

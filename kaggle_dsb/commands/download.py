@@ -47,16 +47,14 @@ def download_competition(folder: Path, *, origin: Origin = "auto") -> list[str]:
         the disk fails, or a file is incomplete.
     """
     if folder.is_file():
-        raise InputError(f"{folder}: is a file; name the folder that the files go into")
+        raise InputError(f"{folder}: is a file; choose a folder for the download")
     if not find_missing(folder, [f"{COMPETITION}.zip"]):
         return []  # placed there by hand; it holds everything
     if origin == "auto":
         credentials = find_credentials()
         origin = "kaggle" if credentials else "broad"
         why = (
-            f"credentials in {credentials.place}"
-            if credentials
-            else "no Kaggle credentials were found"
+            f"credentials in {credentials.place}" if credentials else "no Kaggle credentials found"
         )
         say(f"downloading from {origin}: {why}")
     if origin == "kaggle":

@@ -155,14 +155,14 @@ def _load_both(baseline: Run, variation: Variation) -> tuple[Settings, Settings]
     own = load_settings(path, overrides=common)
     if _differ(load_settings(path), own, TRAINED_SECTIONS):
         raise InputError(
-            f"--both {' '.join(common)}: the networks of {baseline.folder} are trained already; "
-            "name what the variation is to be trained with by --set"
+            f"--both {' '.join(common)}: {baseline.folder} is already trained; pass training "
+            "settings of the variation with --set"
         )
     varied = load_settings(path, overrides=[*common, *variation.overrides])
     if not _differ(own, varied, USED_SECTIONS):
         raise InputError(
-            f"{baseline.folder}: nothing differs from its settings in {', '.join(USED_SECTIONS)}; "
-            "name it with --set"
+            f"{baseline.folder}: the variation has the same settings in "
+            f"{', '.join(USED_SECTIONS)}; change one with --set"
         )
     return own, varied
 
@@ -171,7 +171,7 @@ def _require_folds(baseline: Run, folds: Sequence[int]) -> None:
     lacking = sorted(set(folds) - set(baseline.networks))
     if lacking:
         raise InputError(
-            f"{baseline.folder}: has no network of fold {lacking[0]}; it has "
+            f"{baseline.folder}: has no network for fold {lacking[0]}; available: "
             f"{', '.join(map(str, baseline.networks))}"
         )
 
@@ -182,7 +182,7 @@ def _require_same_sources(baseline: Run, source: Source, extra: Sequence[Source]
     main = source.dataset_name if source.dataset_name in trained else COMPETITION_SOURCE
     named = {other.dataset_name for other in extra}
     for name in sorted(trained - {main, *named}):
-        raise InputError(f"{baseline.folder}: was trained on {name} as well; name it with --extra")
+        raise InputError(f"{baseline.folder}: was also trained on {name}; pass it with --extra")
     for name in sorted(named - trained):
         raise InputError(f"--extra {name}: {baseline.folder} was not trained on it")
 

@@ -60,7 +60,7 @@ def draw_groups(source: Source, output: Path, *, folds: Path | None = None) -> l
         if len(places) > 1
     ]
     if not mosaics:
-        raise InputError(f"{source.origin}: no two training images are neighbouring crops")
+        raise InputError(f"{source.origin}: no training images are neighbouring crops of one image")
     return draw_mosaics(output, images, mosaics)
 
 

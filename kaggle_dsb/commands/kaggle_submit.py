@@ -26,8 +26,8 @@ def check_record(submission: SubmissionFolder) -> None:
     made, path = submission.read_made(), submission.csv_file
     if submission.limit:
         raise InputError(
-            f"{path}: predicts only {made['images']} images (--limit {submission.limit}); make it "
-            "without --limit"
+            f"{path}: predicts only {made['images']} images (--limit {submission.limit}); predict "
+            "again without --limit"
         )
     _check_set(path, submission.set_name or TEST_SETS[0])
 
@@ -35,7 +35,7 @@ def check_record(submission: SubmissionFolder) -> None:
 def _check_set(path: Path, set_name: str) -> None:
     if set_name not in TEST_SETS:
         sets = " or ".join(TEST_SETS)
-        raise InputError(f"{path}: is of {set_name}; Kaggle scores only {sets}")
+        raise InputError(f"{path}: predicts {set_name}, but Kaggle scores only {sets}")
 
 
 def check_locally(folder: Path, source: Source) -> Path:
@@ -66,18 +66,18 @@ def check_locally(folder: Path, source: Source) -> Path:
     submission = SubmissionFolder(folder)
     path = submission.csv_file
     if not path.exists():
-        raise InputError(f"{path}: no such file; make it with `kaggle-dsb submit --name …`")
+        raise InputError(f"{path}: no such file; create it with `kaggle-dsb submit --name …`")
     if source.is_demo:
-        raise InputError(f"{path}: is of the demo set; name the competition's files with --data")
+        raise InputError(f"{path}: predicts the demo set; pass the competition's files with --data")
     set_name = choose_test_set(source, submission.set_name)
     _check_set(path, set_name)
     faults = check_submission(path, sizes(source.cache, set_name))
     if faults:
-        raise InputError(f"not submitted, {len(faults)} faults, the first: {faults[0]}")
+        raise InputError(f"not submitted, {len(faults)} errors, the first: {faults[0]}")
     if set_name == TEST_SETS[0]:
         print(
-            f"warning: {path}: is of {set_name}, but since the deadline Kaggle scores only "
-            f"{TEST_SETS[1]}; predict that with --set-name {TEST_SETS[1]}",
+            f"warning: {path}: predicts {set_name}, but since the deadline Kaggle scores only "
+            f"{TEST_SETS[1]}; predict it with --set-name {TEST_SETS[1]}",
             file=sys.stderr,
         )
     return path
@@ -109,7 +109,7 @@ def submit_to_kaggle(
     waiting and does not submit again.
     """
     if not message.strip():
-        raise InputError("the message is empty; say in some words what is submitted")
+        raise InputError("the message is empty; describe the submission in a few words")
     number = _find_pending(folder, message)
     if number is None:
         number = kaggle.submit(SubmissionFolder(folder).csv_file, message)
@@ -123,7 +123,7 @@ def submit_to_kaggle(
     _note(folder, message, number, verdict)
     if verdict.status != "complete":
         raise KaggleError(
-            f"{SubmissionFolder(folder).csv_file}: Kaggle cannot score it: {verdict.error}"
+            f"{SubmissionFolder(folder).csv_file}: Kaggle could not score it: {verdict.error}"
         )
     return verdict
 

@@ -84,7 +84,7 @@ def push_bundle(
     entry = {"ref": ref, "sha256": bundle.digest}
     status = kaggle.dataset_status(ref)
     if status == "ready" and _read_pushed().get("bundle") == entry:
-        say(f"{ref}: unchanged since it was pushed, not sent again")
+        say(f"{ref}: unchanged since the last push, not uploaded again")
         return ref
     kaggle.upload_dataset(folder, is_new=status is None, notes=notes)
 
@@ -92,7 +92,7 @@ def push_bundle(
         status = kaggle.dataset_status(ref)
         return status if status in ("ready", "failed", "deleted") else None
 
-    status = wait_until(_ask, doing=f"{ref}: getting ready", every_s=every_s, limit_s=limit_s)
+    status = wait_until(_ask, doing=f"{ref}: processing", every_s=every_s, limit_s=limit_s)
     if status != "ready":
         raise KaggleError(f"{ref}: Kaggle could not prepare the data set (status {status})")
     _record_pushed("bundle", entry)
@@ -172,16 +172,16 @@ def _find_faults(run: KernelRun, log: Path) -> list[str]:
     if run.status == "complete":
         return []
     reason = f": {run.failure}" if run.failure else ""
-    return [f"the run ended with {run.status}{reason}", *tail_log(log)]
+    return [f"the run ended with status {run.status}{reason}", *tail_log(log)]
 
 
 def _find_output_faults(path: Path) -> list[str]:
     if not path.is_file():
-        return [f"{path}: the run did not make it"]
+        return [f"{path}: missing from the output of the run"]
     with path.open(encoding="utf-8", errors="replace") as file:
         first = file.readline().strip()
     if path.name == "submission.csv" and first != ",".join(HEADER):
-        return [f"{path}: begins with {first[:60]!r}, not with {','.join(HEADER)!r}"]
+        return [f"{path}: starts with {first[:60]!r}, expected {','.join(HEADER)!r}"]
     return []
 
 

@@ -36,7 +36,7 @@ _SHOWN_FACTS = {
     "data": "data",
     "set": "images",
     "weights": "weights",
-    "elapsed_s": "seconds to predict",
+    "elapsed_s": "prediction time (s)",
 }
 
 
@@ -98,7 +98,9 @@ def report_submission(
 def _open_submission(folder: Path) -> SubmissionFolder:
     submission = SubmissionFolder(folder)
     if not submission.csv_file.exists():
-        raise InputError(f"{folder}: holds no submission.csv; write one with `kaggle-dsb submit`")
+        raise InputError(
+            f"{folder}: contains no submission.csv; create one with `kaggle-dsb submit`"
+        )
     return submission
 
 
@@ -140,9 +142,9 @@ def report_validation(
     result = validate_run(source, run, settings, work=work)
     facts = {
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": find_commit() or "no checkout",
+        "commit": find_commit() or "unknown (not a git checkout)",
         "data": source.origin.name,
-        "images": f"{require_train_set(source)}, each by the network that has not seen it",
+        "images": f"{require_train_set(source)}, each predicted by the network that held it out",
         "weights": run.name,
     }
     folds = dict(zip(result.scores["ImageId"], result.scores["fold"].astype(int), strict=True))

@@ -138,13 +138,17 @@ def _types_of(source: "Source | None", ids: set[str]) -> dict[str, str]:
 
 def _read_truth(path: Path, known: dict[str, tuple[int, int]]) -> LabelsById:
     if not path.exists():
-        raise InputError(f"{path}: no such file or folder; give a solution CSV or label images")
+        raise InputError(
+            f"{path}: no such file or folder; expected a solution CSV or a folder of label images"
+        )
     return read_label_folder(path) if path.is_dir() else read_solution(path, known or None)
 
 
 def _read_predicted(path: Path, true_sizes: dict[str, tuple[int, int]]) -> LabelsById:
     if not path.exists():
-        raise InputError(f"{path}: no such file or folder; give a submission or label images")
+        raise InputError(
+            f"{path}: no such file or folder; expected a submission CSV or a folder of label images"
+        )
     return read_label_folder(path) if path.is_dir() else read_submission(path, true_sizes)
 
 
@@ -152,15 +156,15 @@ def _require_truth(
     predicted: Path, source: "Source | None", set_name: str | None
 ) -> tuple[str, LabelsById]:
     if source is None:
-        raise InputError(f"{predicted}: no truth to score against; give --truth or --data")
+        raise InputError(f"{predicted}: no ground truth to score against; pass --truth or --data")
     from kaggle_dsb.workspace.source import choose_test_set, find_truth
 
     set_name = choose_test_set(source, set_name) if set_name else None
     truth = find_truth(source, _names_in(predicted), set_name=set_name)
     if truth is None:
         raise InputError(
-            f"{source.origin}: holds no truth for the images of {predicted}; give --truth, a "
-            "solution CSV or a folder of label images"
+            f"{source.origin}: contains no ground truth for the images of {predicted}; pass a "
+            "solution CSV or a folder of label images with --truth"
         )
     return truth
 

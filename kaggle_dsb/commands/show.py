@@ -77,12 +77,12 @@ def _find(source: Source, start: str) -> _ImageInSet:
     if not matches:
         example = next(id_ for name in list_sets(source.cache) for id_ in sizes(source.cache, name))
         raise InputError(
-            f"{source.origin}: no image begins with {start!r}; give an id or its beginning, "
-            f"as {shorten_id(example)}"
+            f"{source.origin}: no image id starts with {start!r}; give an id or a prefix of one, "
+            f"such as {shorten_id(example)}"
         )
     few = ", ".join(shorten_id(image.id) for image in matches[:3])
     raise InputError(
-        f"{start!r} begins {len(matches)} ids ({few}, ...); give more of the one you mean"
+        f"{start!r} is a prefix of {len(matches)} ids ({few}, ...); give more characters"
     )
 
 

@@ -64,7 +64,7 @@ class Submission:
 
     def lines(self) -> list[str]:
         """Return lines that say what was written, its score, and what to do next."""
-        checked = "checked" if self.is_complete else "checked, not complete"
+        checked = "checked" if self.is_complete else "checked, incomplete"
         counts = f"{self.n_images} images, {self.n_nuclei} nuclei"
         lines = [f"{self.files.csv_file}: {counts}, {checked}"]
         if self.score:
@@ -205,8 +205,8 @@ def _required_sizes(source: Source, set_name: str) -> dict[str, tuple[int, int]]
         odd = sorted(set(wanted) ^ set(known))
         where = "only in the sample submission" if odd[0] in wanted else "only among the images"
         raise InputError(
-            f"{sample.name} and {set_name} must name the same images: {odd[0]} is {where} "
-            f"({len(odd)} images differ); get both files again"
+            f"{sample.name} and {set_name} must list the same images: {odd[0]} is {where} "
+            f"({len(odd)} images differ); download both files again"
         )
     return {id_: known[id_] for id_ in wanted}
 
@@ -218,7 +218,7 @@ def _write_checked(
         write_submission(temporary, labels)
         faults = check_submission(temporary, sizes)
         if faults:
-            raise InputError(f"{path}: not written, {len(faults)} faults, the first: {faults[0]}")
+            raise InputError(f"{path}: not written, {len(faults)} errors, the first: {faults[0]}")
 
 
 def _describe_making(source: Source, set_name: str, run: Run, settings: Settings) -> dict[str, Any]:

@@ -113,7 +113,7 @@ def plan_run(
     sources = load_sources(source, extra)
     names = [labelled.name for labelled in sources]
     for unused in settings.training.source_shares.keys() - names:
-        say(f"training.source_shares.{unused} is not used: the sources are {', '.join(names)}")
+        say(f"training.source_shares.{unused} has no effect: the sources are {', '.join(names)}")
     run, start = open_run(folder), _open_named(settings.training.start_from)
     teacher = _open_named(settings.training.teacher)
     if run.settings_file.exists():
@@ -137,7 +137,7 @@ def describe_training(
     training = settings.training
     return "\n".join(
         f"{network_file(folder, fold)}: would be trained on {len(data.train)} images, "
-        f"{len(data.held_out)} held out, in {training.epochs} epochs of "
+        f"{len(data.held_out)} held out, for {training.epochs} epochs of "
         f"{training.crops_per_epoch} crops"
         for fold, data in parts.items()
     )
@@ -166,15 +166,15 @@ def _parse_folds(folds: Sequence[str | int] | None, known: Sequence[int]) -> lis
     wanted = [str(fold) for fold in folds or known]
     for fold in wanted:
         if fold not in names:
-            raise InputError(f"fold {fold} does not exist; there are {', '.join(names)}")
+            raise InputError(f"fold {fold} does not exist; available: {', '.join(names)}")
     return [names[fold] for fold in wanted]
 
 
 def _require_same_settings(path: Path, settings: Settings) -> None:
     for key, begun, wanted in differing_settings(load_settings(path), settings, TRAINED):
         raise InputError(
-            f"{path}: this run was begun with {key} = {begun}, not {wanted}; go on with the same "
-            "settings or choose another --name"
+            f"{path}: this run was started with {key} = {begun}, not {wanted}; resume with the "
+            "same settings or choose another --name"
         )
 
 
@@ -183,8 +183,8 @@ def _require_even_batches(settings: Settings) -> None:
     n_devices = hardware.devices * hardware.nodes
     if training.batch_size % n_devices or training.crops_per_epoch < n_devices:
         raise InputError(
-            f"training.batch_size = {training.batch_size}: must be a multiple of the {n_devices} "
-            "devices, and training.crops_per_epoch not below them"
+            f"training.batch_size = {training.batch_size}: must be a multiple of the number of "
+            f"devices ({n_devices}), and training.crops_per_epoch at least that number"
         )
 
 
@@ -236,7 +236,7 @@ def _choose_folds(
     for file, folds in known.items():
         if not hold_out_alike(folds, table):
             raise InputError(
-                f"{path}: other folds than {file}; a network of training.start_from or "
-                "training.teacher would have seen what is held out here"
+                f"{path}: its folds differ from {file}; a network of training.start_from or "
+                "training.teacher would have been trained on images held out here"
             )
     return table

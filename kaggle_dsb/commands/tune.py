@@ -102,7 +102,7 @@ def tune_run(
     annotators, and would outvote all other styles.
     """
     _require_own(run)
-    with locking(run.folder, activity="tunes this run"):
+    with locking(run.folder, activity="tuning this run"):
         _measure_ranges(run, settings)
         cases, scorer_folds = _all_cases(source, run, settings, work=work, extra=extra)
         _require_two_folds(cases, run)
@@ -130,7 +130,7 @@ def learn_outlines_of_run(
         As for `tune_run`.
     """
     _require_own(run)
-    with locking(run.folder, activity="tunes this run"):
+    with locking(run.folder, activity="tuning this run"):
         cases, _ = _all_cases(source, run, settings, work=work, extra=extra)
         processes = settings.hardware.threads or count_cores()
         known = _learn_outlines(cases, settings.instances.min_area_px, processes=processes)
@@ -146,7 +146,7 @@ def _measure_ranges(run: Run, settings: Settings) -> None:
     from kaggle_dsb.network.quantize import write_ranges
 
     networks = dict.fromkeys([*run.networks.values(), run.sizing_network(list(run.networks))])
-    with show_progress("measuring ranges for 8 bits") as progress:
+    with show_progress("measuring INT8 ranges") as progress:
         for done, path in enumerate(networks, start=1):
             write_ranges(path, read_model(path), nucleus_px=settings.network.nucleus_px)
             progress(done, len(networks))
@@ -155,8 +155,8 @@ def _measure_ranges(run: Run, settings: Settings) -> None:
 def _require_own(run: Run) -> None:
     if run.is_bundled:
         raise InputError(
-            "the bundled networks are tuned and shared by all users: copy their folder to "
-            "runs/NAME and give --weights runs/NAME"
+            "the bundled networks are already tuned and shared by all users; copy their folder to "
+            "runs/NAME and pass --weights runs/NAME"
         )
 
 
@@ -212,8 +212,8 @@ def _cases(
 def _require_two_folds(cases: Sequence[Case], run: Run) -> None:
     if len({case.fold for case in cases}) < 2:
         raise InputError(
-            f"{run.folder}: has networks for the images of one fold; a nested choice needs "
-            "those of two folds or more"
+            f"{run.folder}: holds out images in one fold only; nested cross-validation needs two "
+            "folds or more"
         )
 
 
@@ -239,7 +239,7 @@ def _choose_watershed(
         *propose_watersheds(n_trials, seed=settings.folds.seed),
     ]
     few = [cases[row] for row in rows.tolist()]
-    with show_progress("trying watersheds") as progress:
+    with show_progress("tuning the watershed") as progress:
         tried = score_watersheds(few, proposals, processes=processes, progress=progress)
     nested = choose_nested(tried, _units(few))
     scores.loc[rows, ["current", "watershed"]] = np.stack([tried[0], nested.scores], 1)
@@ -247,7 +247,7 @@ def _choose_watershed(
 
 
 def _learn_outlines(cases: Sequence[Case], min_area_px: int, *, processes: int) -> KnownOutlines:
-    with show_progress("looking where nuclei end") as progress:
+    with show_progress("learning outline thresholds") as progress:
         return learn_outlines(
             cases, min_area_px=min_area_px, processes=processes, progress=progress
         )
@@ -269,15 +269,15 @@ def _train_scorers(
         fold: OutlineRule(dark, glowing, known.without(fold)) for fold in {c.fold for c in cases}
     }
     outlines = [rule_of[case.fold] for case in cases]
-    with show_progress("describing candidates") as progress:
+    with show_progress("computing candidate features") as progress:
         described = describe_cases(
             cases, watershed, outlines=outlines, processes=processes, progress=progress
         )
-    with show_progress("training scorers, each without a source") as progress:
+    with show_progress("training scorers, leaving one source out") as progress:
         without_source = train_without_each(
             units, described, weights=weights, seed=seed, progress=progress
         )
-    with show_progress("choosing nuclei") as progress:
+    with show_progress("selecting nuclei") as progress:
         scores = score_scorers(
             cases,
             [without_source[unit] for unit in units],
@@ -287,7 +287,7 @@ def _train_scorers(
             progress=progress,
         )
     folds = [case.fold for case in cases]
-    with show_progress("training scorers, each without a fold") as progress:
+    with show_progress("training scorers, leaving one fold out") as progress:
         without_fold = train_without_each(
             folds, described, weights=weights, seed=seed, progress=progress
         )

@@ -94,13 +94,13 @@ class Validation:
         source, result = self.results[0]
         n_images = source.prepared.images[require_train_set(source)]
         if self.run.is_bundled or source.limit:
-            why = "of the bundled networks" if self.run.is_bundled else "over a part of the images"
+            why = "of the bundled networks" if self.run.is_bundled else "of a subset of the images"
             return f"a score {why} is not recorded"
         if len(result.scores) < n_images:
             return f"not recorded: only {len(result.scores)} of {n_images} images were held out"
         own = self.run.load_settings()
         if settings.model_copy(update={"hardware": own.hardware}) != own:
-            return "not recorded: the settings are not the run's own"
+            return "not recorded: the settings differ from the run's"
         self.run.write_validation(result.to_json(), settings, data=source.name)
         return f"recorded in {self.run.validation_file}"
 
@@ -144,7 +144,7 @@ def validate_run(
     kind_of = name_kinds(predicted.type_of, sizes)
     rows = []
     labels: dict[str, NDArray[np.uint16 | np.int32]] = {}
-    with show_progress("finding nuclei and scoring") as progress:
+    with show_progress("segmenting and scoring") as progress:
         for done, sample in enumerate(predicted.samples, 1):
             fold = predicted.fold_of[sample.id]
             nuclei = find_nuclei(finders[fold], predicted.probability(sample.id), sample.image)

@@ -22,7 +22,7 @@ from kaggle_dsb.files import InputError, replacing
 
 LARGEST_LABEL_ON_DISK = np.iinfo(np.uint16).max
 LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".npy", ".bmp", ".gif")
-FORMS = "a PNG, a TIFF or an array (.npy) of whole numbers"
+FORMS = "a PNG, TIFF or .npy file of integers"
 
 _PILLOW = threading.Lock()
 _OME = re.compile(r"(?<=.)\.ome$", re.IGNORECASE)
@@ -52,8 +52,8 @@ def write_labels(path: Path, labels: ArrayLike) -> None:
     array = check_labels(labels)
     if array.size and array.max() > LARGEST_LABEL_ON_DISK:
         raise InputError(
-            f"{path}: label {array.max()} is above {LARGEST_LABEL_ON_DISK}, the most a 16-bit PNG "
-            "holds; relabel first"
+            f"{path}: label {array.max()} is above {LARGEST_LABEL_ON_DISK}, the maximum of a "
+            "16-bit PNG; relabel first"
         )
     with replacing(path) as temporary:
         Image.fromarray(array.astype(np.uint16)).save(temporary, format="PNG")
@@ -79,7 +79,7 @@ def read_labels(path: Path) -> Labels:
         When the file is missing, damaged, larger than `LARGEST_LABELS_PX`, or not a label image.
     """
     if not path.is_file():
-        raise InputError(f"{path}: no such file; labels are {FORMS}")
+        raise InputError(f"{path}: no such file; a label image is {FORMS}")
     try:
         return parse_labels(path.read_bytes(), suffix=path.suffix)
     except InputError as error:
@@ -103,7 +103,7 @@ def parse_labels(data: bytes, *, suffix: str) -> Labels:
     labels = check_labels(array)
     check_pixels(labels.shape)
     if labels.size and labels.max() > np.iinfo(np.int32).max:
-        raise InputError(f"holds label {labels.max()}, above {np.iinfo(np.int32).max}")
+        raise InputError(f"label {labels.max()} is above the maximum {np.iinfo(np.int32).max}")
     return labels.astype(np.int32)
 
 
@@ -123,13 +123,13 @@ def _parse_image(data: bytes) -> NDArray[Any]:
         return array
     colours = array[..., :1] if array.shape[2] == 2 else array[..., :3]
     if np.any(colours != colours[..., :1]):
-        raise InputError("a colour image; labels are one channel of whole numbers")
+        raise InputError("is a colour image; a label image has one channel of integers")
     return array[..., 0]
 
 
 def _parse_tiff(data: bytes) -> NDArray[Any]:
     """Read a TIFF that Pillow does not support, such as a 64-bit one."""
-    unread = InputError(f"not an image that can be read; labels are {FORMS}")
+    unread = InputError(f"cannot be read as an image; a label image is {FORMS}")
     if not data.startswith(SIGNATURES):
         raise unread
     import tifffile
@@ -160,7 +160,7 @@ def _check_image(image: Image.Image) -> None:
 
 def _check_pages(n_pages: int) -> None:
     if n_pages > 1:
-        raise InputError(f"holds {n_pages} pages; labels are a single image")
+        raise InputError(f"has {n_pages} pages; a label image has one")
 
 
 @contextmanager
@@ -187,7 +187,7 @@ def _parse_array(data: bytes) -> NDArray[Any]:
         except InputError:
             raise
         except Exception:  # A damaged header or pickle raises all kinds of errors.
-            raise InputError("not an array that can be read; save it with numpy.save") from None
+            raise InputError("cannot be read as an array; save it with numpy.save") from None
 
 
 def _parse_npy(data: bytes) -> NDArray[Any]:
@@ -210,7 +210,7 @@ class _ArrayUnpickler(pickle.Unpickler):
         """Return a class that is known to be safe; raise `InputError` for any other."""
         if (module, name) not in _PICKLED_NAMES:
             wanted = repr(f"{module}.{name}")[1:-1]  # may contain terminal escape sequences
-            raise InputError(f"holds a pickled {wanted}, which could run code; not loaded")
+            raise InputError(f"contains a pickled {wanted}, which could execute code; not loaded")
         return super().find_class(module, name)
 
 
@@ -220,15 +220,17 @@ def _parse_cellpose(stream: io.BytesIO) -> NDArray[Any]:
     content = content.item() if isinstance(content, np.ndarray) and content.size == 1 else content
     masks = content.get("masks") if isinstance(content, dict) else None
     if not isinstance(masks, np.ndarray):
-        raise InputError("holds no array and no 'masks' as Cellpose writes them")
+        raise InputError("contains neither an array nor Cellpose's 'masks'")
     return masks
 
 
 def _round(array: NDArray[Any]) -> NDArray[np.int64]:
     if not np.isfinite(array).all() or np.any(array != np.rint(array)):
-        raise InputError("holds fractions; labels are whole numbers")
+        raise InputError("contains non-integer values; labels are integers")
     if array.size and np.abs(array).max() > np.iinfo(np.int32).max:
-        raise InputError(f"holds label {np.abs(array).max():.0f}, above {np.iinfo(np.int32).max}")
+        raise InputError(
+            f"label {np.abs(array).max():.0f} is above the maximum {np.iinfo(np.int32).max}"
+        )
     return array.astype(np.int64)
 
 
@@ -266,7 +268,7 @@ def _index_by_id(paths: Iterable[Path]) -> dict[str, Path]:
     for path in paths:
         first = by_id.setdefault(_LABEL_SUFFIX.sub("", _stem(path)), path)
         if first != path:
-            raise InputError(f"{path}: {first.name} is of the same image; leave one of them out")
+            raise InputError(f"{path}: {first.name} is for the same image; remove one of them")
     return by_id
 
 
@@ -281,17 +283,17 @@ def read_label_folder(folder: Path) -> dict[str, Labels]:
     paths = find_label_files(folder)
     if not paths:
         raise InputError(
-            f"{folder}: holds no label image{_name_contents(folder)}; it must hold ID.png, ID.tif "
+            f"{folder}: contains no label images{_name_contents(folder)}; expected ID.png, ID.tif "
             "or ID.npy for each image"
         )
     return {image_id: read_labels(path) for image_id, path in paths.items()}
 
 
 def _name_contents(folder: Path) -> str:
-    """Describe the contents of a folder without label images: ``, but 3 .jpg``."""
+    """Describe the contents of a folder without label images: `` (found 3 .jpg)``."""
     kinds = Counter(
-        f"{path.name}/" if path.is_dir() else path.suffix or "without a suffix"
+        f"{path.name}/" if path.is_dir() else path.suffix or "without an extension"
         for path in sorted(folder.iterdir())
     )
     few = [f"{n} {kind}" if kind[-1] != "/" else kind for kind, n in kinds.most_common(3)]
-    return f", but {', '.join(few)}" if few else ""
+    return f" (found {', '.join(few)})" if few else ""

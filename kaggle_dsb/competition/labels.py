@@ -28,7 +28,7 @@ def check_labels(labels: ArrayLike) -> NDArray[np.integer]:
     array = check_type(labels)
     if array.size and array.min() < 0:
         raise InputError(
-            f"labels hold {array.min()}; a label is 0 for background or a positive number"
+            f"labels contain {array.min()}; a label is 0 (background) or a positive integer"
         )
     return array
 
@@ -38,8 +38,8 @@ def check_type(labels: ArrayLike) -> NDArray[np.integer]:
     array = np.asarray(labels)
     if array.ndim != 2 or not np.issubdtype(array.dtype, np.integer):
         raise InputError(
-            f"labels of shape {array.shape} and type {array.dtype}; "
-            "labels are whole numbers of shape (H, W)"
+            f"labels of shape {array.shape} and type {array.dtype}; expected integers of shape "
+            "(H, W)"
         )
     return array
 
@@ -47,7 +47,7 @@ def check_type(labels: ArrayLike) -> NDArray[np.integer]:
 def check_size(shape: tuple[int, ...]) -> tuple[int, int]:
     """Return ``shape`` as (height, width); raise ``InputError`` unless it has two entries."""
     if len(shape) != 2:
-        raise InputError(f"shape {shape} of an image; a height and a width, (H, W), are needed")
+        raise InputError(f"image shape {shape}; expected a height and a width, (H, W)")
     return int(shape[0]), int(shape[1])
 
 
@@ -56,7 +56,7 @@ def check_pixels(size: tuple[int, int]) -> tuple[int, int]:
     height, width = size
     if height * width > LARGEST_LABELS_PX:
         raise InputError(
-            f"an image of {height} x {width} pixels; the most is {LARGEST_LABELS_PX:,} pixels"
+            f"image of {height} x {width} pixels; the maximum is {LARGEST_LABELS_PX:,} pixels"
         )
     return size
 
@@ -133,7 +133,7 @@ def stack_masks(masks: Iterable[ArrayLike], shape: tuple[int, int] | None = None
     """
     arrays = [np.asarray(mask) for mask in masks]
     if shape is None and not arrays:
-        raise InputError("no masks and no shape; an image without nuclei needs its shape (H, W)")
+        raise InputError("no masks and no shape; pass the shape (H, W) of an image without nuclei")
     size = check_size(arrays[0].shape if shape is None else shape)
     for number, array in enumerate(arrays, start=1):
         if array.shape != size:

@@ -143,8 +143,7 @@ def _flatten(
     if arrays[0].shape != arrays[1].shape:
         sizes = [f"{height} x {width}" for height, width in (array.shape for array in arrays)]
         raise InputError(
-            f"predicted labels of {sizes[1]} pixels for an image of {sizes[0]}; "
-            "both must have the image's size"
+            f"predicted labels are {sizes[1]} pixels, the image is {sizes[0]}; the sizes must match"
         )
     return arrays[0].ravel(), arrays[1].ravel()
 
@@ -159,7 +158,7 @@ def _check_values(values: NDArray[np.integer]) -> tuple[NDArray[np.int64], int]:
     largest = int(wide.view(np.uint64).max(initial=0))
     if largest > _LARGEST_LABEL:
         check_labels(values[np.newaxis])
-        raise InputError(f"labels hold {largest}, above {_LARGEST_LABEL}; relabel first")
+        raise InputError(f"labels contain {largest}, above {_LARGEST_LABEL}; relabel first")
     return wide, largest + 1
 
 
@@ -314,7 +313,7 @@ def score_images(truth: Mapping[str, ArrayLike], predicted: Mapping[str, ArrayLi
     An image without true and predicted nuclei scores 1.
     """
     if not truth:
-        raise InputError("no image to score; the truth holds no image")
+        raise InputError("no images to score; the ground truth is empty")
     missing = [image_id for image_id in truth if image_id not in predicted]
     if missing:
         more = ", ..." if len(missing) > _SHOWN_IDS else ""

@@ -36,8 +36,8 @@ def _find_binary_masks(score: Score) -> list[str]:
     n_predicted = [image.n_predicted for image in images]
     return [
         f"no image of the {name} has more than one label, the other has "
-        f"{sum(others) / len(others):.0f} an image: are these masks of all nuclei? Each nucleus "
-        "needs a number of its own, as skimage.measure.label sets it"
+        f"{sum(others) / len(others):.0f} per image: are these binary masks? Each nucleus needs "
+        "its own label, e.g. from skimage.measure.label"
         for name, labels, others in [
             ("prediction", n_predicted, n_true),
             ("truth", n_true, n_predicted),
@@ -53,7 +53,7 @@ def _find_unequal_counts(score: Score) -> list[str]:
     if more < _CLEAR_RATIO * max(fewer, 1):
         return []
     return [
-        f"{n_predicted} predicted nuclei for {n_true} true ones: are both of the same images, at "
+        f"{n_predicted} predicted nuclei for {n_true} true ones: do both cover the same images at "
         "the same size?"
     ]
 
@@ -73,8 +73,9 @@ def _find_other_numbering(truth: LabelsById, predicted: LabelsById) -> list[str]
     if scores[best] - scores["as asked"] < _CLEAR_GAIN:
         return []
     return [
-        f"read as numbered {best}, the runs of {len(ids)} images score {scores[best]:.4f} instead "
-        f"of {scores['as asked']:.4f}; pixels are numbered from 1, down the columns"
+        f"with pixels numbered {best}, the run-length encoding of {len(ids)} images scores "
+        f"{scores[best]:.4f} instead of {scores['as asked']:.4f}; the competition numbers pixels "
+        "from 1, down the columns"
     ]
 
 

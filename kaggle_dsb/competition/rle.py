@@ -133,14 +133,14 @@ def _check_entries(text: str, entries: list[str]) -> None:
     """Raise ``InputError`` unless the entries are pairs of integers."""
     if text.lstrip().startswith(("[", "(")):
         raise InputError(
-            f"{shorten(text, _SHOWN_CHARACTERS)} is a printed Python list; "
-            "write numbers with blanks between: 1 2 7 3"
+            f"{shorten(text, _SHOWN_CHARACTERS)} is a printed Python list; write numbers separated "
+            "by spaces: 1 2 7 3"
         )
     for entry in entries:
         if not _INTEGER.fullmatch(entry):
             raise InputError(
-                f"{shorten(entry, _SHOWN_CHARACTERS)} is not a whole number; "
-                "write starts and lengths with blanks between: 1 2 7 3"
+                f"{shorten(entry, _SHOWN_CHARACTERS)} is not an integer; write starts and lengths "
+                "separated by spaces: 1 2 7 3"
             )
     if len(entries) % 2:
         raise InputError(
@@ -156,16 +156,16 @@ def _check_order(runs: Runs) -> None:
     if faulty.any():
         start, length = runs[np.argmax(faulty)]
         raise InputError(
-            f"run ({start}, {length}) is not a run; starts count from 1 and lengths are at least 1"
+            f"run ({start}, {length}) is invalid; starts count from 1 and lengths are at least 1"
         )
     faulty = starts[1:] < starts[:-1] + lengths[:-1]
     if faulty.any():
         first = np.argmax(faulty)
         (start, length), (next_start, next_length) = runs[first], runs[first + 1]
-        fault = "is not sorted" if next_start < start else "overlaps the run before it"
+        fault = "is out of order" if next_start < start else "overlaps the run before it"
         raise InputError(
-            f"run ({next_start}, {next_length}) after ({start}, {length}) {fault}; "
-            "runs are sorted and disjoint"
+            f"run ({next_start}, {next_length}) after ({start}, {length}) {fault}; runs must be "
+            "sorted and disjoint"
         )
 
 

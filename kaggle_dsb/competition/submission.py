@@ -59,7 +59,9 @@ def write_submission(path: Path, labels_by_id: Mapping[str, ArrayLike]) -> None:
     if path.suffix != ".csv":
         raise InputError(f"{path}: a submission is written as CSV; choose a name that ends in .csv")
     if not labels_by_id:
-        raise InputError(f"{path}: no image to write; a submission has a row for every test image")
+        raise InputError(
+            f"{path}: no images to write; a submission needs a row for every test image"
+        )
     lines = [",".join(HEADER)]
     for image_id, labels in labels_by_id.items():
         lines += _write_rows(image_id, labels)
@@ -71,8 +73,8 @@ def require_writable_id(image_id: str) -> None:
     """Raise ``InputError`` for an id that cannot be written into a submission."""
     if not image_id or set(image_id) & set(',"\r\n'):
         raise InputError(
-            f"image id {shorten(image_id)}; an id has at least a character, "
-            "and no comma, quote or line break"
+            f"image id {shorten(image_id)}; an id must not be empty or contain a comma, quote or "
+            "line break"
         )
 
 
@@ -174,7 +176,7 @@ def _inspect(path: Path, sizes: Sizes) -> tuple[dict[str, list[_Row]], list[str]
 def _find_header_faults(header: Line) -> Iterator[str]:
     if header.fields != HEADER:
         has_index = header.fields[0] in ("", "Unnamed: 0")
-        hint = "; leave the index column out" if has_index else ""
+        hint = "; omit the index column" if has_index else ""
         yield f"line 1 is {shorten(header.text)}; it must be {','.join(HEADER)!r}{hint}"
 
 
@@ -195,7 +197,7 @@ def _read_row(line: Line, table: Table, columns: tuple[int, int], sizes: Sizes) 
     image_id, text = (line.fields[column] for column in columns)
     try:
         if image_id not in sizes:
-            raise InputError(f"not one of the {len(sizes)} images that are asked for")
+            raise InputError(f"not one of the {len(sizes)} expected images")
         if not text and '""' in line.text:
             raise InputError('"" stands for no runs; leave the field empty')
         runs = parse_runs(text)
@@ -208,14 +210,14 @@ def _read_row(line: Line, table: Table, columns: tuple[int, int], sizes: Sizes) 
 def _find_missing(present: set[str], sizes: Sizes) -> Iterator[str]:
     for image_id in sizes:
         if image_id not in present:
-            yield f"image {image_id} has no row; without nuclei it needs '{image_id},'"
+            yield f"image {image_id} has no row; without nuclei its row must be '{image_id},'"
 
 
 def _find_conflicts(rows: list[_Row], size: tuple[int, int]) -> Iterator[str]:
     """Yield a message for each conflict between the rows of one image."""
     for row in rows:
         if not row.runs.size and len(rows) > 1:
-            yield f"{row.place} no runs, but the image has other rows; leave this one out"
+            yield f"{row.place} no runs, but the image has other rows; remove this one"
     if rows and have_shared_pixels(np.concatenate([row.runs for row in rows])):
         yield from _find_overlaps(rows, size)
 
@@ -228,8 +230,8 @@ def _find_overlaps(rows: list[_Row], size: tuple[int, int]) -> Iterator[str]:
         if others.any():
             count, line = np.count_nonzero(others), others[others > 0][0]
             yield (
-                f"{row.place} shares {count} px with line {line}; "
-                "the masks of an image do not overlap"
+                f"{row.place} shares {count} px with line {line}; the masks of an image must not "
+                "overlap"
             )
         line_of_pixel[pixels] = row.number
 
@@ -263,10 +265,10 @@ def read_solution(path: Path, sizes: Sizes | None = None) -> dict[str, Labels]:
     ]
     rows = [(number, row) for number, row in rows if row.get("Usage") != "Ignored"]
     if not rows:
-        raise InputError(f"{path}: no row that counts; a solution has a row for every image")
+        raise InputError(f"{path}: no scored row; a solution has a row for every image")
     has_sizes = set(_SIZE) <= set(optional)
     if not has_sizes and sizes is None:
-        raise InputError(f"{path}: no columns Height and Width; the sizes of its images are needed")
+        raise InputError(f"{path}: no columns Height and Width; the image sizes are needed")
     size_by_id = {} if has_sizes else dict(sizes or {})
     runs_by_id: dict[str, list[Runs]] = {}
     for number, row in rows:
@@ -290,17 +292,17 @@ def _read_nucleus(row: Mapping[str, str], size_by_id: dict[str, tuple[int, int]]
         known = size_by_id.setdefault(image_id, size)
         if known != size:
             raise InputError(
-                f"{size[0]} x {size[1]} pixels, but {known[0]} x {known[1]} above; "
-                "an image has one size"
+                f"{size[0]} x {size[1]} pixels, but {known[0]} x {known[1]} above; all rows of an "
+                "image must give the same size"
             )
     elif image_id not in size_by_id:
-        raise InputError("its size is not known; the sizes of all images are needed")
+        raise InputError("the image size is unknown; the sizes of all images are needed")
     return check_fit(parse_runs(row["EncodedPixels"]), size_by_id[image_id])
 
 
 def _parse_size(height: str, width: str) -> tuple[int, int]:
     if not (_SIDE.fullmatch(height) and _SIDE.fullmatch(width)):
         raise InputError(
-            f"Height {shorten(height, 20)}, Width {shorten(width, 20)}; both are whole numbers"
+            f"Height {shorten(height, 20)}, Width {shorten(width, 20)}; both must be integers"
         )
     return check_pixels((int(height), int(width)))

@@ -21,11 +21,11 @@ _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 _GZIP, _ZIP = b"\x1f\x8b", b"PK\x03\x04"
 _WORKBOOKS = (".xlsx", ".xls", ".ods", ".numbers")
 _NO_TABLES = {
-    b"\x89PNG": "an image; label images are read from the folder that holds them",
-    b"II*\0": "an image; label images are read from the folder that holds them",
-    b"BZh": "compressed by bzip2; unpack it, or compress it as .zip or .gz",
-    b"\xfd7zXZ": "compressed by xz; unpack it, or compress it as .zip or .gz",
-    b"7z\xbc\xaf": "compressed by 7-Zip; unpack it, or compress it as .zip or .gz",
+    b"\x89PNG": "an image; pass the folder of label images instead",
+    b"II*\0": "an image; pass the folder of label images instead",
+    b"BZh": "compressed with bzip2; unpack it, or compress it as .zip or .gz",
+    b"\xfd7zXZ": "compressed with xz; unpack it, or compress it as .zip or .gz",
+    b"7z\xbc\xaf": "compressed with 7-Zip; unpack it, or compress it as .zip or .gz",
 }
 ZIP_ERRORS = (
     zipfile.BadZipFile,
@@ -93,7 +93,7 @@ class Table:
         """Return the error message for a row with more or fewer fields than the header."""
         return (
             f"has {len(row.fields)} fields, but the header has {len(self.header.fields)}; "
-            "fields are parted by commas, and the numbers of a run by blanks"
+            "separate fields by commas and run lengths by spaces"
         )
 
 
@@ -119,12 +119,12 @@ def read_table(path: Path) -> Table:
     content, deviations = _read_bytes(path)
     text = _decode(path, content, deviations).replace("\r\n", "\n").replace("\r", "\n")
     if text.count("\n") > LARGEST_TABLE_LINES:
-        raise InputError(f"{path}: has more than {LARGEST_TABLE_LINES:,} lines; that is the most")
+        raise InputError(f"{path}: has more than {LARGEST_TABLE_LINES:,} lines, the maximum")
     lines: list[Line] = []
     separator = ","
     for number, line in enumerate(text.rstrip("\n").split("\n"), start=1):
         if not line.strip():
-            deviations.append(f"line {number} is blank; leave it out")
+            deviations.append(f"line {number} is blank; remove it")
             continue
         separator = separator if lines else _find_separator(line, deviations)
         lines.append(Line(number, line, _split_fields(line, separator)))
@@ -141,7 +141,7 @@ def shorten(text: str, length: int = 80) -> str:
 def _find_separator(header: str, deviations: list[str]) -> str:
     separator = next((sign for sign in _SEPARATORS if sign in header), ",")
     if separator != ",":
-        deviations.append(f"parts fields by {_SEPARATORS[separator]}; part them by commas")
+        deviations.append(f"separates fields by {_SEPARATORS[separator]}; use commas")
     return separator
 
 
@@ -157,7 +157,7 @@ def _decode(path: Path, content: bytes, deviations: list[str]) -> str:
     encoding = "utf-8"
     if content.startswith(codecs.BOM_UTF8):
         encoding = "utf-8-sig"
-        deviations.append("begins with a byte-order mark; save it as UTF-8 without one")
+        deviations.append("starts with a byte-order mark; save it as UTF-8 without one")
     elif content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         encoding = "utf-16"
     elif content[:1] != b"\0" and content[1:4:2] == b"\0\0":
@@ -177,7 +177,7 @@ def _decode(path: Path, content: bytes, deviations: list[str]) -> str:
 def _read_bytes(path: Path) -> tuple[bytes, list[str]]:
     """Return the bytes of a table, decompressed, and deviations such as stray files in a zip."""
     if not path.is_file():
-        raise InputError(f"{path}: no such file; a CSV or a zip of one is needed")
+        raise InputError(f"{path}: no such file; expected a CSV or a zip of one")
     most = LARGEST_TABLE_MIB * 2**20
     form = _find_form(path)
     stray: list[str] = []
@@ -192,12 +192,10 @@ def _read_bytes(path: Path) -> tuple[bytes, list[str]]:
         except (OSError, *ZIP_ERRORS) as error:
             reason = shorten(str(error))[1:-1]
             raise InputError(
-                f"{path}: not a sound {form} ({reason}); {form} the CSV again"
+                f"{path}: not a valid {form} ({reason}); {form} the CSV again"
             ) from None
     if len(content) > most:
-        raise InputError(
-            f"{path}: the table takes more than {LARGEST_TABLE_MIB} MiB; that is the most"
-        )
+        raise InputError(f"{path}: the table is larger than {LARGEST_TABLE_MIB} MiB, the maximum")
     return content, stray
 
 
@@ -228,15 +226,15 @@ def _unzip(path: Path, most: int) -> tuple[bytes, list[str]]:
         tables = [name for name in names if _is_table(name)]
         if len(tables) != 1:
             raise InputError(
-                f"{path}: holds {len(tables)} CSV files ({', '.join(tables[:5]) or 'none'}); "
-                "a zip must hold exactly one"
+                f"{path}: contains {len(tables)} CSV files ({', '.join(tables[:5]) or 'none'}); a "
+                "zip must contain exactly one"
             )
         stray = [name for name in names if not _is_table(name)]
         with archive.open(tables[0]) as file:
             content = file.read(most)
     if stray:
         listed = ", ".join(stray[:5]) + (", ..." if len(stray) > 5 else "")
-        return content, [f"holds {listed} beside the CSV; the zip must hold nothing else"]
+        return content, [f"contains {listed} besides the CSV; the zip must contain nothing else"]
     return content, []
 
 

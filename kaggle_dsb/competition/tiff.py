@@ -94,8 +94,8 @@ def require_end(data: bytes) -> None:
     while 0 < offset < len(data):
         if offset in pages:
             raise InputError(
-                f"its page {len(pages)} leads back to page {pages[offset]}, so that its pages have "
-                "no end; it is damaged: get the file again"
+                f"page {len(pages)} links back to page {pages[offset]}; the file is damaged: get "
+                "it again"
             )
         pages[offset] = len(pages) + 1
         page = directories.read(offset)
@@ -104,8 +104,8 @@ def require_end(data: bytes) -> None:
             left_bytes -= n_bytes
             if left_bytes < 0:
                 raise InputError(
-                    f"its tags claim far more than the {len(data)} bytes that it has; it is "
-                    "damaged: get the file again"
+                    f"its tags declare far more data than its {len(data)} bytes; the file is "
+                    "damaged: get it again"
                 )
         offset = page.next
 
@@ -121,7 +121,7 @@ def require_data(page: "TiffPage | TiffFrame", *, n_bytes: int) -> None:
     segments = zip(page.dataoffsets, page.databytecounts, strict=False)
     end = max((start + max(size, 0) for start, size in segments), default=0)
     if not 0 < end <= n_bytes:
-        raise ValueError(f"its pixels should end at byte {end}, it has {n_bytes}")
+        raise ValueError(f"pixel data ends at byte {end}, beyond its {n_bytes} bytes")
 
 
 @contextmanager

@@ -38,7 +38,7 @@ class DataFaults(InputError):  # noqa: N818 - it carries many faults
 
     def __init__(self, faults: list[str]) -> None:
         self.faults = tuple(dict.fromkeys(faults))  # one file may annotate many images
-        head = [] if len(self.faults) == 1 else [f"{len(self.faults)} faults in the data:"]
+        head = [] if len(self.faults) == 1 else [f"{len(self.faults)} errors in the data:"]
         super().__init__("\n".join([*head, *self.faults]))
 
 
@@ -85,7 +85,7 @@ class Archive:
         contents.faults[:0] = self._faults
         if not contents.pictures and not contents.faults:
             contents.faults.append(
-                f"{self._source}: holds no images{_describe_other(entries)}; accepted are "
+                f"{self._source}: contains no images{_describe_other(entries)}; expected "
                 f"{ACCEPTED_FORMS}"
             )
         return contents
@@ -108,14 +108,14 @@ class Archive:
         else:
             self._faults.append(
                 f"{self._source.name}: is neither a zip nor an image ({FORMATS}); unpack or "
-                "convert it, and name the folder"
+                "convert it, and pass the folder"
             )
 
     def _walk_zip(self, path: Path, shown: str, *, nested: bool) -> Iterator[Entry]:
         try:
             opened = self._stack.enter_context(zipfile.ZipFile(path))
         except (OSError, *ZIP_ERRORS):
-            self._faults.append(f"{shown}: is no zip or was cut short; get the file again")
+            self._faults.append(f"{shown}: is not a zip or is truncated; get the file again")
             return
         if holds_rois(opened.namelist()):
             return
@@ -136,8 +136,8 @@ class Archive:
     ) -> Iterator[Entry]:
         if info.file_size > LARGEST_ZIP_BYTES:
             self._faults.append(
-                f"{entry}: unpacks to {info.file_size / 2**30:.1f} GiB; "
-                f"the largest zip in a zip has {LARGEST_ZIP_BYTES >> 30} GiB"
+                f"{entry}: unpacks to {info.file_size / 2**30:.1f} GiB; the maximum for a zip "
+                f"within a zip is {LARGEST_ZIP_BYTES >> 30} GiB"
             )
             return
         copy = self._scratch / f"{len(list(self._scratch.iterdir()))}.zip"
@@ -155,7 +155,7 @@ def _open_entry(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> IO[bytes]:
     try:
         return opened.open(info)
     except OSError as error:
-        raise zipfile.BadZipFile(f"{info.filename!r} lies nowhere in the zip") from error
+        raise zipfile.BadZipFile(f"{info.filename!r} is not inside the zip") from error
 
 
 def list_files(source: Path, *, skipped: Path | None = None) -> Iterator[Path]:
@@ -169,11 +169,12 @@ def list_files(source: Path, *, skipped: Path | None = None) -> Iterator[Path]:
 
 
 def _describe_other(entries: Iterable[Entry]) -> str:
-    """Describe the files of a source without images: ``, but 12 .nrrd``."""
-    suffixes = Counter(ascii(entry.suffix)[1:-1] or "without a suffix" for entry in entries)
+    """Describe the files of a source without images: `` (found 12 .nrrd)``."""
+    suffixes = Counter(ascii(entry.suffix)[1:-1] or "without an extension" for entry in entries)
     if not suffixes:
         return ""
-    return ", but " + ", ".join(f"{count} {name}" for name, count in suffixes.most_common(3))
+    found = ", ".join(f"{count} {name}" for name, count in suffixes.most_common(3))
+    return f" (found {found})"
 
 
 def _may_enter(folder: Path, skipped: Path | None) -> bool:
@@ -191,9 +192,9 @@ def _check_place(info: zipfile.ZipInfo, parts: list[str]) -> str | None:
     """Return a fault for a path that leads out of the zip, or a symlink, which may do so."""
     if ".." in parts or parts[0] == "" or ":" in parts[0]:
         return (
-            f"{info.filename!r} lies outside the zip's own folder; "
-            "names in a zip are relative and hold no '..'"
+            f"{info.filename!r} points outside the zip; names in a zip must be relative, "
+            "without '..'"
         )
     if stat.S_ISLNK(info.external_attr >> 16):
-        return f"{info.filename!r} is a link; a zip must hold the file itself"
+        return f"{info.filename!r} is a symbolic link; a zip must contain the file itself"
     return None

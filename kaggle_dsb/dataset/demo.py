@@ -68,9 +68,11 @@ def write_demo(
     The looks were modelled on the competition's images by eye; none of their pixels are used.
     """
     if min(n_train, n_test) < 1:
-        raise InputError(f"{n_train} training and {n_test} test images; one of each is the least")
+        raise InputError(
+            f"{n_train} training and {n_test} test images; at least one of each is needed"
+        )
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
-        raise InputError(f"{folder}: is not empty; name a new or an empty folder for the demo data")
+        raise InputError(f"{folder}: is not empty; choose a new or empty folder for the demo data")
     for number in range(n_train):
         image_id, image, labels = _make_picture(seed, 0, number, largest_px)
         _write_image(folder / TRAIN_SET, image_id, image)

@@ -160,8 +160,8 @@ def fetch_file(url: str, path: Path, *, progress: Progress) -> None:
                 part.begin("")
         except urllib.error.URLError as error:
             raise DownloadError(
-                f"{url}: no network connection ({error.reason}); check that it can be reached from "
-                "here, or get the files elsewhere and put them in the data folder"
+                f"{url}: no network connection ({error.reason}); check the connection, or download "
+                "the files elsewhere and put them in the data folder"
             ) from None
         except (ConnectionError, TimeoutError, http.client.HTTPException) as error:
             fault = f"{type(error).__name__}"
@@ -173,8 +173,8 @@ def fetch_file(url: str, path: Path, *, progress: Progress) -> None:
         if attempt < DOWNLOAD_TRIES:
             time.sleep(DOWNLOAD_BACKOFF_S * 2 ** (attempt - 1))
     raise DownloadError(
-        f"{url}: the download broke off {DOWNLOAD_TRIES} times ({fault}); what has arrived "
-        "is kept, run the same command again to go on"
+        f"{url}: the download failed {DOWNLOAD_TRIES} times ({fault}); the partial file is kept, "
+        "run the same command again to resume"
     )
 
 
@@ -189,7 +189,7 @@ def _fetch_rest(url: str, part: _Part, progress: Progress) -> int:
             part.begin(reply.headers.get("ETag") or reply.headers.get("Last-Modified") or "")
         length = reply.headers.get("Content-Length")
         if length is None:
-            raise DownloadError(f"{url}: the server does not say how large the file is")
+            raise DownloadError(f"{url}: the server does not report the size of the file")
         there = part.size()
         expected = there + int(length)
         require_space(part.path.parent, int(length))
@@ -206,8 +206,8 @@ def require_space(folder: Path, needed_bytes: int) -> None:
     free_bytes = shutil.disk_usage(folder).free
     if free_bytes < needed_bytes:
         raise DownloadError(
-            f"{folder}: not enough disk space: {needed_bytes / 1e6:.0f} MB are needed and "
-            f"{free_bytes / 1e6:.0f} MB are free; make room, or name another folder"
+            f"{folder}: not enough disk space: {needed_bytes / 1e6:.0f} MB needed, "
+            f"{free_bytes / 1e6:.0f} MB free; free some space or choose another folder"
         )
 
 
@@ -237,7 +237,8 @@ def unpack_competition(packed: Path, folder: Path) -> list[str]:
             lacking = [name for name in KAGGLE_FILES[:2] if name not in entries]
             if lacking:
                 raise DownloadError(
-                    f"{packed}: holds no {lacking[0]}; it holds {', '.join(sorted(entries)[:5])}"
+                    f"{packed}: contains no {lacking[0]}; it contains "
+                    f"{', '.join(sorted(entries)[:5])}"
                 )
             names = [name for name in KAGGLE_FILES if name in entries]
             for name in names:
@@ -250,7 +251,8 @@ def unpack_competition(packed: Path, folder: Path) -> list[str]:
     except ZIP_ERRORS as error:
         packed.unlink()
         raise DownloadError(
-            f"{packed.name}: arrived damaged ({error}) and was deleted; run the same command again"
+            f"{packed.name}: was corrupted in transfer ({error}) and deleted; run the same command "
+            "again"
         ) from None
     return names
 
@@ -263,8 +265,8 @@ def _keep(arrived: Path, target: Path, *, origin: str) -> None:
         arrived.unlink()
         kind = "zip" if target.suffix == ".zip" else "table of run lengths"
         raise DownloadError(
-            f"{target.name}: is no whole {kind} as it came from {origin} (it begins with "
-            f"{start!r}), and was deleted; try again later"
+            f"{target.name}: {origin} did not send a complete {kind} (it starts with {start!r}); "
+            "the file was deleted, try again later"
         )
     record = _read_downloads(target.parent)
     digest = digest_of(arrived)
@@ -274,8 +276,8 @@ def _keep(arrived: Path, target: Path, *, origin: str) -> None:
         arrived.unlink()
         raise DownloadError(
             f"{target.name}: differs from its first download from {origin} (SHA-256 "
-            f"{digest[:12]}…, not {first['sha256'][:12]}…); if the new one is right, take "
-            f"its entry out of {target.parent / DOWNLOADS_FILE}"
+            f"{digest[:12]}…, not {first['sha256'][:12]}…); if the new file is correct, remove its "
+            f"entry from {target.parent / DOWNLOADS_FILE}"
         )
     arrived.replace(target)
     write_json(target.parent / DOWNLOADS_FILE, record | {target.name: entry})

@@ -79,6 +79,6 @@ def entry_of_zip(opened: zipfile.ZipFile, info: zipfile.ZipInfo, shown: str) -> 
 def _require_bytes(size: int) -> None:
     if size > LARGEST_FILE_BYTES:
         raise InputError(
-            f"holds {size >> 20} MiB; a file of more than {LARGEST_FILE_BYTES >> 20} MiB is not "
-            "read into memory"
+            f"is {size >> 20} MiB; files above {LARGEST_FILE_BYTES >> 20} MiB are not read into "
+            "memory"
         )

@@ -17,6 +17,6 @@ def parse_formats(text: str) -> list[str]:
     for name in names:
         if name not in EXPORT_FORMATS:
             raise InputError(
-                f"export format {name!r}; it should be one of {', '.join(EXPORT_FORMATS)}"
+                f"unknown export format {name!r}; choose from {', '.join(EXPORT_FORMATS)}"
             )
     return names

@@ -145,8 +145,8 @@ def split_folds(
     n_groups = len(names)
     if not 2 <= n_folds <= n_groups:
         raise InputError(
-            f"cannot make {n_folds} folds of {len(ordered)} images in {n_groups} groups: "
-            "there must be 2 or more, and a group for each; groups.csv may name the groups"
+            f"cannot make {n_folds} folds of {len(ordered)} images in {n_groups} groups: at least "
+            "2 folds, and a group for each, are needed; groups can be given in groups.csv"
         )
     table = pd.DataFrame(
         {
@@ -205,7 +205,7 @@ def read_folds(path: Path) -> pd.DataFrame:
     """
     if not path.is_file():
         raise InputError(
-            f"{path}: no such file; a table of folds, as runs/NAME/folds.csv, is needed"
+            f"{path}: no such file; expected a table of folds, such as runs/NAME/folds.csv"
         )
     try:
         folds = pd.read_csv(path, dtype={"ImageId": str, "source": str})
@@ -220,7 +220,7 @@ def read_folds(path: Path) -> pd.DataFrame:
     repeated = folds["ImageId"][folds.duplicated(["source", "ImageId"])]
     if len(repeated):
         raise InputError(
-            f"{path}: names image {_quote(repeated.iloc[0])} twice, must name each once"
+            f"{path}: lists image {_quote(repeated.iloc[0])} twice, must list each once"
         )
     unknown = set(folds["type"].astype(str)) - set(IMAGE_TYPES)
     if unknown:
@@ -229,7 +229,7 @@ def read_folds(path: Path) -> pd.DataFrame:
         )
     torn = folds.groupby("group")["fold"].nunique()
     if (torn > 1).any():
-        raise InputError(f"{path}: splits group {torn.idxmax()} between folds, must keep it whole")
+        raise InputError(f"{path}: splits group {torn.idxmax()} across folds, must keep it whole")
     return folds
 
 
@@ -237,15 +237,15 @@ def _require_whole_numbers(path: Path, folds: pd.DataFrame) -> None:
     """Raise ``InputError`` for a missing image id, or a group or fold that is no whole number."""
     if folds["ImageId"].isna().any():
         line = int(folds["ImageId"].isna().to_numpy().argmax()) + 2
-        raise InputError(f"{path}: line {line} names no image")
+        raise InputError(f"{path}: line {line} has no ImageId")
     for name in ("group", "fold"):
         column = pd.to_numeric(folds[name], errors="coerce")
         wrong = ~(column >= 0) | (column % 1 != 0)
         if wrong.any():
             line = int(wrong.to_numpy().argmax()) + 2
             raise InputError(
-                f"{path}: line {line} has {name} {_quote(folds[name].iloc[line - 2])}, "
-                "must be a whole number from 0"
+                f"{path}: line {line} has {name} {_quote(folds[name].iloc[line - 2])}, must be a "
+                "non-negative integer"
             )
 
 

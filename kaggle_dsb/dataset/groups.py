@@ -70,7 +70,7 @@ def read_groups(path: Path, ids: Collection[str]) -> dict[str, str]:
     if len(group_of) < len(rows):
         names = [row["ImageId"] for row in rows]
         twice = next(name for name in names if names.count(name) > 1)
-        raise InputError(f"{path}: names image {twice} twice, must name each once")
+        raise InputError(f"{path}: lists image {twice} twice, must list each once")
     missing = [id_ for id_ in ids if not group_of.get(id_)]
     if missing:
         raise InputError(

@@ -207,12 +207,12 @@ def _refuse_all(entries: list[Entry]) -> Iterator[str]:
     for suffix, (first, *more) in by_suffix.items():
         shown = f"{first}{_and_more(len(more))}"
         if suffix in _UNREAD_PHOTOS:
-            yield f"{shown}: {_UNREAD_PHOTOS[suffix]} is not read; save it as PNG or TIFF"
+            yield f"{shown}: {_UNREAD_PHOTOS[suffix]} is not supported; save it as PNG or TIFF"
         else:
             yield (
-                f"{shown}: {_UNREAD_FORMATS[suffix]} is not read; save it, or regions of it, as "
-                "OME-TIFF with Fiji, QuPath or Bio-Formats' bfconvert "
-                f"(bfconvert {first.path.name} {first.stem}.ome.tif)"
+                f"{shown}: {_UNREAD_FORMATS[suffix]} is not supported; save it, or regions of it, "
+                "as OME-TIFF with Fiji, QuPath or Bio-Formats' bfconvert (bfconvert "
+                f"{first.path.name} {first.stem}.ome.tif)"
             )
 
 
@@ -228,9 +228,9 @@ def _refuse_truths(entries: list[Entry], pictures: list[ImageFiles]) -> Iterator
     ]
     if likely:
         yield (
-            f"{likely[0]}{_and_more(len(likely) - 1)}: {likely[0].suffix} is not read; save images "
-            "as PNG or TIFF, and nuclei as label images, arrays (.npy), GeoJSON, COCO or zips of "
-            "ImageJ's regions"
+            f"{likely[0]}{_and_more(len(likely) - 1)}: {likely[0].suffix} is not supported; save "
+            "images as PNG or TIFF, and annotations as label images, .npy arrays, GeoJSON, COCO "
+            "or zips of ImageJ ROIs"
         )
 
 
@@ -313,8 +313,8 @@ def _pair_all(
     if pictures and loose:
         example = min(str(picture.images[0]) for picture in loose.values())
         warnings.append(
-            f"{len(loose)} images lie outside the folders of a data set and are left out, "
-            f"such as {example}"
+            f"{len(loose)} images are outside the data set's folders and are ignored, such as "
+            f"{example}"
         )
     return (pictures, warnings) if pictures else (loose, loose_warnings)
 
@@ -362,8 +362,8 @@ def _pair(
     by_products = [entry for entry in images if is_by_product(entry.stem, names)]
     if by_products:
         yield (
-            f"{by_products[0]}{_and_more(len(by_products) - 1)}: what Cellpose writes beside an "
-            "image and its masks; left out"
+            f"{by_products[0]}{_and_more(len(by_products) - 1)}: by-products of Cellpose, not "
+            "images; ignored"
         )
     left = [entry for entry in images if entry.path not in told and entry not in by_products]
     own = _add_pictures(left, place, set_name, below, pictures)
@@ -379,7 +379,7 @@ def _pair(
         if matched:
             matched[0].truths.append(truth)
         else:
-            yield f"{truth}: has the name of no image; it is left out"
+            yield f"{truth}: matches no image by name; ignored"
 
 
 def _add_pictures(
@@ -452,8 +452,8 @@ def _choose_holders(pictures: dict[_Key, ImageFiles]) -> tuple[list[ImageFiles],
         holders[key.set_name].setdefault(key.holder)
     first = {set_name: min(names) for set_name, names in holders.items()}
     warnings = [
-        f"{set_name}: found in {' and '.join(name or 'a folder' for name in sorted(names))}; "
-        f"{first[set_name] or 'the folder'} is used"
+        f"{set_name}: found in {' and '.join(name or 'a folder' for name in sorted(names))}; using "
+        f"{first[set_name] or 'the folder'}"
         for set_name, names in sorted(holders.items())
         if len(names) > 1
     ]
@@ -472,9 +472,9 @@ def _add_document(entry: Entry, pictures: list[ImageFiles]) -> Iterator[str]:
         else:
             yield from _add_named(entry, document, pictures)
     except (InputError, ValueError, RecursionError) as error:
-        yield f"{entry}: cannot be read as JSON ({error}); it is left out"
+        yield f"{entry}: cannot be read as JSON ({error}); ignored"
     except (KeyError, TypeError, AttributeError) as error:
-        yield f"{entry}: is no whole COCO file ({type(error).__name__}: {error}); it is left out"
+        yield f"{entry}: is not a valid COCO file ({type(error).__name__}: {error}); ignored"
 
 
 def _add_named(entry: Entry, document: Any, pictures: list[ImageFiles]) -> Iterator[str]:
@@ -490,7 +490,7 @@ def _add_named(entry: Entry, document: Any, pictures: list[ImageFiles]) -> Itera
     if is_geojson(document):
         _nearest(entry, [(picture.images[0], picture) for picture in named]).truths.append(entry)
     else:
-        yield f"{entry}: is neither GeoJSON nor COCO; it is left out"
+        yield f"{entry}: is neither GeoJSON nor COCO; ignored"
 
 
 def _split_coco(
@@ -521,7 +521,7 @@ def _split_coco(
         picture = _nearest(entry, exact or candidates)
         picture.truths.append(Entry(entry.holder, entry.path, content))
     if missing:
-        yield f"{entry}: tells of {len(missing)} images that are not here, such as {missing[0]}"
+        yield f"{entry}: annotates {len(missing)} images that are missing, such as {missing[0]}"
 
 
 def _nearest(entry: Entry, candidates: list[tuple[Entry, ImageFiles]]) -> ImageFiles:
@@ -544,8 +544,8 @@ def _warn_of_choice(pictures: list[ImageFiles]) -> Iterator[str]:
         if len(picture.truths) > 1 or (picture.truths and picture.masks):
             names = [str(entry) for entry in [*picture.truths, *picture.masks[:1]]]
             yield (
-                f"{picture.set_name}/{picture.id}: {' and '.join(names)} tell its nuclei; "
-                f"{names[0]} is read"
+                f"{picture.set_name}/{picture.id}: {' and '.join(names)} annotate this image; "
+                f"using {names[0]}"
             )
 
 
@@ -553,8 +553,8 @@ def _check_picture(picture: ImageFiles) -> Iterator[str]:
     yield from _check_id(picture)
     if not picture.images:
         yield (
-            f"{picture.set_name}/{picture.id}: has masks but no image; "
-            f"{picture.id}/images/{picture.id}.png should be beside them"
+            f"{picture.set_name}/{picture.id}: has masks but no image; expected "
+            f"{picture.id}/images/{picture.id}.png"
         )
     if len(picture.images) > 1:
         names = " and ".join(str(entry) for entry in picture.images)
@@ -571,11 +571,11 @@ def _check_id(picture: ImageFiles) -> Iterator[str]:
     length = len(picture.id.encode(errors="surrogateescape"))
     if length > LONGEST_ID_BYTES:
         yield (
-            f"{picture.images[0] if picture.images else picture.id}: a name of {length} bytes; "
-            f"the longest has {LONGEST_ID_BYTES}: rename it"
+            f"{picture.images[0] if picture.images else picture.id}: the name has {length} bytes, "
+            f"the maximum is {LONGEST_ID_BYTES}; rename it"
         )
     elif _FORBIDDEN.search(picture.id):
         yield (
-            f"{picture.id!r}: the name of an image becomes its ImageId, which holds no comma, "
-            "quote, line break or other control character: rename it"
+            f"{picture.id!r}: the file name becomes the ImageId, which must not contain a comma, "
+            "quote, line break or other control character; rename it"
         )

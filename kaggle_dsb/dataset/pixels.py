@@ -117,13 +117,13 @@ def warn_of_highlights(data: bytes, options: ReadOptions = DEFAULT_OPTIONS) -> s
     picture = _drop_alpha(decode_picture(data, options))
     if compresses_highlights(picture):
         return (
-            "most objects are less than a tenth as bright as the brightest part, such as dead "
-            "cells or debris, which is compressed so that they are seen"
+            "most objects are less than a tenth as bright as the brightest parts, such as dead "
+            "cells or debris; the bright range is compressed to keep them visible"
         )
     if wastes_levels(picture):
         return (
-            "99.9 % of the pixels fall into 8 of 256 levels, since others are far brighter: "
-            "blacken or cut out those, such as debris, if nuclei are among the rest"
+            "99.9 % of the pixels share 8 of 256 grey levels because a few are far brighter: "
+            "mask or crop out those, such as debris, if the rest contains nuclei"
         )
     return None
 
@@ -152,9 +152,9 @@ def decode_picture(
         As for `decode_rgb`.
     """
     if not data:
-        raise InputError(f"is empty (0 bytes); it should be a {FORMATS} image")
+        raise InputError(f"is empty (0 bytes); expected a {FORMATS} image")
     if _is_cut_short(data):
-        raise InputError("was cut short; get the file again")
+        raise InputError("is truncated; get the file again")
     if data.startswith(TIFF):
         return decode_tiff(data, options, keeps_indices=keeps_indices)
     if data.startswith(PNG):
@@ -183,7 +183,7 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
             raise
         except Exception:  # Pillow raises all kinds of errors on damaged files.
             raise InputError(
-                f"cannot be read as an image; it should be a whole {FORMATS}"
+                f"cannot be read as an image; expected a complete {FORMATS} file"
             ) from None
 
 

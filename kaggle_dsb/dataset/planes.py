@@ -27,8 +27,8 @@ def require_size(height: int, width: int) -> None:
     """Raise ``InputError`` if an image is too large to be held in memory."""
     if height * width > LARGEST_IMAGE_PX:
         raise InputError(
-            f"is {height} x {width} pixels; the largest image has {LARGEST_IMAGE_PX} pixels, "
-            f"such as {math.isqrt(LARGEST_IMAGE_PX)} x {math.isqrt(LARGEST_IMAGE_PX)}; cut it"
+            f"is {height} x {width} pixels; the maximum is {LARGEST_IMAGE_PX} pixels, such as "
+            f"{math.isqrt(LARGEST_IMAGE_PX)} x {math.isqrt(LARGEST_IMAGE_PX)}; crop it"
         )
 
 
@@ -126,13 +126,13 @@ def _require_choice(
         ) if count > 1
     )  # fmt: skip
     if wanted:
-        raise InputError(f"holds {counts}; choose with {' and '.join(wanted)}")
+        raise InputError(f"has {counts}; choose with {' and '.join(wanted)}")
     for name, number, count in (
         ("channel", options.channel, n_channels),
         ("plane", options.plane, n_planes),
     ):
         if number is not None and count > 1 and number > count:
-            raise InputError(f"holds {count} {name}s; {name} {number} is not among them")
+            raise InputError(f"has {count} {name}s; {name} {number} does not exist")
 
 
 def _read_series(
@@ -142,7 +142,7 @@ def _read_series(
     _require_few_planes(ome_images)
     series = [part for part in tiff.series if not part.keyframe.is_reduced]
     if not series:
-        raise InputError("holds no image")
+        raise InputError("contains no image")
     chosen = series[0]
     if len(series) > 1:
         _require_choice(1, len(series), ReadOptions(plane=options.plane))
@@ -153,8 +153,8 @@ def _read_series(
     require_data(page, n_bytes=n_bytes)
     if chosen.nbytes > LARGEST_STACK_BYTES:
         raise InputError(
-            f"unpacks to {chosen.nbytes / 2**30:.1f} GiB; the largest stack has "
-            f"{LARGEST_STACK_BYTES >> 30} GiB: save what is to be used as files of their own"
+            f"unpacks to {chosen.nbytes / 2**30:.1f} GiB; the maximum for a stack is "
+            f"{LARGEST_STACK_BYTES >> 30} GiB: save the planes to use as separate files"
         )
     return _arrange(chosen, page, options, _read_channel_names(ome_images)), page
 
@@ -165,7 +165,7 @@ def _require_few_planes(images: Iterable[ElementTree.Element]) -> None:
         math.prod(max(1, int(pixels.get(f"Size{axis}", 1))) for axis in "ZCT") for pixels in images
     )
     if n_planes > LARGEST_STACK_PLANES:
-        raise InputError(f"says to hold {n_planes} planes; the most are {LARGEST_STACK_PLANES}")
+        raise InputError(f"declares {n_planes} planes; the maximum is {LARGEST_STACK_PLANES}")
 
 
 def _read_ome_images(tiff: tifffile.TiffFile) -> list[ElementTree.Element]:
@@ -262,5 +262,5 @@ def _complement(picture: NDArray[Any]) -> NDArray[Any]:
 
 def _explain_damage(error: Exception) -> str:
     if "imagecodecs" in str(error):
-        return "is compressed in a way that needs the package imagecodecs: pip install imagecodecs"
-    return "cannot be read as a TIFF; it is damaged or was cut short: get the file again"
+        return "uses a compression that needs imagecodecs: pip install imagecodecs"
+    return "cannot be read as a TIFF; it is damaged or truncated: get the file again"

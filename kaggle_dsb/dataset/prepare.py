@@ -138,13 +138,17 @@ def prepare(
 
 def _check_places(source: Path, cache: Path) -> None:
     if not source.exists():
-        raise DataFaults([f"{source}: no such file or folder; accepted are {ACCEPTED_FORMS}"])
+        raise DataFaults([f"{source}: no such file or folder; expected {ACCEPTED_FORMS}"])
     if source.resolve().is_relative_to(cache):
-        raise InputError(f"{cache}: the cache would replace its source {source}; name another")
+        raise InputError(
+            f"{cache}: the cache would overwrite its source {source}; choose another folder"
+        )
     if cache.is_file():
-        raise InputError(f"{cache}: is a file; the cache needs a folder")
+        raise InputError(f"{cache}: is a file; the cache must be a folder")
     if cache.is_dir() and any(cache.iterdir()) and not (cache / FINGERPRINT_FILE).is_file():
-        raise InputError(f"{cache}: holds files that are no cache; name a new or an empty folder")
+        raise InputError(
+            f"{cache}: contains files that are not a cache; choose a new or empty folder"
+        )
 
 
 def _take_fingerprint(
@@ -237,8 +241,8 @@ def _convert_all(pictures: list[ImageFiles], job: _Job) -> Iterator[_Outcome]:
         for done, (picture, outcome) in enumerate(zip(pictures, outcomes, strict=True), start=1):
             if not picture.has_nuclei and picture.set_name in sets_with_masks:
                 outcome.warnings.append(
-                    f"{picture.set_name}/{picture.id}: has no masks, unlike others of its set; "
-                    "it gets no labels"
+                    f"{picture.set_name}/{picture.id}: has no masks, unlike other images of its "
+                    "set; it gets no labels"
                 )
             if job.progress:
                 job.progress(done, len(pictures))
@@ -287,7 +291,8 @@ def _convert_nuclei(
     count = int(labels.max())
     if count > LARGEST_LABEL_ON_DISK:
         outcome.faults.append(
-            f"{picture.set_name}/{picture.id}: {count} nuclei; {LARGEST_LABEL_ON_DISK} is the most"
+            f"{picture.set_name}/{picture.id}: {count} nuclei; the maximum is "
+            f"{LARGEST_LABEL_ON_DISK}"
         )
     elif not outcome.faults:
         write_labels(job.build / picture.set_name / "labels" / f"{picture.id}.png", labels)
@@ -303,7 +308,7 @@ def _read_picture_truth(
         outcome.faults.append(f"{entry}: {error}")
         return np.zeros(shape, np.int32)
     if not labels.any():
-        warnings = [*warnings, "tells of no nucleus"]
+        warnings = [*warnings, "contains no nuclei"]
     outcome.warnings += [f"{entry}: {warning}" for warning in warnings]
     return labels
 
@@ -318,19 +323,19 @@ def _join_masks(
     overlap_px = claimed["pixels"] - int(np.count_nonzero(labels))
     if overlap_px:
         outcome.warnings.append(
-            f"{shown}: masks overlap in {overlap_px} px; the mask first by name keeps them"
+            f"{shown}: masks overlap in {overlap_px} px; the first mask by name keeps them"
         )
     hidden = claimed["masks"] - int(labels.max())
     if hidden:
         outcome.warnings.append(
-            f"{shown}: {hidden} of {claimed['masks']} masks lie wholly under "
-            "others and count as no nucleus"
+            f"{shown}: {hidden} of {claimed['masks']} masks are fully covered by others and are "
+            "ignored"
         )
     n_parts = cv2.connectedComponents((labels > 0).astype(np.uint8))[0] - 1
     if n_parts > 2 * claimed["masks"]:
         outcome.warnings.append(
-            f"{shown}: {claimed['masks']} masks of {n_parts} parts in all, each read as one "
-            "nucleus; --connected-components reads each part as a nucleus"
+            f"{shown}: {claimed['masks']} masks with {n_parts} connected parts in total, each mask "
+            "read as one nucleus; --connected-components reads each part as a nucleus"
         )
     return labels
 
@@ -361,7 +366,7 @@ def _read_masks(
             )
             continue
         if not mask.any():
-            outcome.warnings.append(f"{entry}: is empty; it counts as no nucleus")
+            outcome.warnings.append(f"{entry}: is empty; ignored")
             continue
         for pixels in _split_mask(mask, options):
             if 2 * pixels.size > mask.size:

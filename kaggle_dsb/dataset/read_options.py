@@ -33,7 +33,7 @@ class ReadOptions:
             if number is not None and number < 1:
                 raise InputError(f"{name} {number}; the first {name} is 1")
         if self.plane is not None and self.project is not None:
-            raise InputError("both a plane and a projection; name one of them")
+            raise InputError("both a plane and a projection; choose one of them")
 
     def to_json(self) -> dict[str, Any]:
         """Return the options that differ from the defaults, JSON-serializable.
@@ -66,4 +66,4 @@ def parse_read_options(values: Mapping[str, Any], *, source: str) -> ReadOptions
         return ReadOptions(**values)
     except (TypeError, InputError):
         known = ", ".join(asdict(DEFAULT_OPTIONS))
-        raise InputError(f"{source}: read options {values}; the options are {known}") from None
+        raise InputError(f"{source}: invalid read options {values}; allowed: {known}") from None

@@ -83,7 +83,7 @@ def list_sets(cache: Path) -> dict[str, int]:
     """
     names = _find_sets(cache)
     if not names:
-        raise InputError(f"{cache}: holds no prepared data; prepare the data first")
+        raise InputError(f"{cache}: contains no prepared data; prepare the data first")
     return {name: len(_read_index(cache, name)) for name in names}
 
 
@@ -161,15 +161,15 @@ def _read_index(cache: Path, set_name: str) -> list[_IndexEntry]:
     if not path.is_file():
         known = _find_sets(cache)
         if not known:
-            raise InputError(f"{cache}: holds no prepared data; prepare the data first")
-        raise InputError(f"{cache}: holds no set {set_name!r}; it holds {', '.join(known)}")
+            raise InputError(f"{cache}: contains no prepared data; prepare the data first")
+        raise InputError(f"{cache}: has no set {set_name!r}; it has {', '.join(known)}")
     try:
         return _parse_index(path)
     except InputError:
         raise
     except (ValueError, csv.Error):
         raise InputError(
-            f"{path}: is damaged; delete the cache and prepare the data anew"
+            f"{path}: is damaged; delete the cache and prepare the data again"
         ) from None
 
 
@@ -177,9 +177,9 @@ def _parse_index(path: Path) -> list[_IndexEntry]:
     with path.open(newline="", encoding="utf-8") as handle:
         header, *lines = list(csv.reader(handle)) or [[]]
     if tuple(header) != INDEX_COLUMNS:
-        raise InputError(f"{path}: columns {header}; they should be {list(INDEX_COLUMNS)}")
+        raise InputError(f"{path}: has columns {header}, must have {list(INDEX_COLUMNS)}")
     if not all(line and line[0].isprintable() and "/" not in line[0] for line in lines):
-        raise ValueError("an id that no image can have")
+        raise ValueError("not a valid image id")
     return [
         _IndexEntry(image_id, (int(height), int(width)), int(nuclei) if nuclei else None)
         for image_id, height, width, nuclei in lines
@@ -206,7 +206,7 @@ def _read_png(path: Path, shape: tuple[int, ...], dtype: type) -> NDArray[Any]:
         decoded = None
     if decoded is None or decoded.shape != shape or decoded.dtype != dtype:
         raise InputError(
-            f"{path}: is missing or is no image of {shape[0]} x {shape[1]} pixels; "
-            "delete the cache and prepare the data anew"
+            f"{path}: is missing or not an image of {shape[0]} x {shape[1]} pixels; delete the "
+            "cache and prepare the data again"
         )
     return decoded

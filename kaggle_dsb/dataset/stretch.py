@@ -64,9 +64,9 @@ def to_8_bit(image: NDArray[Any]) -> NDArray[np.uint8]:
     if image.dtype == np.uint8:
         return image
     if np.iscomplexobj(image):
-        raise InputError("holds complex numbers; save their magnitude")
+        raise InputError("contains complex numbers; save their magnitude")
     if not np.isfinite(image).all():
-        raise InputError("holds values that are not finite; an image holds numbers only")
+        raise InputError("contains NaN or infinite values; all values must be finite")
     values = image.astype(np.float32)
     stretched = _stretch(values, _find_range(values))
     return np.clip(np.rint(stretched), 0, 255).astype(np.uint8)

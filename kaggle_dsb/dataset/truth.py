@@ -114,13 +114,13 @@ def _find_likely_mistakes(labels: Labels, n_labels: int, n_parts: int) -> Iterat
     largest_px = int(np.bincount(labels.ravel())[1:].max())
     if n_labels == 1 and n_parts > 1:
         yield (
-            f"is a binary mask of {n_parts} parts, read as one nucleus; "
+            f"is a binary mask with {n_parts} connected parts, read as one nucleus; "
             "--connected-components reads each part as a nucleus"
         )
     elif n_parts > 2 * n_labels:
         yield (
-            f"has {n_labels} values in {n_parts} separate parts: are they classes? Each nucleus "
-            "needs a number of its own"
+            f"has {n_labels} values in {n_parts} connected parts: are these semantic classes? Each "
+            "nucleus needs its own label"
         )
     elif 2 * largest_px > labels.size:
         yield describe_coverage(largest_px, labels.size)
@@ -129,8 +129,8 @@ def _find_likely_mistakes(labels: Labels, n_labels: int, n_parts: int) -> Iterat
 def describe_coverage(nucleus_px: int, image_px: int) -> str:
     """Return the warning that one nucleus covers most of its image."""
     return (
-        f"a nucleus covers {nucleus_px / image_px:.0%} of the image; black or 0 is the "
-        "background: invert it if it shows nuclei as black"
+        f"a nucleus covers {nucleus_px / image_px:.0%} of the image; 0 is background: invert "
+        "the mask if its nuclei are black"
     )
 
 
@@ -173,13 +173,15 @@ def _check_shape(values: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
 
 def _as_whole_numbers(values: NDArray[Any]) -> NDArray[Any]:
     if not (np.issubdtype(values.dtype, np.number) or values.dtype == bool):
-        raise InputError(f"holds values of type {values.dtype}; labels are whole numbers")
+        raise InputError(f"contains values of type {values.dtype}; labels are integers")
     if np.issubdtype(values.dtype, np.inexact):
         if not (np.isfinite(values).all() and (values == np.rint(values.real)).all()):
-            raise InputError("holds fractions; labels are whole numbers, 0 for the background")
+            raise InputError("contains non-integer values; labels are integers, 0 for background")
         values = values.real.astype(np.int64)
     if values.size and values.min() < 0:
-        raise InputError(f"holds {values.min()}; a label is 0 for the background or positive")
+        raise InputError(
+            f"contains {values.min()}; a label is 0 (background) or a positive integer"
+        )
     return values
 
 
@@ -220,8 +222,8 @@ def _number_all(pixels: Iterable[NDArray[np.intp]], shape: tuple[int, int]) -> T
     n_lost = len(sizes) - int(labels.max(initial=0))
     if n_lost:
         warnings.append(
-            f"{n_lost} of {len(sizes)} outlines hold no pixel of their own within the image and "
-            "count as no nucleus"
+            f"{n_lost} of {len(sizes)} outlines cover no pixel of their own within the image and "
+            "are ignored"
         )
     return Truth(labels, warnings)
 
@@ -233,7 +235,7 @@ def _read_rois(data: bytes) -> Iterator[list[NDArray[Any]]]:
         for info in packed.infolist():
             if info.filename.lower().endswith(_ROI_SUFFIX):
                 if info.file_size > _LARGEST_ROI_BYTES:
-                    raise InputError(f"holds {info.filename!r} of {info.file_size} bytes")
+                    raise InputError(f"contains {info.filename!r} of {info.file_size} bytes")
                 roi = roifile.ImagejRoi.frombytes(packed.read(info))
                 yield list(roi.coordinates(multi=True))
 
@@ -253,14 +255,15 @@ def _read_geojson(document: Any) -> Iterator[list[Any]]:
             yield [ring for rings in geometry["coordinates"] for ring in rings]
         else:
             raise InputError(
-                f"holds a {geometry['type']!r}; nuclei are of type 'Polygon' or 'MultiPolygon'"
+                f"contains a {geometry['type']!r}; nuclei must be of type 'Polygon' or "
+                "'MultiPolygon'"
             )
 
 
 def _read_coco(document: dict[str, Any], shape: tuple[int, int]) -> Iterator[NDArray[np.intp]]:
     outlines = [annotation.get("segmentation") for annotation in document["annotations"]]
     if None in outlines or (outlines and not any(outlines)):
-        raise InputError("holds boxes without outlines ('segmentation')")
+        raise InputError("contains boxes without outlines ('segmentation')")
     for outline in outlines:
         if isinstance(outline, list):
             parts = [fill_polygon([part], shape) for part in outline]
@@ -278,7 +281,9 @@ def _decode_coco_runs(outline: dict[str, Any], shape: tuple[int, int]) -> NDArra
     counts = outline["counts"]
     runs = np.array(_unpack_counts(counts) if isinstance(counts, str) else counts, np.int64)
     if (runs < 0).any() or runs.sum() != height * width:
-        raise InputError(f"has runs of {runs.sum()} pixels in all; its image has {height * width}")
+        raise InputError(
+            f"has runs of {runs.sum()} pixels in total; its image has {height * width}"
+        )
     mask = np.repeat(np.arange(runs.size) % 2 == 1, runs)
     return np.flatnonzero(mask.reshape(width, height).T)
 

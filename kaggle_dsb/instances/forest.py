@@ -86,8 +86,8 @@ def load_forest(path: Path, *, names: Sequence[str]) -> Forest:
         with safe_open(path, "numpy") as file:
             if (file.metadata() or {}).get(_KEY, "").split() != list(names):
                 raise InputError(
-                    f"{path}: was trained on other features of candidates than this version "
-                    "describes; train it again with `kaggle-dsb tune`"
+                    f"{path}: was trained on other candidate features than this version computes; "
+                    "train it again with `kaggle-dsb tune`"
                 )
             return Forest(**{f.name: file.get_tensor(f"{_KEY}.{f.name}") for f in fields(Forest)})
     except (OSError, SafetensorError) as error:

@@ -186,8 +186,8 @@ def is_glowing(body: Plane, image: NDArray[np.uint8]) -> bool:
 
 OUTLINE_COLUMNS = ["fold", "outline_threshold", *NUMBERS]
 _WANTED = (
-    f"is no table of a number in each of the columns {', '.join(OUTLINE_COLUMNS)}, the threshold "
-    "between 0 and 1; make it again with `kaggle-dsb tune --outlines-only`"
+    f"is not a table of numbers in the columns {', '.join(OUTLINE_COLUMNS)}, with the "
+    "threshold between 0 and 1; create it again with `kaggle-dsb tune --outlines-only`"
 )
 
 

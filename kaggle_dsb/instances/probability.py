@@ -31,5 +31,5 @@ def load_probability(path: Path) -> NDArray[np.float32]:
         return np.asarray(np.load(path), dtype=np.float32)
     except (OSError, ValueError, EOFError) as error:
         raise InputError(
-            f"{path}: cannot be read as a probability ({error}); remove it and predict again"
+            f"{path}: cannot be read as a probability map ({error}); remove it and predict again"
         ) from None

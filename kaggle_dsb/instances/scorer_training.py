@@ -66,7 +66,7 @@ def train_scorer(
     """
     sizes = np.array([of_image.size for of_image in quality])
     if not sizes.sum():
-        raise InputError("the networks find no candidate nucleus: train them longer")
+        raise InputError("the networks find no candidate nuclei: train them longer")
     of_candidates = np.repeat(np.array(weights) * sizes.mean() / np.maximum(sizes, 1), sizes)
     forest = train_forest(
         np.concatenate(features),

@@ -95,8 +95,8 @@ def choose_engine(hardware: HardwareSettings, networks: Sequence[Path] = ()) -> 
     device = "cpu" if hardware.engine == "openvino" else choose_device(hardware.accelerator)
     if hardware.engine == "openvino" and hardware.accelerator == "gpu":
         raise InputError(
-            "hardware.engine = 'openvino': computes on the CPU only; set hardware.engine=torch to "
-            "use a GPU"
+            "hardware.engine = 'openvino': runs on the CPU only; set hardware.engine=torch to use "
+            "a GPU"
         )
     if hardware.engine == "openvino" or (
         hardware.engine == "auto" and has_openvino and device == "cpu"
@@ -113,8 +113,8 @@ def choose_engine(hardware: HardwareSettings, networks: Sequence[Path] = ()) -> 
 def _require(package: str, engine: str) -> None:
     if importlib.util.find_spec(package) is None:
         raise InputError(
-            f"hardware.engine = {engine!r}: {package} is not installed; install it, or kaggle_dsb "
-            "with what it needs to predict: pip install 'kaggle_dsb[predict]'"
+            f"hardware.engine = {engine!r}: {package} is not installed; install it, or the "
+            "dependencies of prediction: pip install 'kaggle_dsb[predict]'"
         )
 
 

@@ -116,9 +116,9 @@ def find_graph(settings: NetworkSettings) -> Path:
             from kaggle_dsb.network.export import export_graph
         except ImportError:
             raise InputError(
-                f"network.encoder_name = {settings.encoder_name!r}: OpenVINO's graph of it does "
-                "not come with the package; making it needs torch and segmentation-models-pytorch, "
-                "which are not installed"
+                f"network.encoder_name = {settings.encoder_name!r}: its OpenVINO graph is not "
+                "bundled with the package; building it needs torch and "
+                "segmentation-models-pytorch, which are not installed"
             ) from None
         export_graph(settings, cached)
     return cached

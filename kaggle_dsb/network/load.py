@@ -85,8 +85,9 @@ def load_finder(run: Run, settings: Settings, *, folds: Sequence[int]) -> Nucleu
     missing = [fold for fold in wanted if fold not in run.scorers]
     if missing:
         raise InputError(
-            f"{run.folder}: fold {missing[0]} has no candidate scorer, others have; train it with "
-            "`kaggle-dsb tune`, or do without: --set instances.candidate_scorer=false"
+            f"{run.folder}: fold {missing[0]} has no candidate scorer, unlike other folds; train "
+            "it with `kaggle-dsb tune`, or disable scorers with --set "
+            "instances.candidate_scorer=false"
         )
     return NucleusFinder(
         WatershedParameters(**instances.watershed()),

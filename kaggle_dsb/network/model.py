@@ -71,7 +71,7 @@ def _explain_encoder(settings: NetworkSettings, error: Exception) -> str:
     return (
         f"network.encoder_name = {settings.encoder_name!r} with encoder_weights = "
         f"{settings.encoder_weights!r} cannot be built ({reason[:120]}); encoders whose weights "
-        f"need no network: {', '.join(PACKAGED_WEIGHTS)}"
+        f"need no download: {', '.join(PACKAGED_WEIGHTS)}"
     )
 
 
@@ -176,5 +176,5 @@ def load_network(path: Path) -> tuple[NucleusNet, Settings, dict[str, Any]]:
         )
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1].strip()
-        raise InputError(f"{path}: does not fit its own settings ({reason[:120]})") from None
+        raise InputError(f"{path}: does not match its own settings ({reason[:120]})") from None
     return network.eval(), file.settings, file.facts

@@ -74,7 +74,7 @@ def held_out_samples(source: Source, run: Run) -> HeldOut:
         if fold_of.get(sample.id) in run.networks
     ]
     if not samples:
-        raise InputError(f"{source.origin}: holds none of the images in {run.folds_file}")
+        raise InputError(f"{source.origin}: contains none of the images in {run.folds_file}")
     ids = [sample.id for sample in samples]
     own = table.loc[ids]
     return HeldOut(

@@ -49,17 +49,16 @@ def read_ranges(network: Path) -> dict[str, tuple[float, float]]:
         When the file is missing, damaged, or that of another network.
     """
     path = ranges_file(network)
-    advice = "`kaggle-dsb tune` measures them; without the file, auto computes in floating point"
+    advice = "`kaggle-dsb tune` measures them; without the file, precision auto uses floating point"
     if not path.exists():
         raise InputError(
-            f"{path}: is missing, and has the ranges that hardware.precision = 'int8' needs; "
-            f"{advice}"
+            f"{path}: is missing; hardware.precision = 'int8' needs its activation ranges; {advice}"
         )
     record = read_json(path)
     try:
         ranges = {name: (float(low), float(high)) for name, (low, high) in record["ranges"].items()}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: holds no table of ranges ({error!r}); {advice}") from None
+        raise InputError(f"{path}: is not a table of ranges ({error!r}); {advice}") from None
     wrong = [
         name
         for name, ends in ranges.items()
@@ -70,7 +69,7 @@ def read_ranges(network: Path) -> dict[str, tuple[float, float]]:
             f"{path}: {wrong[0]!r} must have a finite range, has {ranges[wrong[0]]}; {advice}"
         )
     if record.get("network_sha256") != digest_of(network):
-        raise InputError(f"{path}: was measured on another network than {network.name}; {advice}")
+        raise InputError(f"{path}: was measured with another network than {network.name}; {advice}")
     return ranges
 
 

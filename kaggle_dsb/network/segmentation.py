@@ -155,7 +155,7 @@ def _run_together(
                 if process.exitcode:
                     raise InputError(
                         f"process {number} of the {len(processes)} that predict was lost (exit "
-                        f"code {process.exitcode}); the same command goes on where they stopped"
+                        f"code {process.exitcode}); the same command resumes where they stopped"
                     )
             if not alive:
                 return

@@ -65,13 +65,13 @@ def read_network(path: Path) -> NetworkFile:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError, ValueError, RecursionError) as error:
         raise InputError(
-            f"{path}: cannot be read as a network ({error}); name a .safetensors file that "
-            "`kaggle-dsb train` wrote"
+            f"{path}: cannot be read as a network ({error}); expected a .safetensors file written "
+            "by `kaggle-dsb train`"
         ) from None
     file_format = description.get("format") if isinstance(description, dict) else None
     if file_format != NETWORK_FORMAT:
         raise InputError(
-            f"{path}: is a network of format {file_format!r}, this version of kaggle_dsb reads "
+            f"{path}: has network format {file_format!r}, this version of kaggle_dsb reads "
             f"{NETWORK_FORMAT!r}: train it again or use the version that wrote it"
         )
     settings = parse_settings(description.get("settings", {}), source=str(path))

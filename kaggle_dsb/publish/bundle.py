@@ -151,14 +151,14 @@ def check_bundle(folder: Path) -> None:
     """
     path = folder / LIST_FILE
     if not path.exists():
-        raise InputError(f"{folder}: is no bundle (it has no {LIST_FILE}); build one first")
+        raise InputError(f"{folder}: is not a bundle (no {LIST_FILE}); build one first")
     listed = read_json(path)["sha256"]
     present = {path.name for path in folder.iterdir()} - {LIST_FILE, DATASET_METADATA_FILE}
     for name in sorted(present - listed.keys()) + sorted(set(_SECRET_NAMES) & present):
-        raise InputError(f"{folder / name}: does not belong into the bundle; build it anew")
+        raise InputError(f"{folder / name}: does not belong to the bundle; build it again")
     for name, digest in listed.items():
         if name not in present or digest_of(folder / name) != digest:
-            raise InputError(f"{folder / name}: is missing or was changed; build the bundle anew")
+            raise InputError(f"{folder / name}: is missing or was changed; build the bundle again")
 
 
 def build_own_wheel(folder: Path, *, with_networks: bool = True) -> Path:
@@ -220,7 +220,7 @@ def pack_wheel(name: str, folder: Path) -> Path:
     """
     installed = _find_distribution(name)
     if "Root-Is-Purelib: true" not in (installed.read_text("WHEEL") or "") or not installed.files:
-        raise InputError(f"{name}: is no pure-Python wheel, so it cannot be packed for Kaggle")
+        raise InputError(f"{name}: is not a pure-Python wheel and cannot be bundled for Kaggle")
     contents = {
         file.as_posix(): Path(str(installed.locate_file(file))).read_bytes()
         for file in sorted(installed.files, key=str)
@@ -265,7 +265,9 @@ def _list_contents(contents: dict[str, bytes], stem: str) -> bytes:
 def _rebuilding(folder: Path) -> Iterator[Path]:
     """Yield an empty folder that replaces a bundle once the block has succeeded."""
     if folder.is_dir() and any(folder.iterdir()) and not (folder / LIST_FILE).exists():
-        raise InputError(f"{folder}: holds files that are no bundle; name a new folder")
+        raise InputError(
+            f"{folder}: contains files that are not part of a bundle; choose a new folder"
+        )
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".bundle-") as scratch:
         built = Path(scratch, "bundle")

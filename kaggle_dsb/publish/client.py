@@ -103,8 +103,8 @@ def connect() -> "Kaggle":
     credentials = find_credentials()
     if credentials is None:
         raise KaggleError(
-            f"no Kaggle credentials; looked for {PLACES} in {find_config_folder()}; make a token "
-            f"at {TOKEN_PAGE} and put it in KAGGLE_API_TOKEN or ~/.kaggle/access_token"
+            f"no Kaggle credentials found (looked for {PLACES} in {find_config_folder()}); create "
+            f"a token at {TOKEN_PAGE} and put it in KAGGLE_API_TOKEN or ~/.kaggle/access_token"
         )
     warn_if_readable(credentials)
     api = _make_api()
@@ -118,7 +118,7 @@ def connect() -> "Kaggle":
         read("signing in", _sign_in)
     except SystemExit:
         raise KaggleError(
-            f"{credentials.place}: Kaggle does not accept these credentials; make new ones at "
+            f"{credentials.place}: Kaggle rejected these credentials; create new ones at "
             f"{TOKEN_PAGE}"
         ) from None
     return Kaggle(api)
@@ -238,7 +238,7 @@ class Kaggle:
         else:
             reply = call(doing, self._api.dataset_create_version, str(folder), notes, quiet=True)
         if reply.error or str(reply.status).lower() == "error":
-            raise KaggleError(f"{doing}: Kaggle says: {to_line(reply.error or reply.status)}")
+            raise KaggleError(f"{doing}: Kaggle replied: {to_line(reply.error or reply.status)}")
 
     def push_kernel(self, folder: Path) -> PushedVersion:
         """Push the kernel in a folder with ``kernel-metadata.json``, which starts its run.
@@ -253,19 +253,19 @@ class Kaggle:
         ref = str(read_json(folder / "kernel-metadata.json")["id"])
         reply = call(doing, self._api.kernels_push, str(folder))
         if reply.error:
-            raise KaggleError(f"{doing}: Kaggle says: {to_line(reply.error)}")
+            raise KaggleError(f"{doing}: Kaggle replied: {to_line(reply.error)}")
         for kind in ("dataset", "competition", "kernel", "model"):
             invalid = getattr(reply, f"invalid_{kind}_sources")
             if invalid:
                 raise KaggleError(
-                    f"{doing}: Kaggle knows no {kind} {', '.join(invalid)}, or you may not use it; "
-                    "the kernel was pushed without it and will fail"
+                    f"{doing}: Kaggle does not know the {kind} {', '.join(invalid)}, or you have "
+                    "no access to it; the kernel was pushed without it and will fail"
                 )
         return PushedVersion(ref, reply.version_number or None, str(reply.url))
 
     def kernel_run(self, version: PushedVersion) -> KernelRun:
         """Return the state of a version's run."""
-        doing = f"asking for the state of {version.ref}"
+        doing = f"querying the status of {version.ref}"
         reply = read(doing, self._ask_status, version)
         return KernelRun(reply.status.name.lower(), to_line(reply.failure_message or ""))
 
@@ -312,12 +312,12 @@ class Kaggle:
         submit = self._api.competition_submit
         reply = call(doing, submit, str(path), message, COMPETITION, quiet=True)
         if not reply.ref:
-            raise KaggleError(f"{doing}: Kaggle says: {to_line(reply.message or 'nothing')}")
+            raise KaggleError(f"{doing}: Kaggle replied: {to_line(reply.message or 'nothing')}")
         return int(reply.ref)
 
     def find_submission(self, number: int) -> Verdict | None:
         """Return Kaggle's result for a submission; None if it is not listed."""
-        listed = read("asking for the score", self._api.competition_submissions, COMPETITION)
+        listed = read("querying the score", self._api.competition_submissions, COMPETITION)
         for submission in listed or []:
             if submission.ref == number:
                 scores = (_to_score(submission.public_score), _to_score(submission.private_score))

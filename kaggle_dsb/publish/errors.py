@@ -14,16 +14,13 @@ from kaggle_dsb.publish.credentials import TOKEN_PAGE
 RULES_PAGE = f"https://www.kaggle.com/competitions/{COMPETITION}/rules"
 
 _ADVICE = {
-    401: f"wrong or expired credentials; make new ones at {TOKEN_PAGE}",
+    401: f"invalid or expired credentials; create new ones at {TOKEN_PAGE}",
     403: f"not allowed; accept the competition's rules at {RULES_PAGE}, or check the owner",
-    404: "not found; check the name and that you may see it",
-    409: "in conflict with what is there; wait until an earlier upload is done, or rename it",
-    429: "too many requests; try again in some minutes",
+    404: "not found; check the name and your access",
+    409: "conflict; wait for an earlier upload to finish, or use another name",
+    429: "too many requests; try again in a few minutes",
 }
-_NO_JSON = (
-    "Kaggle answered with something that is no JSON, as a proxy's or a maintenance page does; try "
-    "again later"
-)
+_NO_JSON = "Kaggle's reply is not JSON, perhaps a proxy's or a maintenance page; try again later"
 
 
 class KaggleError(InputError):
@@ -69,14 +66,14 @@ def explain(doing: str, error: requests.RequestException) -> KaggleError:
     if isinstance(error, requests.Timeout):
         return UnreachableError(f"{doing}: Kaggle did not answer in time; try again later")
     if isinstance(error, requests.exceptions.SSLError | requests.exceptions.ProxyError):
-        return UnreachableError(f"{doing}: no safe connection ({to_line(error)[:200]})")
+        return UnreachableError(f"{doing}: no secure connection ({to_line(error)[:200]})")
     if isinstance(error, requests.ConnectionError):
         return UnreachableError(
-            f"{doing}: no network connection to {_host_of(error)}; check that it can be reached "
-            "from here (in a Kaggle notebook: switch the internet on)"
+            f"{doing}: no network connection to {_host_of(error)}; check the connection (in a "
+            "Kaggle notebook, turn the internet on)"
         )
     return UnreachableError(
-        f"{doing}: the connection broke off ({type(error).__name__}); what has arrived is kept, "
+        f"{doing}: the connection was lost ({type(error).__name__}); partial downloads are kept, "
         "run the same command again"
     )
 
@@ -99,7 +96,7 @@ def _host_of(error: requests.RequestException) -> str:
 
 def _explain_status(doing: str, error: requests.HTTPError) -> KaggleError:
     status = status_of(error) or 0
-    advice = _ADVICE.get(status, "Kaggle has trouble of its own; try again later")
+    advice = _ADVICE.get(status, "Kaggle has a problem on its side; try again later")
     kind = NotThereError if status in (403, 404) else KaggleError
     if status == 429 or status >= 500:
         kind = UnreachableError

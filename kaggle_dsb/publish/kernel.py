@@ -63,7 +63,7 @@ def to_slug(title: str) -> str:
 def find_kernel(name: str) -> Kernel:
     """Return the kernel of this name; raise ``InputError`` with the known names otherwise."""
     if name not in KERNELS:
-        raise InputError(f"{name!r} is no kernel; there are {', '.join(KERNELS)}")
+        raise InputError(f"unknown kernel {name!r}; choose from {', '.join(KERNELS)}")
     return KERNELS[name]
 
 
@@ -165,22 +165,22 @@ def _find_name_faults(metadata: dict[str, Any]) -> Iterator[str]:
     ref, title = str(metadata.get("id", "")), str(metadata.get("title", ""))
     owner, _, slug = ref.partition("/")
     if not _OWNED.fullmatch(ref):
-        yield f"id {ref!r}: must read user/slug, the slug of 5 to 50 of a-z, 0-9 and -"
+        yield f"id {ref!r}: must be user/slug, with a slug of 5 to 50 characters a-z, 0-9 and -"
     elif owner == NO_OWNER:
-        yield f"id {ref!r}: {NO_OWNER} stands for your own name on Kaggle"
+        yield f"id {ref!r}: replace {NO_OWNER} with your Kaggle user name"
     elif to_slug(title) != slug:
-        yield f"title {title!r}: makes the slug {to_slug(title)!r}, but id says {slug!r}"
+        yield f"title {title!r}: gives the slug {to_slug(title)!r}, but id has {slug!r}"
 
 
 def _find_setting_faults(metadata: dict[str, Any]) -> Iterator[str]:
     known = describe_kernel("submit", owner=NO_OWNER)
     for key in metadata.keys() - known.keys():
-        yield f"unknown key {key!r}; known are {', '.join(known)}"
+        yield f"unknown key {key!r}; known keys: {', '.join(known)}"
     for key in ("language", "kernel_type"):
         if metadata.get(key) != known[key]:
             yield f"{key} {metadata.get(key)!r}: must be {known[key]!r}"
     if metadata.get("enable_internet") is not False:
-        yield "enable_internet: must be written, as false; left out, Kaggle switches it on"
+        yield "enable_internet: must be set to false; by default Kaggle turns it on"
     if not isinstance(metadata.get("enable_gpu"), bool):
         yield f"enable_gpu {metadata.get('enable_gpu')!r}: must be true or false"
     elif metadata["enable_gpu"] and metadata.get("machine_shape") != GPU:
@@ -202,7 +202,7 @@ def _find_source_faults(metadata: dict[str, Any]) -> Iterator[str]:
             if not form.fullmatch(str(source)):
                 yield f"{key}: {source!r} must be {words}"
     if not metadata.get("dataset_sources"):
-        yield "dataset_sources: must name the bundle, without which there is nothing to run"
+        yield "dataset_sources: must include the bundle, which has the code to run"
 
 
 def _find_script_faults(metadata: dict[str, Any], folder: Path) -> Iterator[str]:
@@ -214,4 +214,4 @@ def _find_script_faults(metadata: dict[str, Any], folder: Path) -> Iterator[str]
     try:
         ast.parse(script.read_text(encoding="utf-8"))
     except (SyntaxError, UnicodeDecodeError) as error:
-        yield f"code_file {name!r}: is no Python ({error})"
+        yield f"code_file {name!r}: is not valid Python ({error})"

@@ -134,7 +134,9 @@ def wait_until(ask: Callable[[], T | None], *, doing: str, every_s: float, limit
         if answer is not None:
             return answer
         if elapsed_s > limit_s:
-            raise KaggleError(f"{doing}: no answer in {limit_s:.0f} s; look at Kaggle's page of it")
+            raise KaggleError(
+                f"{doing}: no answer within {limit_s:.0f} s; check its page on Kaggle"
+            )
         time.sleep(every_s)
 
 
@@ -142,7 +144,7 @@ def _ask(ask: Callable[[], T | None]) -> tuple[T | None, str]:
     try:
         return ask(), ""
     except UnreachableError:
-        return None, ", without a connection; asking again"
+        return None, ", no connection; retrying"
 
 
 def _show_line(text: str, *, is_last: bool) -> None:
@@ -166,7 +168,7 @@ def _try_often(doing: str, function: Callable[[], T], may_repeat: Callable[[Exce
                 if not may_repeat(error):
                     raise
                 pause_s = _find_pause(error, attempt)
-                print(f"{doing}: failed, next try in {pause_s:.0f} s", file=sys.stderr)
+                print(f"{doing}: failed, retrying in {pause_s:.0f} s", file=sys.stderr)
                 time.sleep(pause_s)
         return function()
 

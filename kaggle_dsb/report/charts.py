@@ -119,7 +119,7 @@ def chart_groups(table: pd.DataFrame, noun: str) -> Markup:
         f"{name} {row['score']:.3f} ({row['low']:.3f} to {row['high']:.3f})"
         for name, row in table.iterrows()
     )
-    return _svg(parts, f"Mean score by {noun}, with 95 % interval: {listed}", height)
+    return _svg(parts, f"Mean score by {noun}, with 95 % confidence interval: {listed}", height)
 
 
 def chart_scores(scores: NDArray[np.float64]) -> Markup:
@@ -209,4 +209,4 @@ def chart_outcomes(table: pd.DataFrame) -> Markup:
         f"{name}: " + ", ".join(f"{row[outcome]} {outcome}" for outcome in OUTCOMES)
         for name, row in table.iterrows()
     )
-    return _svg(parts, f"What happened to the nuclei. {listed}", height)
+    return _svg(parts, f"Nuclei by outcome. {listed}", height)

@@ -70,14 +70,14 @@ def read_curves(run: Path) -> list[FoldCurve]:
     InputError
         When there is none, or one is not a table of metrics.
     """
-    wanted = "name the folder of a training"
+    wanted = "expected the folder of a training run"
     opened = open_run(require_folder(run, wanted))
     curves = [
         FoldCurve(fold, _read_metrics(path), is_finished=fold in opened.networks)
         for fold, path in opened.list_metrics().items()
     ]
     if not curves:
-        raise InputError(f"{run}: holds no fold<N>/metrics.csv; {wanted}")
+        raise InputError(f"{run}: contains no fold<N>/metrics.csv; {wanted}")
     return curves
 
 

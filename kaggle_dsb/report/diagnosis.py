@@ -204,7 +204,7 @@ def draw_losses(path: Path, table: pd.DataFrame) -> None:
             left += values
         axes.invert_yaxis()
         axes.set_xlim(0, 1)
-        axes.set_xlabel("share of the perfect score")
+        axes.set_xlabel("fraction of the perfect score")
         figure.legend(loc="outside upper center", ncols=len(LOSSES) + 1, frameon=False)
         with replacing(path) as temporary:
             figure.savefig(temporary, dpi=130)

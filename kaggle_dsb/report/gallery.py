@@ -235,7 +235,7 @@ def _draw_mosaic(axes: Axes, images: Mapping[str, Image], mosaic: Mosaic, *, num
         "linestyle": "-" if is_whole else "--",
     }
     axes.add_patch(Rectangle((0, 0), extent[1], extent[2], fill=False, clip_on=False, **frame))
-    where = f"fold {fold}" if is_whole else f"divided between folds {sorted(mosaic.folds)}"
+    where = f"fold {fold}" if is_whole else f"split across folds {sorted(mosaic.folds)}"
     title = f"{number}: {len(mosaic.places)} crops, {where}"
     axes.set_title(title, loc="left", fontsize=9, pad=3)
 

@@ -18,11 +18,11 @@ OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 HIT_ABOVE_PERCENT = 50
 
 MEANINGS: dict[Outcome, str] = {
-    "hit": "true positive: a predicted nucleus has IoU > 0.5 with it",
-    "missed": "false negative: no predicted nucleus has IoU > 0.5 with this true one",
-    "invented": "false positive: no true nucleus has IoU > 0.5 with this predicted one",
+    "hit": "true positive: a predicted nucleus has IoU > 0.5 with this true nucleus",
+    "missed": "false negative: no predicted nucleus has IoU > 0.5 with this true nucleus",
+    "invented": "false positive: no true nucleus has IoU > 0.5 with this predicted nucleus",
     "merged": "one predicted nucleus covers more than half of several true ones",
-    "split": "several predicted nuclei lie more than half inside one true one",
+    "split": "several predicted nuclei lie more than half inside one true nucleus",
 }
 
 COLOURS: dict[Outcome, str] = {

@@ -65,7 +65,7 @@ def write_page(path: Path, results: Iterable[ImageResult], about: About) -> None
     """
     entries = [_pack_entry(describe_result(result)) for result in results]
     if not entries:
-        raise InputError(f"{path}: no image to report on; at least one is needed")
+        raise InputError(f"{path}: no images to report on; at least one is needed")
     entries.sort(key=lambda entry: (_score_of(entry.row), entry.row.id))
     template = _open_templates().get_template("report.html.j2")
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:

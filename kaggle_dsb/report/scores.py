@@ -39,12 +39,12 @@ def read_scores(path: Path) -> pd.DataFrame:
         path = SubmissionFolder(path).score_file
     if not path.exists():
         raise InputError(
-            f"{path}: no such file; needed is a CSV of validate --save or a score.json"
+            f"{path}: no such file; expected a CSV from `validate --save` or a score.json"
         )
     scores = _read_json(path) if path.suffix == ".json" else _read_csv(path)
     repeated = scores.index[scores.index.duplicated()]
     if len(repeated):
-        raise InputError(f"{path}: names image {repeated[0]} twice, must name each once")
+        raise InputError(f"{path}: lists image {repeated[0]} twice, must list each once")
     if scores["score"].isna().any():
         raise InputError(f"{path}: image {scores['score'].isna().idxmax()} has no score")
     return scores
@@ -57,7 +57,9 @@ def _read_csv(path: Path) -> pd.DataFrame:
         raise InputError(f"{path}: cannot be read as a table of scores ({error})") from error
     missing = [name for name in ("ImageId", *SCORE_COLUMNS) if name not in table.columns]
     if missing:
-        raise InputError(f"{path}: has no column {missing[0]}; validate --save writes such a table")
+        raise InputError(
+            f"{path}: has no column {missing[0]}; expected a table written by `validate --save`"
+        )
     if "source" in table.columns:  # two sources may use the same id
         is_shared = table["ImageId"].duplicated(keep=False)
         table.loc[is_shared, "ImageId"] = table["source"].astype(str) + "/" + table["ImageId"]
@@ -74,7 +76,7 @@ def _read_json(path: Path) -> pd.DataFrame:
         }
         table = pd.DataFrame.from_dict(rows, orient="index", columns=SCORE_COLUMNS)
     except (AttributeError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: is no score.json of a submission ({error!r})") from error
+        raise InputError(f"{path}: is not the score.json of a submission ({error!r})") from error
     return table.rename_axis("ImageId")
 
 
@@ -115,7 +117,7 @@ def summarise_groups(scores: pd.DataFrame, by: str) -> pd.DataFrame:
 def describe_score(scores: pd.DataFrame) -> str:
     """Describe the mean score, its 95 % interval and the spread over folds in one line."""
     mean = bootstrap_mean(scores["score"].to_numpy(np.float64))
-    said = f"{mean.mean:.4f}, 95 % {mean.low:.3f} to {mean.high:.3f}, over {len(scores)} images"
+    said = f"{mean.mean:.4f}, 95 % CI {mean.low:.3f} to {mean.high:.3f}, over {len(scores)} images"
     if scores["fold"].isna().all():
         return said
     folds = scores.groupby("fold")["score"].mean()

@@ -40,7 +40,8 @@ def read_sources(path: Path) -> pd.DataFrame:
     missing = [name for name in SOURCE_COLUMNS if name not in table.columns]
     if missing:
         raise InputError(
-            f"{path}: has no column {missing[0]}; `kaggle-dsb validate --save` writes such a table"
+            f"{path}: has no column {missing[0]}; expected a table written by `kaggle-dsb validate "
+            "--save`"
         )
     return table[SOURCE_COLUMNS]
 
@@ -138,6 +139,6 @@ def draw_sources(path: Path, scores: pd.DataFrame, *, baseline: pd.DataFrame | N
         axes.get_yticklabels()[-1].set_fontweight("bold")
         axes.set_xlim(0, 1)
         axes.invert_yaxis()
-        axes.set_xlabel("mean score of the images (their number in brackets)")
+        axes.set_xlabel("mean score (number of images in parentheses)")
         with replacing(path) as temporary:
             figure.savefig(temporary)

@@ -57,15 +57,15 @@ class Comparison:
         --------
         >>> gain = Interval(0.008, 0.003, 0.013)
         >>> Comparison(664, 0.57, 0.578, gain, 0.61, 0.3).sentence()
-        'B is better than A by 0.008, 95 % 0.003 to 0.013, better on 61 % of 664 images'
+        'B is better than A by 0.008, 95 % CI 0.003 to 0.013, better on 61 % of 664 images'
         """
         sign, low, high = 1, self.difference.low, self.difference.high
         if self.verdict == "worse":
             sign, low, high = -1, -high, -low
-        shift = f"{sign * self.difference.mean:.3f}, 95 % {low:.3f} to {high:.3f}"
+        shift = f"{sign * self.difference.mean:.3f}, 95 % CI {low:.3f} to {high:.3f}"
         shares = f"better on {self.share_better:.0%} of {self.n_images} images".replace("%", " %")
         if self.verdict == "undecided":
-            return f"{b} cannot be told from {a}: difference {shift}, {shares}"
+            return f"{b} does not differ significantly from {a}: difference {shift}, {shares}"
         return f"{b} is {self.verdict} than {a} by {shift}, {shares}"
 
 
@@ -93,7 +93,7 @@ def bootstrap_mean(values: NDArray[np.float64], *, seed: int = 0) -> Interval:
     Interval(mean=0.5, low=0.5, high=0.5)
     """
     if not values.size:
-        raise InputError("no value to take the mean of; at least one image is needed")
+        raise InputError("no values to average; at least one image is needed")
     random = np.random.default_rng(seed)
     # A resample's mean depends only on how often each value is drawn.
     draws = random.multinomial(values.size, np.full(values.size, 1 / values.size), N_RESAMPLES)
@@ -125,7 +125,7 @@ def compare_scores(a: pd.Series, b: pd.Series, *, seed: int = 0) -> Comparison:
         shown = ", ".join(odd[:_IDS_IN_MESSAGE]) + (", ..." if len(odd) > _IDS_IN_MESSAGE else "")
         raise InputError(
             f"the runs scored different images: {len(odd)} of {len(set(a.index) | set(b.index))} "
-            f"are in one only ({shown}); score both on the same images"
+            f"are in only one of them ({shown}); score both on the same images"
         )
     first, second = a.to_numpy(np.float64), b.reindex(a.index).to_numpy(np.float64)
     change = second - first

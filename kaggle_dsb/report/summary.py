@@ -127,15 +127,13 @@ def _draw_charts(
 ) -> dict[str, Markup]:
     """Return the charts by caption, in display order."""
     by_group = {
-        f"Score by {'image type' if by == 'type' else by}, 95 % interval": charts.chart_groups(
-            groups, by
-        )
+        f"Score by {'image type' if by == 'type' else by}, 95 % CI": charts.chart_groups(groups, by)
         for by, groups in tables.items()
     }
     return {
         "Precision by IoU threshold": charts.chart_thresholds(precision),
         **by_group,
-        "What happened to the nuclei": charts.chart_outcomes(counts),
+        "Nuclei by outcome": charts.chart_outcomes(counts),
         "Images by score": charts.chart_scores(scores),
     }
 

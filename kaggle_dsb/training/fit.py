@@ -104,7 +104,7 @@ def train_fold(
 @contextmanager
 def _locked(work: Path) -> Iterator[None]:
     """Lock the folder of a fold, and remove leftovers of killed processes."""
-    with locking(work, activity="trains this fold"):
+    with locking(work, activity="training this fold"):
         remove_leftovers(work, age_s=0)
         yield
 
@@ -151,8 +151,8 @@ def _fit(
         except RuntimeError as error:
             if trainer.world_size > 1 and _is_lost_connection(error):
                 raise InputError(
-                    f"{work}: another of the {trainer.world_size} processes was lost; give the "
-                    "same command again on every machine, and the training goes on"
+                    f"{work}: one of the {trainer.world_size} processes was lost; run the same "
+                    "command again on every machine to resume"
                 ) from None
             raise
     return module
@@ -187,15 +187,15 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             warnings.simplefilter("ignore")  # of torch about a damaged file
             checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         if not isinstance(checkpoint, dict):
-            raise TypeError(f"holds a {type(checkpoint).__name__}")
+            raise TypeError(f"contains a {type(checkpoint).__name__}")
         return checkpoint
     except pickle.UnpicklingError:
-        reason = "it is damaged or holds more than tensors and plain values"
+        reason = "it is damaged or contains more than tensors and plain values"
     except Exception as error:  # damaged bytes fail in many ways
         reason = ascii(str(error).partition("\n")[0])[1:-1]
     raise InputError(
-        f"{path}: cannot be read as a checkpoint ({reason}); remove {path.parent} to begin the "
-        "fold anew"
+        f"{path}: cannot be read as a checkpoint ({reason}); remove {path.parent} to restart the "
+        "fold"
     )
 
 
@@ -265,6 +265,7 @@ def _make_logger(settings: Settings, work: Path) -> TensorBoardLogger | bool:
         return False
     if importlib.util.find_spec("tensorboard") is None:
         raise InputError(
-            "logging.tensorboard: tensorboard is not installed; install kaggle_dsb[tensorboard]"
+            "logging.tensorboard: tensorboard is not installed; pip install "
+            "'kaggle_dsb[tensorboard]'"
         )
     return TensorBoardLogger(work, name="", version="tensorboard")

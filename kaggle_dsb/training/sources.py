@@ -188,7 +188,7 @@ def divide(
     if fold is not None and (train.empty or held_out.empty):
         raise InputError(
             f"fold {fold} leaves {len(train)} images to train on and holds out {len(held_out)}: "
-            f"both need at least one; there are folds {sorted(folds['fold'].unique().tolist())}"
+            f"both need at least one; the folds are {sorted(folds['fold'].unique().tolist())}"
         )
     group_size = train["group"].map(folds["group"].value_counts())
     area = train["sample"].map(lambda sample: sample.image[..., 0].size)
@@ -197,8 +197,8 @@ def divide(
     share = _shares(train, sources, settings)
     if not share.any():
         raise InputError(
-            "training.type_shares and the shares of extra sources are 0 for all images that are "
-            "left to train on; at least one must be above 0"
+            "training.type_shares and the shares of extra sources are 0 for all training images; "
+            "at least one must be above 0"
         )
     return FoldData(
         train["sample"].tolist(), (weight / total * share).tolist(), held_out["sample"].tolist()
@@ -213,7 +213,7 @@ def _rows_of(sources: Sequence[LabelledSource], folds: pd.DataFrame) -> pd.DataF
     if missing:
         raise InputError(
             f"image {missing[0]} is not in folds.csv ({len(missing)} images missing); train with "
-            "the images that the run was begun with, or choose another --name"
+            "the images that the run was started with, or choose another --name"
         )
     rows = table.loc[list(samples)].reset_index()
     rows["sample"] = pd.Series(list(samples.values()), index=rows.index, dtype=object)

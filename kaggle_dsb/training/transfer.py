@@ -25,7 +25,7 @@ def copy_weights(path: Path, network: NucleusNet) -> None:
         network.load_state_dict(trained.state_dict())
     except RuntimeError:
         raise InputError(
-            f"{path}: has another architecture than the network to train; set "
+            f"{path}: its architecture differs from the network to train; set "
             f"network.encoder_name={settings.network.encoder_name} and "
             f"network.decoder_channels={list(settings.network.decoder_channels)}"
         ) from None

@@ -146,7 +146,7 @@ class Run:
         for key, trained, changed in differing_settings(load_settings(*own), settings, TRAINED):
             raise InputError(
                 f"{key} = {changed!r}: the networks of {self.name} were trained with {trained!r}; "
-                f"only settings of {', '.join(USED)} count here"
+                f"only settings in {', '.join(USED)} can be changed here"
             )
         return settings
 
@@ -164,7 +164,7 @@ class Run:
         if newest.folder == self.folder:
             return f"{self.name}, {networks}"
         return (
-            f"{self.name}, {networks} ({newest.name} {newest.find_fault()}; name it with "
+            f"{self.name}, {networks} ({newest.name} {newest.find_fault()}; select it with "
             f"--weights {newest.name})"
         )
 
@@ -223,7 +223,7 @@ class Run:
         validated = parse_settings(recorded, source=str(self.validation_file)) if recorded else None
         validated = validated or self.load_settings()
         for key, old, new in differing_settings(validated, settings, VALIDATED):
-            return None, f"{key} is {new!r}, and was {old!r} when the run was validated"
+            return None, f"{key} is {new!r}, but was {old!r} when the run was validated"
         return float(validation["score"]), ""
 
     def find_fault(self) -> str | None:
@@ -277,11 +277,11 @@ def find_run(folder: Path | None = None, *, runs: Path = RUNS) -> Run:
     if folder is None:
         return next((run for run in list_runs(runs) if not run.find_fault()), open_run(BUNDLED))
     trained = ", ".join(run.name for run in list_runs(runs))
-    there = f"; known: {trained}" if trained else ""
-    wanted = f"name the folder of a finished training{there}"
+    there = f"; available: {trained}" if trained else ""
+    wanted = f"expected the folder of a finished training run{there}"
     run = open_run(require_folder(folder, wanted))
     if not run.networks:
-        raise InputError(f"{folder}: holds no fold<N>.safetensors; {wanted}")
+        raise InputError(f"{folder}: contains no fold<N>.safetensors; {wanted}")
     return run
 
 

@@ -163,7 +163,9 @@ def choose_test_set(source: Source, name: str | None) -> str:
             return candidate
     if len(sets) == 1:
         return next(iter(sets))
-    raise InputError(f"{source.origin}: name the set to predict with --set-name: {', '.join(sets)}")
+    raise InputError(
+        f"{source.origin}: choose the set to predict with --set-name: {', '.join(sets)}"
+    )
 
 
 def require_distinct_names(sources: Sequence[Source]) -> None:
@@ -186,7 +188,7 @@ def require_train_set(source: Source) -> str:
     if not with_masks:
         sets = ", ".join(source.prepared.images)
         raise InputError(
-            f"{source.origin}: has no set with masks (only {sets}); needed is {TRAIN_SET}, with "
+            f"{source.origin}: has no set with masks (only {sets}); expected {TRAIN_SET}, with "
             "ID/images/ID.png and ID/masks/*.png, or a folder of images/ and masks/"
         )
     if TRAIN_SET in with_masks:
@@ -248,7 +250,8 @@ def find_truth(
         return None
     if len(best) > 1:
         raise InputError(
-            f"{source.origin}: {' and '.join(best)} hold these images; name one with --set-name"
+            f"{source.origin}: {' and '.join(best)} contain these images; choose one with "
+            "--set-name"
         )
     samples = load_samples(source.cache, best[0])
     labels = {sample.id: sample.labels for sample in samples if sample.labels is not None}

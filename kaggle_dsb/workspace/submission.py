@@ -94,7 +94,7 @@ class SubmissionFolder:
         InputError
             When another process holds the lock.
         """
-        return locking(self.draft.folder, activity="writes this submission")
+        return locking(self.draft.folder, activity="writing this submission")
 
     def begin(self, key: str) -> None:
         """Begin a draft, or keep that of an interrupted call with the same key.
@@ -187,8 +187,8 @@ class SubmissionFolder:
             return None
         if not Path(data).exists():
             raise InputError(
-                f"{self.made_file}: was made from {data}, which is not there; name the data with "
-                "--data"
+                f"{self.made_file}: was made from {data}, which no longer exists; pass the data "
+                "with --data"
             )
         return Path(data)
 

@@ -17,7 +17,9 @@ def test_two_validations_are_compared(data, weights, capsys):
     capsys.readouterr()
     assert run(["compare", "a.csv", "b.csv", "--save", "both.png"]) == 0
     assert all(Path(picture).exists() for picture in ("a.png", "b.png", "both.png"))
-    assert capsys.readouterr().out.startswith("b.csv cannot be told from a.csv: difference 0.000")
+    assert capsys.readouterr().out.startswith(
+        "b.csv does not differ significantly from a.csv: difference 0.000"
+    )
     lines = Path("b.csv").read_text().splitlines(keepends=True)
     Path("part.csv").write_text("".join(lines[:2]))
     assert run(["compare", "a.csv", "part.csv"]) == 2
@@ -30,5 +32,5 @@ def test_two_validations_are_compared(data, weights, capsys):
 
 def test_comparing_with_a_file_that_is_not_there_is_a_mistake_of_the_call(here, capsys):
     assert run(["compare", "no.csv", "no.csv"]) == 2
-    message = "error: no.csv: no such file; needed is a CSV of validate --save or a score.json\n"
+    message = "error: no.csv: no such file; expected a CSV from `validate --save` or a score.json\n"
     assert capsys.readouterr().err == message

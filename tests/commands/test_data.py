@@ -74,7 +74,7 @@ def test_all_faults_are_told_at_once(data, capsys):
     names = [damage_truncate(data), damage_mask_size(data), damage_no_zip(data)]
     assert run(["data"]) == 2
     said = capsys.readouterr().err
-    assert "3 faults in the data:" in said
+    assert "3 errors in the data:" in said
     assert all(name in said for name in names)
 
 

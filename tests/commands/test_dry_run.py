@@ -28,10 +28,9 @@ def test_a_dry_run_of_train_tells_what_would_be_trained(data, capsys):
     settings = [word for setting in TINY for word in ("--set", setting)]
     assert run(["train", "--dry-run", *TWO_FOLDS, *settings]) == 0
     assert capsys.readouterr().out == (
-        "runs/mine/fold0.safetensors: would be trained on 1 images, 1 held out, in 2 epochs of 8 "
-        "crops\n"
-        "runs/mine/fold1.safetensors: would be trained on 1 images, 1 held out, in 2 epochs of 8 "
-        "crops\n"
+        "runs/mine/fold0.safetensors: would be trained on 1 images, 1 held out, for 2 epochs of 8 "
+        "crops\nruns/mine/fold1.safetensors: would be trained on 1 images, 1 held out, for 2 "
+        "epochs of 8 crops\n"
     )
     assert files() == before
 
@@ -46,7 +45,7 @@ def test_a_dry_run_of_train_finds_that_there_is_no_network_to_start_or_learn_fro
     assert said.startswith(
         "error: absent/fold0.safetensors: cannot be read as a network (No such file or directory"
     )
-    assert said.endswith("; name a .safetensors file that `kaggle-dsb train` wrote")
+    assert said.endswith("; expected a .safetensors file written by `kaggle-dsb train`")
 
 
 def test_a_dry_run_of_kaggle_submit_checks_and_sends_nothing(data, weights, capsys):
@@ -54,6 +53,6 @@ def test_a_dry_run_of_kaggle_submit_checks_and_sends_nothing(data, weights, caps
     capsys.readouterr()
     assert run(["kaggle-submit", "--name", "first", "--message", "a try", "--dry-run"]) == 0
     assert capsys.readouterr().out == (
-        "submissions/first/submission.csv: sound; would be submitted as 'a try'\n"
+        "submissions/first/submission.csv: valid; would be submitted as 'a try'\n"
     )
     assert run(["kaggle-submit", "--name", "second", "--message", "a try", "--dry-run"]) == 2

@@ -21,7 +21,7 @@ BOTH_QUICK = ["--both", "prediction.tta=none"]
 def test_an_experiment_that_trains_nothing_new_compares_and_logs(data, weights, capsys):
     call = ["experiment", "try", "--against", "weights", "--log", "log.md"]
     assert run([*call, "--set", "instances.body_threshold=0.7"]) == 0
-    assert "log.md: one row more" in capsys.readouterr().out
+    assert "log.md: added one row" in capsys.readouterr().out
     quick = [*BOTH_QUICK, "--fold", "1"]
     assert run([*call, "--set", "instances.min_area_px=5", *quick]) == 0
     rows = [line for line in Path("log.md").read_text().splitlines() if line.startswith("| 20")]
@@ -95,7 +95,7 @@ def test_a_variation_is_trained_on_the_sources_of_its_baseline(data, weights, fo
     call = ["experiment", "try", "--against", "weights", "--log", "log.md"]
     assert run([*call, "--set", "training.seed=9"]) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "error: weights: was trained on foreign as well; name it with --extra"
+        "error: weights: was also trained on foreign; pass it with --extra"
     )
     assert not Path("runs/try").exists()
     assert run([*call, "--set", "instances.min_area_px=5", "--extra", "foreign", *BOTH_QUICK]) == 0

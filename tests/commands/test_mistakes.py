@@ -15,11 +15,11 @@ from kaggle_dsb.dataset.archive import ACCEPTED_FORMS
 MISTAKES = {
     "missing folder": (
         ["submit", "--data", "absent", "--weights", "weights"],
-        f"absent: no such file or folder; accepted are {ACCEPTED_FORMS}",
+        f"absent: no such file or folder; expected {ACCEPTED_FORMS}",
     ),
     "no weights": (
         ["submit", "--weights", "empty"],
-        "empty: holds no fold<N>.safetensors; name the folder of a finished training",
+        "empty: contains no fold<N>.safetensors; expected the folder of a finished training run",
     ),
     "unknown set": (
         ["submit", "--weights", "weights", "--set-name", "stage3"],
@@ -29,16 +29,15 @@ MISTAKES = {
         ["submit", "--weights", "weights", "--set", "prediction.tt=none"],
         "--set: unknown key prediction.tt; allowed here: tta, scales, tile_px, overlap_px",
     ),
-    "unknown fold": (["train", "--fold", "7"], "fold 7 does not exist; there are 0, 1, all"),
+    "unknown fold": (["train", "--fold", "7"], "fold 7 does not exist; available: 0, 1, all"),
     "tuning one fold": (
         ["tune", "--weights", "one"],
-        "one: has networks for the images of one fold; a nested choice needs those of two folds or "
-        "more",
+        "one: holds out images in one fold only; nested cross-validation needs two folds or more",
     ),
     "an experiment that changes nothing": (
         ["experiment", "try", "--against", "weights", "--set", "instances.min_area_px=12"],
-        "weights: nothing differs from its settings in network, augment, training, prediction, "
-        "instances; name it with --set",
+        "weights: the variation has the same settings in network, augment, training, prediction, "
+        "instances; change one with --set",
     ),
     "an experiment that would train its baseline again": (
         [
@@ -51,16 +50,16 @@ MISTAKES = {
             "--both",
             "training.epochs=2",
         ],
-        "--both training.epochs=2: the networks of weights are trained already; name what the "
-        "variation is to be trained with by --set",
+        "--both training.epochs=2: weights is already trained; pass training settings of the "
+        "variation with --set",
     ),
     "an experiment on a fold that is not there": (
         ["experiment", "try", "--against", "weights", "--set", "training.seed=9", "--fold", "5"],
-        "weights: has no network of fold 5; it has 0, 1",
+        "weights: has no network for fold 5; available: 0, 1",
     ),
     "nothing to score": (
         ["score", "absent.csv", "--truth", "data/stage1_solution.csv"],
-        "absent.csv: no such file or folder; give a submission or label images",
+        "absent.csv: no such file or folder; expected a submission CSV or a folder of label images",
     ),
 }
 
@@ -92,7 +91,7 @@ def test_a_mistake_in_the_call_gets_one_line_and_exit_code_2(data, weights, mist
 def test_a_submission_that_is_not_there_is_told_before_the_data_are_prepared(here, call, capsys):
     assert run(call) == 2
     assert capsys.readouterr().err == (
-        "error: submissions/nope: holds no submission.csv; write one with `kaggle-dsb submit`\n"
+        "error: submissions/nope: contains no submission.csv; create one with `kaggle-dsb submit`\n"
     )
     assert list(here.iterdir()) == []
 
@@ -104,13 +103,13 @@ def test_a_wrong_name_is_told_with_the_names_that_are_there(weights, capsys):
         Path("submissions", name, "submission.csv").write_text("ImageId,EncodedPixels\n")
     assert run(["report", "frist"]) == 2
     assert capsys.readouterr().err == (
-        "error: submissions/frist: holds no submission.csv; write one with `kaggle-dsb submit`; "
-        "known: first, second\n"
+        "error: submissions/frist: contains no submission.csv; create one with `kaggle-dsb "
+        "submit`; existing submissions: first, second\n"
     )
     assert run(["submit", "--weights", "runs/mine/fold0.safetensors"]) == 2
     assert capsys.readouterr().err == (
-        "error: runs/mine/fold0.safetensors: is a file; name the folder of a finished training; "
-        "known: runs/mine\n"
+        "error: runs/mine/fold0.safetensors: is a file; expected the folder of a finished "
+        "training run; available: runs/mine\n"
     )
 
 
@@ -119,11 +118,11 @@ def test_a_wrong_name_is_told_with_the_names_that_are_there(weights, capsys):
     [
         (
             {"set": "stage1_test", "images": 2, "limit": 2},
-            "predicts only 2 images (--limit 2); make it without --limit",
+            "predicts only 2 images (--limit 2); predict again without --limit",
         ),
         (
             {"set": "images", "images": 2},
-            "is of images; Kaggle scores only stage1_test or stage2_test_final",
+            "predicts images, but Kaggle scores only stage1_test or stage2_test_final",
         ),
     ],
 )
@@ -139,7 +138,7 @@ def test_what_kaggle_would_refuse_is_told_before_the_data_are_read(here, made, m
 def test_a_table_of_folds_that_is_not_there_is_told(data, capsys):
     assert run(["gallery", "--folds", "absent.csv"]) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "error: absent.csv: no such file; a table of folds, as runs/NAME/folds.csv, is needed"
+        "error: absent.csv: no such file; expected a table of folds, such as runs/NAME/folds.csv"
     )
 
 
@@ -148,7 +147,7 @@ def test_a_file_in_the_place_of_a_folder_is_told(data, capsys):
     assert (
         capsys.readouterr()
         .err.splitlines()[-1]
-        .endswith("/one.csv/cache: lies below a file; a folder is needed there")
+        .endswith("/one.csv/cache: is below a file; expected a folder")
     )
 
 
@@ -159,5 +158,5 @@ def test_a_place_that_may_not_be_written_is_told(here, monkeypatch, capsys):
     monkeypatch.setattr(opening, "say", refuse)
     assert run(["data"]) == 1
     assert capsys.readouterr().err == (
-        "error: work: Permission denied; choose a place that you may read and write\n"
+        "error: work: Permission denied; choose a location with read and write access\n"
     )

@@ -22,7 +22,7 @@ def stack(here):
 
 def test_a_stack_asks_for_a_channel_and_takes_the_one_named(stack, capsys):
     assert run(["data", "--data", "mine"]) == 2
-    message = "error: cells.tif: holds 2 channels; choose with --channel 1 to 2\n"
+    message = "error: cells.tif: has 2 channels; choose with --channel 1 to 2\n"
     assert capsys.readouterr().err.endswith(message)
     assert run(["data", "--data", "mine", "--channel", "2"]) == 0
     assert capsys.readouterr().out == "images: 1 images, 0 nuclei\n"
@@ -36,7 +36,7 @@ def test_a_choice_holds_for_one_call_only(stack, capsys):
 
 def test_a_channel_that_does_not_exist_is_named(stack, capsys):
     assert run(["data", "--data", "mine", "--channel", "3"]) == 2
-    message = "error: cells.tif: holds 2 channels; channel 3 is not among them\n"
+    message = "error: cells.tif: has 2 channels; channel 3 does not exist\n"
     assert capsys.readouterr().err.endswith(message)
 
 
@@ -47,7 +47,7 @@ def test_a_submission_records_how_its_images_were_read(stack, weights, capsys):
     assert made["read_options"] == {"channel": 2}
     assert run(["report", "first"]) == 0
     assert run(["report", "first", "--channel", "3"]) == 2
-    message = "error: cells.tif: holds 2 channels; channel 3 is not among them\n"
+    message = "error: cells.tif: has 2 channels; channel 3 does not exist\n"
     assert capsys.readouterr().err.endswith(message)
 
 
@@ -60,7 +60,7 @@ def test_connected_components_tell_the_nuclei_of_a_binary_mask(here, capsys):
     said = capsys.readouterr()
     assert said.out == "images: 1 images, 1 nuclei\n"
     assert said.err.endswith(
-        "warning: masks/x.png: is a binary mask of 2 parts, read as one nucleus; "
+        "warning: masks/x.png: is a binary mask with 2 connected parts, read as one nucleus; "
         "--connected-components reads each part as a nucleus\n"
     )
     assert run(["data", "--data", "mine", "--connected-components"]) == 0
@@ -82,5 +82,5 @@ def test_submit_exports_the_nuclei_for_other_tools(data, weights, capsys):
 def test_an_unknown_format_is_refused_before_any_work(here, capsys):
     assert run(["submit", "--export", "svg"]) == 2
     assert capsys.readouterr().err == (
-        "error: export format 'svg'; it should be one of geojson, coco, roi, ome\n"
+        "error: unknown export format 'svg'; choose from geojson, coco, roi, ome\n"
     )

@@ -97,10 +97,10 @@ def test_what_changed_since_another_submission_is_on_the_page(source, submission
     shutil.copytree(submission, other)
     path = report_submission(source, submission, against=other)
     assert all(row["gain"] == 0 and row["agreement"] == 1 for row in rows_of(path))
-    assert "changed most" in path.read_text()
+    assert "most changed" in path.read_text()
 
 
 def test_a_folder_without_a_submission_is_refused(source, tmp_path):
-    message = f"{tmp_path}: holds no submission.csv; write one with `kaggle-dsb submit`"
+    message = f"{tmp_path}: contains no submission.csv; create one with `kaggle-dsb submit`"
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         report_submission(source, tmp_path)

@@ -16,7 +16,7 @@ def test_a_submission_is_scored_as_a_table_and_as_json(data, weights, capsys):
     run(["submit", "--weights", "weights", "--name", "first", *QUICK])
     capsys.readouterr()
     assert run(["score", "--name", "first"]) == 0
-    assert "mean precision by threshold" in capsys.readouterr().out
+    assert "mean precision by IoU threshold" in capsys.readouterr().out
     call = ["score", "submissions/first/submission.csv", "--truth", "data/stage1_solution.csv"]
     assert run([*call, "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
@@ -98,5 +98,6 @@ def test_a_likely_mistake_is_told_beside_the_score(foreign, capsys):
 def test_a_control_character_of_a_file_name_does_not_reach_the_terminal(here, capsys):
     assert run(["score", "a\x1b[2J.csv", "--truth", "a\x1b[2J.csv"]) == 2
     assert capsys.readouterr().err == (
-        "error: a\\x1b[2J.csv: no such file or folder; give a solution CSV or label images\n"
+        "error: a\\x1b[2J.csv: no such file or folder; expected a solution CSV or a folder of "
+        "label images\n"
     )

@@ -79,8 +79,8 @@ def test_a_scorer_is_used_and_recorded_where_there_is_one(data, weights, capsys)
     (weights / "scorer1.safetensors").unlink()
     assert run(call) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "error: weights: fold 1 has no candidate scorer, others have; train it with "
-        "`kaggle-dsb tune`, or do without: --set instances.candidate_scorer=false"
+        "error: weights: fold 1 has no candidate scorer, unlike other folds; train it with "
+        "`kaggle-dsb tune`, or disable scorers with --set instances.candidate_scorer=false"
     )
 
 
@@ -105,8 +105,8 @@ def test_a_sample_submission_of_other_images_stops_the_submission(data, weights,
     (data / "stage1_sample_submission.csv").write_text("ImageId,EncodedPixels\nn2,1 1\n")
     assert run(["submit", "--weights", "weights", "--name", "first", *QUICK]) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "error: stage1_sample_submission.csv and stage1_test must name the same images: n3 is only "
-        "among the images (1 images differ); get both files again"
+        "error: stage1_sample_submission.csv and stage1_test must list the same images: n3 is "
+        "only among the images (1 images differ); download both files again"
     )
     assert not Path("submissions/first/submission.csv").exists()
 
@@ -192,7 +192,7 @@ def test_a_part_of_the_test_images_is_checked_against_itself_and_said_to_be_a_pa
     assert run(call) == 0
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("submissions/part/submission.csv: 1 images, ")
-    assert said[0].endswith(" nuclei, checked, not complete")
+    assert said[0].endswith(" nuclei, checked, incomplete")
     assert said[-2] == "next: open submissions/part/labels, or run `kaggle-dsb report part`"
     assert pd.read_csv("submissions/part/submission.csv")["ImageId"].unique().tolist() == ["n2"]
 
@@ -201,8 +201,8 @@ def test_what_would_be_refused_is_refused_before_anything_is_predicted(here, wei
     write_png(here / "mine" / "a,b.png", np.full((40, 33), 9, np.uint8))
     assert run(["submit", "--data", "mine", "--weights", "weights", "--name", "own"]) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "error: 'a,b': the name of an image becomes its ImageId, which holds no comma, quote, line "
-        "break or other control character: rename it"
+        "error: 'a,b': the file name becomes the ImageId, which must not contain a comma, quote, "
+        "line break or other control character; rename it"
     )
     assert not Path("submissions").exists()
 
@@ -222,8 +222,8 @@ def test_settings_of_the_training_are_refused_where_they_would_have_no_effect(
         assert run([verb, *call]) == 2
         assert capsys.readouterr().err == (
             "error: network.encoder_name = 'resnet35': the networks of weights were trained with "
-            "'tu-test_efficientnet'; only settings of prediction, instances, hardware count "
-            "here\n"
+            "'tu-test_efficientnet'; only settings in prediction, instances, hardware can be "
+            "changed here\n"
         )
 
 
@@ -238,7 +238,7 @@ def test_a_validated_run_quotes_its_score_and_another_setting_none(data, weights
         made = json.loads(Path(f"submissions/{name}/made.json").read_text())
         assert made["cross_validation"] == score
     assert made["no_cross_validation"] == (
-        "instances.min_area_px is 5, and was 12 when the run was validated"
+        "instances.min_area_px is 5, but was 12 when the run was validated"
     )
 
 

@@ -15,8 +15,8 @@ def test_training_goes_on_only_with_the_settings_it_was_begun_with(data, capsys)
     write_settings(Path("runs/mine/config.toml"), Settings())
     assert run(["train", "--set", "training.epochs=9"]) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "error: runs/mine/config.toml: this run was begun with training.epochs = 15, not 9; go "
-        "on with the same settings or choose another --name"
+        "error: runs/mine/config.toml: this run was started with training.epochs = 15, not 9; "
+        "resume with the same settings or choose another --name"
     )
 
 
@@ -33,8 +33,8 @@ def test_a_training_goes_on_only_from_networks_that_have_not_seen_what_is_held_o
     )
     assert run(call) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "error: runs/mine/folds.csv: other folds than weights/folds.csv; a network of "
-        "training.start_from or training.teacher would have seen what is held out here"
+        "error: runs/mine/folds.csv: its folds differ from weights/folds.csv; a network of "
+        "training.start_from or training.teacher would have been trained on images held out here"
     )
 
 
@@ -50,8 +50,8 @@ def test_a_teacher_must_not_have_seen_what_is_held_out(data, weights, capsys, pa
         shutil.copy(weights / "folds.csv", "runs/mine")
     assert run(["train", *options]) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "error: runs/mine/folds.csv: other folds than other/folds.csv; a network of "
-        "training.start_from or training.teacher would have seen what is held out here"
+        "error: runs/mine/folds.csv: its folds differ from other/folds.csv; a network of "
+        "training.start_from or training.teacher would have been trained on images held out here"
     )
 
 
@@ -87,7 +87,7 @@ def test_an_interrupted_training_says_so_and_goes_on(data, forks):
     process.join(timeout=120)
     assert process.exitcode == 130, said.read_text()
     assert said.read_text().splitlines()[-1] == (
-        "error: interrupted; nothing half-written is left, the same command goes on"
+        "error: interrupted; no partial files were left; run the same command again to resume"
     )
     assert "Traceback" not in said.read_text()
     assert checkpoint.exists()

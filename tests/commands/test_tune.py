@@ -13,7 +13,7 @@ def test_tune_writes_what_it_chose_and_drops_a_scorer_that_does_not_gain(data, w
     save_scorer(weights, fold=0)
     assert run(["tune", "--weights", "weights", "--trials", "2", *QUICK]) == 0
     said = capsys.readouterr().out
-    assert "score of each source with what is best without it" in said
+    assert "score of each source, tuned on the others" in said
     tuned = load_settings(weights / "config.toml").instances
     assert re.search(rf"^min_seed_px +{tuned.min_seed_px}$", said, re.MULTILINE)
     # Untrained networks score nothing either way, and so gain nothing by a scorer.

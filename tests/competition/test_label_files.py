@@ -18,7 +18,7 @@ from kaggle_dsb.files import InputError
 from tests.cases import draw
 
 LABELS = draw("1.2", "113")
-FORMS = "labels are a PNG, a TIFF or an array (.npy) of whole numbers"
+FORMS = "a label image is a PNG, TIFF or .npy file of integers"
 
 
 def exactly(message: str) -> str:
@@ -47,7 +47,7 @@ def test_labels_of_8_bits_are_read(tmp_path):
 
 def test_a_label_beyond_16_bits_is_refused_and_nothing_is_written(tmp_path):
     path = tmp_path / "a.png"
-    message = f"{path}: label 65536 is above 65535, the most a 16-bit PNG holds; relabel first"
+    message = f"{path}: label 65536 is above 65535, the maximum of a 16-bit PNG; relabel first"
     with pytest.raises(InputError, match=exactly(message)):
         write_labels(path, np.array([[0, 65536]]))
     assert list(tmp_path.iterdir()) == []
@@ -62,7 +62,7 @@ def test_a_missing_file_is_named(tmp_path):
 def test_a_file_that_is_no_image_is_named(tmp_path):
     path = tmp_path / "a.png"
     path.write_text("no image")
-    message = f"{path}: not an image that can be read; {FORMS}"
+    message = f"{path}: cannot be read as an image; {FORMS}"
     with pytest.raises(InputError, match=exactly(message)):
         read_labels(path)
 
@@ -71,7 +71,7 @@ def test_a_truncated_image_is_named(tmp_path):
     path = tmp_path / "a.png"
     write_labels(path, np.arange(10000).reshape(100, 100))
     path.write_bytes(path.read_bytes()[:200])
-    message = f"{path}: not an image that can be read; {FORMS}"
+    message = f"{path}: cannot be read as an image; {FORMS}"
     with pytest.raises(InputError, match=exactly(message)):
         read_labels(path)
 
@@ -146,7 +146,7 @@ def test_no_code_is_run_that_a_file_names(tmp_path):
         header, {"descr": "|O", "fortran_order": False, "shape": ()}
     )
     path.write_bytes(header.getvalue() + pickle.dumps(Harmful(tmp_path / "harm")))
-    message = f"{path}: holds a pickled builtins.eval, which could run code; not loaded"
+    message = f"{path}: contains a pickled builtins.eval, which could execute code; not loaded"
     with pytest.raises(InputError, match=exactly(message)):
         read_labels(path)
     assert not (tmp_path / "harm").exists()
@@ -155,19 +155,19 @@ def test_no_code_is_run_that_a_file_names(tmp_path):
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.array([[0.5, 1]]), "holds fractions; labels are whole numbers"),
-        (np.array([[np.nan, 1]]), "holds fractions; labels are whole numbers"),
-        (np.array([[0, 2**31]]), "holds label 2147483648, above 2147483647"),
-        (np.array([[0, 2.0**31]]), "holds label 2147483648, above 2147483647"),
+        (np.array([[0.5, 1]]), "contains non-integer values; labels are integers"),
+        (np.array([[np.nan, 1]]), "contains non-integer values; labels are integers"),
+        (np.array([[0, 2**31]]), "label 2147483648 is above the maximum 2147483647"),
+        (np.array([[0, 2.0**31]]), "label 2147483648 is above the maximum 2147483647"),
         (
             np.zeros((2, 3, 4), dtype=int),
-            "labels of shape (2, 3, 4) and type int64; labels are whole numbers of shape (H, W)",
+            "labels of shape (2, 3, 4) and type int64; expected integers of shape (H, W)",
         ),
         (
             np.array([["a"]]),
-            "labels of shape (1, 1) and type <U1; labels are whole numbers of shape (H, W)",
+            "labels of shape (1, 1) and type <U1; expected integers of shape (H, W)",
         ),
-        (np.array({"a": 1}), "holds no array and no 'masks' as Cellpose writes them"),
+        (np.array({"a": 1}), "contains neither an array nor Cellpose's 'masks'"),
     ],
 )
 def test_an_array_of_anything_else_is_refused(tmp_path, array, message):
@@ -179,7 +179,7 @@ def test_an_array_of_anything_else_is_refused(tmp_path, array, message):
 def test_an_array_above_the_limit_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("kaggle_dsb.competition.labels.LARGEST_LABELS_PX", LABELS.size - 1)
     np.save(tmp_path / "a.npy", LABELS)
-    with pytest.raises(InputError, match=f"pixels; the most is {LABELS.size - 1} pixels"):
+    with pytest.raises(InputError, match=f"pixels; the maximum is {LABELS.size - 1} pixels"):
         read_labels(tmp_path / "a.npy")
 
 
@@ -188,14 +188,14 @@ def test_a_truncated_array_is_named(tmp_path, size):
     path = tmp_path / "a.npy"
     np.save(path, LABELS)
     path.write_bytes(path.read_bytes()[:size])
-    message = f"{path}: not an array that can be read; save it with numpy.save"
+    message = f"{path}: cannot be read as an array; save it with numpy.save"
     with pytest.raises(InputError, match=exactly(message)):
         read_labels(path)
 
 
 def test_a_colour_image_is_no_labels(tmp_path):
     path = save(tmp_path / "a.png", np.arange(12, dtype=np.uint8).reshape(2, 2, 3))
-    message = f"{path}: a colour image; labels are one channel of whole numbers"
+    message = f"{path}: is a colour image; a label image has one channel of integers"
     with pytest.raises(InputError, match=exactly(message)):
         read_labels(path)
 
@@ -204,7 +204,7 @@ def test_an_image_of_several_pages_is_no_labels(tmp_path):
     path = tmp_path / "a.tif"
     page = Image.fromarray(LABELS.astype(np.uint8))
     page.save(path, save_all=True, append_images=[page, page])
-    message = f"{path}: holds 3 pages; labels are a single image"
+    message = f"{path}: has 3 pages; a label image has one"
     with pytest.raises(InputError, match=exactly(message)):
         read_labels(path)
 
@@ -212,7 +212,7 @@ def test_an_image_of_several_pages_is_no_labels(tmp_path):
 def test_an_image_that_is_too_large_is_refused_before_its_pixels_are_read(tmp_path):
     path = tmp_path / "a.png"
     Image.new("1", (25_000, 25_000)).save(path)
-    message = f"{path}: an image of 25000 x 25000 pixels; the most is 400,000,000 pixels"
+    message = f"{path}: image of 25000 x 25000 pixels; the maximum is 400,000,000 pixels"
     with pytest.raises(InputError, match=exactly(message)):
         read_labels(path)
 
@@ -233,9 +233,7 @@ def test_a_tiff_of_64_bits_and_several_pages_is_no_labels(tmp_path):
     path = tmp_path / "a.tif"
     pages = np.stack([LABELS, LABELS]).astype(np.int64)
     tifffile.imwrite(path, pages, photometric="minisblack")
-    with pytest.raises(
-        InputError, match=exactly(f"{path}: holds 2 pages; labels are a single image")
-    ):
+    with pytest.raises(InputError, match=exactly(f"{path}: has 2 pages; a label image has one")):
         read_labels(path)
 
 
@@ -277,7 +275,7 @@ def test_a_name_that_is_only_an_ending_is_an_id(tmp_path):
 def test_two_label_images_of_one_image_are_refused(tmp_path):
     for name in ("a.png", "a.tif"):
         (tmp_path / name).touch()
-    message = f"{tmp_path / 'a.tif'}: a.png is of the same image; leave one of them out"
+    message = f"{tmp_path / 'a.tif'}: a.png is for the same image; remove one of them"
     with pytest.raises(InputError, match=exactly(message)):
         find_label_files(tmp_path)
 
@@ -290,13 +288,15 @@ def test_a_folder_is_read_by_image_id(tmp_path):
 
 
 def test_a_folder_without_label_images_is_refused(tmp_path):
-    needed = "it must hold ID.png, ID.tif or ID.npy for each image"
-    with pytest.raises(InputError, match=exactly(f"{tmp_path}: holds no label image; {needed}")):
+    needed = "expected ID.png, ID.tif or ID.npy for each image"
+    with pytest.raises(
+        InputError, match=exactly(f"{tmp_path}: contains no label images; {needed}")
+    ):
         read_label_folder(tmp_path)
     for name in ("a.jpg", "b.jpg"):
         (tmp_path / name).touch()
     (tmp_path / "labels").mkdir()
-    message = f"{tmp_path}: holds no label image, but 2 .jpg, labels/; {needed}"
+    message = f"{tmp_path}: contains no label images (found 2 .jpg, labels/); {needed}"
     with pytest.raises(InputError, match=exactly(message)):
         read_label_folder(tmp_path)
 
@@ -310,7 +310,7 @@ def test_a_hidden_file_is_no_label_image(tmp_path):
 def test_a_damaged_tiff_is_refused_without_a_word_of_the_library(tmp_path, caplog):
     path = tmp_path / "a.tif"
     path.write_bytes(b"II*\0" + (655368).to_bytes(4, "little") + bytes(64))
-    with pytest.raises(InputError, match=f"^{re.escape(str(path))}: not an image that can be read"):
+    with pytest.raises(InputError, match=f"^{re.escape(str(path))}: cannot be read as an image"):
         read_labels(path)
     assert caplog.records == []
 
@@ -325,5 +325,5 @@ def test_the_name_of_what_is_pickled_is_told_in_printable_letters(tmp_path):
     with pytest.raises(InputError) as raised:
         read_labels(path)
     assert str(raised.value) == (
-        f"{path}: holds a pickled o\\x00.foo, which could run code; not loaded"
+        f"{path}: contains a pickled o\\x00.foo, which could execute code; not loaded"
     )

@@ -44,7 +44,7 @@ def test_masks_from_a_generator_are_accepted():
 
 
 def test_neither_masks_nor_a_shape_is_refused():
-    message = "no masks and no shape; an image without nuclei needs its shape (H, W)"
+    message = "no masks and no shape; pass the shape (H, W) of an image without nuclei"
     with pytest.raises(InputError, match=exactly(message)):
         stack_masks([])
 
@@ -56,7 +56,7 @@ def test_a_mask_of_another_shape_is_refused():
 
 
 def test_a_colour_mask_is_refused():
-    message = "shape (1, 2, 4) of an image; a height and a width, (H, W), are needed"
+    message = "image shape (1, 2, 4); expected a height and a width, (H, W)"
     with pytest.raises(InputError, match=exactly(message)):
         stack_masks([np.zeros((1, 2, 4))])
 
@@ -97,18 +97,18 @@ def test_relabelling_twice_changes_nothing_more(labels):
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ([[0, -1]], "labels hold -1; a label is 0 for background or a positive number"),
+        ([[0, -1]], "labels contain -1; a label is 0 (background) or a positive integer"),
         (
             [[0.0, 1.0]],
-            "labels of shape (1, 2) and type float64; labels are whole numbers of shape (H, W)",
+            "labels of shape (1, 2) and type float64; expected integers of shape (H, W)",
         ),
         (
             [[False, True]],
-            "labels of shape (1, 2) and type bool; labels are whole numbers of shape (H, W)",
+            "labels of shape (1, 2) and type bool; expected integers of shape (H, W)",
         ),
         (
             [0, 1],
-            "labels of shape (2,) and type int64; labels are whole numbers of shape (H, W)",
+            "labels of shape (2,) and type int64; expected integers of shape (H, W)",
         ),
     ],
 )

@@ -152,24 +152,23 @@ def test_matching_leaves_its_input_as_it_was():
     [
         (
             draw("1.", "1.", ".."),
-            "predicted labels of 3 x 2 pixels for an image of 2 x 3; "
-            "both must have the image's size",
+            "predicted labels are 3 x 2 pixels, the image is 2 x 3; the sizes must match",
         ),
         (
             draw("1..", "...") - 1,
-            "labels hold -1; a label is 0 for background or a positive number",
+            "labels contain -1; a label is 0 (background) or a positive integer",
         ),
         (
             draw("1..", "...") > 0,
-            "labels of shape (2, 3) and type bool; labels are whole numbers of shape (H, W)",
+            "labels of shape (2, 3) and type bool; expected integers of shape (H, W)",
         ),
         (
             draw("1..", "...") * np.int64(2**31),
-            "labels hold 2147483648, above 2147483647; relabel first",
+            "labels contain 2147483648, above 2147483647; relabel first",
         ),
         (
             draw("1..", "...").astype(np.uint64) << np.uint64(63),
-            "labels hold 9223372036854775808, above 2147483647; relabel first",
+            "labels contain 9223372036854775808, above 2147483647; relabel first",
         ),
     ],
 )
@@ -231,5 +230,5 @@ def test_a_prediction_without_a_truth_is_not_scored():
 
 
 def test_an_empty_truth_is_refused():
-    with pytest.raises(InputError, match=exactly("no image to score; the truth holds no image")):
+    with pytest.raises(InputError, match=exactly("no images to score; the ground truth is empty")):
         score_images({}, {})

@@ -36,17 +36,15 @@ def test_labels_that_are_good_or_merely_bad_have_no_likely_mistake(predicted, fr
 
 def test_a_mask_of_all_nuclei_is_pointed_out():
     assert mistakes((TRUTH > 0).astype(int)) == [
-        "no image of the prediction has more than one label, the other has 4 an image: are these "
-        "masks of all nuclei? Each nucleus needs a number of its own, as skimage.measure.label "
-        "sets it"
+        "no image of the prediction has more than one label, the other has 4 per image: are these "
+        "binary masks? Each nucleus needs its own label, e.g. from skimage.measure.label"
     ]
 
 
 def test_a_truth_that_is_a_mask_of_all_nuclei_is_pointed_out():
     assert mistakes(TRUTH, (TRUTH > 0).astype(int)) == [
-        "no image of the truth has more than one label, the other has 4 an image: are these "
-        "masks of all nuclei? Each nucleus needs a number of its own, as skimage.measure.label "
-        "sets it"
+        "no image of the truth has more than one label, the other has 4 per image: are these "
+        "binary masks? Each nucleus needs its own label, e.g. from skimage.measure.label"
     ]
 
 
@@ -57,15 +55,15 @@ def test_one_nucleus_an_image_is_no_mistake():
 def test_counts_that_differ_tenfold_are_pointed_out():
     predicted = np.arange(1, 61).reshape(6, 10)
     assert mistakes(predicted) == [
-        "60 predicted nuclei for 4 true ones: are both of the same images, at the same size?"
+        "60 predicted nuclei for 4 true ones: do both cover the same images at the same size?"
     ]
 
 
 def test_runs_along_rows_are_pointed_out():
     predicted = read_wrongly(TRUTH.T, TRUTH.shape, first=1)
     assert mistakes(predicted, from_runs=True) == [
-        "read as numbered along rows, the runs of 1 images score 1.0000 instead of 0.0000; "
-        "pixels are numbered from 1, down the columns"
+        "with pixels numbered along rows, the run-length encoding of 1 images scores 1.0000 "
+        "instead of 0.0000; the competition numbers pixels from 1, down the columns"
     ]
 
 
@@ -73,8 +71,8 @@ def test_runs_from_0_are_pointed_out():
     truth = np.pad(TRUTH, 1)
     predicted = read_wrongly(truth, truth.shape, first=0)
     assert mistakes(predicted, truth, from_runs=True) == [
-        "read as numbered from 0, the runs of 1 images score 1.0000 instead of 0.0000; "
-        "pixels are numbered from 1, down the columns"
+        "with pixels numbered from 0, the run-length encoding of 1 images scores 1.0000 instead "
+        "of 0.0000; the competition numbers pixels from 1, down the columns"
     ]
 
 
@@ -82,6 +80,6 @@ def test_runs_along_rows_and_from_0_are_pointed_out():
     truth = np.pad(TRUTH, 1)
     predicted = read_wrongly(truth.T, truth.shape, first=0)
     assert mistakes(predicted, truth, from_runs=True) == [
-        "read as numbered along rows and from 0, the runs of 1 images score 1.0000 instead of "
-        "0.0000; pixels are numbered from 1, down the columns"
+        "with pixels numbered along rows and from 0, the run-length encoding of 1 images scores "
+        "1.0000 instead of 0.0000; the competition numbers pixels from 1, down the columns"
     ]

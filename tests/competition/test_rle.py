@@ -58,7 +58,7 @@ def test_a_mask_of_0_and_255_is_a_mask():
 
 
 def test_a_colour_image_is_no_mask():
-    message = "shape (2, 3, 3) of an image; a height and a width, (H, W), are needed"
+    message = "image shape (2, 3, 3); expected a height and a width, (H, W)"
     with pytest.raises(InputError, match=exactly(message)):
         rle.mask_to_runs(np.zeros((2, 3, 3), dtype=np.uint8))
 
@@ -102,16 +102,16 @@ def test_decoding_labels_undoes_encoding_but_for_gaps(labels):
     [
         (
             "[1, 2, 7, 3]",
-            "'[1, 2, 7, 3]' is a printed Python list; write numbers with blanks between: 1 2 7 3",
+            "'[1, 2, 7, 3]' is a printed Python list; write numbers separated by spaces: 1 2 7 3",
         ),
         (
             "[(1, 2), (7, 3)]",
-            "'[(1, 2), (7, 3)]' is a printed Python list; "
-            "write numbers with blanks between: 1 2 7 3",
+            "'[(1, 2), (7, 3)]' is a printed Python list; write numbers separated by spaces: 1 2 "
+            "7 3",
         ),
         (
             "[1 2 7 3]",
-            "'[1 2 7 3]' is a printed Python list; write numbers with blanks between: 1 2 7 3",
+            "'[1 2 7 3]' is a printed Python list; write numbers separated by spaces: 1 2 7 3",
         ),
         (
             "1 2 7",
@@ -119,41 +119,41 @@ def test_decoding_labels_undoes_encoding_but_for_gaps(labels):
         ),
         (
             "1 2 7.0 3",
-            "'7.0' is not a whole number; write starts and lengths with blanks between: 1 2 7 3",
+            "'7.0' is not an integer; write starts and lengths separated by spaces: 1 2 7 3",
         ),
         (
             "1_0 2",
-            "'1_0' is not a whole number; write starts and lengths with blanks between: 1 2 7 3",
+            "'1_0' is not an integer; write starts and lengths separated by spaces: 1 2 7 3",
         ),
         (
             "nan",
-            "'nan' is not a whole number; write starts and lengths with blanks between: 1 2 7 3",
+            "'nan' is not an integer; write starts and lengths separated by spaces: 1 2 7 3",
         ),
         (
             "1 1234567890123456789",
-            "'1234567890123456789' is not a whole number; "
-            "write starts and lengths with blanks between: 1 2 7 3",
+            "'1234567890123456789' is not an integer; write starts and lengths separated by "
+            "spaces: 1 2 7 3",
         ),
-        ("7 3 1 2", "run (1, 2) after (7, 3) is not sorted; runs are sorted and disjoint"),
+        ("7 3 1 2", "run (1, 2) after (7, 3) is out of order; runs must be sorted and disjoint"),
         (
             "1 3 3 2",
-            "run (3, 2) after (1, 3) overlaps the run before it; runs are sorted and disjoint",
+            "run (3, 2) after (1, 3) overlaps the run before it; runs must be sorted and disjoint",
         ),
         (
             "4 1 4 1",
-            "run (4, 1) after (4, 1) overlaps the run before it; runs are sorted and disjoint",
+            "run (4, 1) after (4, 1) overlaps the run before it; runs must be sorted and disjoint",
         ),
         (
             "0 2",
-            "run (0, 2) is not a run; starts count from 1 and lengths are at least 1",
+            "run (0, 2) is invalid; starts count from 1 and lengths are at least 1",
         ),
         (
             "-3 2",
-            "run (-3, 2) is not a run; starts count from 1 and lengths are at least 1",
+            "run (-3, 2) is invalid; starts count from 1 and lengths are at least 1",
         ),
         (
             "1 2 7 0",
-            "run (7, 0) is not a run; starts count from 1 and lengths are at least 1",
+            "run (7, 0) is invalid; starts count from 1 and lengths are at least 1",
         ),
     ],
 )

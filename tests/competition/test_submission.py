@@ -94,7 +94,7 @@ def test_a_name_that_is_not_csv_is_refused(tmp_path):
 
 
 def test_a_submission_of_no_images_is_refused(path):
-    message = f"{path}: no image to write; a submission has a row for every test image"
+    message = f"{path}: no images to write; a submission needs a row for every test image"
     with pytest.raises(InputError, match=exactly(message)):
         write_submission(path, {})
 
@@ -102,7 +102,7 @@ def test_a_submission_of_no_images_is_refused(path):
 @pytest.mark.parametrize("image_id", ["", "a,b", 'a"b', "a\nb"])
 def test_an_id_that_would_break_the_table_is_refused(path, image_id):
     message = (
-        f"image id {image_id!r}; an id has at least a character, and no comma, quote or line break"
+        f"image id {image_id!r}; an id must not be empty or contain a comma, quote or line break"
     )
     with pytest.raises(InputError, match=exactly(message)):
         write_submission(path, {image_id: IMAGES["a"]})
@@ -110,7 +110,7 @@ def test_an_id_that_would_break_the_table_is_refused(path, image_id):
 
 def test_labels_that_cannot_be_written_are_named_and_the_old_file_stays(path):
     path.write_text("old")
-    message = "image a: labels hold -1; a label is 0 for background or a positive number"
+    message = "image a: labels contain -1; a label is 0 (background) or a positive integer"
     with pytest.raises(InputError, match=exactly(message)):
         write_submission(path, {"a": np.array([[-1]])})
     assert path.read_text() == "old"
@@ -137,25 +137,25 @@ def test_quoted_fields_are_sound(path):
         (
             'a,"[1, 4]"',
             [
-                "line 2 (image a): '[1, 4]' is a printed Python list; "
-                "write numbers with blanks between: 1 2 7 3"
+                "line 2 (image a): '[1, 4]' is a printed Python list; write numbers separated by "
+                "spaces: 1 2 7 3"
             ],
         ),
         (
             "a,[1, 4]",
             [
-                "line 2 has 3 fields, but the header has 2; "
-                "fields are parted by commas, and the numbers of a run by blanks"
+                "line 2 has 3 fields, but the header has 2; separate fields by commas and run "
+                "lengths by spaces"
             ],
         ),
         (
             "a",
             [
-                "line 2 has 1 fields, but the header has 2; "
-                "fields are parted by commas, and the numbers of a run by blanks"
+                "line 2 has 1 fields, but the header has 2; separate fields by commas and run "
+                "lengths by spaces"
             ],
         ),
-        ("a,1 4\n\na,5 1", ["line 3 is blank; leave it out"]),
+        ("a,1 4\n\na,5 1", ["line 3 is blank; remove it"]),
         ('a,""', ['line 2 (image a): "" stands for no runs; leave the field empty']),
         (
             "a,1 4 9",
@@ -167,42 +167,48 @@ def test_quoted_fields_are_sound(path):
         (
             "a,9 1 1 4",
             [
-                "line 2 (image a): run (1, 4) after (9, 1) is not sorted; "
-                "runs are sorted and disjoint"
+                "line 2 (image a): run (1, 4) after (9, 1) is out of order; runs must be sorted "
+                "and disjoint"
             ],
         ),
         (
             "a,1 4 4 1",
             [
-                "line 2 (image a): run (4, 1) after (1, 4) overlaps the run before it; "
-                "runs are sorted and disjoint"
+                "line 2 (image a): run (4, 1) after (1, 4) overlaps the run before it; runs must "
+                "be sorted and disjoint"
             ],
         ),
         (
             "a,0 4",
             [
-                "line 2 (image a): run (0, 4) is not a run; "
-                "starts count from 1 and lengths are at least 1"
+                "line 2 (image a): run (0, 4) is invalid; starts count from 1 and lengths are at "
+                "least 1"
             ],
         ),
         ("a,10 2", ["line 2 (image a): run (10, 2) does not fit an image of 2 x 5 pixels"]),
         (
             "a,1 4\na,4 2",
-            ["line 3 (image a): shares 1 px with line 2; the masks of an image do not overlap"],
+            ["line 3 (image a): shares 1 px with line 2; the masks of an image must not overlap"],
         ),
         (
             "a,1 4\na,1 4",
-            ["line 3 (image a): shares 4 px with line 2; the masks of an image do not overlap"],
+            ["line 3 (image a): shares 4 px with line 2; the masks of an image must not overlap"],
         ),
         (
             "a,\na,1 4",
-            ["line 2 (image a): no runs, but the image has other rows; leave this one out"],
+            ["line 2 (image a): no runs, but the image has other rows; remove this one"],
         ),
         (
             "a,1 4\nA,5 1",
-            ["line 3 (image A): not one of the 3 images that are asked for"],
+            ["line 3 (image A): not one of the 3 expected images"],
         ),
-        ("", ["line 2 is blank; leave it out", "image a has no row; without nuclei it needs 'a,'"]),
+        (
+            "",
+            [
+                "line 2 is blank; remove it",
+                "image a has no row; without nuclei its row must be 'a,'",
+            ],
+        ),
     ],
 )
 def test_a_fault_in_a_row_is_named_with_its_line(path, row, faults):
@@ -234,8 +240,8 @@ def test_a_wrong_header_is_named_and_the_rows_are_still_checked(path, header, fa
 def test_an_index_column_is_named_and_the_rows_are_still_checked(path):
     text = ",ImageId,EncodedPixels\n0,a,1 4\n1,b,\n2,c,90 1\n"
     assert faults_of(path, text) == [
-        "line 1 is ',ImageId,EncodedPixels'; it must be 'ImageId,EncodedPixels'; "
-        "leave the index column out",
+        "line 1 is ',ImageId,EncodedPixels'; it must be 'ImageId,EncodedPixels'; omit the index "
+        "column",
         "line 4 (image c): run (90, 1) does not fit an image of 4 x 3 pixels",
     ]
 
@@ -253,16 +259,16 @@ def test_every_fault_is_listed_at_once(path):
         "line 2 (image a): '1 4 9' has 3 entries, an odd number; "
         "every start needs its length: 1 2 7 3",
         "line 3 (image a): run (10, 2) does not fit an image of 2 x 5 pixels",
-        "line 6 (image x): not one of the 3 images that are asked for",
-        "image b has no row; without nuclei it needs 'b,'",
-        "image c has no row; without nuclei it needs 'c,'",
-        "line 5 (image a): shares 1 px with line 4; the masks of an image do not overlap",
+        "line 6 (image x): not one of the 3 expected images",
+        "image b has no row; without nuclei its row must be 'b,'",
+        "image c has no row; without nuclei its row must be 'c,'",
+        "line 5 (image a): shares 1 px with line 4; the masks of an image must not overlap",
     ]
 
 
 def test_reading_a_faulty_submission_names_the_first_fault_and_counts_the_rest(path):
     path.write_text(HEADER + "a,1 4\n")
-    message = f"{path}: image b has no row; without nuclei it needs 'b,' (and 1 more)"
+    message = f"{path}: image b has no row; without nuclei its row must be 'b,' (and 1 more)"
     with pytest.raises(InputError, match=exactly(message)):
         read_submission(path, SIZES)
 
@@ -272,13 +278,13 @@ def test_reading_a_faulty_submission_names_the_first_fault_and_counts_the_rest(p
     [
         (
             lambda text: "\ufeff" + text,
-            "begins with a byte-order mark; save it as UTF-8 without one",
+            "starts with a byte-order mark; save it as UTF-8 without one",
         ),
         (
             lambda text: text.replace(",", ";"),
-            "parts fields by semicolons; part them by commas",
+            "separates fields by semicolons; use commas",
         ),
-        (lambda text: text.replace("b,", "\nb,"), "line 4 is blank; leave it out"),
+        (lambda text: text.replace("b,", "\nb,"), "line 4 is blank; remove it"),
     ],
 )
 def test_what_kaggle_may_refuse_is_told_but_read(path, change, deviation):
@@ -289,16 +295,16 @@ def test_what_kaggle_may_refuse_is_told_but_read(path, change, deviation):
 
 
 def test_control_characters_of_an_id_do_not_reach_the_terminal(path):
-    fault = "line 2 (image 'a\\x1b[2J'): not one of the 3 images that are asked for"
+    fault = "line 2 (image 'a\\x1b[2J'): not one of the 3 expected images"
     assert faults_of_row(path, "a\x1b[2J,1 4") == [
         fault,
-        "image a has no row; without nuclei it needs 'a,'",
+        "image a has no row; without nuclei its row must be 'a,'",
     ]
 
 
 def test_reading_a_submission_with_one_fault_names_it_alone(path):
     path.write_text(HEADER + "a,1 4\nb,\n")
-    message = f"{path}: image c has no row; without nuclei it needs 'c,'"
+    message = f"{path}: image c has no row; without nuclei its row must be 'c,'"
     with pytest.raises(InputError, match=exactly(message)):
         read_submission(path, SIZES)
 
@@ -315,7 +321,7 @@ def test_a_file_that_is_not_utf8_has_one_fault(path):
 
 
 def test_a_missing_file_has_one_fault(path):
-    fault = f"{path}: no such file; a CSV or a zip of one is needed"
+    fault = f"{path}: no such file; expected a CSV or a zip of one"
     assert check_submission(path, SIZES) == [fault]
 
 
@@ -330,7 +336,8 @@ def test_what_macos_adds_to_a_zip_is_a_fault_but_does_not_hide_the_table(tmp_pat
 
     np.testing.assert_array_equal(read_submission(path, SIZES)["a"], IMAGES["a"])
     assert check_submission(path, SIZES) == [
-        f"{path}: holds __MACOSX/._submission.csv beside the CSV; the zip must hold nothing else"
+        f"{path}: contains __MACOSX/._submission.csv besides the CSV; the zip must contain nothing "
+        "else"
     ]
 
 
@@ -343,14 +350,14 @@ def test_what_macos_adds_to_a_zip_is_a_fault_but_does_not_hide_the_table(tmp_pat
 )
 def test_a_zip_of_several_tables_or_none_has_one_fault(tmp_path, files, held):
     path = zip_files(tmp_path / "submission.zip", files)
-    fault = f"{path}: holds {held}; a zip must hold exactly one"
+    fault = f"{path}: contains {held}; a zip must contain exactly one"
     assert check_submission(path, SIZES) == [fault]
 
 
 def test_a_csv_that_is_only_called_zip_has_one_fault(tmp_path):
     path = tmp_path / "submission.zip"
     path.write_bytes(GOLDEN.read_bytes())
-    fault = f"{path}: not a sound zip (File is not a zip file); zip the CSV again"
+    fault = f"{path}: not a valid zip (File is not a zip file); zip the CSV again"
     assert check_submission(path, SIZES) == [fault]
 
 
@@ -381,33 +388,34 @@ def test_a_pixel_that_two_true_masks_share_stays_with_the_first(path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (HEADER + "a,1 1\n", "no columns Height and Width; the sizes of its images are needed"),
+        (HEADER + "a,1 1\n", "no columns Height and Width; the image sizes are needed"),
         ("ImageId,Pixels\na,1 1\n", "line 1 is 'ImageId,Pixels'; it must have EncodedPixels"),
-        (HEADER, "no row that counts; a solution has a row for every image"),
+        (HEADER, "no scored row; a solution has a row for every image"),
         (
             SOLUTION_HEADER + "a,1 1,2,5,Ignored\n",
-            "no row that counts; a solution has a row for every image",
+            "no scored row; a solution has a row for every image",
         ),
         (
             SOLUTION_HEADER + "a,1 1,2,5,Public\na,3 1,5,2,Public\n",
-            "line 3 (image a): 5 x 2 pixels, but 2 x 5 above; an image has one size",
+            "line 3 (image a): 5 x 2 pixels, but 2 x 5 above; all rows of an image must give the "
+            "same size",
         ),
         (
             SOLUTION_HEADER + "d,1 1,9,9,Ignored\na,1 1,2.5,5,Public\n",
-            "line 3 (image a): Height '2.5', Width '5'; both are whole numbers",
+            "line 3 (image a): Height '2.5', Width '5'; both must be integers",
         ),
         (
             SOLUTION_HEADER + f"a,1 1,{'9' * 5000},5,Public\n",
-            f"line 2 (image a): Height '{'9' * 20}...', Width '5'; both are whole numbers",
+            f"line 2 (image a): Height '{'9' * 20}...', Width '5'; both must be integers",
         ),
         (
             SOLUTION_HEADER + "a,1 1,20001,20000,Public\n",
-            "line 2 (image a): an image of 20001 x 20000 pixels; the most is 400,000,000 pixels",
+            "line 2 (image a): image of 20001 x 20000 pixels; the maximum is 400,000,000 pixels",
         ),
         (
             SOLUTION_HEADER + f"a,1 {'9' * 5000},2,5,Public\n",
-            f"line 2 (image a): '{'9' * 40}...' is not a whole number; "
-            "write starts and lengths with blanks between: 1 2 7 3",
+            f"line 2 (image a): '{'9' * 40}...' is not an integer; write starts and lengths "
+            "separated by spaces: 1 2 7 3",
         ),
         (
             SOLUTION_HEADER + "d,1 1,9,9,Ignored\na,10 2,2,5,Public\n",
@@ -423,6 +431,8 @@ def test_a_solution_that_cannot_be_read_is_refused(path, text, message):
 
 def test_an_image_of_unknown_size_is_named(path):
     path.write_text(HEADER + "a,1 1\nz,1 1\n")
-    message = f"{path}: line 3 (image z): its size is not known; the sizes of all images are needed"
+    message = (
+        f"{path}: line 3 (image z): the image size is unknown; the sizes of all images are needed"
+    )
     with pytest.raises(InputError, match=exactly(message)):
         read_solution(path, SIZES)

@@ -50,7 +50,7 @@ def test_columns_are_found_by_name(path):
     [
         (
             b"\xef\xbb\xbf" + TEXT.encode(),
-            ["begins with a byte-order mark; save it as UTF-8 without one"],
+            ["starts with a byte-order mark; save it as UTF-8 without one"],
         ),
         (TEXT.encode("utf-16"), ["is UTF-16 text; save it as UTF-8 text"]),
         (
@@ -61,9 +61,9 @@ def test_columns_are_found_by_name(path):
         (gzip.compress(TEXT.encode(), mtime=0), []),
         (
             TEXT.replace(",", ";").encode(),
-            ["parts fields by semicolons; part them by commas"],
+            ["separates fields by semicolons; use commas"],
         ),
-        (TEXT.replace(",", "\t").encode(), ["parts fields by tabs; part them by commas"]),
+        (TEXT.replace(",", "\t").encode(), ["separates fields by tabs; use commas"]),
         (TEXT.replace("\n", "\r\n").encode(), []),
         (TEXT.replace("\n", "\r").encode(), []),
         (TEXT.rstrip("\n").encode(), []),
@@ -80,8 +80,8 @@ def test_blank_lines_are_left_out_and_the_others_keep_their_numbers(path):
     path.write_text("\nImageId,EncodedPixels\n007,1 1\n  \nnan,\n")
     assert select(path) == [(3, ["007", "1 1"]), (5, ["nan", ""])]
     assert read_table(path).deviations == [
-        "line 1 is blank; leave it out",
-        "line 4 is blank; leave it out",
+        "line 1 is blank; remove it",
+        "line 4 is blank; remove it",
     ]
 
 
@@ -123,15 +123,15 @@ def test_capitals_in_the_names_of_a_zip_change_nothing(tmp_path):
         (b"\xff\xfea", "byte 2 is 0x61, which is not UTF-16; save it as UTF-8 text"),
         (
             b"ImageId,EncodedPixels\na,1 1\nb,1,1\n",
-            "line 3 has 3 fields, but the header has 2; "
-            "fields are parted by commas, and the numbers of a run by blanks",
+            "line 3 has 3 fields, but the header has 2; separate fields by commas and run lengths "
+            "by spaces",
         ),
         (b"a,EncodedPixels\n", "line 1 is 'a,EncodedPixels'; it must have ImageId"),
         (
             b"\x89PNG\r\n\x1a\n",
-            "is an image; label images are read from the folder that holds them",
+            "is an image; pass the folder of label images instead",
         ),
-        (b"BZh91AY", "is compressed by bzip2; unpack it, or compress it as .zip or .gz"),
+        (b"BZh91AY", "is compressed with bzip2; unpack it, or compress it as .zip or .gz"),
         (b"a\x1b[2J\n", "line 1 is 'a\\x1b[2J'; it must have ImageId"),
         (b"a" * 1000, f"line 1 is {'a' * 80 + '...'!r}; it must have ImageId"),
     ],
@@ -150,7 +150,7 @@ def test_a_spreadsheet_is_refused(tmp_path):
 
 
 def test_a_missing_file_is_named(path):
-    message = f"{path}: no such file; a CSV or a zip of one is needed"
+    message = f"{path}: no such file; expected a CSV or a zip of one"
     with pytest.raises(InputError, match=exactly(message)):
         read_table(path)
 
@@ -173,7 +173,7 @@ def test_a_damaged_zip_is_refused(tmp_path, name, compression, reason):
     path.write_bytes(content)
     with pytest.raises(
         InputError,
-        match=rf"^{re.escape(str(path))}: not a sound zip \((?:{reason})\); zip the CSV again$",
+        match=rf"^{re.escape(str(path))}: not a valid zip \((?:{reason})\); zip the CSV again$",
     ):
         read_table(path)
 
@@ -195,7 +195,7 @@ def test_a_zip_of_an_unknown_compression_is_refused(zipped):
         assert content[start : start + 2] == method
         content = content[:start] + b"\x5f\x00" + content[start + 2 :]
     zipped.write_bytes(content)
-    message = f"{zipped}: not a sound zip (That compression method is not supported); "
+    message = f"{zipped}: not a valid zip (That compression method is not supported); "
     with pytest.raises(InputError, match=exactly(message + "zip the CSV again")):
         read_table(zipped)
 
@@ -206,7 +206,7 @@ def test_an_encrypted_zip_is_refused(zipped):
     content[6] |= 1
     zipped.write_bytes(content)
     message = (
-        f"{zipped}: not a sound zip (File 'table.csv' is encrypted, password required for "
+        f"{zipped}: not a valid zip (File 'table.csv' is encrypted, password required for "
         "extraction); zip the CSV again"
     )
     with pytest.raises(InputError, match=exactly(message)):
@@ -217,7 +217,7 @@ def test_a_truncated_gzip_is_refused(tmp_path):
     path = tmp_path / "table.csv.gz"
     path.write_bytes(gzip.compress(TEXT.encode())[:-10])
     message = (
-        f"{path}: not a sound gz (Compressed file ended before the end-of-stream marker was "
+        f"{path}: not a valid gz (Compressed file ended before the end-of-stream marker was "
         "reached); gz the CSV again"
     )
     with pytest.raises(InputError, match=exactly(message)):
@@ -234,7 +234,7 @@ def test_a_table_beyond_the_stated_size_is_refused(tmp_path, monkeypatch, is_zip
             archive.writestr("table.csv", content)
     else:
         path.write_bytes(content)
-    message = f"{path}: the table takes more than 1 MiB; that is the most"
+    message = f"{path}: the table is larger than 1 MiB, the maximum"
     with pytest.raises(InputError, match=exactly(message)):
         read_table(path)
 
@@ -242,6 +242,6 @@ def test_a_table_beyond_the_stated_size_is_refused(tmp_path, monkeypatch, is_zip
 def test_a_table_of_too_many_lines_is_refused(path, monkeypatch):
     monkeypatch.setattr(table, "LARGEST_TABLE_LINES", 1000)
     path.write_text("\n" * 1001)
-    message = f"{path}: has more than 1,000 lines; that is the most"
+    message = f"{path}: has more than 1,000 lines, the maximum"
     with pytest.raises(InputError, match=exactly(message)):
         read_table(path)

@@ -39,18 +39,16 @@ def pages(following: list[int]) -> bytes:
 @pytest.mark.parametrize(
     ("following", "message"),
     [
-        ([1], "page 1 leads back to page 1"),
-        ([2, 1], "page 2 leads back to page 1"),
-        ([*range(2, 151), 120], "page 150 leads back to page 120"),
+        ([1], "page 1 links back to page 1"),
+        ([2, 1], "page 2 links back to page 1"),
+        ([*range(2, 151), 120], "page 150 links back to page 120"),
     ],
     ids=["itself", "two", "late"],
 )
 def test_pages_without_an_end_are_refused(read, following, message):
     with pytest.raises(InputError) as caught:
         read(pages(following))
-    assert str(caught.value) == (
-        f"its {message}, so that its pages have no end; it is damaged: get the file again"
-    )
+    assert str(caught.value) == (f"{message}; the file is damaged: get it again")
 
 
 def repeat_tags() -> bytes:
@@ -73,8 +71,8 @@ def test_tags_that_claim_the_same_bytes_again_and_again_are_refused_at_once(read
     with pytest.raises(InputError) as caught:
         read(data)
     assert str(caught.value) == (
-        f"its tags claim far more than the {len(data)} bytes that it has; it is damaged: "
-        "get the file again"
+        f"its tags declare far more data than its {len(data)} bytes; the file is damaged: get it "
+        "again"
     )
     assert time.process_time() - started < 1
 

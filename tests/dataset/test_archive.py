@@ -86,7 +86,7 @@ def test_loose_pictures_beside_the_competitions_folders_are_left_out(
     contents = find(touch(tmp_path / "data", "stage1_test/b/images/b.png", "screenshot.png"))
     assert places(contents) == [("stage1_test", "b", 1, 0)]
     assert contents.warnings == [
-        "1 images lie outside the folders of a data set and are left out, such as screenshot.png"
+        "1 images are outside the data set's folders and are ignored, such as screenshot.png"
     ]
 
 
@@ -126,7 +126,7 @@ def test_a_folder_stands_before_the_zip_it_came_from(tmp_path: Path, find: Calla
     contents = find(source)
     assert places(contents) == [("stage1_test", "b", 1, 0)]
     assert contents.warnings == [
-        "stage1_test: found in a folder and stage1_test.zip; the folder is used"
+        "stage1_test: found in a folder and stage1_test.zip; using the folder"
     ]
 
 
@@ -134,8 +134,8 @@ def test_a_folder_stands_before_the_zip_it_came_from(tmp_path: Path, find: Calla
 def test_a_name_outside_the_zip_is_a_fault(tmp_path: Path, find: Callable, name: str) -> None:
     contents = find(make_zip(tmp_path / "stage1_test.zip", "b/images/b.png", name))
     assert contents.faults == [
-        f"stage1_test.zip: {name!r} lies outside the zip's own folder; "
-        "names in a zip are relative and hold no '..'"
+        f"stage1_test.zip: {name!r} points outside the zip; names in a zip must be relative, "
+        "without '..'"
     ]
 
 
@@ -146,15 +146,15 @@ def test_a_link_in_a_zip_is_a_fault(tmp_path: Path, find: Callable) -> None:
     with zipfile.ZipFile(path, "a") as packed:
         packed.writestr(link, "/etc/passwd")
     assert find(path).faults == [
-        "stage1_test.zip: 'c/images/c.png' is a link; a zip must hold the file itself"
+        "stage1_test.zip: 'c/images/c.png' is a symbolic link; a zip must contain the file itself"
     ]
 
 
 def test_a_name_with_a_drive_is_a_fault(tmp_path: Path, find: Callable) -> None:
     contents = find(make_zip(tmp_path / "stage1_test.zip", "b/images/b.png", "C:/evil.png"))
     assert contents.faults == [
-        "stage1_test.zip: 'C:/evil.png' lies outside the zip's own folder; "
-        "names in a zip are relative and hold no '..'"
+        "stage1_test.zip: 'C:/evil.png' points outside the zip; names in a zip must be relative, "
+        "without '..'"
     ]
 
 
@@ -168,7 +168,7 @@ def test_a_file_that_unpacks_to_too_much_is_refused_unread(
     (tmp_path / "scratch").mkdir()
     with Archive(path, tmp_path / "scratch") as archive:
         (picture,) = archive.find_contents().pictures
-        message = "^holds 2 MiB; a file of more than 1 MiB is not read into memory$"
+        message = "^is 2 MiB; files above 1 MiB are not read into memory$"
         with pytest.raises(InputError, match=message):
             picture.images[0].read()
 
@@ -234,14 +234,14 @@ def test_a_zip_in_a_zip_that_says_to_begin_before_it_is_a_fault(
 def test_a_zip_cut_short_is_a_fault(tmp_path: Path, find: Callable, keep: int) -> None:
     path = make_zip(tmp_path / "stage1_test.zip", "b/images/b.png")
     path.write_bytes(path.read_bytes()[:keep])
-    assert find(path).faults == ["stage1_test.zip: is no zip or was cut short; get the file again"]
+    assert find(path).faults == [
+        "stage1_test.zip: is not a zip or is truncated; get the file again"
+    ]
 
 
 def test_masks_without_their_image_are_a_fault(tmp_path: Path, find: Callable) -> None:
     contents = find(touch(tmp_path / "stage1_train", "a/masks/1.png"))
-    assert contents.faults == [
-        "stage1_train/a: has masks but no image; a/images/a.png should be beside them"
-    ]
+    assert contents.faults == ["stage1_train/a: has masks but no image; expected a/images/a.png"]
 
 
 def test_one_id_for_two_files_is_a_fault(tmp_path: Path, find: Callable) -> None:
@@ -261,7 +261,7 @@ def test_a_source_without_images_names_the_forms_that_are_accepted(
 ) -> None:
     source = touch(tmp_path / "data", "notes.txt")
     assert find(source).faults == [
-        f"{source}: holds no images, but 1 .txt; accepted are {ACCEPTED_FORMS}"
+        f"{source}: contains no images (found 1 .txt); expected {ACCEPTED_FORMS}"
     ]
 
 
@@ -269,12 +269,12 @@ def test_a_suffix_that_a_terminal_would_obey_is_told_in_printable_letters(
     tmp_path: Path, find: Callable
 ) -> None:
     (fault,) = find(touch(tmp_path / "data", "notes.t\x1b[2Jt")).faults
-    assert "holds no images, but 1 .t\\x1b[2jt; accepted" in fault
+    assert "contains no images (found 1 .t\\x1b[2jt); expected" in fault
 
 
 def test_one_fault_is_one_line_and_several_are_counted() -> None:
     assert str(DataFaults(["a"])) == "a"
-    assert str(DataFaults(["a", "b"])) == "2 faults in the data:\na\nb"
+    assert str(DataFaults(["a", "b"])) == "2 errors in the data:\na\nb"
 
 
 def test_folders_are_read_however_deep_and_links_that_lead_back_are_not_followed(

@@ -135,11 +135,11 @@ def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         write_demo(tmp_path)
     assert str(caught.value) == (
-        f"{tmp_path}: is not empty; name a new or an empty folder for the demo data"
+        f"{tmp_path}: is not empty; choose a new or empty folder for the demo data"
     )
 
 
 def test_no_images_at_all_are_refused(tmp_path: Path) -> None:
-    message = "^0 training and 12 test images; one of each is the least$"
+    message = "^0 training and 12 test images; at least one of each is needed$"
     with pytest.raises(InputError, match=message):
         write_demo(tmp_path, n_train=0)

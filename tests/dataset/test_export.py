@@ -109,4 +109,4 @@ def test_formats_are_named_with_commas() -> None:
     assert parse_formats("") == []
     with pytest.raises(InputError) as caught:
         parse_formats("svg")
-    assert str(caught.value) == "export format 'svg'; it should be one of geojson, coco, roi, ome"
+    assert str(caught.value) == "unknown export format 'svg'; choose from geojson, coco, roi, ome"

@@ -78,8 +78,8 @@ def test_more_folds_than_groups_are_refused(slides):
     with pytest.raises(InputError) as error:
         split_folds(slides, n_folds=5, seed=0)
     assert str(error.value) == (
-        "cannot make 5 folds of 12 images in 3 groups: "
-        "there must be 2 or more, and a group for each; groups.csv may name the groups"
+        "cannot make 5 folds of 12 images in 3 groups: at least 2 folds, and a group for each, "
+        "are needed; groups can be given in groups.csv"
     )
 
 
@@ -101,20 +101,20 @@ HEADER = "ImageId,type,group,fold\n"
         ),
         (
             HEADER + "x,tissue,0,0\nx,tissue,0,0\n",
-            "names image x twice, must name each once",
+            "lists image x twice, must list each once",
         ),
         (
             HEADER + "x,moon,0,0\n",
             "has type 'moon', must be one of fluorescence, tissue, brightfield",
         ),
-        (HEADER + ",tissue,0,0\n", "line 2 names no image"),
+        (HEADER + ",tissue,0,0\n", "line 2 has no ImageId"),
         (
             HEADER + "x,tissue,0,0\ny,tissue,1,b\n",
-            "line 3 has fold b, must be a whole number from 0",
+            "line 3 has fold b, must be a non-negative integer",
         ),
-        (HEADER + "x,tissue,0,-1\n", "line 2 has fold -1, must be a whole number from 0"),
-        (HEADER + "x,tissue,0.5,0\n", "line 2 has group 0.5, must be a whole number from 0"),
-        (HEADER + "x,tissue,,0\n", "line 2 has group nan, must be a whole number from 0"),
+        (HEADER + "x,tissue,0,-1\n", "line 2 has fold -1, must be a non-negative integer"),
+        (HEADER + "x,tissue,0.5,0\n", "line 2 has group 0.5, must be a non-negative integer"),
+        (HEADER + "x,tissue,,0\n", "line 2 has group nan, must be a non-negative integer"),
         (
             HEADER + "x,tissue,0,0\ny,tissue,0,0,1\n",
             "cannot be read as a table of folds (Error tokenizing data. C error: "
@@ -122,7 +122,7 @@ HEADER = "ImageId,type,group,fold\n"
         ),
         (
             HEADER + "x,tissue,3,0\ny,tissue,3,1\n",
-            "splits group 3 between folds, must keep it whole",
+            "splits group 3 across folds, must keep it whole",
         ),
     ],
 )

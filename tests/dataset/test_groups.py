@@ -38,7 +38,7 @@ def test_a_table_of_groups_is_read(tmp_path):
         ("id,group\na,1\n", "has columns ['id', 'group'], must have ['ImageId', 'group']"),
         ("", "has columns [], must have ['ImageId', 'group']"),
         ("ImageId,group\na,1\n", "has no group for image b (2 images missing)"),
-        ("ImageId,group\na,1\nb,1\nb,2\nc,1\n", "names image b twice, must name each once"),
+        ("ImageId,group\na,1\nb,1\nb,2\nc,1\n", "lists image b twice, must list each once"),
         ("ImageId,group\na,1\nb,\nc,1\n", "has no group for image b (1 images missing)"),
     ],
 )

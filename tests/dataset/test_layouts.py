@@ -234,8 +234,8 @@ def test_masks_of_several_nuclei_each_are_warned_of(tmp_path: Path) -> None:
     (sample,), warnings = read(tmp_path / "own", tmp_path)
     assert sample.labels.max() == 2
     assert warnings == (
-        "images/x: 2 masks of 6 parts in all, each read as one nucleus; --connected-components "
-        "reads each part as a nucleus",
+        "images/x: 2 masks with 6 connected parts in total, each mask read as one nucleus; "
+        "--connected-components reads each part as a nucleus",
     )
 
 
@@ -263,7 +263,7 @@ def test_a_binary_mask_of_all_nuclei_is_warned_of(tmp_path: Path) -> None:
     (sample,), warnings = read(tmp_path / "own", tmp_path)
     assert sample.labels.max() == 1
     assert warnings == (
-        "masks/x.png: is a binary mask of 2 parts, read as one nucleus; "
+        "masks/x.png: is a binary mask with 2 connected parts, read as one nucleus; "
         "--connected-components reads each part as a nucleus",
     )
 
@@ -300,7 +300,7 @@ def test_a_truth_without_its_image_is_named(tmp_path: Path) -> None:
     write(tmp_path / "own" / "masks" / "y.png", LABELS.astype(np.uint8))
     write(tmp_path / "own" / "images" / "z.png", IMAGE)
     _, warnings = read(tmp_path / "own", tmp_path)
-    assert warnings == ("masks/y.png: has the name of no image; it is left out",)
+    assert warnings == ("masks/y.png: matches no image by name; ignored",)
 
 
 def test_what_cellpose_writes_beside_its_masks_is_left_out(tmp_path: Path) -> None:
@@ -310,9 +310,7 @@ def test_what_cellpose_writes_beside_its_masks_is_left_out(tmp_path: Path) -> No
         write(tmp_path / "own" / name, IMAGE)
     (sample,), warnings = read(tmp_path / "own", tmp_path)
     np.testing.assert_array_equal(sample.labels, LABELS)
-    assert warnings == (
-        "x_cp_output.png and 2 more: what Cellpose writes beside an image and its masks; left out",
-    )
+    assert warnings == ("x_cp_output.png and 2 more: by-products of Cellpose, not images; ignored",)
 
 
 def test_folders_of_images_in_folders_of_any_name_are_all_images(tmp_path: Path) -> None:
@@ -336,13 +334,13 @@ def test_images_without_nuclei_beside_a_labelled_set_are_a_set(tmp_path: Path) -
     [
         (
             np.pad(np.zeros((2, 2), np.uint8), 2, constant_values=255),
-            "a nucleus covers 89% of the image; black or 0 is the background: invert it if it "
-            "shows nuclei as black",
+            "a nucleus covers 89% of the image; 0 is background: invert the mask if its nuclei "
+            "are black",
         ),
         (
             np.array([[1, 0, 1, 0, 1], [0] * 5, [2, 0, 2, 0, 2]], np.uint8),
-            "has 2 values in 6 separate parts: are they classes? Each nucleus needs a number of "
-            "its own",
+            "has 2 values in 6 connected parts: are these semantic classes? Each nucleus needs "
+            "its own label",
         ),
     ],
 )
@@ -360,8 +358,8 @@ def test_an_inverted_mask_of_one_nucleus_is_pointed_out(tmp_path: Path) -> None:
         mask = np.where(label == LABELS, 0, 255).astype(np.uint8)
         write(tmp_path / "own" / "x" / "masks" / f"{label}.png", mask)
     assert read(tmp_path / "own", tmp_path)[1][0] == (
-        "x/masks/1.png and 1 more: a nucleus covers 84% of the image; black or 0 is the "
-        "background: invert it if it shows nuclei as black"
+        "x/masks/1.png and 1 more: a nucleus covers 84% of the image; 0 is background: invert the "
+        "mask if its nuclei are black"
     )
 
 
@@ -370,15 +368,15 @@ def test_an_inverted_mask_of_one_nucleus_is_pointed_out(tmp_path: Path) -> None:
     [
         (
             "x.mat",
-            "x.mat: .mat is not read; save images as PNG or TIFF, and nuclei as label images, "
-            "arrays (.npy), GeoJSON, COCO or zips of ImageJ's regions",
+            "x.mat: .mat is not supported; save images as PNG or TIFF, and annotations as label "
+            "images, .npy arrays, GeoJSON, COCO or zips of ImageJ ROIs",
         ),
         (
             "x/0001.roi",
-            "x/0001.roi: .roi is not read; save images as PNG or TIFF, and nuclei as label "
-            "images, arrays (.npy), GeoJSON, COCO or zips of ImageJ's regions",
+            "x/0001.roi: .roi is not supported; save images as PNG or TIFF, and annotations as "
+            "label images, .npy arrays, GeoJSON, COCO or zips of ImageJ ROIs",
         ),
-        ("x.json", "x.json: is neither GeoJSON nor COCO; it is left out"),
+        ("x.json", "x.json: is neither GeoJSON nor COCO; ignored"),
         ("notes.txt", None),
         ("meta.json", None),
     ],
@@ -407,7 +405,7 @@ def test_boxes_alone_tell_no_nuclei(tmp_path: Path) -> None:
     write(tmp_path / "own" / "boxes.json", json.dumps(document).encode())
     with pytest.raises(DataFaults) as caught:
         prepare(tmp_path / "own", tmp_path / "cache")
-    assert str(caught.value) == "boxes.json: holds boxes without outlines ('segmentation')"
+    assert str(caught.value) == "boxes.json: contains boxes without outlines ('segmentation')"
 
 
 def test_boxes_with_empty_outlines_tell_no_nuclei(tmp_path: Path) -> None:
@@ -421,16 +419,14 @@ def test_boxes_with_empty_outlines_tell_no_nuclei(tmp_path: Path) -> None:
     write(tmp_path / "own" / "boxes.json", json.dumps(document).encode())
     with pytest.raises(DataFaults) as caught:
         prepare(tmp_path / "own", tmp_path / "cache")
-    assert str(caught.value) == "boxes.json: holds boxes without outlines ('segmentation')"
+    assert str(caught.value) == "boxes.json: contains boxes without outlines ('segmentation')"
 
 
 @pytest.mark.parametrize("name", ["z.geojson", "z.npy"])
 def test_outlines_that_belong_to_no_image_beside_them_are_named(tmp_path: Path, name: str) -> None:
     write(tmp_path / "own" / "x.png", IMAGE)
     write(tmp_path / "own" / name, b"{}")
-    assert read(tmp_path / "own", tmp_path)[1] == (
-        f"{name}: has the name of no image; it is left out",
-    )
+    assert read(tmp_path / "own", tmp_path)[1] == (f"{name}: matches no image by name; ignored",)
 
 
 def test_two_truths_of_an_image_are_named(tmp_path: Path) -> None:
@@ -438,17 +434,23 @@ def test_two_truths_of_an_image_are_named(tmp_path: Path) -> None:
     write(tmp_path / "own" / "x_masks.tif", LABELS.astype(np.uint16))
     write(tmp_path / "own" / "x_seg.npy", seg_npy())
     _, warnings = read(tmp_path / "own", tmp_path)
-    assert warnings == ("images/x: x_masks.tif and x_seg.npy tell its nuclei; x_masks.tif is read",)
+    assert warnings == (
+        "images/x: x_masks.tif and x_seg.npy annotate this image; using x_masks.tif",
+    )
 
 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("x.png", np.ones((3, 3), np.uint8), "is 3 x 3 pixels; its image is 4 x 8"),
-        ("x.npy", np.full(LABELS.shape, -1), "labels hold -1; a label is 0 for background or a"),
-        ("x.tif", LABELS + np.float32(0.5), "holds fractions; labels are whole numbers"),
+        ("x.npy", np.full(LABELS.shape, -1), "labels contain -1; a label is 0 (background) or a"),
+        ("x.tif", LABELS + np.float32(0.5), "contains non-integer values; labels are integers"),
         ("x.geojson", b"{", "cannot be read (JSONDecodeError"),
-        ("x.geojson", b'{"geometry": {"type": "Point"}}', "holds a 'Point'; nuclei are of type"),
+        (
+            "x.geojson",
+            b'{"geometry": {"type": "Point"}}',
+            "contains a 'Point'; nuclei must be of type",
+        ),
         (
             "x.geojson",
             b'{"geometry": {"type": "Polygon", "coordinates": [[[NaN, 1], [2, 3], [1, 1]]]}}',
@@ -474,7 +476,7 @@ def test_coco_names_images_that_are_missing(tmp_path: Path) -> None:
     write(tmp_path / "own" / "x.png", IMAGE)
     write(tmp_path / "own" / "coco.json", json.dumps(document).encode())
     _, warnings = read(tmp_path / "own", tmp_path)
-    assert warnings == ("coco.json: tells of 1 images that are not here, such as far/y.png",)
+    assert warnings == ("coco.json: annotates 1 images that are missing, such as far/y.png",)
 
 
 def test_packed_run_lengths_of_coco_are_read(tmp_path: Path) -> None:
@@ -501,8 +503,8 @@ def test_a_format_that_is_not_read_says_what_to_do(tmp_path: Path, suffix: str, 
     with pytest.raises(DataFaults) as caught:
         prepare(tmp_path / "own", tmp_path / "cache")
     assert str(caught.value) == (
-        f"x{suffix}: {name} is not read; save it, or regions of it, as OME-TIFF with Fiji, QuPath "
-        f"or Bio-Formats' bfconvert (bfconvert x{suffix} x.ome.tif)"
+        f"x{suffix}: {name} is not supported; save it, or regions of it, as OME-TIFF with Fiji, "
+        f"QuPath or Bio-Formats' bfconvert (bfconvert x{suffix} x.ome.tif)"
     )
 
 
@@ -511,9 +513,9 @@ def test_images_of_a_format_that_is_not_read_are_told_in_a_line_a_format(tmp_pat
         write(tmp_path / "own" / name, b"1")
     write(tmp_path / "own" / "x.png", IMAGE)
     assert read(tmp_path / "own", tmp_path)[1] == (
-        "a.czi and 1 more: Zeiss CZI is not read; save it, or regions of it, as OME-TIFF with "
-        "Fiji, QuPath or Bio-Formats' bfconvert (bfconvert a.czi a.ome.tif)",
-        "c.heic: HEIC is not read; save it as PNG or TIFF",
+        "a.czi and 1 more: Zeiss CZI is not supported; save it, or regions of it, as OME-TIFF "
+        "with Fiji, QuPath or Bio-Formats' bfconvert (bfconvert a.czi a.ome.tif)",
+        "c.heic: HEIC is not supported; save it as PNG or TIFF",
     )
 
 
@@ -522,15 +524,15 @@ def test_images_of_a_format_that_is_not_read_are_told_in_a_line_a_format(tmp_pat
     [
         (
             "one.czi",
-            "one.czi: Zeiss CZI is not read; save it, or regions of it, as OME-TIFF with Fiji, "
-            "QuPath or Bio-Formats' bfconvert (bfconvert one.czi one.ome.tif)",
+            "one.czi: Zeiss CZI is not supported; save it, or regions of it, as OME-TIFF with "
+            "Fiji, QuPath or Bio-Formats' bfconvert (bfconvert one.czi one.ome.tif)",
         ),
         (
             "one.tar.gz",
             f"one.tar.gz: is neither a zip nor an image ({FORMATS}); unpack or convert it, and "
-            "name the folder",
+            "pass the folder",
         ),
-        ("one.zip", "one.zip: is no zip or was cut short; get the file again"),
+        ("one.zip", "one.zip: is not a zip or is truncated; get the file again"),
     ],
 )
 def test_one_file_that_cannot_be_read_is_told_what_would_do(
@@ -548,7 +550,7 @@ def test_a_folder_without_images_is_told_what_it_holds_instead(tmp_path: Path) -
     with pytest.raises(DataFaults) as caught:
         prepare(tmp_path / "own", tmp_path / "cache")
     assert str(caught.value) == (
-        f"{tmp_path / 'own'}: holds no images, but 2 .rar, 1 without a suffix; accepted are "
+        f"{tmp_path / 'own'}: contains no images (found 2 .rar, 1 without an extension); expected "
         f"{ACCEPTED_FORMS}"
     )
 
@@ -568,8 +570,8 @@ def test_a_name_that_is_no_image_id_is_refused_early(
     with pytest.raises(DataFaults) as caught:
         prepare(tmp_path / "own", tmp_path / "cache")
     assert str(caught.value) == (
-        f"{name!r}: the name of an image becomes its ImageId, which holds no comma, quote, "
-        "line break or other control character: rename it"
+        f"{name!r}: the file name becomes the ImageId, which must not contain a comma, quote, line "
+        "break or other control character; rename it"
     )
 
 
@@ -578,7 +580,7 @@ def test_a_name_too_long_for_the_files_written_later_is_refused_early(tmp_path: 
     with pytest.raises(DataFaults) as caught:
         prepare(tmp_path / "own", tmp_path / "cache")
     assert str(caught.value) == (
-        f"{'n' * 246}.png: a name of 246 bytes; the longest has 200: rename it"
+        f"{'n' * 246}.png: the name has 246 bytes, the maximum is 200; rename it"
     )
 
 

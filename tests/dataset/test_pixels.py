@@ -140,8 +140,8 @@ def test_an_image_whose_pixels_share_few_levels_is_told_of() -> None:
     for row, column in specks:
         image[row : row + 6, column : column + 6] = 65535
     assert warn_of_highlights(save_tiff(image)) == (
-        "99.9 % of the pixels fall into 8 of 256 levels, since others are far brighter: blacken or "
-        "cut out those, such as debris, if nuclei are among the rest"
+        "99.9 % of the pixels share 8 of 256 grey levels because a few are far brighter: mask or "
+        "crop out those, such as debris, if the rest contains nuclei"
     )
 
 
@@ -165,8 +165,8 @@ def test_bright_nuclei_among_dim_cell_bodies_are_not_compressed() -> None:
 def test_compressed_highlights_are_told_of() -> None:
     image = draw_nuclei(level=250, speck=65535, speck_share=0.003)
     assert warn_of_highlights(save_tiff(image)) == (
-        "most objects are less than a tenth as bright as the brightest part, such as dead cells or "
-        "debris, which is compressed so that they are seen"
+        "most objects are less than a tenth as bright as the brightest parts, such as dead cells "
+        "or debris; the bright range is compressed to keep them visible"
     )
     in_8_bits = Image.fromarray((image // 256).astype(np.uint8))
     assert warn_of_highlights(save(in_8_bits, "PNG")) is None
@@ -175,7 +175,7 @@ def test_compressed_highlights_are_told_of() -> None:
 def test_complex_numbers_are_refused() -> None:
     with pytest.raises(InputError) as caught:
         to_8_bit(np.ones((3, 3), np.complex64))
-    assert str(caught.value) == "holds complex numbers; save their magnitude"
+    assert str(caught.value) == "contains complex numbers; save their magnitude"
 
 
 def test_dense_16_bit_images_keep_their_whole_range() -> None:
@@ -223,7 +223,7 @@ def test_a_constant_16_bit_image_is_black() -> None:
 
 
 def test_values_that_are_not_finite_are_refused() -> None:
-    message = "^holds values that are not finite; an image holds numbers only$"
+    message = "^contains NaN or infinite values; all values must be finite$"
     with pytest.raises(InputError, match=message):
         decode_rgb(save_tiff(np.array([[np.nan, 1.0]], np.float32)))
 
@@ -245,7 +245,7 @@ def test_a_mask_of_any_mode_is_its_pixels_that_are_not_black(mode: str) -> None:
 def test_a_file_cut_short_is_refused(form: str) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
     data = save(Image.fromarray(noise), form)
-    with pytest.raises(InputError, match=r"^was cut short; get the file again$"):
+    with pytest.raises(InputError, match=r"^is truncated; get the file again$"):
         decode_rgb(data[: len(data) // 2])
 
 
@@ -257,22 +257,22 @@ def test_bytes_that_only_begin_like_an_image_are_refused(content: bytes, first: 
 
 def test_what_is_no_image_is_refused() -> None:
     message = (
-        "^cannot be read as an image; "
-        "it should be a whole PNG, TIFF, JPEG, BMP, GIF, WebP or JPEG 2000$"
+        "^cannot be read as an image; expected a complete PNG, TIFF, JPEG, BMP, GIF, WebP "
+        "or JPEG 2000 file$"
     )
     with pytest.raises(InputError, match=message):
         decode_rgb(b"not an image")
 
 
 def test_a_tiff_cut_short_is_refused() -> None:
-    message = "^cannot be read as a TIFF; it is damaged or was cut short: get the file again$"
+    message = "^cannot be read as a TIFF; it is damaged or truncated: get the file again$"
     with pytest.raises(InputError, match=message):
         decode_rgb(save(Image.fromarray(RGB), "TIFF")[:-20])
 
 
 def test_an_empty_file_is_refused() -> None:
     message = (
-        r"^is empty \(0 bytes\); it should be a PNG, TIFF, JPEG, BMP, GIF, WebP or JPEG 2000 image$"
+        r"^is empty \(0 bytes\); expected a PNG, TIFF, JPEG, BMP, GIF, WebP or JPEG 2000 image$"
     )
     with pytest.raises(InputError, match=message):
         decode_mask(b"")

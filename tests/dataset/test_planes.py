@@ -48,7 +48,7 @@ def test_the_channels_of_an_ome_tiff_are_told_by_their_names() -> None:
     data = save_tiff(STACK[0], ome=True, metadata=metadata)
     with pytest.raises(InputError) as caught:
         decode_tiff(data, ReadOptions())
-    assert str(caught.value) == "holds 2 channels (DAPI, GFP); choose with --channel 1 to 2"
+    assert str(caught.value) == "has 2 channels (DAPI, GFP); choose with --channel 1 to 2"
 
 
 @pytest.mark.parametrize("data", [HYPERSTACK, OME], ids=["ImageJ", "OME"])
@@ -57,16 +57,16 @@ def test_the_channels_of_an_ome_tiff_are_told_by_their_names() -> None:
     [
         (
             ReadOptions(),
-            "holds 2 channels and 3 planes; "
-            "choose with --channel 1 to 2 and --plane 1 to 3 or --project max",
+            "has 2 channels and 3 planes; choose with --channel 1 to 2 and --plane 1 to 3 or "
+            "--project max",
         ),
         (
             ReadOptions(channel=1),
-            "holds 2 channels and 3 planes; choose with --plane 1 to 3 or --project max",
+            "has 2 channels and 3 planes; choose with --plane 1 to 3 or --project max",
         ),
-        (ReadOptions(plane=1), "holds 2 channels and 3 planes; choose with --channel 1 to 2"),
-        (ReadOptions(channel=3, plane=1), "holds 2 channels; channel 3 is not among them"),
-        (ReadOptions(channel=1, plane=4), "holds 3 planes; plane 4 is not among them"),
+        (ReadOptions(plane=1), "has 2 channels and 3 planes; choose with --channel 1 to 2"),
+        (ReadOptions(channel=3, plane=1), "has 2 channels; channel 3 does not exist"),
+        (ReadOptions(channel=1, plane=4), "has 3 planes; plane 4 does not exist"),
     ],
 )
 def test_a_stack_asks_for_what_was_not_chosen(
@@ -88,7 +88,7 @@ def test_a_stack_asks_for_what_was_not_chosen(
 )
 def test_pages_are_planes(data: bytes) -> None:
     with pytest.raises(
-        InputError, match=r"^holds 3 planes; choose with --plane 1 to 3 or --project max$"
+        InputError, match=r"^has 3 planes; choose with --plane 1 to 3 or --project max$"
     ):
         decode_tiff(data, ReadOptions())
     assert decode_tiff(data, ReadOptions(plane=2)).max() == 2
@@ -98,7 +98,7 @@ def test_pages_are_planes(data: bytes) -> None:
 def test_five_samples_a_pixel_are_channels() -> None:
     image = np.arange(5, dtype=np.uint16) * np.ones((4, 6, 1), np.uint16)
     data = save_tiff(image, photometric="minisblack", planarconfig="contig")
-    with pytest.raises(InputError, match=r"^holds 5 channels; choose with --channel 1 to 5$"):
+    with pytest.raises(InputError, match=r"^has 5 channels; choose with --channel 1 to 5$"):
         decode_tiff(data, ReadOptions())
     assert (decode_tiff(data, ReadOptions(channel=4)) == 3).all()
 
@@ -114,7 +114,7 @@ def test_an_animated_gif_asks_for_a_plane() -> None:
     target = io.BytesIO()
     frames[0].save(target, "GIF", save_all=True, append_images=frames[1:])
     with pytest.raises(
-        InputError, match=r"^holds 2 planes; choose with --plane 1 to 2 or --project max$"
+        InputError, match=r"^has 2 planes; choose with --plane 1 to 2 or --project max$"
     ):
         decode_rgb(target.getvalue())
     assert decode_rgb(target.getvalue(), ReadOptions(plane=2)).max() == 200
@@ -184,8 +184,8 @@ def test_an_image_too_large_is_refused_by_its_size_alone() -> None:
     with pytest.raises(InputError) as caught:
         decode_rgb(data)
     assert str(caught.value) == (
-        f"is 30000 x 30000 pixels; the largest image has {LARGEST_IMAGE_PX} pixels, "
-        "such as 16384 x 16384; cut it"
+        f"is 30000 x 30000 pixels; the maximum is {LARGEST_IMAGE_PX} pixels, such as 16384 x "
+        "16384; crop it"
     )
 
 
@@ -194,7 +194,7 @@ def test_an_image_too_large_is_refused_by_its_size_alone() -> None:
     [
         ({"channel": 0}, "channel 0; the first channel is 1"),
         ({"plane": -1}, "plane -1; the first plane is 1"),
-        ({"plane": 1, "project": "max"}, "both a plane and a projection; name one of them"),
+        ({"plane": 1, "project": "max"}, "both a plane and a projection; choose one of them"),
     ],
 )
 def test_impossible_options_are_refused(arguments: dict, message: str) -> None:
@@ -209,7 +209,7 @@ def test_a_tiff_whose_pixels_lie_beyond_its_end_is_not_taken_for_a_black_picture
     assert parse_labels(whole, suffix=".tif").max() == 7
     with pytest.raises(InputError):
         parse_labels(whole[:-100], suffix=".tif")
-    with pytest.raises(InputError, match="was cut short"):
+    with pytest.raises(InputError, match="or truncated"):
         decode_tiff(whole[:-100], ReadOptions())
 
 
@@ -217,7 +217,7 @@ def test_a_tiff_that_claims_many_pixels_and_holds_none_is_refused():
     entries = [(256, 4, 30), (257, 4, 4_000_000), (258, 3, 16), (259, 3, 3), (273, 4, 78_654_208)]
     header = struct.pack("<2sHIH", b"II", 42, 8, len(entries))
     data = header + b"".join(struct.pack("<HHII", tag, kind, 1, n) for tag, kind, n in entries)
-    with pytest.raises(InputError, match="was cut short"):
+    with pytest.raises(InputError, match="or truncated"):
         decode_tiff(data + bytes(4), ReadOptions())
 
 
@@ -227,4 +227,4 @@ def test_an_ome_tiff_that_says_to_hold_a_thousand_million_planes_takes_no_memory
     data = save_tiff(STACK[:, 0], description=said, metadata=None, photometric="minisblack")
     with pytest.raises(InputError) as caught:
         decode_tiff(data, ReadOptions(plane=1))
-    assert str(caught.value) == "says to hold 1000000000 planes; the most are 1000000"
+    assert str(caught.value) == "declares 1000000000 planes; the maximum is 1000000"

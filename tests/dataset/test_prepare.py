@@ -61,7 +61,7 @@ def test_a_pixel_of_two_masks_goes_to_the_first_and_is_told(source: Path, tmp_pa
         [[1, 1, 1, 0, 0, 0], [1, 1, 1, 2, 2, 0], [0, 0, 2, 2, 2, 0], [0, 0, 0, 0, 0, 0]],
     )
     assert prepared.warnings == (
-        "stage1_train/a: masks overlap in 1 px; the mask first by name keeps them",
+        "stage1_train/a: masks overlap in 1 px; the first mask by name keeps them",
     )
 
 
@@ -166,12 +166,12 @@ def test_every_fault_is_told_at_once(
     with pytest.raises(DataFaults) as caught:
         prepare(source, tmp_path / "cache")
     assert caught.value.faults == (
-        "stage1_train/c: has masks but no image; c/images/c.png should be beside them",
-        f"a/images/a.png: is empty (0 bytes); it should be a {FORMATS} image",
+        "stage1_train/c: has masks but no image; expected c/images/c.png",
+        f"a/images/a.png: is empty (0 bytes); expected a {FORMATS} image",
         "b/masks/m0.png: is 2 x 2 pixels; its image is 4 x 6",
-        f"b/masks/m1.png: cannot be read as an image; it should be a whole {FORMATS}",
+        f"b/masks/m1.png: cannot be read as an image; expected a complete {FORMATS} file",
     )
-    assert str(caught.value).splitlines() == ["4 faults in the data:", *caught.value.faults]
+    assert str(caught.value).splitlines() == ["4 errors in the data:", *caught.value.faults]
     assert list_all(tmp_path / "cache") == []
 
 
@@ -186,10 +186,10 @@ def test_odd_masks_are_warned_of_and_count_as_no_nucleus(
     prepared = prepare(source, tmp_path / "cache")
     assert prepared.nuclei == {"stage1_train": 1}
     assert prepared.warnings == (
-        "a/masks/m1.png: is empty; it counts as no nucleus",
-        "stage1_train/a: masks overlap in 6 px; the mask first by name keeps them",
-        "stage1_train/a: 1 of 2 masks lie wholly under others and count as no nucleus",
-        "stage1_train/b: has no masks, unlike others of its set; it gets no labels",
+        "a/masks/m1.png: is empty; ignored",
+        "stage1_train/a: masks overlap in 6 px; the first mask by name keeps them",
+        "stage1_train/a: 1 of 2 masks are fully covered by others and are ignored",
+        "stage1_train/b: has no masks, unlike other images of its set; it gets no labels",
     )
     assert second.any()
 
@@ -226,7 +226,7 @@ def test_a_missing_source_names_the_forms_that_are_accepted(tmp_path: Path) -> N
     with pytest.raises(DataFaults) as caught:
         prepare(tmp_path / "none", tmp_path / "cache")
     assert str(caught.value) == (
-        f"{tmp_path / 'none'}: no such file or folder; accepted are {ACCEPTED_FORMS}"
+        f"{tmp_path / 'none'}: no such file or folder; expected {ACCEPTED_FORMS}"
     )
 
 
@@ -237,7 +237,7 @@ def test_a_folder_of_other_files_is_never_replaced(source: Path, tmp_path: Path)
     with pytest.raises(InputError) as caught:
         prepare(source, cache)
     assert str(caught.value) == (
-        f"{cache}: holds files that are no cache; name a new or an empty folder"
+        f"{cache}: contains files that are not a cache; choose a new or empty folder"
     )
     assert (cache / "chapter1.tex").exists()
 
@@ -248,7 +248,7 @@ def test_a_cache_never_replaces_its_source(source: Path, place: str) -> None:
     with pytest.raises(InputError) as caught:
         prepare(source, cache)
     assert str(caught.value) == (
-        f"{cache}: the cache would replace its source {source}; name another"
+        f"{cache}: the cache would overwrite its source {source}; choose another folder"
     )
 
 

@@ -51,14 +51,14 @@ def test_the_summary_counts_nuclei_sizes_and_the_types_a_classifier_names(cache:
 def test_an_unknown_set_is_told_which_there_are(cache: Path) -> None:
     with pytest.raises(InputError) as caught:
         load_samples(cache, "train")
-    assert str(caught.value) == f"{cache}: holds no set 'train'; it holds stage1_test, stage1_train"
+    assert str(caught.value) == f"{cache}: has no set 'train'; it has stage1_test, stage1_train"
 
 
 @pytest.mark.parametrize("ask", [list_sets, lambda cache: sizes(cache, "stage1_test")])
 def test_a_folder_that_is_no_cache_is_told(tmp_path: Path, ask: Callable) -> None:
     with pytest.raises(InputError) as caught:
         ask(tmp_path)
-    assert str(caught.value) == f"{tmp_path}: holds no prepared data; prepare the data first"
+    assert str(caught.value) == f"{tmp_path}: contains no prepared data; prepare the data first"
 
 
 WRONG_SIZE = cv2.imencode(".png", np.ones((6, 4), np.uint16))[1].tobytes()
@@ -76,8 +76,8 @@ def test_a_file_gone_or_damaged_is_named(cache: Path, content: bytes | None) -> 
     with pytest.raises(InputError) as caught:
         load_samples(cache, "stage1_train")
     assert str(caught.value) == (
-        f"{path}: is missing or is no image of 4 x 6 pixels; "
-        "delete the cache and prepare the data anew"
+        f"{path}: is missing or not an image of 4 x 6 pixels; delete the cache and prepare the "
+        "data again"
     )
 
 
@@ -87,7 +87,7 @@ def test_an_index_with_other_columns_is_refused(cache: Path) -> None:
     with pytest.raises(InputError) as caught:
         sizes(cache, "stage1_train")
     assert str(caught.value) == (
-        f"{path}: columns ['id', 'height']; they should be ['ImageId', 'height', 'width', 'nuclei']"
+        f"{path}: has columns ['id', 'height'], must have ['ImageId', 'height', 'width', 'nuclei']"
     )
 
 
@@ -106,6 +106,6 @@ def test_a_damaged_index_is_named(tmp_path: Path, content: bytes) -> None:
     index = tmp_path / "stage1_train" / "index.csv"
     index.parent.mkdir()
     index.write_bytes(b"ImageId,height,width,nuclei\n" + content)
-    message = f"{index}: is damaged; delete the cache and prepare the data anew"
+    message = f"{index}: is damaged; delete the cache and prepare the data again"
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         load_samples(tmp_path, "stage1_train")

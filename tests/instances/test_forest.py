@@ -48,8 +48,8 @@ def test_a_forest_of_other_features_is_refused(forest, tmp_path, names):
     with pytest.raises(InputError) as error:
         load_forest(path, names=names)
     assert str(error.value) == (
-        f"{path}: was trained on other features of candidates than this version describes; "
-        "train it again with `kaggle-dsb tune`"
+        f"{path}: was trained on other candidate features than this version computes; train it "
+        "again with `kaggle-dsb tune`"
     )
 
 

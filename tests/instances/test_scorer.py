@@ -55,7 +55,7 @@ def test_an_image_counts_by_its_weight_and_not_by_its_candidates():
 def test_without_any_candidate_there_is_nothing_to_learn():
     with pytest.raises(InputError) as error:
         train_scorer([rows(0, 0)], [np.zeros(0)], weights=[1.0], seed=0)
-    assert str(error.value) == "the networks find no candidate nucleus: train them longer"
+    assert str(error.value) == "the networks find no candidate nuclei: train them longer"
 
 
 def test_a_scorer_comes_back_from_its_file(tmp_path):

@@ -148,8 +148,8 @@ def test_torch_is_taken_where_openvino_is_not_installed(monkeypatch):
     with pytest.raises(InputError) as error:
         choose_engine(HardwareSettings(engine="openvino"))
     assert str(error.value) == (
-        "hardware.engine = 'openvino': openvino is not installed; install it, or kaggle_dsb with "
-        "what it needs to predict: pip install 'kaggle_dsb[predict]'"
+        "hardware.engine = 'openvino': openvino is not installed; install it, or the dependencies "
+        "of prediction: pip install 'kaggle_dsb[predict]'"
     )
 
 
@@ -157,8 +157,7 @@ def test_openvino_does_not_pretend_to_use_a_gpu():
     with pytest.raises(InputError) as error:
         choose_engine(HardwareSettings(engine="openvino", accelerator="gpu"))
     assert str(error.value) == (
-        "hardware.engine = 'openvino': computes on the CPU only; set hardware.engine=torch to use "
-        "a GPU"
+        "hardware.engine = 'openvino': runs on the CPU only; set hardware.engine=torch to use a GPU"
     )
 
 
@@ -195,8 +194,8 @@ def test_a_graph_that_has_to_be_made_needs_torch(monkeypatch, tmp_path):
     with pytest.raises(InputError) as error:
         find_graph(NetworkSettings(encoder_name="resnet34"))
     assert str(error.value) == (
-        "network.encoder_name = 'resnet34': OpenVINO's graph of it does not come with the package; "
-        "making it needs torch and segmentation-models-pytorch, which are not installed"
+        "network.encoder_name = 'resnet34': its OpenVINO graph is not bundled with the package; "
+        "building it needs torch and segmentation-models-pytorch, which are not installed"
     )
 
 

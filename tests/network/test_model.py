@@ -49,7 +49,7 @@ def test_an_unknown_encoder_is_refused_with_those_that_need_no_network():
     message = str(error.value)
     assert message.startswith("network.encoder_name = 'resnet9000' with encoder_weights =")
     assert message.endswith(
-        "encoders whose weights need no network: tu-tf_efficientnet_lite0, "
+        "encoders whose weights need no download: tu-tf_efficientnet_lite0, "
         "tu-tf_efficientnet_lite1, tu-tf_efficientnet_lite2"
     )
     assert "\n" not in message
@@ -88,7 +88,7 @@ def test_a_missing_network_is_named(tmp_path):
     [
         (b"", "cannot be read as a network ("),
         (b"not a network", "cannot be read as a network ("),
-        (b"\x08\0\0\0\0\0\0\0{}      ", "is a network of format None, "),
+        (b"\x08\0\0\0\0\0\0\0{}      ", "has network format None, "),
     ],
 )
 def test_a_damaged_network_is_refused_in_one_line(tmp_path, content, said):
@@ -106,8 +106,8 @@ def test_a_network_of_another_version_is_refused(tmp_path):
     with pytest.raises(InputError) as error:
         load_network(path)
     assert str(error.value) == (
-        f"{path}: is a network of format 'old', this version of kaggle_dsb reads "
-        "'kaggle-dsb network 2': train it again or use the version that wrote it"
+        f"{path}: has network format 'old', this version of kaggle_dsb reads 'kaggle-dsb network "
+        "2': train it again or use the version that wrote it"
     )
 
 

@@ -147,7 +147,7 @@ def test_torch_does_not_compute_in_8_bits():
     )
 
 
-ADVICE = "`kaggle-dsb tune` measures them; without the file, auto computes in floating point"
+ADVICE = "`kaggle-dsb tune` measures them; without the file, precision auto uses floating point"
 
 
 def test_a_network_that_takes_the_place_of_another_leaves_no_ranges_behind(tmp_path):
@@ -161,18 +161,18 @@ def test_missing_ranges_are_named(tmp_path):
     with pytest.raises(InputError) as error:
         read_ranges(tmp_path / "fold2.safetensors")
     assert str(error.value) == (
-        f"{tmp_path}/fold2.ranges.json: is missing, and has the ranges that hardware.precision = "
-        f"'int8' needs; {ADVICE}"
+        f"{tmp_path}/fold2.ranges.json: is missing; hardware.precision = 'int8' needs its "
+        f"activation ranges; {ADVICE}"
     )
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"network_sha256": "0"}, "was measured on another network than fold0.safetensors"),
-        ({"ranges": None}, "holds no table of ranges"),
-        ({"ranges": {"x": [1]}}, "holds no table of ranges"),
-        ({"ranges": {"x": ["a", 1]}}, "holds no table of ranges"),
+        ({"network_sha256": "0"}, "was measured with another network than fold0.safetensors"),
+        ({"ranges": None}, "is not a table of ranges"),
+        ({"ranges": {"x": [1]}}, "is not a table of ranges"),
+        ({"ranges": {"x": ["a", 1]}}, "is not a table of ranges"),
         ({"ranges": {"x": [2, 1]}}, "'x' must have a finite range, has (2.0, 1.0)"),
         ({"ranges": {"x": [0, float("nan")]}}, "'x' must have a finite range, has (0.0, nan)"),
     ],

@@ -25,7 +25,7 @@ def run_together(*processes, errors=None):
 def lost(number, n_processes, code):
     return (
         f"process {number} of the {n_processes} that predict was lost (exit code {code}); the "
-        "same command goes on where they stopped"
+        "same command resumes where they stopped"
     )
 
 

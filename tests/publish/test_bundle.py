@@ -107,7 +107,7 @@ def test_a_folder_of_other_things_is_not_emptied(small: Path) -> None:
     with pytest.raises(InputError) as caught:
         build_bundle(small / "run", networks=[], about=[])
     assert str(caught.value) == (
-        f"{small / 'run'}: holds files that are no bundle; name a new folder"
+        f"{small / 'run'}: contains files that are not part of a bundle; choose a new folder"
     )
 
 
@@ -117,7 +117,7 @@ def test_a_foreign_file_is_not_pushed(small: Path, name: str) -> None:
     (folder / name).write_text("{}")
     with pytest.raises(InputError) as caught:
         check_bundle(folder)
-    assert str(caught.value) == (f"{folder / name}: does not belong into the bundle; build it anew")
+    assert str(caught.value) == (f"{folder / name}: does not belong to the bundle; build it again")
 
 
 def test_a_changed_file_is_not_pushed(small: Path) -> None:
@@ -126,16 +126,14 @@ def test_a_changed_file_is_not_pushed(small: Path) -> None:
     with pytest.raises(InputError) as caught:
         check_bundle(folder)
     assert str(caught.value) == (
-        f"{folder / 'folds.csv'}: is missing or was changed; build the bundle anew"
+        f"{folder / 'folds.csv'}: is missing or was changed; build the bundle again"
     )
 
 
 def test_what_is_no_bundle_is_not_pushed(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         check_bundle(tmp_path)
-    assert str(caught.value) == (
-        f"{tmp_path}: is no bundle (it has no bundle.json); build one first"
-    )
+    assert str(caught.value) == (f"{tmp_path}: is not a bundle (no bundle.json); build one first")
 
 
 def test_a_packed_wheel_holds_the_installed_files(tmp_path: Path) -> None:
@@ -154,7 +152,7 @@ def test_a_package_with_compiled_parts_is_not_packed(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         pack_wheel("numpy", tmp_path)
     assert str(caught.value) == (
-        "numpy: is no pure-Python wheel, so it cannot be packed for Kaggle"
+        "numpy: is not a pure-Python wheel and cannot be bundled for Kaggle"
     )
 
 

@@ -63,11 +63,10 @@ def test_signing_in_with_a_token_holds_out_a_passing_failure(
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        (refusal(500, "Oh"), "HTTP 500 (Oh): Kaggle has trouble of its own; try again later"),
+        (refusal(500, "Oh"), "HTTP 500 (Oh): Kaggle has a problem on its side; try again later"),
         (
             fake_kaggle.Fault(200, b"<html>", {"Content-Type": "text/html"}),
-            "Kaggle answered with something that is no JSON, as a proxy's or a maintenance page "
-            "does; try again later",
+            "Kaggle's reply is not JSON, perhaps a proxy's or a maintenance page; try again later",
         ),
     ],
 )
@@ -113,9 +112,9 @@ def test_without_credentials_the_searched_places_are_named(no_credentials: Path)
     with pytest.raises(KaggleError) as caught:
         connect()
     assert str(caught.value) == (
-        "no Kaggle credentials; looked for KAGGLE_API_TOKEN, ~/.kaggle/access_token, "
-        "KAGGLE_USERNAME with KAGGLE_KEY, kaggle.json, ~/.kaggle/credentials.json (as `kaggle auth "
-        f"login` writes it) in {no_credentials / 'config'}; make a token at "
+        "no Kaggle credentials found (looked for KAGGLE_API_TOKEN, ~/.kaggle/access_token, "
+        "KAGGLE_USERNAME with KAGGLE_KEY, kaggle.json, ~/.kaggle/credentials.json (as `kaggle "
+        f"auth login` writes it) in {no_credentials / 'config'}); create a token at "
         "https://www.kaggle.com/settings/api and put it in KAGGLE_API_TOKEN or "
         "~/.kaggle/access_token"
     )
@@ -128,7 +127,7 @@ def test_a_token_that_kaggle_does_not_know_is_refused(
     with pytest.raises(KaggleError) as caught:
         connect()
     assert str(caught.value) == (
-        "KAGGLE_API_TOKEN: Kaggle does not accept these credentials; make new ones at "
+        "KAGGLE_API_TOKEN: Kaggle rejected these credentials; create new ones at "
         "https://www.kaggle.com/settings/api"
     )
 
@@ -140,8 +139,8 @@ def test_a_wrong_key_is_told_at_the_first_request(
     with pytest.raises(KaggleError) as caught:
         connect().measure_competition()
     assert str(caught.value) == (
-        "listing the competition's files: HTTP 401 (Unauthorized): wrong or expired credentials; "
-        "make new ones at https://www.kaggle.com/settings/api"
+        "listing the competition's files: HTTP 401 (Unauthorized): invalid or expired "
+        "credentials; create new ones at https://www.kaggle.com/settings/api"
     )
 
 
@@ -159,12 +158,12 @@ def test_rules_not_accepted_name_the_page_to_click(server: Any, kaggle: Kaggle) 
 @pytest.mark.parametrize(
     ("status", "advice"),
     [
-        (404, "not found; check the name and that you may see it"),
+        (404, "not found; check the name and your access"),
         (
             409,
-            "in conflict with what is there; wait until an earlier upload is done, or rename it",
+            "conflict; wait for an earlier upload to finish, or use another name",
         ),
-        (500, "Kaggle has trouble of its own; try again later"),
+        (500, "Kaggle has a problem on its side; try again later"),
     ],
 )
 def test_a_refusal_is_told_in_kaggles_words_with_advice(
@@ -193,8 +192,8 @@ def test_too_many_requests_for_too_long_are_an_error(server: Any, kaggle: Kaggle
     with pytest.raises(KaggleError) as caught:
         kaggle.measure_competition()
     assert str(caught.value) == (
-        "listing the competition's files: HTTP 429 (Slow down): too many requests; try again in "
-        "some minutes"
+        "listing the competition's files: HTTP 429 (Slow down): too many requests; try again in a "
+        "few minutes"
     )
 
 
@@ -236,8 +235,8 @@ def test_a_reply_that_is_no_json_is_told(server: Any, kaggle: Kaggle) -> None:
     with pytest.raises(KaggleError) as caught:
         kaggle.measure_competition()
     assert str(caught.value) == (
-        "listing the competition's files: Kaggle answered with something that is no JSON, as a "
-        "proxy's or a maintenance page does; try again later"
+        "listing the competition's files: Kaggle's reply is not JSON, perhaps a proxy's or a "
+        "maintenance page; try again later"
     )
 
 
@@ -245,8 +244,8 @@ def test_without_a_network_the_host_is_named(credentials: Path, sleeps: list[flo
     with pytest.raises(KaggleError) as caught:
         connect().measure_competition()
     assert str(caught.value) == (
-        "listing the competition's files: no network connection to localhost:9; check that it "
-        "can be reached from here (in a Kaggle notebook: switch the internet on)"
+        "listing the competition's files: no network connection to localhost:9; check the "
+        "connection (in a Kaggle notebook, turn the internet on)"
     )
 
 
@@ -273,8 +272,8 @@ def test_a_later_call_takes_up_an_earlier_download(
     with pytest.raises(KaggleError) as caught:
         kaggle.download_competition(tmp_path)
     assert str(caught.value) == (
-        "downloading the competition's files: the connection broke off (ChunkedEncodingError); "
-        "what has arrived is kept, run the same command again"
+        "downloading the competition's files: the connection was lost (ChunkedEncodingError); "
+        "partial downloads are kept, run the same command again"
     )
     path = kaggle.download_competition(tmp_path)
     assert path.read_bytes() == content
@@ -350,8 +349,8 @@ def test_a_source_that_kaggle_does_not_know_is_an_error(
     with pytest.raises(KaggleError) as caught:
         kaggle.push_kernel(folder)
     assert str(caught.value) == (
-        f"pushing {folder}: Kaggle knows no dataset ada/no-such-set, or you may not use it; the "
-        "kernel was pushed without it and will fail"
+        f"pushing {folder}: Kaggle does not know the dataset ada/no-such-set, or you have no "
+        "access to it; the kernel was pushed without it and will fail"
     )
 
 
@@ -372,7 +371,7 @@ def test_output_that_cannot_be_fetched_is_not_kept_as_a_file(
     with pytest.raises(KaggleError) as caught:
         kaggle.fetch_output(VERSION, tmp_path / "out")
     assert str(caught.value) == (
-        "fetching submission.csv: HTTP 404: not found; check the name and that you may see it"
+        "fetching submission.csv: HTTP 404: not found; check the name and your access"
     )
     assert not (tmp_path / "out").exists()
 
@@ -394,7 +393,9 @@ def test_an_upload_that_fails_is_no_submission(server: Any, kaggle: Kaggle, tmp_
     fail(server, "upload", fake_kaggle.Fault(400))
     with pytest.raises(KaggleError) as caught:
         kaggle.submit(path, "a message")
-    assert str(caught.value) == f"submitting {path}: Kaggle says: Could not submit to competition"
+    assert (
+        str(caught.value) == f"submitting {path}: Kaggle replied: Could not submit to competition"
+    )
 
 
 def test_waiting_ends(sleeps: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -402,7 +403,7 @@ def test_waiting_ends(sleeps: list[float], monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(session.time, "monotonic", lambda: next(times))
     with pytest.raises(KaggleError) as caught:
         wait_until(lambda: None, doing="the run", every_s=3, limit_s=5)
-    assert str(caught.value) == "the run: no answer in 5 s; look at Kaggle's page of it"
+    assert str(caught.value) == "the run: no answer within 5 s; check its page on Kaggle"
     assert sleeps == [3]
 
 

@@ -112,8 +112,8 @@ def test_a_file_that_changed_meanwhile_is_fetched_anew(broad: Any, tmp_path: Pat
         fetch_file(url, path, progress=lambda *_: None)
     n_bytes = len(broad.files["stage1_test.zip"])
     assert str(caught.value) == (
-        f"{url}: the download broke off 5 times (5000 of {n_bytes} bytes); what has arrived is "
-        "kept, run the same command again to go on"
+        f"{url}: the download failed 5 times (5000 of {n_bytes} bytes); the partial file is kept, "
+        "run the same command again to resume"
     )
     broad.files["stage1_test.zip"] = b"new" * 10_000
     fetch_file(url, path, progress=lambda *_: None)
@@ -130,7 +130,8 @@ def test_a_file_unlike_its_first_download_is_refused(broad: Any, tmp_path: Path)
         download_broad(tmp_path, show=show, base_url=broad.url)
     assert str(caught.value) == (
         f"stage1_test.zip: differs from its first download from {broad.url} (SHA-256 {other}…, not "
-        f"{first}…); if the new one is right, take its entry out of {tmp_path / 'downloads.json'}"
+        f"{first}…); if the new file is correct, remove its entry from "
+        f"{tmp_path / 'downloads.json'}"
     )
 
 
@@ -150,8 +151,8 @@ def test_what_arrives_as_something_else_is_not_kept(
     with pytest.raises(DownloadError) as caught:
         download_broad(tmp_path, show=show, base_url=broad.url, names=[name])
     assert str(caught.value) == (
-        f"{name}: is no whole {kind} as it came from {broad.url} (it begins with "
-        f"{content[:20]!r}), and was deleted; try again later"
+        f"{name}: {broad.url} did not send a complete {kind} (it starts with {content[:20]!r}); "
+        "the file was deleted, try again later"
     )
     assert list(tmp_path.iterdir()) == []
 
@@ -188,8 +189,7 @@ def test_no_network_is_told(tmp_path: Path, sleeps: list[float]) -> None:
         fetch_file("http://127.0.0.1:9/a.zip", tmp_path / "a.zip", progress=lambda *_: None)
     assert str(caught.value) == (
         "http://127.0.0.1:9/a.zip: no network connection ([Errno 111] Connection refused); check "
-        "that it can be reached from here, or get the files elsewhere and put them in the data "
-        "folder"
+        "the connection, or download the files elsewhere and put them in the data folder"
     )
 
 
@@ -202,7 +202,7 @@ def test_a_full_disk_is_told_before_anything_is_fetched(
     with pytest.raises(DownloadError) as caught:
         download_broad(tmp_path, show=show, base_url=broad.url)
     assert str(caught.value) == (
-        f"{tmp_path}: not enough disk space: 2 MB are needed and 1 MB are free; make room, or name "
+        f"{tmp_path}: not enough disk space: 2 MB needed, 1 MB free; free some space or choose "
         "another folder"
     )
     assert not (tmp_path / "stage1_train.zip").exists()
@@ -223,8 +223,8 @@ def test_a_damaged_zip_of_kaggles_is_deleted(tmp_path: Path) -> None:
     with pytest.raises(DownloadError) as caught:
         unpack_competition(packed, tmp_path)
     assert str(caught.value) == (
-        "outer.zip: arrived damaged (File is not a zip file) and was deleted; run the same command "
-        "again"
+        "outer.zip: was corrupted in transfer (File is not a zip file) and deleted; run the same "
+        "command again"
     )
     assert not packed.exists()
 
@@ -234,7 +234,7 @@ def test_a_zip_of_something_else_is_told(tmp_path: Path) -> None:
     packed.write_bytes(pack({"readme.txt": b"hello"}))
     with pytest.raises(DownloadError) as caught:
         unpack_competition(packed, tmp_path)
-    assert str(caught.value) == f"{packed}: holds no stage1_train.zip; it holds readme.txt"
+    assert str(caught.value) == f"{packed}: contains no stage1_train.zip; it contains readme.txt"
 
 
 def test_with_credentials_the_files_come_from_kaggle(
@@ -261,7 +261,7 @@ def test_a_file_is_no_folder_to_download_to(tmp_path: Path) -> None:
     path.write_bytes(b"")
     with pytest.raises(InputError) as caught:
         download_competition(path)
-    assert str(caught.value) == f"{path}: is a file; name the folder that the files go into"
+    assert str(caught.value) == f"{path}: is a file; choose a folder for the download"
 
 
 def test_without_credentials_they_come_from_the_broad(
@@ -274,4 +274,4 @@ def test_without_credentials_they_come_from_the_broad(
     monkeypatch.setattr("kaggle_dsb.commands.download.BROAD_URL", broad.url)
     assert download_competition(tmp_path / "data") == list(BROAD_FILES)
     said = capsys.readouterr().err
-    assert said.startswith("downloading from broad: no Kaggle credentials were found\n")
+    assert said.startswith("downloading from broad: no Kaggle credentials found\n")

@@ -84,15 +84,15 @@ def test_the_placeholder_is_nobodys_name(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         prepare_kernel("submit", tmp_path, owner=NO_OWNER, kernels=KERNELS_FOLDER)
     assert str(caught.value) == (
-        f"{tmp_path}/submit/kernel-metadata.json: id 'your-name/kaggle-dsb-submit': your-name "
-        "stands for your own name on Kaggle"
+        f"{tmp_path}/submit/kernel-metadata.json: id 'your-name/kaggle-dsb-submit': "
+        "replace your-name with your Kaggle user name"
     )
 
 
 def test_an_unknown_kernel_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         prepare_kernel("infer", tmp_path, owner="ada")
-    assert str(caught.value) == "'infer' is no kernel; there are submit, train"
+    assert str(caught.value) == "unknown kernel 'infer'; choose from submit, train"
 
 
 def test_without_the_scripts_the_folder_to_run_in_is_named(tmp_path: Path) -> None:
@@ -106,21 +106,21 @@ def test_without_the_scripts_the_folder_to_run_in_is_named(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("values", "fault"),
     [
-        ({"id": "kaggle-dsb-submit"}, "id 'kaggle-dsb-submit': must read user/slug, the slug of "
-         "5 to 50 of a-z, 0-9 and -"),
-        ({"title": "Nuclei"}, "title 'Nuclei': makes the slug 'nuclei', but id says "
-         "'kaggle-dsb-submit'"),
-        ({"enable_internet": None}, "enable_internet: must be written, as false; left out, Kaggle "
-         "switches it on"),
-        ({"enable_internet": "false"}, "enable_internet: must be written, as false; left out, "
-         "Kaggle switches it on"),
+        ({"id": "kaggle-dsb-submit"}, "id 'kaggle-dsb-submit': must be user/slug, with a slug of "
+                                      "5 to 50 characters a-z, 0-9 and -"),
+        ({"title": "Nuclei"}, "title 'Nuclei': gives the slug 'nuclei', but id has "
+                              "'kaggle-dsb-submit'"),
+        ({"enable_internet": None}, "enable_internet: must be set to false; by default Kaggle "
+                                    "turns it on"),
+        ({"enable_internet": "false"}, "enable_internet: must be set to false; by default Kaggle "
+                                       "turns it on"),
         ({"enable_gpu": "yes"}, "enable_gpu 'yes': must be true or false"),
         ({"machine_shape": "P100"}, "machine_shape 'P100': must be 'NvidiaTeslaT4' with a GPU"),
         ({"language": "r"}, "language 'r': must be 'python'"),
         ({"kernel_type": "notebook"}, "kernel_type 'notebook': must be 'script'"),
         ({"dataset_sources": ["bundle"]}, "dataset_sources: 'bundle' must be user/slug"),
-        ({"dataset_sources": []}, "dataset_sources: must name the bundle, without which there is "
-         "nothing to run"),
+        ({"dataset_sources": []}, "dataset_sources: must include the bundle, which has the code "
+                                  "to run"),
         ({"kernel_sources": "ada/kaggle-dsb-train"}, "kernel_sources: must be a list, empty for "
          "none"),
         ({"competition_sources": ["c/data-science-bowl-2018"]}, "competition_sources: "
@@ -134,14 +134,14 @@ def test_a_fault_is_told_in_a_line(folder: Path, values: dict[str, Any], fault: 
 
 def test_a_misspelt_key_is_told(folder: Path) -> None:
     (fault,) = change(folder, dataset_source=["ada/kaggle-dsb-bundle"])
-    assert fault.startswith("unknown key 'dataset_source'; known are id, title, code_file")
+    assert fault.startswith("unknown key 'dataset_source'; known keys: id, title, code_file")
 
 
 def test_a_script_that_is_no_python_is_told(folder: Path) -> None:
     (folder / "submit.py").write_text("def :")
     assert check_kernel(folder) == [
-        f"{folder}/kernel-metadata.json: code_file 'submit.py': is no Python (invalid syntax "
-        "(<unknown>, line 1))"
+        f"{folder}/kernel-metadata.json: code_file 'submit.py': is not valid Python (invalid "
+        "syntax (<unknown>, line 1))"
     ]
 
 

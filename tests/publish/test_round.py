@@ -101,7 +101,7 @@ def test_an_unchanged_bundle_is_not_sent_again(
     capsys.readouterr()
     push_bundle(kaggle, built, notes="two")
     assert len(server.datasets[REF]) == 1
-    assert capsys.readouterr().err == f"{REF}: unchanged since it was pushed, not sent again\n"
+    assert capsys.readouterr().err == f"{REF}: unchanged since the last push, not uploaded again\n"
 
 
 def test_a_bundle_that_is_gone_from_kaggle_is_sent_again(
@@ -139,24 +139,26 @@ def test_a_kernel_is_pushed_run_and_fetched(server: Any, kaggle: Kaggle) -> None
 def test_a_run_that_fails_is_told_with_the_end_of_its_log(server: Any, kaggle: Kaggle) -> None:
     pushed = push_submit(kaggle, server, "ERROR", {})
     assert pushed.faults == [
-        "the run ended with error: Your notebook failed",
+        "the run ended with status error: Your notebook failed",
         "one",
         "two",
-        "build/output/submit/submission.csv: the run did not make it",
+        "build/output/submit/submission.csv: missing from the output of the run",
     ]
 
 
 def test_output_that_is_no_submission_is_told(server: Any, kaggle: Kaggle) -> None:
     pushed = push_submit(kaggle, server, "COMPLETE", {"submission.csv": b"<html>\n"})
     assert pushed.faults == [
-        "build/output/submit/submission.csv: begins with '<html>', not with 'ImageId,EncodedPixels'"
+        "build/output/submit/submission.csv: starts with '<html>', expected 'ImageId,EncodedPixels'"
     ]
 
 
 def test_an_earlier_runs_output_is_not_taken_for_this_ones(server: Any, kaggle: Kaggle) -> None:
     push_submit(kaggle, server, "COMPLETE", {"submission.csv": CSV})
     pushed = push_submit(kaggle, server, "COMPLETE", {})
-    assert pushed.faults == ["build/output/submit/submission.csv: the run did not make it"]
+    assert pushed.faults == [
+        "build/output/submit/submission.csv: missing from the output of the run"
+    ]
 
 
 def test_an_earlier_run_that_is_over_is_not_taken_for_the_one_pushed(
@@ -177,7 +179,7 @@ def test_waiting_holds_out_while_there_is_no_network(
     server.faults["GetKernelSessionStatus"] += refusals
     pushed = push_submit(kaggle, server, "COMPLETE", {"submission.csv": CSV})
     assert pushed.faults == []
-    assert capsys.readouterr().err.count("failed, next try in") == 3 * (session.TRIES - 1)
+    assert capsys.readouterr().err.count("failed, retrying in") == 3 * (session.TRIES - 1)
 
 
 def test_waiting_ends_when_kaggle_refuses(server: Any, kaggle: Kaggle) -> None:
@@ -185,8 +187,8 @@ def test_waiting_ends_when_kaggle_refuses(server: Any, kaggle: Kaggle) -> None:
     with pytest.raises(KaggleError) as caught:
         push_submit(kaggle, server, "COMPLETE", {})
     assert str(caught.value) == (
-        "asking for the state of ada/kaggle-dsb-submit: HTTP 401 (Expired): wrong or expired "
-        "credentials; make new ones at https://www.kaggle.com/settings/api"
+        "querying the status of ada/kaggle-dsb-submit: HTTP 401 (Expired): invalid or expired "
+        "credentials; create new ones at https://www.kaggle.com/settings/api"
     )
 
 
@@ -210,8 +212,8 @@ def test_without_its_bundle_a_kernel_is_no_success(server: Any, kaggle: Kaggle) 
     with pytest.raises(KaggleError) as caught:
         start(kaggle)
     assert str(caught.value) == (
-        f"pushing build/kernels/submit: Kaggle knows no dataset {REF}, or you may not use it; the "
-        "kernel was pushed without it and will fail"
+        f"pushing build/kernels/submit: Kaggle does not know the dataset {REF}, or you have no "
+        "access to it; the kernel was pushed without it and will fail"
     )
 
 
@@ -248,7 +250,7 @@ def test_a_submission_that_kaggle_cannot_score_is_an_error(
     with pytest.raises(KaggleError) as caught:
         submit_to_kaggle(kaggle, submission, "the first", every_s=0)
     assert str(caught.value) == (
-        f"{submission / 'submission.csv'}: Kaggle cannot score it: Index was outside the bounds"
+        f"{submission / 'submission.csv'}: Kaggle could not score it: Index was outside the bounds"
     )
     assert json.loads((submission / "score.json").read_text())["kaggle"]["status"] == "error"
 
@@ -258,14 +260,14 @@ def test_a_faulty_csv_is_not_submitted(submission: Path, source: Source) -> None
     path.write_text("ImageID,EncodedPixels\n")
     with pytest.raises(InputError) as caught:
         check_locally(submission, source)
-    assert str(caught.value).startswith(f"not submitted, 3 faults, the first: {path}: line 1 ")
+    assert str(caught.value).startswith(f"not submitted, 3 errors, the first: {path}: line 1 ")
 
 
 def test_a_submission_that_is_not_there_is_told(source: Source, tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         check_locally(tmp_path / "none", source)
     assert str(caught.value) == (
-        f"{tmp_path / 'none' / 'submission.csv'}: no such file; make it with `kaggle-dsb submit "
+        f"{tmp_path / 'none' / 'submission.csv'}: no such file; create it with `kaggle-dsb submit "
         "--name …`"
     )
 
@@ -274,8 +276,8 @@ def test_the_demo_is_not_submitted(submission: Path, source: Source) -> None:
     with pytest.raises(InputError) as caught:
         check_locally(submission, replace(source, is_demo=True))
     assert str(caught.value) == (
-        f"{submission / 'submission.csv'}: is of the demo set; name the competition's files with "
-        "--data"
+        f"{submission / 'submission.csv'}: predicts the demo set; pass the competition's files "
+        "with --data"
     )
 
 
@@ -287,8 +289,8 @@ def test_images_of_ones_own_are_not_submitted(submission: Path, tmp_path: Path) 
     with pytest.raises(InputError) as caught:
         check_locally(submission, source)
     assert str(caught.value) == (
-        f"{submission / 'submission.csv'}: is of images; Kaggle scores only stage1_test "
-        "or stage2_test_final"
+        f"{submission / 'submission.csv'}: predicts images, but Kaggle scores only stage1_test or "
+        "stage2_test_final"
     )
 
 
@@ -297,15 +299,15 @@ def test_a_submission_of_stage_1_is_warned_of(
 ) -> None:
     path = check_locally(submission, source)
     assert capsys.readouterr().err == (
-        f"warning: {path}: is of stage1_test, but since the deadline Kaggle scores only "
-        "stage2_test_final; predict that with --set-name stage2_test_final\n"
+        f"warning: {path}: predicts stage1_test, but since the deadline Kaggle scores only "
+        "stage2_test_final; predict it with --set-name stage2_test_final\n"
     )
 
 
 def test_a_message_must_say_something(server: Any, kaggle: Kaggle, submission: Path) -> None:
     with pytest.raises(InputError) as caught:
         submit_to_kaggle(kaggle, submission, " ")
-    assert str(caught.value) == "the message is empty; say in some words what is submitted"
+    assert str(caught.value) == "the message is empty; describe the submission in a few words"
 
 
 def test_no_file_that_is_made_or_sent_holds_a_secret(

@@ -99,7 +99,7 @@ def test_a_file_that_cannot_be_fetched_leaves_the_earlier_one(
     with pytest.raises(KaggleError) as caught:
         download_file(f"{endpoint[0]}/output/none", path)
     assert str(caught.value) == (
-        "fetching fold0.safetensors: HTTP 404: not found; check the name and that you may see it"
+        "fetching fold0.safetensors: HTTP 404: not found; check the name and your access"
     )
     assert path.read_bytes() == CONTENT
     assert [file.name for file in path.parent.iterdir() if file.is_file()] == [path.name]
@@ -111,15 +111,15 @@ def test_a_file_that_cannot_be_fetched_leaves_the_earlier_one(
         (requests.ReadTimeout(), "signing in: Kaggle did not answer in time; try again later"),
         (
             requests.exceptions.SSLError("certificate\nexpired"),
-            "signing in: no safe connection (certificate expired)",
+            "signing in: no secure connection (certificate expired)",
         ),
         (
             requests.exceptions.ProxyError("refused"),
-            "signing in: no safe connection (refused)",
+            "signing in: no secure connection (refused)",
         ),
         (
             requests.exceptions.ChunkedEncodingError("x"),
-            "signing in: the connection broke off (ChunkedEncodingError); what has arrived is "
+            "signing in: the connection was lost (ChunkedEncodingError); partial downloads are "
             "kept, run the same command again",
         ),
     ],
@@ -158,4 +158,4 @@ def test_the_pause_between_tries_is_what_kaggle_asks_but_never_endless(
     with pytest.raises(UnreachableError):
         read("asking", refuse)
     assert sleeps == [session.LONGEST_PAUSE_S] * (session.TRIES - 1)
-    assert re.findall(r"next try in (\d+) s", capsys.readouterr().err) == ["120"] * 3
+    assert re.findall(r"retrying in (\d+) s", capsys.readouterr().err) == ["120"] * 3

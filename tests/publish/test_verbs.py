@@ -52,7 +52,7 @@ def test_without_credentials_nothing_is_built_or_pushed(
     assert run(["push", "submit"]) == 2
     remark, error = capsys.readouterr().err.splitlines()
     assert remark == "weights: bundled, 4 networks"
-    assert error.startswith("error: no Kaggle credentials; looked for ")
+    assert error.startswith("error: no Kaggle credentials found (looked for ")
     assert not Path("build").exists()
 
 
@@ -83,9 +83,9 @@ def test_a_kernel_that_failed_exits_1(
     server.run_kernel = lambda request: ("ERROR", {}, "Traceback")
     assert run(["push", "submit"]) == 1
     assert capsys.readouterr().err.splitlines()[-3:] == [
-        "the run ended with error: Your notebook failed",
+        "the run ended with status error: Your notebook failed",
         "Traceback",
-        "build/output/submit/submission.csv: the run did not make it",
+        "build/output/submit/submission.csv: missing from the output of the run",
     ]
 
 

@@ -87,7 +87,10 @@ def test_a_run_is_drawn_into_its_folder(tmp_path):
 
 
 def test_a_folder_without_a_training_is_refused(tmp_path):
-    refuses(f"{tmp_path}: holds no fold<N>/metrics.csv; name the folder of a training", tmp_path)
+    refuses(
+        f"{tmp_path}: contains no fold<N>/metrics.csv; expected the folder of a training run",
+        tmp_path,
+    )
 
 
 def test_another_table_is_refused(tmp_path):

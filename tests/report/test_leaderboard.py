@@ -153,6 +153,6 @@ def test_a_damaged_score_is_named(tmp_path):
 
 def test_a_score_that_is_no_object_is_refused(tmp_path):
     write(tmp_path / "first", score=[1])
-    message = f"{tmp_path / 'first' / 'score.json'}: holds a list, must hold an object"
+    message = f"{tmp_path / 'first' / 'score.json'}: contains a list, expected an object"
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         read_marks(tmp_path)

@@ -128,7 +128,7 @@ def test_what_changed_since_another_submission_is_told(pictures, tmp_path):
     shape = pictures[0].image.shape[:2]
     labels = {tuple(unpack_labels(payload["baseline"]["labels"], shape).ravel())}
     assert labels <= {tuple(relabel(picture.predicted).ravel()) for picture in pictures[:2]}
-    assert "this is better than it by" in page.texts["p"]
+    assert "this submission is better than the baseline by" in page.texts["p"]
 
 
 def test_what_changed_is_told_without_truth_too(tmp_path):
@@ -159,7 +159,7 @@ def test_without_truth_there_are_counts_and_sizes_but_no_score(page_without_trut
     assert (
         len([at for tag, at in page_without_truth.elements if tag == "svg" and "role" in at]) == 1
     )
-    assert "without known truth" in page_without_truth.texts["p"]
+    assert "no ground truth" in page_without_truth.texts["p"]
 
 
 def test_an_image_without_nuclei_gets_its_row(tmp_path):
@@ -179,7 +179,7 @@ def test_text_cannot_end_the_script_it_stands_in(tmp_path):
 
 
 def test_a_page_needs_a_picture(tmp_path):
-    message = f"{tmp_path / 'a.html'}: no image to report on; at least one is needed"
+    message = f"{tmp_path / 'a.html'}: no images to report on; at least one is needed"
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         write_page(tmp_path / "a.html", [], ABOUT)
 

@@ -58,14 +58,17 @@ def test_show_writes_a_picture_for_each_image(source, tmp_path):
 
 def test_an_id_that_nothing_begins_with_is_refused(source, tmp_path):
     first = load_samples(source.cache, "stage1_test")[0].id[:12]
-    message = f"{source.origin}: no image begins with 'zz'; give an id or its beginning, as {first}"
+    message = (
+        f"{source.origin}: no image id starts with 'zz'; give an id or a prefix of one, such "
+        f"as {first}"
+    )
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         show_images(source, ["zz"], output=tmp_path)
 
 
 def test_an_id_that_several_begin_with_is_refused(source, tmp_path):
     with pytest.raises(
-        InputError, match=r"^'' begins 4 ids \(.*, \.\.\.\); give more of the one you mean$"
+        InputError, match=r"^'' is a prefix of 4 ids \(.*, \.\.\.\); give more characters$"
     ):
         show_images(source, [""], output=tmp_path)
 
@@ -73,7 +76,7 @@ def test_an_id_that_several_begin_with_is_refused(source, tmp_path):
 def test_a_folder_without_labels_is_refused(source, tmp_path):
     id_ = load_samples(source.cache, "stage1_train")[0].id
     message = (
-        f"{tmp_path}: holds no label image; it must hold ID.png, ID.tif or ID.npy for each image"
+        f"{tmp_path}: contains no label images; expected ID.png, ID.tif or ID.npy for each image"
     )
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         show_images(source, [id_], predicted=Path(tmp_path), output=tmp_path)

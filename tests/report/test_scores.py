@@ -71,9 +71,9 @@ def test_a_summary_gives_each_type_its_mean_and_interval(tmp_path):
 def test_a_line_tells_the_mean_its_interval_and_the_spread_of_the_folds(tmp_path):
     csv, score = write_csv(tmp_path / "a.csv"), write_json(tmp_path / "score.json")
     assert describe_score(read_scores(csv)) == (
-        "0.3750, 95 % 0.250 to 0.500, over 2 images; folds from 0.250 to 0.500, sd 0.125"
+        "0.3750, 95 % CI 0.250 to 0.500, over 2 images; folds from 0.250 to 0.500, sd 0.125"
     )
-    assert describe_score(read_scores(score)) == "0.5000, 95 % 0.500 to 0.500, over 1 images"
+    assert describe_score(read_scores(score)) == "0.5000, 95 % CI 0.500 to 0.500, over 1 images"
 
 
 def test_tables_tell_folds_types_and_thresholds(tmp_path):
@@ -100,24 +100,24 @@ def test_two_tables_are_compared_over_all_and_by_type(tmp_path):
 
 def test_a_missing_file_is_named(tmp_path):
     path = tmp_path / "no.csv"
-    refuses(f"{path}: no such file; needed is a CSV of validate --save or a score.json", path)
+    refuses(f"{path}: no such file; expected a CSV from `validate --save` or a score.json", path)
 
 
 def test_another_table_is_refused(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("ImageId,EncodedPixels\na,1 1\n")
-    refuses(f"{path}: has no column score; validate --save writes such a table", path)
+    refuses(f"{path}: has no column score; expected a table written by `validate --save`", path)
 
 
 def test_another_json_is_refused(tmp_path):
     path = tmp_path / "a.json"
     path.write_text("{}")
-    refuses(f"{path}: is no score.json of a submission (KeyError('images'))", path)
+    refuses(f"{path}: is not the score.json of a submission (KeyError('images'))", path)
 
 
 def test_an_image_named_twice_is_refused(tmp_path):
     path = write_csv(tmp_path / "a.csv", ids=("a", "a"))
-    refuses(f"{path}: names image a twice, must name each once", path)
+    refuses(f"{path}: lists image a twice, must list each once", path)
 
 
 def test_an_id_that_two_sources_use_is_told_apart_by_them(tmp_path):

@@ -55,7 +55,9 @@ def test_the_sources_are_read_from_what_validate_saves(tmp_path):
 def test_a_table_that_does_not_tell_the_sources_is_refused(tmp_path):
     path = tmp_path / "a.csv"
     SCORES[["score", "kind"]].to_csv(path, index=False)
-    message = f"{path}: has no column source; `kaggle-dsb validate --save` writes such a table"
+    message = (
+        f"{path}: has no column source; expected a table written by `kaggle-dsb validate --save`"
+    )
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         read_sources(path)
 

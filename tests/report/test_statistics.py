@@ -46,7 +46,7 @@ def test_the_same_seed_gives_the_same_interval():
 
 
 def test_a_mean_needs_a_value():
-    message = "no value to take the mean of; at least one image is needed"
+    message = "no values to average; at least one image is needed"
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         bootstrap_mean(np.array([]))
 
@@ -58,7 +58,7 @@ def test_a_small_gain_on_every_image_is_told_from_noise():
     assert result.difference.mean == pytest.approx(0.01)
     assert (result.share_better, result.share_worse) == (1, 0)
     assert result.sentence("old", "new") == (
-        "new is better than old by 0.010, 95 % 0.010 to 0.010, better on 100 % of 100 images"
+        "new is better than old by 0.010, 95 % CI 0.010 to 0.010, better on 100 % of 100 images"
     )
 
 
@@ -66,7 +66,7 @@ def test_a_loss_is_told_with_positive_numbers():
     scores = np.random.default_rng(0).uniform(0, 1, 100)
     result = compare_scores(series(scores + 0.01), series(scores))
     assert result.sentence() == (
-        "B is worse than A by 0.010, 95 % 0.010 to 0.010, better on 0 % of 100 images"
+        "B is worse than A by 0.010, 95 % CI 0.010 to 0.010, better on 0 % of 100 images"
     )
 
 
@@ -76,7 +76,9 @@ def test_noise_is_not_taken_for_progress():
     noise = random.normal(0, 0.05, 100)
     result = compare_scores(series(scores), series(scores + noise - noise.mean() + 0.001))
     assert result.verdict == "undecided"
-    assert result.sentence().startswith("B cannot be told from A: difference 0.001, 95 % -0.0")
+    assert result.sentence().startswith(
+        "B does not differ significantly from A: difference 0.001, 95 % CI -0.0"
+    )
 
 
 def test_the_order_of_the_images_does_not_matter():
@@ -93,8 +95,8 @@ def test_two_copies_of_a_run_differ_in_nothing():
 
 def test_runs_on_different_images_cannot_be_compared():
     message = (
-        "the runs scored different images: 1 of 3 are in one only (image2); "
-        "score both on the same images"
+        "the runs scored different images: 1 of 3 are in only one of them (image2); score "
+        "both on the same images"
     )
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         compare_scores(series([0.1, 0.2]), series([0.1, 0.2, 0.3]))

@@ -87,8 +87,8 @@ def test_a_lost_machine_ends_the_training_in_one_line_and_two_go_on_together(cal
     assert first.exitcode == 2
     errors = said[0].read_text()
     assert errors.splitlines()[-1] == (
-        "error: runs/mine/fold0: another of the 2 processes was lost; give the same command again "
-        "on every machine, and the training goes on"
+        "error: runs/mine/fold0: one of the 2 processes was lost; run the same command again on "
+        "every machine to resume"
     )
     assert "Traceback" not in errors
     again, said = start(forks, nodes, call)
@@ -104,7 +104,7 @@ def test_a_batch_that_devices_cannot_share_is_refused(tmp_path, monkeypatch, cap
     write_demo(Path("data"), n_train=4, n_test=1, largest_px=96)
     assert run(["train", *SETS, "--set", "folds.n_folds=2", "--devices", "3"]) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "error: training.batch_size = 4: must be a multiple of the 3 devices, and "
-        "training.crops_per_epoch not below them"
+        "error: training.batch_size = 4: must be a multiple of the number of devices (3), and "
+        "training.crops_per_epoch at least that number"
     )
     assert not Path("runs").exists()

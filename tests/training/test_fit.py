@@ -143,7 +143,7 @@ def test_a_damaged_checkpoint_is_refused_in_one_line(data, trained, tmp_path, na
     with pytest.raises(InputError) as error:
         train_fold(data, tiny(), fold=0, folder=tmp_path)
     assert str(error.value).startswith(f"{path}: cannot be read as a checkpoint (")
-    assert str(error.value).endswith(f"); remove {work} to begin the fold anew")
+    assert str(error.value).endswith(f"); remove {work} to restart the fold")
     assert "\n" not in str(error.value)
 
 
@@ -190,7 +190,7 @@ def test_two_trainings_of_a_fold_at_once_are_refused(data, tmp_path):
     with locking(work, activity=""), pytest.raises(InputError) as error:
         train_fold(data, tiny(), fold=0, folder=tmp_path)
     assert str(error.value) == (
-        f"{work}: another process trains this fold; wait until it has ended"
+        f"{work}: another process is training this fold; wait until it finishes"
     )
 
 

@@ -49,7 +49,7 @@ def test_an_image_in_no_fold_is_refused(main_source, folds):
         divide([main_source], folds[1:], fold=0, settings=tiny())
     assert str(error.value) == (
         "image i0 is not in folds.csv (1 images missing); train with the images that the run was "
-        "begun with, or choose another --name"
+        "started with, or choose another --name"
     )
 
 
@@ -57,14 +57,14 @@ def test_a_fold_that_holds_nothing_out_is_refused(main_source, folds):
     with pytest.raises(InputError) as error:
         divide([main_source], folds, fold=5, settings=tiny())
     assert str(error.value) == (
-        "fold 5 leaves 4 images to train on and holds out 0: both need at least one; "
-        "there are folds [0, 1]"
+        "fold 5 leaves 4 images to train on and holds out 0: both need at least one; the folds "
+        "are [0, 1]"
     )
 
 
 def test_shares_that_are_all_zero_are_refused(main_source, folds):
     none = {f"training.type_shares.{kind}=0" for kind in ("fluorescence", "tissue", "brightfield")}
-    with pytest.raises(InputError, match="are 0 for all images that are left to train on"):
+    with pytest.raises(InputError, match="are 0 for all training images"):
         divide([main_source], folds, fold=0, settings=load_settings(overrides=sorted(none)))
 
 

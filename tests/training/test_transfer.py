@@ -44,7 +44,7 @@ def test_a_network_with_another_architecture_is_refused(path, settings):
     with pytest.raises(InputError) as error:
         copy_weights(path, NucleusNet(settings, pretrained=False))
     assert str(error.value) == (
-        f"{path}: has another architecture than the network to train; set "
-        "network.encoder_name=tu-tf_efficientnet_lite2 and "
-        "network.decoder_channels=[16, 8, 8, 8, 8]"
+        f"{path}: its architecture differs from the network to train; set "
+        "network.encoder_name=tu-tf_efficientnet_lite2 and network.decoder_channels=[16, 8, 8, 8, "
+        "8]"
     )

@@ -68,7 +68,10 @@ def test_what_cuts_probabilities_counts_among_the_files_of_a_run(tmp_path):
 
 
 def test_a_folder_without_a_network_is_refused(tmp_path):
-    message = f"{tmp_path}: holds no fold<N>.safetensors; name the folder of a finished training"
+    message = (
+        f"{tmp_path}: contains no fold<N>.safetensors; expected the folder of a finished "
+        "training run"
+    )
     with pytest.raises(InputError) as raised:
         find_run(tmp_path)
     assert str(raised.value) == message
@@ -93,7 +96,7 @@ def test_a_partial_run_is_not_taken_unasked_and_that_is_said(tmp_path, fault):
     run = find_run(runs=tmp_path)
     assert run.name == "bundled"
     assert run.describe(runs=tmp_path) == (
-        f"bundled, 4 networks ({tmp_path / 'mine'} {fault}; name it with --weights "
+        f"bundled, 4 networks ({tmp_path / 'mine'} {fault}; select it with --weights "
         f"{tmp_path / 'mine'})"
     )
     assert find_run(tmp_path / "mine").networks  # named, it is
@@ -134,7 +137,7 @@ def test_an_older_validation_counts_for_the_runs_own_settings(tmp_path):
     other = load_settings(overrides=["instances.min_area_px=5"])
     assert run.cross_validation(other) == (
         None,
-        "instances.min_area_px is 5, and was 12 when the run was validated",
+        "instances.min_area_px is 5, but was 12 when the run was validated",
     )
 
 
@@ -143,7 +146,7 @@ def test_other_settings_networks_or_no_validation_earn_no_score(tmp_path):
     without_views = load_settings(overrides=["prediction.tta=none"])
     assert run.cross_validation(without_views) == (
         None,
-        "prediction.tta is 'none', and was 'rotations' when the run was validated",
+        "prediction.tta is 'none', but was 'rotations' when the run was validated",
     )
     partial = (None, "not all networks of the run are used")
     assert run.select([1]).cross_validation(Settings()) == partial
@@ -163,5 +166,6 @@ def test_settings_that_the_networks_were_trained_with_cannot_be_changed(tmp_path
         run.load_settings(overrides=["network.encoder_name=resnet35"])
     assert str(raised.value) == (
         f"network.encoder_name = 'resnet35': the networks of {run.name} were trained with "
-        "'tu-tf_efficientnet_lite2'; only settings of prediction, instances, hardware count here"
+        "'tu-tf_efficientnet_lite2'; only settings in prediction, instances, hardware can be "
+        "changed here"
     )

@@ -103,7 +103,7 @@ def test_the_set_to_train_on_is_one_with_masks(here, drawn):
     with pytest.raises(InputError) as raised:
         require_train_set(unlabelled)
     assert str(raised.value).startswith(
-        f"{here / 'only'}: has no set with masks (only stage1_test); needed is stage1_train"
+        f"{here / 'only'}: has no set with masks (only stage1_test); expected stage1_train"
     )
 
 
@@ -140,4 +140,6 @@ def test_the_truth_of_images_that_two_sets_hold_is_that_of_the_named_set(alike):
 def test_images_that_two_sets_hold_need_the_name_of_one(alike):
     with pytest.raises(InputError) as caught:
         find_truth(alike, {"x"})
-    assert str(caught.value) == "own: test and train hold these images; name one with --set-name"
+    assert (
+        str(caught.value) == "own: test and train contain these images; choose one with --set-name"
+    )

@@ -37,8 +37,8 @@ def test_data_that_are_gone_are_asked_for(tmp_path):
     with pytest.raises(InputError) as raised:
         submission.find_data()
     assert str(raised.value) == (
-        f"{tmp_path / 'first' / 'made.json'}: was made from {tmp_path / 'gone'}, which is not "
-        "there; name the data with --data"
+        f"{tmp_path / 'first' / 'made.json'}: was made from {tmp_path / 'gone'}, which no longer "
+        "exists; pass the data with --data"
     )
 
 
@@ -116,7 +116,7 @@ def test_a_draft_is_kept_for_the_same_key_only(tmp_path):
         with pytest.raises(InputError) as raised, files.locking():
             pass
     assert str(raised.value) == (
-        f"{files.draft.folder}: another process writes this submission; wait until it has ended"
+        f"{files.draft.folder}: another process is writing this submission; wait until it finishes"
     )
 
 
@@ -135,6 +135,6 @@ def test_a_record_of_unknown_options_is_refused(recorded, tmp_path):
     with pytest.raises(InputError) as error:
         submission.choose_read_options(ReadOptions())
     assert str(error.value) == (
-        f"{submission.made_file}: read options {recorded}; the options are channel, plane, "
+        f"{submission.made_file}: invalid read options {recorded}; allowed: channel, plane, "
         "project, connected_components"
     )

@@ -11,7 +11,7 @@ const setTheme = (name) => {
   else document.documentElement.dataset.theme = name;
   $("theme").querySelector("span").textContent = name;
   $("theme").setAttribute("aria-label",
-    `Colour theme: ${name === "auto" ? "as the system" : name}`);
+    `Colour theme: ${name === "auto" ? "system" : name}`);
 };
 const stored = () => {
   // A page from disk may be refused storage; the theme then lasts as long as the page.
