@@ -39,7 +39,7 @@ OPTIONS = $(if $(DATA),--data "$(DATA)") $(if $(WEIGHTS),--weights "$(WEIGHTS)")
 help: ## show this list
 	@echo "make TARGET [DATA=folder] [NAME=name] [WEIGHTS=folder] [PROFILE=gpu] [ARGS='more options']"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "The verbs of the command line; make VERB ARGS=--help tells what each takes:"
+	@echo "Commands; make COMMAND ARGS=--help lists the options of each:"
 	@awk -F '"' '/^@app\.command/ { verb = $$2 } /^    """/ && verb { \
 		printf "  %-17s %s\n", verb, $$4; verb = "" }' kaggle_dsb/cli.py
 
@@ -59,7 +59,7 @@ $(STAMP): $(LOCK) pyproject.toml
 	@touch $@
 
 .PHONY: setup-dev
-setup-dev: $(DEV_STAMP) ## add what tests and checks need to .venv (they do it themselves)
+setup-dev: $(DEV_STAMP) ## add the development dependencies to .venv (tests and checks do it themselves)
 
 $(DEV_STAMP): $(STAMP) $(DEV_LOCK)
 	$(BIN)/uv pip install --no-config --python $(BIN)/python --require-hashes -r $(DEV_LOCK)
@@ -72,7 +72,7 @@ check: setup-dev ## formatting, lint and types
 	$(BIN)/mypy
 
 .PHONY: format
-format: setup-dev ## format the code and repair what lint can repair
+format: setup-dev ## format the code and apply the automatic lint fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
@@ -114,21 +114,21 @@ faults: setup-dev ## fuzz readers, kill commands, fill disks, at full length (AR
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults $(ARGS)
 
 .PHONY: bench
-bench: setup-dev ## print a table of ratios to peers (DATA=folder ARGS="score encode")
+bench: setup-dev ## print a table of speed ratios to peers (DATA=folder ARGS="score encode")
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks $(OPTIONS) $(ARGS)
 
 .PHONY: docs
-docs: setup-dev ## write docs/api.md from the docstrings
+docs: setup-dev ## generate docs/api.md from the docstrings
 	$(BIN)/python docs/write_api.py
 
 .PHONY: dist
-dist: setup-dev ## build the package into dist/, and check it as an index would
+dist: setup-dev ## build the package into dist/ and check its metadata
 	rm -rf dist
 	$(BIN)/python -m build --no-isolation
 	$(BIN)/twine check --strict dist/*
 
 .PHONY: notebooks
-notebooks: setup-dev ## make the kernels' notebooks from their scripts
+notebooks: setup-dev ## generate the kernels' notebooks from their scripts
 	$(BIN)/python kernels/to_notebooks.py
 
 .PHONY: $(VERBS)
@@ -140,29 +140,29 @@ report experiment push fetch: NAMED = $(if $(NAME),"$(NAME)")
 curves: NAMED = $(if $(NAME),"runs/$(NAME)")
 compare: NAMED = $(if $(A),"$(A)") $(if $(B),"$(B)")
 
-data: setup ## download what is missing of the competition's files into DATA, and prepare them
+data: setup ## download the missing files of the competition into DATA, and cache them
 	$(RUN) download $(OPTIONS) $(ARGS)
 	$(RUN) data $(OPTIONS)
 
 .PHONY: diagnose
-diagnose: setup ## validate, tell where the score goes, and draw the worst images
+diagnose: setup ## validate, break down the errors, and draw the worst images
 	$(RUN) validate --errors $(OPTIONS) $(ARGS)
 
 .PHONY: robustness
-robustness: setup ## validate on images that are rescaled, darkened, blurred ... (ARGS="--every 8")
+robustness: setup ## validate on rescaled, darkened, blurred ... images (ARGS="--every 8")
 	$(RUN) validate --disturbed $(OPTIONS) $(ARGS)
 
 .PHONY: demo-picture
-demo-picture: setup ## predict the demo set and draw docs/demo.png from it
+demo-picture: setup ## predict the demo set and draw docs/demo.png
 	$(RUN) submit --name demo
 	$(BIN)/python docs/draw_demo.py
 
 .PHONY: tutorial-pictures
-tutorial-pictures: setup-dev ## run the tutorial in miniature and photograph its pages (needs Chromium)
+tutorial-pictures: setup-dev ## run the tutorial in miniature and take its screenshots (needs Chromium)
 	$(BIN)/python -m docs.draw_tutorial
 
 .PHONY: lock
-lock: setup ## remake both lock files from pyproject.toml (ARGS=--upgrade for newer versions)
+lock: setup ## regenerate both lock files from pyproject.toml (ARGS=--upgrade for newer versions)
 	$(COMPILE) --extra setup --extra all --output-file $(LOCK) $(ARGS) pyproject.toml
 	$(COMPILE) --all-extras --constraints $(LOCK) --output-file $(DEV_LOCK) $(ARGS) pyproject.toml
 
@@ -170,6 +170,6 @@ COMPILE = $(BIN)/uv pip compile --no-config --quiet --universal --python-version
 	--generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock"
 
 .PHONY: clean
-clean: ## remove .venv, caches and built files; data, runs and submissions stay
+clean: ## remove .venv, caches and build files; keep data, runs and submissions
 	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find kaggle_dsb tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from kaggle_dsb.publish.client import Kaggle, PushedVersion
 
 DATA, TRAIN, PREDICT, VALIDATE = "Data", "Train", "Predict", "Validate and compare"
-LOOK, KAGGLE = "Look", "Kaggle"
+INSPECT, KAGGLE = "Inspect", "Kaggle"
 
 INTERRUPTED = 130
 BUNDLE = Path("build/bundle")
@@ -616,7 +616,7 @@ def leaderboard(
         print_boards(boards)
 
 
-@app.command("report", rich_help_panel=LOOK)
+@app.command("report", rich_help_panel=INSPECT)
 @reads_data
 def report(
     name: Annotated[
@@ -657,7 +657,7 @@ def report(
     print(report_submission(source, submission.folder, truth=truth, against=baseline))
 
 
-@app.command("show", rich_help_panel=LOOK)
+@app.command("show", rich_help_panel=INSPECT)
 @reads_data
 def show(
     ids: Annotated[list[str], typer.Argument(metavar="ID", help="Image ids or prefixes of ids.")],
@@ -678,7 +678,7 @@ def show(
     print(*show_images(source, ids, predicted=predicted, output=output), sep="\n")
 
 
-@app.command("config", rich_help_panel=LOOK)
+@app.command("config", rich_help_panel=INSPECT)
 def config(
     weights: Annotated[
         Path | None,

@@ -15,7 +15,7 @@ from kaggle_dsb.cli import app, run
 from kaggle_dsb.config import PROFILES, Settings, describe_settings, parse_settings
 
 VERBS = [command.name for command in app.registered_commands]
-PANELS = ["Data:", "Train:", "Predict:", "Validate and compare:", "Look:", "Kaggle:"]
+PANELS = ["Data:", "Train:", "Predict:", "Validate and compare:", "Inspect:", "Kaggle:"]
 
 
 def test_help_groups_every_verb_under_its_purpose(capsys):
