@@ -14,9 +14,10 @@ from typing import IO
 
 from kaggle_dsb.competition.table import ZIP_ERRORS
 from kaggle_dsb.dataset.entries import Entry, entry_of_file, entry_of_zip
-from kaggle_dsb.dataset.layouts import UNREAD_SUFFIXES, Contents, arrange
+from kaggle_dsb.dataset.layouts import Contents, arrange
 from kaggle_dsb.dataset.pixels import FORMATS, IMAGE_SUFFIXES
 from kaggle_dsb.dataset.truth import holds_rois
+from kaggle_dsb.dataset.unsupported import UNREAD_SUFFIXES
 from kaggle_dsb.files import InputError
 
 ACCEPTED_FORMS = (

@@ -9,119 +9,44 @@
 * **COCO**: one JSON file for all images, which it lists by name.
 """
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from itertools import takewhile
 from pathlib import PurePosixPath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from kaggle_dsb.dataset import TEST_SETS, TRAIN_SET
+from kaggle_dsb.dataset.documents import add_document
 from kaggle_dsb.dataset.entries import Entry
 from kaggle_dsb.dataset.groups import GROUPS_FILE
+from kaggle_dsb.dataset.image_files import ImageFiles, and_more, names_of
 from kaggle_dsb.dataset.naming import (
     IMAGE_FOLDER,
     TRUTH_FOLDER,
     Folder,
     find_split,
     is_by_product,
-    names_of_image,
     names_told_by,
     standardise_folders,
     tells_lone_image,
 )
 from kaggle_dsb.dataset.pixels import IMAGE_SUFFIXES
-from kaggle_dsb.dataset.truth import TRUTH_SUFFIXES, is_coco, is_geojson
-from kaggle_dsb.files import InputError
+from kaggle_dsb.dataset.truth import TRUTH_SUFFIXES
+from kaggle_dsb.dataset.unsupported import (
+    UNREAD_ANNOTATIONS,
+    UNREAD_SUFFIXES,
+    refuse_annotations,
+    refuse_images,
+)
 
 KAGGLE_SETS = (TRAIN_SET, *TEST_SETS)
 OWN_SET = "images"
 LONGEST_ID_BYTES = 200
-_UNREAD_FORMATS = {
-    ".czi": "Zeiss CZI",
-    ".nd2": "Nikon ND2",
-    ".lif": "Leica LIF",
-    ".lof": "Leica LOF",
-    ".xlef": "Leica XLEF",
-    ".lei": "Leica LEI",
-    ".oib": "Olympus OIB",
-    ".oif": "Olympus OIF",
-    ".oir": "Olympus OIR",
-    ".vsi": "Olympus VSI",
-    ".zvi": "Zeiss ZVI",
-    ".dv": "DeltaVision",
-    ".ims": "Imaris IMS",
-    ".ics": "ICS",
-    ".mrc": "MRC",
-    ".flex": "PerkinElmer Flex",
-    ".sld": "SlideBook",
-    ".ets": "Olympus ETS",
-    ".dcm": "DICOM",
-    ".dicom": "DICOM",
-    ".nrrd": "NRRD",
-    ".nii": "NIfTI",
-    ".mhd": "MetaImage",
-    ".mha": "MetaImage",
-    ".fits": "FITS",
-    ".svs": "whole-slide (Aperio)",
-    ".ndpi": "whole-slide (Hamamatsu)",
-    ".scn": "whole-slide (Leica)",
-    ".mrxs": "whole-slide (3DHistech)",
-    ".qptiff": "whole-slide (Akoya)",
-    ".bif": "whole-slide (Ventana)",
-}
-_UNREAD_PHOTOS = {
-    ".heic": "HEIC",
-    ".avif": "AVIF",
-    ".jxl": "JPEG XL",
-    ".tga": "TGA",
-    ".exr": "OpenEXR",
-    ".psd": "Photoshop",
-    ".xcf": "GIMP",
-    ".svg": "SVG",
-    ".pdf": "PDF",
-    ".dng": "camera raw (DNG)",
-    ".cr2": "camera raw (Canon)",
-    ".nef": "camera raw (Nikon)",
-    ".arw": "camera raw (Sony)",
-}
-UNREAD_SUFFIXES = (*_UNREAD_FORMATS, *_UNREAD_PHOTOS)
-
 _SURE_TRUTHS = (".npy", ".geojson")  # a zip may hold anything
 _TRUTH_FOLDERS = (TRUTH_FOLDER, "labels")
-_UNREAD_TRUTHS = (".mat", ".xml", ".npz", ".h5", ".hdf5", ".txt", ".roi")
 _CSV_NAME = re.compile(rf"stage[12]_\w+\.csv|{re.escape(GROUPS_FILE)}")
 _FORBIDDEN = re.compile(r'[,"\x00-\x1f\x7f\ud800-\udfff]')
-
-
-@dataclass
-class ImageFiles:
-    """An image of a set with its annotation files.
-
-    Attributes
-    ----------
-    set_name, id : str
-    images : list of Entry
-        More or fewer than one is a fault.
-    masks : list of Entry
-        One mask image per nucleus.
-    truths : list of Entry
-        Files with all nuclei of the image; see `kaggle_dsb.dataset.truth`. The first is read.
-    """
-
-    set_name: str
-    id: str
-    images: list[Entry] = field(default_factory=list)
-    masks: list[Entry] = field(default_factory=list)
-    truths: list[Entry] = field(default_factory=list)
-
-    @property
-    def has_nuclei(self) -> bool:
-        """Whether there is any annotation file."""
-        return bool(self.masks or self.truths)
 
 
 @dataclass(frozen=True)
@@ -186,56 +111,17 @@ def arrange(entries: Iterable[Entry], outer: str) -> Contents:
             placed.append(entry)
         elif entry.suffix in UNREAD_SUFFIXES:
             unread.append(entry)
-        elif entry.suffix in _UNREAD_TRUTHS:
+        elif entry.suffix in UNREAD_ANNOTATIONS:
             unread_truths.append(entry)
     pictures, warnings = _pair_all(_sort_entries(placed), outer)
     chosen, holder_warnings = _choose_holders(pictures)
-    document_warnings = [line for entry in documents for line in _add_document(entry, chosen)]
+    document_warnings = [line for entry in documents for line in add_document(entry, chosen)]
     faults = [fault for picture in chosen for fault in _check_picture(picture)]
-    refused = [*_refuse_all(unread), *_refuse_truths(unread_truths, chosen)]
+    refused = [*refuse_images(unread), *refuse_annotations(unread_truths, chosen)]
     if not chosen:
         faults += refused
     warnings += [*holder_warnings, *document_warnings, *refused, *_warn_of_choice(chosen)]
     return Contents(chosen, tables, faults, warnings)
-
-
-def _refuse_all(entries: list[Entry]) -> Iterator[str]:
-    """Yield one message for each unsupported image format."""
-    by_suffix: dict[str, list[Entry]] = defaultdict(list)
-    for entry in entries:
-        by_suffix[entry.suffix].append(entry)
-    for suffix, (first, *more) in by_suffix.items():
-        shown = f"{first}{_and_more(len(more))}"
-        if suffix in _UNREAD_PHOTOS:
-            yield f"{shown}: {_UNREAD_PHOTOS[suffix]} is not supported; save it as PNG or TIFF"
-        else:
-            yield (
-                f"{shown}: {_UNREAD_FORMATS[suffix]} is not supported; save it, or regions of it, "
-                "as OME-TIFF with Fiji, QuPath or Bio-Formats' bfconvert (bfconvert "
-                f"{first.path.name} {first.stem}.ome.tif)"
-            )
-
-
-def _refuse_truths(entries: list[Entry], pictures: list[ImageFiles]) -> Iterator[str]:
-    """Yield a message if there are files that look like annotations in an unsupported format."""
-    names = {name for picture in pictures for image in picture.images for name in _names_of(image)}
-    likely = [
-        entry
-        for entry in entries
-        if entry.suffix == ".roi"
-        or (entry.suffix != ".txt" and not pictures)
-        or names & {*names_told_by(entry.stem)}
-    ]
-    if likely:
-        yield (
-            f"{likely[0]}{_and_more(len(likely) - 1)}: {likely[0].suffix} is not supported; save "
-            "images as PNG or TIFF, and annotations as label images, .npy arrays, GeoJSON, COCO "
-            "or zips of ImageJ ROIs"
-        )
-
-
-def _and_more(count: int) -> str:
-    return f" and {count} more" if count else ""
 
 
 def _sort_entries(entries: list[Entry]) -> dict[_Place, _Folder]:
@@ -323,7 +209,7 @@ def _is_kaggles(place: _Place, folder: _Folder) -> bool:
     """Return whether the layout is ``ID/images/ID.png``, not one ``images`` folder of a set."""
     if not place.folder or not (folder.pictures or folder.truths):
         return False
-    names = {name for entry in folder.pictures for name in _names_of(entry)}
+    names = {name for entry in folder.pictures for name in names_of(entry)}
     if not names:
         return not any(entry.suffix in IMAGE_SUFFIXES for entry in folder.loose)
     told = {name for entry in folder.truths for name in names_told_by(entry.stem)}
@@ -356,13 +242,13 @@ def _pair(
 ) -> Iterator[str]:
     """Add the images among ``entries`` with their annotation files; yield warnings."""
     images = [entry for entry in entries if entry.suffix in IMAGE_SUFFIXES]
-    names = {name for entry in images for name in _names_of(entry)}
+    names = {name for entry in images for name in names_of(entry)}
     beside = [entry for entry in entries if _tells_another(entry, names, len(images))]
     told = {entry.path for entry in beside}
     by_products = [entry for entry in images if is_by_product(entry.stem, names)]
     if by_products:
         yield (
-            f"{by_products[0]}{_and_more(len(by_products) - 1)}: by-products of Cellpose, not "
+            f"{by_products[0]}{and_more(len(by_products) - 1)}: by-products of Cellpose, not "
             "images; ignored"
         )
     left = [entry for entry in images if entry.path not in told and entry not in by_products]
@@ -398,7 +284,7 @@ def _add_pictures(
         picture = pictures.setdefault(key, ImageFiles(set_name, image_id))
         picture.images.append(entry)
         own[entry.stem] = picture
-        aliases |= dict.fromkeys(_names_of(entry), picture)
+        aliases |= dict.fromkeys(names_of(entry), picture)
     return aliases | own
 
 
@@ -408,11 +294,6 @@ def _tells_another(entry: Entry, names: set[str], n_images: int) -> bool:
     if n_images == 1 + is_image and tells_lone_image(entry.stem):
         return True
     return any(name in names for name in names_told_by(entry.stem)[1 if is_image else 0 :])
-
-
-def _names_of(image: Entry) -> list[str]:
-    # Including the full file name, as QuPath scripts write cells.png.geojson.
-    return [*names_of_image(image.stem), image.path.name]
 
 
 def _holds_images(entries: Iterable[Entry]) -> bool:
@@ -461,82 +342,6 @@ def _choose_holders(pictures: dict[_Key, ImageFiles]) -> tuple[list[ImageFiles],
         picture for key, picture in sorted(pictures.items()) if key.holder == first[key.set_name]
     ]
     return chosen, warnings
-
-
-def _add_document(entry: Entry, pictures: list[ImageFiles]) -> Iterator[str]:
-    """Assign a JSON document to its images: a part of COCO to each, or GeoJSON to one."""
-    try:
-        document = json.loads(entry.read())
-        if is_coco(document):
-            yield from _split_coco(entry, document, pictures)
-        else:
-            yield from _add_named(entry, document, pictures)
-    except (InputError, ValueError, RecursionError) as error:
-        yield f"{entry}: cannot be read as JSON ({error}); ignored"
-    except (KeyError, TypeError, AttributeError) as error:
-        yield f"{entry}: is not a valid COCO file ({type(error).__name__}: {error}); ignored"
-
-
-def _add_named(entry: Entry, document: Any, pictures: list[ImageFiles]) -> Iterator[str]:
-    told = {*names_told_by(entry.stem)}
-    named = [
-        picture
-        for picture in pictures
-        for image in picture.images
-        if image.holder == entry.holder and told & {*_names_of(image)}
-    ]
-    if not named:
-        return
-    if is_geojson(document):
-        _nearest(entry, [(picture.images[0], picture) for picture in named]).truths.append(entry)
-    else:
-        yield f"{entry}: is neither GeoJSON nor COCO; ignored"
-
-
-def _split_coco(
-    entry: Entry, document: dict[str, Any], pictures: list[ImageFiles]
-) -> Iterator[str]:
-    outlines = defaultdict(list)
-    for annotation in document["annotations"]:
-        outlines[annotation["image_id"]].append(annotation)
-    by_name, by_stem = defaultdict(list), defaultdict(list)
-    for picture in pictures:
-        for image in picture.images:
-            if image.holder == entry.holder:
-                by_name[image.path.name].append((image, picture))
-                by_stem[image.stem].append((image, picture))
-    missing = []
-    for record in document["images"]:
-        name = PurePosixPath(str(record["file_name"]).replace("\\", "/"))
-        # The images may since have been saved in another format.
-        candidates = by_name[name.name] or by_stem[name.stem]
-        exact = [
-            pair for pair in candidates if pair[0].path.parts[-len(name.parts) :] == name.parts
-        ]
-        if not candidates:
-            missing.append(name)
-            continue
-        part = {"images": [record], "annotations": outlines[record["id"]]}
-        content = partial(bytes, json.dumps(part).encode())
-        picture = _nearest(entry, exact or candidates)
-        picture.truths.append(Entry(entry.holder, entry.path, content))
-    if missing:
-        yield f"{entry}: annotates {len(missing)} images that are missing, such as {missing[0]}"
-
-
-def _nearest(entry: Entry, candidates: list[tuple[Entry, ImageFiles]]) -> ImageFiles:
-    """Return the candidate whose image shares the most leading folders with a document.
-
-    Ties are resolved by a folder in the document's name: ``instances_train2017.json``.
-    """
-
-    def _closeness(image: Entry) -> tuple[int, bool]:
-        folders = image.path.parts[:-1]
-        pairs = zip(folders, entry.path.parts[:-1], strict=False)
-        n_shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-        return n_shared, any(folder in entry.stem for folder in folders)
-
-    return max(candidates, key=lambda pair: _closeness(pair[0]))[1]
 
 
 def _warn_of_choice(pictures: list[ImageFiles]) -> Iterator[str]:

@@ -19,7 +19,7 @@ from kaggle_dsb.competition.labels import number_pixels
 from kaggle_dsb.dataset.archive import ACCEPTED_FORMS, Archive, DataFaults, list_files
 from kaggle_dsb.dataset.building import building, remove_old_builds
 from kaggle_dsb.dataset.entries import Entry
-from kaggle_dsb.dataset.layouts import ImageFiles
+from kaggle_dsb.dataset.image_files import ImageFiles
 from kaggle_dsb.dataset.pixels import IMAGE_SUFFIXES, decode_mask, decode_rgb, warn_of_highlights
 from kaggle_dsb.dataset.read_options import DEFAULT_OPTIONS, ReadOptions
 from kaggle_dsb.dataset.truth import TRUTH_SUFFIXES, describe_coverage, read_truth

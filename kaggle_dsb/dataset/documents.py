@@ -1,0 +1,91 @@
+"""JSON annotations: COCO for many images, GeoJSON for one."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import partial
+from itertools import takewhile
+from pathlib import PurePosixPath
+from typing import Any
+
+from kaggle_dsb.dataset.entries import Entry
+from kaggle_dsb.dataset.image_files import ImageFiles, names_of
+from kaggle_dsb.dataset.naming import names_told_by
+from kaggle_dsb.dataset.truth import is_coco, is_geojson
+from kaggle_dsb.files import InputError
+
+
+def add_document(entry: Entry, pictures: list[ImageFiles]) -> Iterator[str]:
+    """Assign a JSON document to its images: a part of COCO to each, or GeoJSON to one."""
+    try:
+        document = json.loads(entry.read())
+        if is_coco(document):
+            yield from _split_coco(entry, document, pictures)
+        else:
+            yield from _add_named(entry, document, pictures)
+    except (InputError, ValueError, RecursionError) as error:
+        yield f"{entry}: cannot be read as JSON ({error}); ignored"
+    except (KeyError, TypeError, AttributeError) as error:
+        yield f"{entry}: is not a valid COCO file ({type(error).__name__}: {error}); ignored"
+
+
+def _add_named(entry: Entry, document: Any, pictures: list[ImageFiles]) -> Iterator[str]:
+    told = {*names_told_by(entry.stem)}
+    named = [
+        picture
+        for picture in pictures
+        for image in picture.images
+        if image.holder == entry.holder and told & {*names_of(image)}
+    ]
+    if not named:
+        return
+    if is_geojson(document):
+        _nearest(entry, [(picture.images[0], picture) for picture in named]).truths.append(entry)
+    else:
+        yield f"{entry}: is neither GeoJSON nor COCO; ignored"
+
+
+def _split_coco(
+    entry: Entry, document: dict[str, Any], pictures: list[ImageFiles]
+) -> Iterator[str]:
+    outlines = defaultdict(list)
+    for annotation in document["annotations"]:
+        outlines[annotation["image_id"]].append(annotation)
+    by_name, by_stem = defaultdict(list), defaultdict(list)
+    for picture in pictures:
+        for image in picture.images:
+            if image.holder == entry.holder:
+                by_name[image.path.name].append((image, picture))
+                by_stem[image.stem].append((image, picture))
+    missing = []
+    for record in document["images"]:
+        name = PurePosixPath(str(record["file_name"]).replace("\\", "/"))
+        # The images may since have been saved in another format.
+        candidates = by_name[name.name] or by_stem[name.stem]
+        exact = [
+            pair for pair in candidates if pair[0].path.parts[-len(name.parts) :] == name.parts
+        ]
+        if not candidates:
+            missing.append(name)
+            continue
+        part = {"images": [record], "annotations": outlines[record["id"]]}
+        content = partial(bytes, json.dumps(part).encode())
+        picture = _nearest(entry, exact or candidates)
+        picture.truths.append(Entry(entry.holder, entry.path, content))
+    if missing:
+        yield f"{entry}: annotates {len(missing)} images that are missing, such as {missing[0]}"
+
+
+def _nearest(entry: Entry, candidates: list[tuple[Entry, ImageFiles]]) -> ImageFiles:
+    """Return the candidate whose image shares the most leading folders with a document.
+
+    Ties are resolved by a folder in the document's name: ``instances_train2017.json``.
+    """
+
+    def _closeness(image: Entry) -> tuple[int, bool]:
+        folders = image.path.parts[:-1]
+        pairs = zip(folders, entry.path.parts[:-1], strict=False)
+        n_shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        return n_shared, any(folder in entry.stem for folder in folders)
+
+    return max(candidates, key=lambda pair: _closeness(pair[0]))[1]
