@@ -150,12 +150,13 @@ def _run_together(
         while True:
             alive = [process for process in processes if process.is_alive()]
             for number, process in enumerate(processes, 1):
-                if process.exitcode and not errors.empty():
+                exit_code = process.exitcode  # read once: the process may end at any time
+                if exit_code and not errors.empty():
                     raise errors.get()
-                if process.exitcode:
+                if exit_code:
                     raise InputError(
                         f"process {number} of the {len(processes)} that predict was lost (exit "
-                        f"code {process.exitcode}); the same command resumes where they stopped"
+                        f"code {exit_code}); the same command resumes where they stopped"
                     )
             if not alive:
                 return
