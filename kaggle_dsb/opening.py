@@ -57,7 +57,7 @@ def open_data(
             options=made.choose_read_options(reading.options) if made else reading.options,
         )
     if source.is_demo:
-        say("demo: no data given, so this works on the package's own synthetic images")
+        say("demo: no data given; using the package's own synthetic images")
     for warning in source.prepared.warnings if source.prepared.is_new else ():
         print(f"warning: {warning}", file=sys.stderr)
     return source
