@@ -79,7 +79,10 @@ class Submission:
 
     def _advice(self) -> str:
         if self.source.is_demo:
-            return "put Kaggle's files into data/ (or set DATA=folder) and run `make submit NAME=first`"
+            return (
+                "put Kaggle's files into data/ (or set DATA=folder) and run "
+                "`make submit NAME=first`"
+            )
         if self.set_name == TEST_SETS[1] and self.is_complete:
             return f"open {self.files.labels_folder}, then upload {self.files.csv_file} to Kaggle"
         if self.set_name == TEST_SETS[0] and self.is_complete:
