@@ -112,7 +112,7 @@ def plan_run(
     """
     sources = load_sources(source, extra)
     names = [labelled.name for labelled in sources]
-    for unused in settings.training.source_shares.keys() - names:
+    for unused in sorted(settings.training.source_shares.keys() - names):
         say(f"training.source_shares.{unused} has no effect: the sources are {', '.join(names)}")
     run, start = open_run(folder), _open_named(settings.training.start_from)
     teacher = _open_named(settings.training.teacher)

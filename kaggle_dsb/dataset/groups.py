@@ -50,31 +50,32 @@ def group_by_name(ids: Collection[str]) -> dict[str, str] | None:
     return names if len(set(names.values())) <= len(names) / 2 else None
 
 
-def read_groups(path: Path, ids: Collection[str]) -> dict[str, str]:
-    """Read ``groups.csv``, the group of each image: columns ``ImageId,group``.
+def read_groups(path: Path, ids: Collection[str], *, shown: Path | None = None) -> dict[str, str]:
+    """Read ``groups.csv`` (columns ``ImageId,group``); errors name it as ``shown``.
 
     Raises
     ------
     InputError
         When it cannot be read, has other columns, or has a duplicate or missing image.
     """
+    shown = shown or path
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             columns, rows = list(reader.fieldnames or []), list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: cannot be read as a table of groups ({error})") from None
+        raise InputError(f"{shown}: cannot be read as a table of groups ({error})") from None
     if columns != ["ImageId", "group"]:
-        raise InputError(f"{path}: has columns {columns}, must have ['ImageId', 'group']")
+        raise InputError(f"{shown}: has columns {columns}, must have ['ImageId', 'group']")
     group_of = {row["ImageId"]: row["group"] for row in rows}
     if len(group_of) < len(rows):
         names = [row["ImageId"] for row in rows]
         twice = next(name for name in names if names.count(name) > 1)
-        raise InputError(f"{path}: lists image {twice} twice, must list each once")
+        raise InputError(f"{shown}: lists image {twice} twice, must list each once")
     missing = [id_ for id_ in ids if not group_of.get(id_)]
     if missing:
         raise InputError(
-            f"{path}: has no group for image {missing[0]} ({len(missing)} images missing)"
+            f"{shown}: has no group for image {missing[0]} ({len(missing)} images missing)"
         )
     return {id_: group_of[id_] for id_ in ids}
 

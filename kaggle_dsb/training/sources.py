@@ -68,11 +68,12 @@ def _load_source(source: Source) -> LabelledSource:
     if source.dataset_name == COMPETITION_SOURCE:
         return LabelledSource(COMPETITION_SOURCE, samples)
     ids = [sample.id for sample in samples]
-    # The table of a zip is in the cache only.
-    for table in (source.origin / GROUPS_FILE, source.cache / GROUPS_FILE):
+    groups, shown = group_by_name(ids), source.origin / GROUPS_FILE
+    for table in (shown, source.cache / GROUPS_FILE):  # that of a zip is in the cache only
         if table.is_file():
-            return LabelledSource(source.dataset_name, samples, read_groups(table, ids))
-    return LabelledSource(source.dataset_name, samples, group_by_name(ids))
+            groups = read_groups(table, ids, shown=shown)
+            break
+    return LabelledSource(source.dataset_name, samples, groups)
 
 
 def make_folds(

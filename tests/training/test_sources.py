@@ -88,6 +88,11 @@ def test_a_table_names_the_groups_of_a_folder_and_of_a_zip(tmp_path, is_packed):
     path = tmp_path / ("packed.zip" if is_packed else "cells")
     (source,) = load_sources(open_source(path, work=tmp_path / "work"))
     assert source.group_of == {"i0": "a", "i1": "b", "i2": "b", "i3": "a"}
+    (tmp_path / "cells" / "groups.csv").write_text(text + "i0,b\n")
+    shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path, "cells")
+    changed = open_source(path, work=tmp_path / "work")
+    with pytest.raises(InputError, match=rf"{path.name}/groups.csv: lists image i0 twice"):
+        load_sources(changed)
 
 
 def test_groups_of_extra_sources_are_dealt_out_whole(main_source, folds, cells, slides):
