@@ -15,7 +15,13 @@ from typer.core import TyperGroup
 
 from kaggle_dsb import __version__
 from kaggle_dsb.dataset.export_formats import parse_formats
-from kaggle_dsb.files import InputError, require_folder
+from kaggle_dsb.files import (
+    CHART_SUFFIXES,
+    TABLE_SUFFIXES,
+    InputError,
+    require_folder,
+    require_suffix,
+)
 from kaggle_dsb.opening import (
     describe_networks,
     find_submission,
@@ -382,6 +388,8 @@ def curves(
     ] = None,
 ) -> None:
     """Draw loss, score and learning rate of a training run."""
+    if output:
+        require_suffix(output, CHART_SUFFIXES)
     from kaggle_dsb.commands.curves import draw_run
 
     path, lines = draw_run(run, output)
@@ -539,6 +547,8 @@ def validate(
     """Score labelled images with the networks that held them out."""
     if disturbed:
         refuse_with("--disturbed", save=save, errors=errors)
+    if save:
+        require_suffix(save, TABLE_SUFFIXES)
     run, settings = open_networks(weights, config, set_)
     source, others = open_all(data, foreign, reading, limit=limit)
     from kaggle_dsb.tables import print_diagnosis, print_disturbed, print_json, print_validation
@@ -583,6 +593,8 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Compare runs A and B, with a confidence interval."""
+    if save:
+        require_suffix(save, CHART_SUFFIXES)
     from kaggle_dsb.commands.compare import compare_runs, draw_comparison
     from kaggle_dsb.tables import print_comparison, print_json
 
