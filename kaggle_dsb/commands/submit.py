@@ -260,5 +260,5 @@ def _score_if_known(source: Source, files: SubmissionFolder, set_name: str) -> S
     if not source.solution_file(set_name):
         return None
     report = score_files(files.csv_file, source=source)
-    files.write_score(report.to_json())
+    files.write_score(files.read_score() | report.to_json())
     return report

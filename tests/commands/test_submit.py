@@ -48,15 +48,22 @@ def test_the_same_call_writes_the_same_bytes(data):
     assert read_found("first") == read_found("again")
 
 
+def test_the_same_call_keeps_kaggles_score_of_the_same_nuclei(data, weights):
+    call = ["submit", "--weights", "weights", "--name", "first", *QUICK]
+    assert run(call) == 0
+    path = Path("submissions/first/score.json")
+    scored = json.loads(path.read_text())
+    path.write_text(json.dumps({"score": 0, "kaggle": {"public_score": 0.5}}))
+    assert run(call) == 0
+    assert json.loads(path.read_text()) == scored | {"kaggle": {"public_score": 0.5}}
+
+
 def test_submit_takes_a_folder_of_ones_own_images(here, weights, capsys):
     write_png(here / "mine" / "cells.tif", np.full((40, 33), 9, np.uint16))
     call = ["submit", "--data", "mine", "--weights", "weights", "--name", "own", *QUICK]
     assert run(call) == 0
-    Path("submissions/own/score.json").write_text("{}")
-    assert run(call) == 0
-    assert not Path("submissions/own/score.json").exists()  # it was of the earlier nuclei
     assert pd.read_csv("submissions/own/submission.csv")["ImageId"].unique().tolist() == ["cells"]
-    assert capsys.readouterr().out.splitlines()[1:3] == [
+    assert capsys.readouterr().out.splitlines()[1:] == [
         "next: open submissions/own/labels, or run `kaggle-dsb report own`",
         "weights: weights, 2 networks",
     ]
@@ -125,7 +132,7 @@ def test_an_interrupted_submission_goes_on_where_it_stopped(data, weights, monke
     with monkeypatch.context() as patch:
         patch.setattr("kaggle_dsb.network.segmentation.write_labels", write)
         assert run(call) == 130
-    assert [path.name for path in Path("submissions/first").iterdir()] == ["unfinished"]
+    assert {path.name for path in Path("submissions/first").iterdir()} == {".lock", "unfinished"}
     earlier = Path("submissions/first/unfinished/labels", made[0]).stat().st_mtime_ns
     assert run(call) == 0
     assert Path("submissions/first/labels", made[0]).stat().st_mtime_ns == earlier
