@@ -272,9 +272,19 @@ def train(
         typer.Option(metavar="N", help="Only this fold, or all: one network on all images."),
     ] = None,
     devices: Annotated[
-        int, typer.Option(min=1, metavar="N", help="GPUs, or CPU processes, to train on.")
-    ] = 1,
-    nodes: Annotated[int, typer.Option(min=1, metavar="N", help="Machines to train on.")] = 1,
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="GPUs, or CPU processes, to train on. [default: hardware.devices = 1]",
+        ),
+    ] = None,
+    nodes: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Machines to train on. [default: hardware.nodes = 1]"
+        ),
+    ] = None,
     config: Config = None,
     set_: Set = None,
     limit: Limit = None,
@@ -285,8 +295,8 @@ def train(
     """Train a U-Net for each fold, resuming where it stopped."""
     from kaggle_dsb.config import load_settings
 
-    together = [f"hardware.devices={devices}", f"hardware.nodes={nodes}"]
-    settings = load_settings(*settings_files(config), overrides=[*together, *(set_ or [])])
+    changes = [*_hardware(devices=devices, nodes=nodes), *(set_ or [])]
+    settings = load_settings(*settings_files(config), overrides=changes)
     folder = RUNS / require_name(name)
     source, others = open_all(data, extra, reading, limit=limit)
     from kaggle_dsb.commands.train import describe_training, plan_run, shrink, train_run
@@ -423,8 +433,13 @@ def submit(
         ),
     ] = None,
     devices: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Processes that share the images, and the GPUs.")
-    ] = 1,
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Processes that share the images, and the GPUs. [default: hardware.devices = 1]",
+        ),
+    ] = None,
     weights: Weights = None,
     config: Config = None,
     set_: Set = None,
@@ -436,7 +451,7 @@ def submit(
     """Predict the test images and write a checked submission."""
     named = None if name is None else require_name(name)
     formats = parse_formats(export or "")
-    changes = [f"hardware.devices={devices}", *(set_ or [])]
+    changes = [*_hardware(devices=devices), *(set_ or [])]
     run, settings = open_networks(weights, config, changes, fast=fast)
     source = open_data(data, reading, limit=limit)
     from kaggle_dsb.commands.submit import describe_prediction, make_submission, name_submission
@@ -787,6 +802,11 @@ def kaggle_submit(
     say(f"{path}: valid")
     verdict = submit_to_kaggle(connect(), submission.folder, message)
     print(f"public score {verdict.public_score}, private score {verdict.private_score}")
+
+
+def _hardware(**given: int | None) -> list[str]:
+    """Return the settings of the hardware options that are given."""
+    return [f"hardware.{name}={value}" for name, value in given.items() if value is not None]
 
 
 def _fetch(kaggle: "Kaggle", name: str, version: "PushedVersion") -> None:

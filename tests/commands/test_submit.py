@@ -98,6 +98,13 @@ def test_fast_takes_one_network_and_no_rotations(data, weights):
     assert load_settings(Path("submissions/fast/config.toml")).prediction.tta == "none"
 
 
+def test_the_devices_of_a_settings_file_are_used(data, weights):
+    Path("hardware.toml").write_text("[hardware]\ndevices = 2\n")
+    call = ["submit", "--weights", "weights", "--name", "first", "--limit", "1", *QUICK]
+    assert run([*call, "--config", "hardware.toml"]) == 0
+    assert load_settings(Path("submissions/first/config.toml")).hardware.devices == 2
+
+
 def test_a_sample_submission_of_another_form_is_read_or_refused(data, weights, capsys):
     path = data / "stage1_sample_submission.csv"
     text = path.read_text()
