@@ -615,7 +615,7 @@ def compare(
 
     result = compare_runs(a, b, only_common=common)
     if save:
-        draw_comparison(save, a, b)
+        draw_comparison(save, a, b, only_common=common)
     if as_json:
         print_json(result.to_json())
     else:

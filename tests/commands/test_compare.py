@@ -1,6 +1,9 @@
 from pathlib import Path
 
+import pandas as pd
+
 from kaggle_dsb.cli import run
+from kaggle_dsb.commands import compare
 from tests.commands.examples import QUICK
 
 
@@ -23,11 +26,29 @@ def test_two_validations_are_compared(data, weights, capsys):
     lines = Path("b.csv").read_text().splitlines(keepends=True)
     Path("part.csv").write_text("".join(lines[:2]))
     assert run(["compare", "a.csv", "part.csv"]) == 2
-    assert run(["compare", "a.csv", "part.csv", "--common"]) == 0
+    assert run(["compare", "a.csv", "part.csv", "--common", "--save", "part.png"]) == 0
+    assert Path("part.png").exists()
     assert capsys.readouterr().out.rstrip("\n").splitlines()[-1].split()[:2] == [
         "fluorescence",
         "1",
     ]
+
+
+def test_a_picture_of_common_images_shows_them_under_the_kinds_of_the_first_run(here, monkeypatch):
+    table = pd.DataFrame({"ImageId": ["x", "y"], "source": "tissue 8x8", "kind": "tissue 8x8"})
+    table.assign(score=[0.2, 0.4]).to_csv("a.csv", index=False)
+    part = table[1:].assign(source="tissue, other sizes", score=0.6)
+    part.to_csv("b.csv", index=False)
+    drawn = []
+    monkeypatch.setattr(
+        compare, "draw_sources", lambda _, after, *, baseline: drawn.append((after, baseline))
+    )
+    compare.draw_comparison(Path("c.png"), Path("a.csv"), Path("b.csv"), only_common=True)
+    ((after, baseline),) = drawn
+    assert after.to_dict("index") == {
+        "y": {"source": "tissue 8x8", "kind": "tissue 8x8", "score": 0.6}
+    }
+    assert baseline["score"].to_dict() == {"y": 0.4}
 
 
 def test_comparing_with_a_file_that_is_not_there_is_a_mistake_of_the_call(here, capsys):
