@@ -5,6 +5,7 @@ in the call or its input, 130 an interruption.
 """
 
 import errno
+import io
 import os
 import sys
 from pathlib import Path
@@ -109,6 +110,9 @@ CallError: type[Any] = typer.BadParameter.__bases__[0]
 
 def main() -> None:
     """Run the command line, turning every expected failure into one line."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # The encoding of a pipe may lack a character of a file name.
+        sys.stdout.reconfigure(errors="backslashreplace")
     # OpenCV reads it when it is imported, and else prints lines of its own beside the errors.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     sys.exit(run(sys.argv[1:]))

@@ -140,11 +140,11 @@ def _comparison_row(comparison: "Comparison") -> Row:
 
 
 def print_boards(boards: Mapping[str, Sequence[tuple[int | None, "Mark"]]]) -> None:
-    """Print each leaderboard; an arrow marks the user's own submissions."""
+    """Print each leaderboard; ``>`` marks the user's own submissions."""
     for board, marks in boards.items():
         rows = [
             (
-                f"{'→' if mark.is_own else ' '}  {mark.name}",
+                f"{'>' if mark.is_own else ' '}  {mark.name}",
                 rank or "",
                 f"{mark.score:.4f}",
                 mark.date,

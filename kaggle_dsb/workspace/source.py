@@ -59,8 +59,11 @@ class Source:
 
     @property
     def name(self) -> str:
-        """The recorded location of the data: ``demo``, or the relative path."""
-        return "demo" if self.is_demo else os.path.relpath(self.origin)
+        """The recorded location of the data: ``demo``, or the relative path if there is one."""
+        try:
+            return "demo" if self.is_demo else os.path.relpath(self.origin)
+        except ValueError:  # on another drive of Windows
+            return str(self.origin.resolve())
 
     @property
     def dataset_name(self) -> str:

@@ -1,16 +1,27 @@
+import os
 from pathlib import Path
 
 import pandas as pd
 
 from kaggle_dsb.cli import run
 from kaggle_dsb.commands import compare
-from tests.commands.examples import QUICK
+from tests.commands.examples import QUICK, call_in_a_process
 
 
 def test_the_leaderboard_ranks_each_set_of_images_apart(here, capsys):
     assert run(["leaderboard"]) == 0
     printed = capsys.readouterr().out
     assert printed.index("stage 1 test, 65 images") < printed.index("stage 2 private, 106 images")
+
+
+def test_the_leaderboard_is_printed_in_an_encoding_without_a_name(here):
+    folder = here / "submissions" / "nuclei-核"
+    folder.mkdir(parents=True)
+    (folder / "score.json").write_text('{"score": 0.5, "images": {"a": {}}}')
+    options = {"env": os.environ | {"PYTHONIOENCODING": "cp1252"}, "encoding": "cp1252"}
+    said, fault = call_in_a_process("leaderboard", "--own", **options).communicate()
+    assert fault == ""
+    assert said.splitlines()[-1].startswith(r">  nuclei-\u6838")
 
 
 def test_two_validations_are_compared(data, weights, capsys):

@@ -54,6 +54,16 @@ def test_a_source_is_named_by_its_path_from_here(here, drawn):
     assert source.name == "downloads/dsb"
 
 
+def test_a_source_on_another_drive_is_named_by_its_whole_path(here, drawn, monkeypatch):
+    def refuse(_):
+        raise ValueError("path is on mount 'D:', start on mount 'C:'")
+
+    shutil.copytree(drawn, "dsb")
+    source = open_source(Path("dsb"), work=here / "work")
+    monkeypatch.setattr("kaggle_dsb.workspace.source.os.path.relpath", refuse)
+    assert source.name == str(here / "dsb")
+
+
 def test_a_source_in_tables_of_folds_is_its_whole_folder_name(here, monkeypatch):
     write_png(here / "cells.v2" / "images" / "a.png", np.zeros((8, 8), np.uint8))
     assert open_source(here / "cells.v2", work=here / "work").dataset_name == "cells.v2"
