@@ -198,7 +198,7 @@ def _cases(
         cases.append(
             Case(
                 sample.id,
-                source.dataset_name if is_foreign else kinds[sample.id],
+                source.shown_name if is_foreign else kinds[sample.id],
                 predicted.group_of[sample.id],
                 fold,
                 predicted.files[sample.id],

@@ -15,9 +15,11 @@ from kaggle_dsb.dataset.demo import ensure_demo
 from kaggle_dsb.dataset.prepare import Prepared, prepare
 from kaggle_dsb.dataset.read_options import DEFAULT_OPTIONS, ReadOptions
 from kaggle_dsb.dataset.samples import COMPETITION_SOURCE, list_sets, load_samples, sizes
+from kaggle_dsb.dataset.types import IMAGE_TYPES
 from kaggle_dsb.files import InputError
 
 DEFAULT_DATA = Path("data")
+NAMES_IN_TABLES = {*IMAGE_TYPES, "all", "disturbance", "generalisation"}
 _OWN_TRAIN_SET = re.compile(r"(?:.*_)?train(?:ing)?", re.IGNORECASE)
 _OWN_TEST_SET = re.compile(r"(?:.*_)?test(?:ing)?", re.IGNORECASE)
 SOLUTION_FILES = {
@@ -72,6 +74,12 @@ class Source:
             return COMPETITION_SOURCE
         origin = self.origin.resolve()
         return origin.name if origin.is_dir() else origin.stem
+
+    @property
+    def shown_name(self) -> str:
+        """The name in tables of scores: ``source NAME`` if a row or column has that name."""
+        name = self.dataset_name
+        return f"source {name}" if name in NAMES_IN_TABLES else name
 
     def solution_file(self, set_name: str) -> Path | None:
         """Return the path of a test set's solution; None if the data hold none."""

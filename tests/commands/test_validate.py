@@ -140,6 +140,16 @@ def test_an_option_without_effect_is_refused(call, option, capsys):
     assert capsys.readouterr().err.startswith(f"error: {option}: has no effect with ")
 
 
+@pytest.mark.parametrize(("name", "column"), [("images", "images"), ("all", "source all")])
+def test_a_source_named_as_a_column_is_told_from_it(data, weights, foreign, name, column, capsys):
+    foreign.rename(name)
+    call = ["validate", "--weights", "weights", "--foreign", name, "--disturbed", *QUICK]
+    assert run([*call, "--every", "2"]) == 0
+    header, row = capsys.readouterr().out.splitlines()[2:4]
+    assert header.split() == ["disturbance", "fluorescence", *column.split(), "all"]
+    assert re.fullmatch(r"as it is( +[01][.]\d{4}){3}", row.strip())
+
+
 def test_errors_and_disturbances_are_told_of_foreign_sources_too(data, weights, foreign, capsys):
     call = ["validate", "--weights", "weights", "--foreign", "foreign", *QUICK]
     assert run([*call, "--errors", "--worst", "1", "--output", "seen"]) == 0

@@ -71,6 +71,15 @@ def test_a_source_in_tables_of_folds_is_its_whole_folder_name(here, monkeypatch)
     assert open_source(Path(), work=here / "work").dataset_name == "cells.v2"
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"), [("cells", "cells"), ("tissue", "source tissue"), ("all", "source all")]
+)
+def test_a_source_named_as_a_type_is_told_from_it_in_tables(here, name, shown):
+    write_png(here / name / "images" / "a.png", np.zeros((8, 8), np.uint8))
+    source = open_source(Path(name), work=here / "work")
+    assert (source.dataset_name, source.shown_name) == (name, shown)
+
+
 def test_a_limit_is_remembered_and_has_a_cache_of_its_own(here, drawn):
     whole = open_source(drawn, work=here / "work")
     part = open_source(drawn, work=here / "work", limit=1)
