@@ -31,6 +31,7 @@ from kaggle_dsb.opening import (
     open_data,
     open_networks,
     refuse_with,
+    refuse_without,
     require_name,
     settings_files,
 )
@@ -63,6 +64,7 @@ INSPECT, KAGGLE = "Inspect", "Kaggle"
 
 INTERRUPTED = 130
 BUNDLE = Path("build/bundle")
+N_TRIALS, N_WORST = 24, 8
 SYSTEM_ERRORS = {
     errno.ENOSPC: "No space left on device; free some space and run the same command again",
     errno.EACCES: "Permission denied; choose a location with read and write access",
@@ -327,8 +329,13 @@ def tune(
         typer.Option(metavar="PATH", help="Labelled images of another source, repeatable."),
     ] = None,
     trials: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Number of watershed parameter sets to try.")
-    ] = 24,
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help=f"Number of watershed parameter sets to try. [default: {N_TRIALS}]",
+        ),
+    ] = None,
     outlines_only: Annotated[
         bool,
         typer.Option(
@@ -340,6 +347,8 @@ def tune(
     reading: Reading,
 ) -> None:
     """Tune the post-processing; train candidate scorers."""
+    if outlines_only:
+        refuse_with("--outlines-only", trials=trials)
     run, settings = open_networks(weights, config, set_)
     source, others = open_all(data, extra, reading, limit=limit)
     from kaggle_dsb.commands.tune import learn_outlines_of_run, tune_run
@@ -349,7 +358,8 @@ def tune(
         learn_outlines_of_run(source, run, settings, work=reading.work, extra=others)
         print(run.outlines_file)
         return
-    tuned = tune_run(source, run, settings, work=reading.work, n_trials=trials, extra=others)
+    n_trials = trials or N_TRIALS
+    tuned = tune_run(source, run, settings, work=reading.work, n_trials=n_trials, extra=others)
     print_tuned(run, tuned)
 
 
@@ -494,8 +504,11 @@ def score(
         ),
     ] = None,
     name: Annotated[
-        str, typer.Option(metavar="NAME", help="Submission to score if PREDICTED is omitted.")
-    ] = "demo",
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Submission to score if PREDICTED is omitted. [default: demo]"
+        ),
+    ] = None,
     set_name: Annotated[
         str | None,
         typer.Option(metavar="SET", help="Set to score against. [default: the submission's]"),
@@ -505,7 +518,11 @@ def score(
     reading: Reading,
 ) -> None:
     """Score a submission or label images as the competition does."""
-    made = find_submission_of(predicted) if predicted else find_submission(name)
+    if predicted:
+        refuse_with("PREDICTED", name=name)
+        made = find_submission_of(predicted)
+    else:
+        made = find_submission("demo" if name is None else name)
     source = None
     if data or not truth:
         source = open_data(data, reading, limit=made.limit if made else None, made=made)
@@ -536,15 +553,23 @@ def validate(
         typer.Option("--errors", help="Also break down the errors, and draw the worst images."),
     ] = False,
     worst: Annotated[
-        int, typer.Option(min=0, metavar="N", help="With --errors: number of worst images to draw.")
-    ] = 8,
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help=f"With --errors: number of worst images to draw. [default: {N_WORST}]",
+        ),
+    ] = None,
     output: Pictures = PICTURES,
     disturbed: Annotated[
         bool, typer.Option("--disturbed", help="Score rescaled, dark, blurred ... images instead.")
     ] = False,
     every: Annotated[
-        int, typer.Option(min=1, metavar="N", help="With --disturbed: use every Nth image.")
-    ] = 1,
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="With --disturbed: use every Nth image. [default: 1]"
+        ),
+    ] = None,
     foreign: Annotated[
         list[Path] | None,
         typer.Option(metavar="PATH", help="Also score images of another source, repeatable."),
@@ -566,6 +591,10 @@ def validate(
     """Score labelled images with the networks that held them out."""
     if disturbed:
         refuse_with("--disturbed", save=save, errors=errors)
+    else:
+        refuse_without("--disturbed", every=every)
+    if not errors:
+        refuse_without("--errors", worst=worst, output=output != PICTURES)
     if save:
         require_suffix(save, TABLE_SUFFIXES)
     run, settings = open_networks(weights, config, set_)
@@ -575,7 +604,7 @@ def validate(
     if disturbed:
         from kaggle_dsb.commands.robustness import score_disturbed
 
-        table = score_disturbed(source, run, settings, every=every, foreign=others)
+        table = score_disturbed(source, run, settings, every=every or 1, foreign=others)
         print_disturbed(table, as_json=as_json)
         return
     from kaggle_dsb.commands.validate import validate_sources
@@ -588,7 +617,8 @@ def validate(
     if errors:
         from kaggle_dsb.commands.diagnose import diagnose_run
 
-        diagnosed = diagnose_run(validation.results, output=output, n_worst=worst)
+        n_worst = N_WORST if worst is None else worst
+        diagnosed = diagnose_run(validation.results, output=output, n_worst=n_worst)
     if as_json:
         print_json(validation.to_json() | (diagnosed.to_json() if diagnosed else {}))
         return

@@ -112,8 +112,7 @@ def plan_run(
     """
     sources = load_sources(source, extra)
     names = [labelled.name for labelled in sources]
-    for unused in sorted(settings.training.source_shares.keys() - names):
-        say(f"training.source_shares.{unused} has no effect: the sources are {', '.join(names)}")
+    _tell_unused_shares(settings, names[1:])
     run, start = open_run(folder), _open_named(settings.training.start_from)
     teacher = _open_named(settings.training.teacher)
     if run.settings_file.exists():
@@ -128,6 +127,13 @@ def plan_run(
         for path in chain.from_iterable(_teachers(teacher, fold) for fold in chosen):
             load_network(path)
     return table, {fold: divide(sources, table, fold=fold, settings=settings) for fold in chosen}
+
+
+def _tell_unused_shares(settings: Settings, extra: Sequence[str]) -> None:
+    unused = sorted(settings.training.source_shares.keys() - extra)
+    if unused:
+        named = f"the extra sources are {', '.join(extra)}" if extra else "no extra source is given"
+        say(f"training.source_shares has no effect for {', '.join(unused)}: {named}")
 
 
 def describe_training(
