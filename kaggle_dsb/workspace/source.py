@@ -11,6 +11,7 @@ from kaggle_dsb import __version__
 from kaggle_dsb.aliases import Labels, Progress
 from kaggle_dsb.competition.submission import read_solution
 from kaggle_dsb.dataset import TEST_SETS, TRAIN_SET
+from kaggle_dsb.dataset.archive import list_files
 from kaggle_dsb.dataset.demo import ensure_demo
 from kaggle_dsb.dataset.prepare import Prepared, prepare
 from kaggle_dsb.dataset.read_options import DEFAULT_OPTIONS, ReadOptions
@@ -116,8 +117,8 @@ def open_source(
     Parameters
     ----------
     data : Path or None
-        A source in any accepted form. None stands for the folder ``data`` if it is not empty, else
-        the demo set.
+        A source in any accepted form. None stands for the folder ``data`` if it holds a file, other
+        than hidden ones, else for the demo set.
     work : Path
         Folder of the caches and the demo set.
     limit : int, optional
@@ -134,16 +135,16 @@ def open_source(
     InputError
         When the data cannot be used.
     """
-    if data is None and not demo and DEFAULT_DATA.is_dir() and any(DEFAULT_DATA.iterdir()):
+    if data is None and not demo and any(list_files(DEFAULT_DATA)):
         data = DEFAULT_DATA
-    origin = data or _draw_demo(work)
+    origin = data.expanduser() if data else _draw_demo(work)
     cache = work / "cache" / _name_cache(origin, limit, options)
     prepared = prepare(origin, cache, progress=progress, limit=limit, options=options)
     return Source(origin, prepared.cache, data is None, prepared, limit, options)
 
 
 def _name_cache(origin: Path, limit: int | None, options: ReadOptions) -> str:
-    place = str(origin.expanduser().resolve())
+    place = str(origin.resolve())
     key = place if options == DEFAULT_OPTIONS else f"{place}\n{options}"
     digest = hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()[:8]
     return f"{origin.name}-{digest}" + (f"-{limit}" if limit else "")

@@ -43,6 +43,10 @@ def test_without_data_the_demo_set_is_drawn_unless_there_is_a_folder_data(here, 
     )
     assert (source.is_demo, source.name) == (True, "demo")
     assert calls[-1][0] == calls[-1][1] == sum(source.prepared.images.values())
+    Path("data").mkdir()
+    Path("data/.DS_Store").touch()
+    assert open_source(None, work=here / "work").is_demo
+    shutil.rmtree("data")
     shutil.copytree(drawn, "data")
     assert not open_source(None, work=here / "work").is_demo
     assert open_source(None, work=here / "work", demo=True).is_demo
@@ -52,6 +56,13 @@ def test_a_source_is_named_by_its_path_from_here(here, drawn):
     shutil.copytree(drawn, "downloads/dsb")
     source = open_source(here / "downloads" / "dsb", work=here / "work")
     assert source.name == "downloads/dsb"
+
+
+def test_a_source_in_the_home_folder_is_named_by_its_place_and_its_whole_name(here, monkeypatch):
+    monkeypatch.setenv("HOME", str(here))
+    write_png(here / "cells.v2" / "images" / "a.png", np.zeros((8, 8), np.uint8))
+    source = open_source(Path("~/cells.v2"), work=here / "work")
+    assert (source.name, source.dataset_name) == ("cells.v2", "cells.v2")
 
 
 def test_a_source_on_another_drive_is_named_by_its_whole_path(here, drawn, monkeypatch):
