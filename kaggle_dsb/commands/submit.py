@@ -259,6 +259,6 @@ def find_commit() -> str | None:
 def _score_if_known(source: Source, files: SubmissionFolder, set_name: str) -> ScoreReport | None:
     if not source.solution_file(set_name):
         return None
-    report = score_files(files.csv_file, source=source)
+    report = score_files(files.csv_file, source=source, set_name=set_name)
     files.write_score(files.read_score() | report.to_json())
     return report

@@ -228,7 +228,7 @@ def read_solution_labels(source: Source, set_name: str) -> dict[str, Labels]:
 def find_truth(
     source: Source, ids: Collection[str], *, set_name: str | None = None
 ) -> tuple[str, dict[str, Labels]] | None:
-    """Return the ground truth of the set that most of these images belong to.
+    """Return the ground truth of images: a solution, or the masks of an annotated set.
 
     Parameters
     ----------
@@ -247,11 +247,12 @@ def find_truth(
     Raises
     ------
     InputError
-        When several sets hold the images, and none is named.
+        When several annotated sets hold as many of the images, and none is named.
 
     Notes
     -----
-    Solutions take precedence over annotated sets. Returns None if neither holds any of the images.
+    The first solution that holds any of the images is taken, else the annotated set that holds most
+    of them. Returns None if there is neither.
     """
     for name, file_name in SOLUTION_FILES.items():
         labels = read_solution_labels(source, name) if set_name in (None, name) else {}

@@ -98,6 +98,14 @@ def test_fast_takes_one_network_and_no_rotations(data, weights):
     assert load_settings(Path("submissions/fast/config.toml")).prediction.tta == "none"
 
 
+def test_a_submission_is_scored_with_the_solution_of_its_set(data, weights, capsys):
+    shutil.copytree(data / "stage1_test", data / "stage2_test_final")
+    shutil.copy(data / "stage1_solution.csv", data / "stage2_solution_final.csv")
+    call = ["submit", "--weights", "weights", "--set-name", "stage2_test_final", *QUICK]
+    assert run(call) == 0
+    assert capsys.readouterr().out.splitlines()[1].endswith("against data/stage2_solution_final.csv")
+
+
 def test_the_devices_of_a_settings_file_are_used(data, weights):
     Path("hardware.toml").write_text("[hardware]\ndevices = 2\n")
     call = ["submit", "--weights", "weights", "--name", "first", "--limit", "1", *QUICK]
