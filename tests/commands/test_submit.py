@@ -103,7 +103,9 @@ def test_a_submission_is_scored_with_the_solution_of_its_set(data, weights, caps
     shutil.copy(data / "stage1_solution.csv", data / "stage2_solution_final.csv")
     call = ["submit", "--weights", "weights", "--set-name", "stage2_test_final", *QUICK]
     assert run(call) == 0
-    assert capsys.readouterr().out.splitlines()[1].endswith("against data/stage2_solution_final.csv")
+    assert (
+        capsys.readouterr().out.splitlines()[1].endswith("against data/stage2_solution_final.csv")
+    )
 
 
 def test_the_devices_of_a_settings_file_are_used(data, weights):
