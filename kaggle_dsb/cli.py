@@ -309,8 +309,8 @@ def train(
 
     settings = shrink(settings, limit) if limit else settings
     if dry_run:
-        _, parts = plan_run(source, settings, folder=folder, folds=fold, extra=others)
-        print(describe_training(parts, settings, folder))
+        plan = plan_run(source, settings, folder=folder, folds=fold, extra=others)
+        print(describe_training(plan.parts, settings, folder))
         return
     for path in train_run(source, settings, folder=folder, folds=fold, extra=others):
         print(path)

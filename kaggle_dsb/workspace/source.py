@@ -9,13 +9,14 @@ from pathlib import Path
 
 from kaggle_dsb import __version__
 from kaggle_dsb.aliases import Labels, Progress
+from kaggle_dsb.competition.label_files import read_labels
 from kaggle_dsb.competition.submission import read_solution
 from kaggle_dsb.dataset import TEST_SETS, TRAIN_SET
 from kaggle_dsb.dataset.archive import list_files
 from kaggle_dsb.dataset.demo import ensure_demo
 from kaggle_dsb.dataset.prepare import Prepared, prepare
 from kaggle_dsb.dataset.read_options import DEFAULT_OPTIONS, ReadOptions
-from kaggle_dsb.dataset.samples import COMPETITION_SOURCE, list_sets, load_samples, sizes
+from kaggle_dsb.dataset.samples import COMPETITION_SOURCE, list_sets, sizes
 from kaggle_dsb.dataset.types import IMAGE_TYPES
 from kaggle_dsb.files import InputError
 
@@ -266,9 +267,8 @@ def find_truth(
             f"{source.origin}: {' and '.join(best)} contain these images; choose one with "
             "--set-name"
         )
-    samples = load_samples(source.cache, best[0])
-    labels = {sample.id: sample.labels for sample in samples if sample.labels is not None}
-    return f"{source.origin}/{best[0]}", labels
+    files = sorted((source.cache / best[0] / "labels").glob("*.png"))
+    return f"{source.origin}/{best[0]}", {path.stem: read_labels(path) for path in files}
 
 
 def _find_labelled(source: Source, ids: Collection[str], set_name: str | None) -> list[str]:

@@ -9,6 +9,7 @@ import pytest
 
 from kaggle_dsb.cli import run
 from kaggle_dsb.dataset.disturb import DISTURBANCES
+from kaggle_dsb.dataset.samples import load_samples
 from kaggle_dsb.network.predict import WATERSHED_TO_MEASURE
 from tests.commands.examples import QUICK, write_png
 
@@ -155,9 +156,19 @@ def test_a_source_named_as_a_column_is_told_from_it(data, weights, foreign, name
     assert re.fullmatch(r"as it is( +[01][.]\d{4}){3}", row.strip())
 
 
-def test_errors_and_disturbances_are_told_of_foreign_sources_too(data, weights, foreign, capsys):
+def test_errors_and_disturbances_are_told_of_foreign_sources_too(
+    data, weights, foreign, monkeypatch, capsys
+):
+    loaded = []
+
+    def load(cache, set_name):
+        loaded.append(set_name)
+        return load_samples(cache, set_name)
+
+    monkeypatch.setattr("kaggle_dsb.commands.diagnose.load_samples", load)
     call = ["validate", "--weights", "weights", "--foreign", "foreign", *QUICK]
     assert run([*call, "--errors", "--worst", "1", "--output", "seen"]) == 0
+    assert loaded == ["stage1_train", "images"]  # each once
     assert [path.name[:9] for path in Path("seen/foreign").iterdir()] == ["worst-1-f"]
     assert re.search(r"^foreign +2 ", capsys.readouterr().out, re.MULTILINE)
     assert run([*call, "--disturbed", "--every", "2", "--json"]) == 0

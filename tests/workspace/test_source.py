@@ -167,6 +167,14 @@ def test_the_truth_of_images_that_two_sets_hold_is_that_of_the_named_set(alike):
         assert np.array_equal(labels["x"], sample.labels)
 
 
+def test_the_truth_is_read_without_the_images(alike):
+    expected = find_truth(alike, {"x"}, set_name="train")
+    shutil.rmtree(alike.cache / "train" / "images")
+    found = find_truth(alike, {"x"}, set_name="train")
+    assert found[0] == expected[0]
+    assert np.array_equal(found[1]["x"], expected[1]["x"])
+
+
 def test_images_that_two_sets_hold_need_the_name_of_one(alike):
     with pytest.raises(InputError) as caught:
         find_truth(alike, {"x"})
