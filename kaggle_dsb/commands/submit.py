@@ -152,37 +152,28 @@ def make_submission(
             for n_written in segmentation.write():
                 progress(n_written, len(images.sizes))
         labels = LabelFiles(draft, list(required))
-        _write_checked(draft.csv_file, labels, required)
+        n_nuclei = _write_checked(draft.csv_file, labels, required)
         write_settings(draft.settings_file, settings)
         facts = {
             "images": len(labels),
-            "nuclei": labels.n_nuclei,
+            "nuclei": n_nuclei,
             "elapsed_s": time.monotonic() - started,
         }
         draft.write_made(_describe_making(source, set_name, run, settings) | facts)
         files.finish()
     score = _score_if_known(source, files, set_name)
-    return Submission(files, source, set_name, len(labels), labels.n_nuclei, score)
+    return Submission(files, source, set_name, len(labels), n_nuclei, score)
 
 
 class LabelFiles(Mapping[str, NDArray[np.int32]]):
-    """The label images of a submission by id, each read on access.
-
-    Attributes
-    ----------
-    n_nuclei : int
-        The total number of nuclei of all accesses so far.
-    """
+    """The label images of a submission by id, each read on access."""
 
     def __init__(self, files: SubmissionFolder, ids: Sequence[str]) -> None:
         self._files = files
         self._ids = ids
-        self.n_nuclei = 0
 
     def __getitem__(self, image_id: str) -> NDArray[np.int32]:
-        labels = read_labels(self._files.label_file(image_id))
-        self.n_nuclei += int(labels.max(initial=0))
-        return labels
+        return read_labels(self._files.label_file(image_id))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._ids)
@@ -214,12 +205,14 @@ def _required_sizes(source: Source, set_name: str) -> dict[str, tuple[int, int]]
 
 def _write_checked(
     path: Path, labels: Mapping[str, NDArray[np.int32]], sizes: dict[str, tuple[int, int]]
-) -> None:
+) -> int:
+    """Write a submission unless it has errors, and return the number of nuclei."""
     with replacing(path) as temporary:
-        write_submission(temporary, labels)
+        n_nuclei = write_submission(temporary, labels)
         faults = check_submission(temporary, sizes)
         if faults:
             raise InputError(f"{path}: not written, {len(faults)} errors, the first: {faults[0]}")
+    return n_nuclei
 
 
 def _describe_making(source: Source, set_name: str, run: Run, settings: Settings) -> dict[str, Any]:
