@@ -19,7 +19,6 @@ from kaggle_dsb.competition.submission import (
     require_writable_id,
     write_submission,
 )
-from kaggle_dsb.competition.table import read_table
 from kaggle_dsb.config import Settings, write_settings
 from kaggle_dsb.dataset import TEST_SETS
 from kaggle_dsb.dataset.export import export_labels
@@ -29,7 +28,12 @@ from kaggle_dsb.network.load import submission_key
 from kaggle_dsb.network.segmentation import ImageSet, Segmentation
 from kaggle_dsb.progress import show_progress
 from kaggle_dsb.workspace.run import Run
-from kaggle_dsb.workspace.source import Source, choose_test_set
+from kaggle_dsb.workspace.source import (
+    SAMPLE_SUBMISSION_FILES,
+    Source,
+    choose_test_set,
+    read_sample_ids,
+)
 from kaggle_dsb.workspace.submission import SubmissionFolder
 
 
@@ -187,18 +191,17 @@ def _required_sizes(source: Source, set_name: str) -> dict[str, tuple[int, int]]
     known = sizes(source.cache, set_name)
     for id_ in known:
         require_writable_id(id_)
-    sample = source.sample_submission_file(set_name)
-    if sample is None:
+    wanted = read_sample_ids(source, set_name)
+    if wanted is None:
         return known
-    wanted = list(dict.fromkeys(id_ for _, (id_,) in read_table(sample).select("ImageId")))
     if source.limit:
         return {id_: known[id_] for id_ in wanted if id_ in known}
     if set(wanted) != set(known):
         odd = sorted(set(wanted) ^ set(known))
         where = "only in the sample submission" if odd[0] in wanted else "only among the images"
         raise InputError(
-            f"{sample.name} and {set_name} must list the same images: {odd[0]} is {where} "
-            f"({len(odd)} images differ); download both files again"
+            f"{SAMPLE_SUBMISSION_FILES[set_name]} and {set_name} must list the same images: "
+            f"{odd[0]} is {where} ({len(odd)} images differ); download both files again"
         )
     return {id_: known[id_] for id_ in wanted}
 

@@ -3,7 +3,8 @@
 import hashlib
 import os
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from kaggle_dsb import __version__
 from kaggle_dsb.aliases import Labels, Progress
 from kaggle_dsb.competition.label_files import read_labels
 from kaggle_dsb.competition.submission import read_solution
+from kaggle_dsb.competition.table import read_table
 from kaggle_dsb.dataset import TEST_SETS, TRAIN_SET
 from kaggle_dsb.dataset.archive import list_files
 from kaggle_dsb.dataset.demo import ensure_demo
@@ -210,6 +212,25 @@ def require_train_set(source: Source) -> str:
     return [*own, *with_masks][0]
 
 
+def read_sample_ids(source: Source, set_name: str) -> list[str] | None:
+    """Return the image ids of a test set's sample submission, in its order; None without one."""
+    path = source.sample_submission_file(set_name)
+    if path is None:
+        return None
+    with _naming_origin(source, path):
+        return list(dict.fromkeys(id_ for _, (id_,) in read_table(path).select("ImageId")))
+
+
+@contextmanager
+def _naming_origin(source: Source, path: Path) -> Iterator[None]:
+    """Name the user's table in errors, not its copy in the cache."""
+    try:
+        yield
+    except InputError as error:
+        shown = str(error).replace(str(path), str(source.origin / path.name))
+        raise InputError(shown) from None
+
+
 def read_solution_labels(source: Source, set_name: str) -> dict[str, Labels]:
     """Return the ground truth of a test set by image id, from its solution.
 
@@ -222,7 +243,8 @@ def read_solution_labels(source: Source, set_name: str) -> dict[str, Labels]:
     if path is None:
         return {}
     known = source.sizes()
-    labels = read_solution(path, known)
+    with _naming_origin(source, path):
+        labels = read_solution(path, known)
     return {id_: labels[id_] for id_ in labels if id_ in known} if source.limit else labels
 
 

@@ -122,7 +122,10 @@ def test_a_sample_submission_of_another_form_is_read_or_refused(data, weights, c
     assert run(["submit", "--weights", "weights", "--dry-run"]) == 0
     path.write_text(text.replace("ImageId", "id"))
     assert run(["submit", "--weights", "weights", "--dry-run"]) == 2
-    assert capsys.readouterr().err.endswith("line 1 is 'id,EncodedPixels'; it must have ImageId\n")
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "error: data/stage1_sample_submission.csv: line 1 is 'id,EncodedPixels'; it must have "
+        "ImageId"
+    )
 
 
 def test_a_sample_submission_of_other_images_stops_the_submission(data, weights, capsys):

@@ -116,6 +116,15 @@ def test_the_solution_is_the_truth_of_the_test_set_and_masks_of_the_others(here,
     assert find_truth(source, {"another"}) is None
 
 
+def test_a_wrong_solution_is_named_as_the_users_file_not_as_its_copy(here, drawn):
+    shutil.copytree(drawn, "own")
+    Path("own/stage1_solution.csv").write_text("a,b\n")
+    source = open_source(Path("own"), work=here / "work")
+    with pytest.raises(InputError) as raised:
+        read_solution_labels(source, "stage1_test")
+    assert str(raised.value) == "own/stage1_solution.csv: line 1 is 'a,b'; it must have ImageId"
+
+
 def test_the_set_to_predict_is_the_one_named_else_a_test_set(here, drawn):
     source = open_source(drawn, work=here / "work")
     assert choose_test_set(source, None) == "stage1_test"
