@@ -5,12 +5,16 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 LEFTOVER_AGE_S = 3600
+TABLE_SUFFIXES = (".csv",)
+CHART_SUFFIXES = (".png", ".jpg", ".pdf", ".svg")
+ONLY_EMPTY_IS_MISSING: dict[str, Any] = {"keep_default_na": False, "na_values": [""]}
+"""Arguments of `pandas.read_csv` with which an image or a source may be named NA."""
 _LOCK_FILE = ".lock"
 _TIDIED: set[Path] = set()
 
@@ -39,6 +43,22 @@ def require_folder(path: Path, wanted: str) -> Path:
     """
     if not path.is_dir():
         raise InputError(f"{path}: {'is a file' if path.exists() else 'no such folder'}; {wanted}")
+    return path
+
+
+def require_suffix(path: Path, suffixes: Sequence[str]) -> Path:
+    """Return a path to write; raise ``InputError`` unless it ends in one of the suffixes.
+
+    Examples
+    --------
+    >>> require_suffix(Path("curves"), CHART_SUFFIXES)
+    Traceback (most recent call last):
+    kaggle_dsb.files.InputError: curves: must end in .png, .jpg, .pdf or .svg
+    """
+    if path.suffix.lower() not in suffixes:
+        *others, last = suffixes
+        wanted = f"{', '.join(others)} or {last}" if others else last
+        raise InputError(f"{path}: must end in {wanted}")
     return path
 
 
