@@ -25,6 +25,7 @@ from kaggle_dsb.files import (
 )
 from kaggle_dsb.opening import (
     describe_networks,
+    find_run_folder,
     find_submission,
     find_submission_of,
     open_all,
@@ -357,10 +358,11 @@ def tune(
     if outlines_only:
         learn_outlines_of_run(source, run, settings, work=reading.work, extra=others)
         print(run.outlines_file)
-        return
-    n_trials = trials or N_TRIALS
-    tuned = tune_run(source, run, settings, work=reading.work, n_trials=n_trials, extra=others)
-    print_tuned(run, tuned)
+    else:
+        n_trials = trials or N_TRIALS
+        tuned = tune_run(source, run, settings, work=reading.work, n_trials=n_trials, extra=others)
+        print_tuned(run, tuned)
+    say(f"next: kaggle-dsb validate --weights {run.folder}")
 
 
 @app.command("experiment", rich_help_panel=TRAIN)
@@ -404,7 +406,7 @@ def experiment(
 @app.command("curves", rich_help_panel=TRAIN)
 def curves(
     run: Annotated[
-        Path, typer.Argument(metavar="RUN", help="Folder of a training run, such as runs/mine.")
+        Path, typer.Argument(metavar="RUN", help="Training run: its folder, or its name.")
     ] = RUNS / "mine",
     output: Annotated[
         Path | None,
@@ -416,7 +418,7 @@ def curves(
         require_suffix(output, CHART_SUFFIXES)
     from kaggle_dsb.commands.curves import draw_run
 
-    path, lines = draw_run(run, output)
+    path, lines = draw_run(find_run_folder(run), output)
     print(*lines, path, sep="\n")
 
 
@@ -493,7 +495,9 @@ def submit(
 def score(
     predicted: Annotated[
         Path | None,
-        typer.Argument(metavar="PREDICTED", help="Submission CSV or folder of label images."),
+        typer.Argument(
+            metavar="PREDICTED", help="Submission: its name or CSV; or a folder of label images."
+        ),
     ] = None,
     truth: TrueLabels = None,
     data: Annotated[
@@ -506,7 +510,7 @@ def score(
     name: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="Submission to score if PREDICTED is omitted. [default: demo]"
+            metavar="NAME", help="Submission to score if PREDICTED is omitted. [default: newest]"
         ),
     ] = None,
     set_name: Annotated[
@@ -522,7 +526,7 @@ def score(
         refuse_with("PREDICTED", name=name)
         made = find_submission_of(predicted)
     else:
-        made = find_submission("demo" if name is None else name)
+        made = find_submission(name)
     source = None
     if data or not truth:
         source = open_data(data, reading, limit=made.limit if made else None, made=made)
@@ -665,12 +669,14 @@ def leaderboard(
     as_json: Json = False,
 ) -> None:
     """Rank local submissions among the published scores of 2018."""
-    from kaggle_dsb.commands.leaderboard import boards_to_json, make_leaderboard
+    from kaggle_dsb.commands.leaderboard import boards_to_json, find_unscored, make_leaderboard
     from kaggle_dsb.tables import print_boards, print_json
 
     if submissions != SUBMISSIONS:
         require_folder(submissions, "expected a folder of submissions, such as submissions")
     boards = make_leaderboard(submissions, only_own=own)
+    if unscored := find_unscored(submissions):
+        say(f"not scored here: {', '.join(unscored)}; score with `kaggle-dsb score NAME`")
     if as_json:
         print_json(boards_to_json(boards))
     else:
@@ -681,7 +687,7 @@ def leaderboard(
 @reads_data
 def report(
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="Submission name. [default: demo]")
+        str | None, typer.Argument(metavar="NAME", help="Submission name. [default: newest]")
     ] = None,
     data: Data = None,
     truth: TrueLabels = None,
@@ -710,7 +716,7 @@ def report(
         print(report_validation(source, run, settings, work=reading.work, path=path))
         return
     refuse_with("a submission", weights=weights, config=config, set_=set_)
-    submission = find_submission("demo" if name is None else name)
+    submission = find_submission(name)
     baseline = find_submission(against).folder if against else None
     source = open_data(data, reading, limit=submission.limit, made=submission)
     from kaggle_dsb.commands.report import report_submission

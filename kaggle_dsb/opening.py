@@ -122,16 +122,30 @@ def settings_files(config: Path | None) -> list[Path]:
     return [find_settings_file(config)] if config else []
 
 
-def find_submission(name: str) -> "SubmissionFolder":
+def find_submission(name: str | None) -> "SubmissionFolder":
     """Return the folder of a submission, given as ``NAME`` or ``submissions/NAME``.
+
+    Parameters
+    ----------
+    name : str or None
+        None is the newest submission.
 
     Raises
     ------
     InputError
-        When there is no submission of this name.
+        When there is no submission of this name, or none at all.
     """
     from kaggle_dsb.workspace.submission import SubmissionFolder, list_submissions
 
+    if name is None:
+        made_here = [each for each in list_submissions() if each.csv_file.exists()]
+        newest = max(made_here, key=lambda each: each.csv_file.stat().st_mtime, default=None)
+        if newest is None:
+            raise InputError(
+                f"{SUBMISSIONS}: contains no submission; create one with `kaggle-dsb submit`"
+            )
+        say(f"submission: {newest.name}, the newest")
+        return newest
     is_path = Path(name).parent == SUBMISSIONS  # from the shell's tab completion
     submission = SubmissionFolder(SUBMISSIONS / require_name(Path(name).name if is_path else name))
     if not submission.csv_file.exists():
@@ -144,14 +158,22 @@ def find_submission(name: str) -> "SubmissionFolder":
 
 
 def find_submission_of(predicted: Path) -> "SubmissionFolder | None":
-    """Return the submission whose folder or CSV a path is; None if there is none."""
+    """Return the submission whose folder, CSV or name a path is; None if there is none."""
     from kaggle_dsb.workspace.submission import SubmissionFolder
 
-    for folder in (predicted, predicted.parent):
+    is_name = predicted.name == str(predicted) and not predicted.exists()
+    for folder in (SUBMISSIONS / predicted if is_name else predicted, predicted.parent):
         submission = SubmissionFolder(folder)
-        if predicted in (folder, submission.csv_file) and submission.made_file.exists():
+        is_meant = is_name or predicted in (folder, submission.csv_file)
+        if is_meant and submission.made_file.exists():
             return submission
     return None
+
+
+def find_run_folder(run: Path) -> Path:
+    """Return the folder of a training run, given as ``NAME`` or as its folder."""
+    named = RUNS / run
+    return named if len(run.parts) == 1 and not run.exists() and named.exists() else run
 
 
 def require_name(name: str) -> str:

@@ -58,15 +58,19 @@ def print_json(content: Any) -> None:
 
 
 def print_sets(source: "Source") -> None:
-    """Print the counts, types and sizes of images in each set."""
+    """Print the counts, types and sizes of images in each set, and the groups for training."""
     from kaggle_dsb.dataset.samples import describe
     from kaggle_dsb.dataset.types import image_type
+    from kaggle_dsb.training.sources import load_sources
 
     for summary in describe(source.cache, image_type):
         types = [(f"type {kind}", n) for kind, n in summary.types.items()]
         shapes = [(f"size {height} x {width}", n) for (height, width), n in summary.sizes.items()]
         counts = [("images", summary.images), ("nuclei", summary.nuclei)]
         print_table(summary.name, ["", "count"], [*counts, *types, *shapes])
+    if any(source.prepared.nuclei.values()):
+        (labelled,) = load_sources(source)
+        print(f"\ngroups of images that share a fold: {labelled.describe_groups()}")
 
 
 def print_tuned(run: "Run", tuned: "Tuned") -> None:
@@ -99,8 +103,12 @@ def print_validation(validation: "Validation") -> None:
     from kaggle_dsb.report.sources import tabulate_sources
 
     own = validation.main
-    print(f"out-of-fold score of {validation.run.name}: {describe_score(own.scores)}")
-    print_frame("by fold and image type", own.table())
+    name = validation.run.name
+    if validation.was_trained_on_main:
+        print(f"out-of-fold score of {name}: {describe_score(own.scores)}")
+        print_frame("by fold and image type", own.table())
+    else:
+        print(f"score of {name} on images it was not trained on: {describe_score(own.scores)}")
     for title, table in tabulate(own.scores).items():
         print_frame(title, table)
     print_frame("by source", tabulate_sources(validation.scores))

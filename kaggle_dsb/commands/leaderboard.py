@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from kaggle_dsb.report.leaderboard import KNOWN_MARKS, Mark, rank_marks, read_marks
+from kaggle_dsb.workspace.submission import list_submissions
 
 
 def make_leaderboard(
@@ -26,6 +27,11 @@ def make_leaderboard(
     """
     own = read_marks(submissions)
     return rank_marks(own if only_own else [*KNOWN_MARKS, *own])
+
+
+def find_unscored(submissions: Path) -> list[str]:
+    """Return the names of the submissions that have no score."""
+    return [each.name for each in list_submissions(submissions) if not each.read_score()]
 
 
 def boards_to_json(

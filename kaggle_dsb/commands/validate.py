@@ -16,7 +16,7 @@ from kaggle_dsb.dataset.samples import require_labels
 from kaggle_dsb.files import replacing
 from kaggle_dsb.instances.tiled import find_nuclei
 from kaggle_dsb.network.load import load_finder
-from kaggle_dsb.network.out_of_fold import predict_out_of_fold
+from kaggle_dsb.network.out_of_fold import predict_out_of_fold, was_trained_on
 from kaggle_dsb.progress import show_progress
 from kaggle_dsb.report.sources import draw_sources, summarise_sources
 from kaggle_dsb.workspace.run import Run
@@ -66,11 +66,14 @@ class Validation:
     ----------
     run : Run
     results : sequence of (Source, OutOfFold)
-        The main source, which the run was trained on, then each other source.
+        The main source, then each other one.
+    was_trained_on_main : bool
+        Whether the score of the main source is one out of fold.
     """
 
     run: Run
     results: Sequence[tuple[Source, OutOfFold]]
+    was_trained_on_main: bool
 
     @property
     def main(self) -> OutOfFold:
@@ -92,6 +95,8 @@ class Validation:
             images and with its own settings, is recorded.
         """
         source, result = self.results[0]
+        if not self.was_trained_on_main:
+            return f"not recorded: {self.run.name} was not trained on images of {source.origin}"
         n_images = source.prepared.images[require_train_set(source)]
         if self.run.is_bundled or source.limit:
             why = "of the bundled networks" if self.run.is_bundled else "of a subset of the images"
@@ -175,7 +180,8 @@ def validate_sources(
     Parameters
     ----------
     source, run, settings, work
-        As `validate_run` takes them.
+        As `validate_run` takes them, but the run need not have been trained on the source: if on
+        none of its images, all networks predict them.
     foreign : sequence of Source
         Labelled images that the run may or may not have been trained on.
 
@@ -186,13 +192,12 @@ def validate_sources(
     """
     sources = [source, *foreign]
     require_distinct_names(sources)
-    return Validation(
-        run,
-        [
-            (each, validate_run(each, run, settings, work=work, is_foreign=bool(number)))
-            for number, each in enumerate(sources)
-        ],
-    )
+    is_own = was_trained_on(run, source)
+    results = [
+        (each, validate_run(each, run, settings, work=work, is_foreign=bool(number) or not is_own))
+        for number, each in enumerate(sources)
+    ]
+    return Validation(run, results, is_own)
 
 
 def _score_columns(score: ImageScore) -> dict[str, object]:

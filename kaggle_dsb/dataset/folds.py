@@ -208,7 +208,9 @@ def read_folds(path: Path) -> pd.DataFrame:
             f"{path}: no such file; expected a table of folds, such as runs/NAME/folds.csv"
         )
     try:
-        folds = pd.read_csv(path, dtype={"ImageId": str, "source": str}, **ONLY_EMPTY_IS_MISSING)
+        folds: pd.DataFrame = pd.read_csv(
+            path, dtype={"ImageId": str, "source": str}, **ONLY_EMPTY_IS_MISSING
+        )
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())  # pandas writes several lines
         raise InputError(f"{path}: cannot be read as a table of folds ({reason})") from error

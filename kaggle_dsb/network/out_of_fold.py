@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from kaggle_dsb.aliases import Progress
 from kaggle_dsb.config import Settings
 from kaggle_dsb.dataset.folds import read_folds, select_source
-from kaggle_dsb.dataset.samples import COMPETITION_SOURCE, Sample, load_samples
+from kaggle_dsb.dataset.samples import COMPETITION_SOURCE, Sample, load_samples, sizes
 from kaggle_dsb.dataset.types import image_type
 from kaggle_dsb.files import InputError
 from kaggle_dsb.instances.probability import load_probability, save_probability
@@ -74,7 +74,10 @@ def held_out_samples(source: Source, run: Run) -> HeldOut:
         if fold_of.get(sample.id) in run.networks
     ]
     if not samples:
-        raise InputError(f"{source.origin}: contains none of the images in {run.folds_file}")
+        raise InputError(
+            f"{source.origin}: contains none of the images in {run.folds_file}, on which the "
+            "networks were trained; `kaggle-dsb validate` scores them on other images"
+        )
     ids = [sample.id for sample in samples]
     own = table.loc[ids]
     return HeldOut(
@@ -98,6 +101,13 @@ def unseen_samples(source: Source, run: Run) -> HeldOut:
     samples = load_samples(source.cache, require_train_set(source))
     types = {sample.id: str(image_type(sample.image)) for sample in samples}
     return HeldOut(samples, dict.fromkeys(types), types, dict.fromkeys(types, ""))
+
+
+def was_trained_on(run: Run, source: Source) -> bool:
+    """Return whether any labelled image of a source is in the folds of a run."""
+    folds = select_source(read_folds(run.folds_file), source.dataset_name)
+    ids = sizes(source.cache, require_train_set(source))
+    return bool(folds["ImageId"].astype(str).isin(ids).any())
 
 
 def predict_out_of_fold(

@@ -60,7 +60,9 @@ def read_columns(path: Path, columns: list[str]) -> pd.DataFrame:
         When the file cannot be read, or lacks one of the columns.
     """
     try:
-        table = pd.read_csv(path, dtype={"ImageId": str, "source": str}, **ONLY_EMPTY_IS_MISSING)
+        table: pd.DataFrame = pd.read_csv(
+            path, dtype={"ImageId": str, "source": str}, **ONLY_EMPTY_IS_MISSING
+        )
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as a table of scores ({error})") from error
     missing = [name for name in ("ImageId", *columns) if name not in table.columns]

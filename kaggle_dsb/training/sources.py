@@ -26,11 +26,19 @@ class LabelledSource:
         With labels.
     group_of : dict of str to str, optional
         The group of each image; None to find the groups from the pixels.
+    grouped_by : str
+        Where the groups come from: ``groups.csv``, ``file names`` or ``pixels``.
     """
 
     name: str
     samples: Sequence[Sample]
     group_of: dict[str, str] | None = None
+    grouped_by: str = "pixels"
+
+    def describe_groups(self) -> str:
+        """Return the number of groups and where they come from, in words."""
+        groups = self.group_of or group_images({s.id: s.image for s in self.samples})
+        return f"{len(set(groups.values()))} from {self.grouped_by}"
 
 
 @dataclass(frozen=True)
@@ -68,12 +76,13 @@ def _load_source(source: Source) -> LabelledSource:
     if source.dataset_name == COMPETITION_SOURCE:
         return LabelledSource(COMPETITION_SOURCE, samples)
     ids = [sample.id for sample in samples]
-    groups, shown = group_by_name(ids), source.origin / GROUPS_FILE
+    shown = source.origin / GROUPS_FILE
     for table in (shown, source.cache / GROUPS_FILE):  # that of a zip is in the cache only
         if table.is_file():
             groups = read_groups(table, ids, shown=shown)
-            break
-    return LabelledSource(source.dataset_name, samples, groups)
+            return LabelledSource(source.dataset_name, samples, groups, GROUPS_FILE)
+    named = group_by_name(ids)
+    return LabelledSource(source.dataset_name, samples, named, "file names" if named else "pixels")
 
 
 def make_folds(

@@ -170,7 +170,8 @@ def choose_test_set(source: Source, name: str | None) -> str:
     sets = list_sets(source.cache)
     if name:
         if name not in sets:
-            raise InputError(f"{source.origin}: has no set {name!r}; it has {', '.join(sets)}")
+            get = "; `kaggle-dsb download` gets it" if name in TEST_SETS else ""
+            raise InputError(f"{source.origin}: has no set {name!r}; it has {', '.join(sets)}{get}")
         return name
     own = [name for name in sets if _OWN_TEST_SET.fullmatch(name)]
     for candidate in (*TEST_SETS, *own):
@@ -203,8 +204,9 @@ def require_train_set(source: Source) -> str:
     if not with_masks:
         sets = ", ".join(source.prepared.images)
         raise InputError(
-            f"{source.origin}: has no set with masks (only {sets}); expected {TRAIN_SET}, with "
-            "ID/images/ID.png and ID/masks/*.png, or a folder of images/ and masks/"
+            f"{source.origin}: has no annotated set (only {sets}); expected {TRAIN_SET}, or a "
+            "folder images/ with a label image of each image in labels/ "
+            "(docs/your-own-images.md lists all layouts)"
         )
     if TRAIN_SET in with_masks:
         return TRAIN_SET

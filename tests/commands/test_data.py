@@ -15,6 +15,15 @@ def test_data_is_prepared_and_described(data, capsys):
     assert "stage1_test: 2 images, 0 nuclei" in said
     assert "size 64 x 64" in said
     assert "type fluorescence" in said
+    assert "groups of images that share a fold: 2 from pixels" in said
+
+
+def test_the_groups_of_a_table_are_described(foreign, capsys):
+    (foreign / "groups.csv").write_text("ImageId,group\nf0,patient 1\nf1,patient 1\n")
+    assert run(["data", "--data", "foreign", "--info"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        "groups of images that share a fold: 1 from groups.csv"
+    )
 
 
 def damage_truncate(data):

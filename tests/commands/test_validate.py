@@ -175,3 +175,15 @@ def test_errors_and_disturbances_are_told_of_foreign_sources_too(
     rows = json.loads(capsys.readouterr().out)
     assert {row["disturbance"] for row in rows} == set(DISTURBANCES)
     assert set(rows[0]) == {"disturbance", "fluorescence", "foreign", "all"}
+
+
+def test_images_of_no_fold_are_scored_by_all_networks(weights, foreign, capsys):
+    call = ["validate", "--weights", "weights", "--data", "foreign", *QUICK]
+    assert run([*call, "--save", "new.csv"]) == 0
+    printed = capsys.readouterr()
+    assert "score of weights on images it was not trained on: " in printed.out
+    assert "not recorded: weights was not trained on images of foreign" in printed.err
+    table = pd.read_csv("new.csv")
+    assert table["ImageId"].tolist() == ["f0", "f1"]
+    assert set(table["source"]) == {"foreign"}
+    assert table["fold"].isna().all()

@@ -131,7 +131,9 @@ def test_the_set_to_predict_is_the_one_named_else_a_test_set(here, drawn):
     assert choose_test_set(source, "stage1_train") == "stage1_train"
     with pytest.raises(InputError) as raised:
         choose_test_set(source, "stage3")
-    assert str(raised.value) == (f"{drawn}: has no set 'stage3'; it has stage1_test, stage1_train")
+    assert str(raised.value) == f"{drawn}: has no set 'stage3'; it has stage1_test, stage1_train"
+    with pytest.raises(InputError, match=r"stage1_train; `kaggle-dsb download` gets it$"):
+        choose_test_set(source, "stage2_test_final")
 
 
 def test_the_set_to_train_on_is_one_with_masks(here, drawn):
@@ -142,7 +144,7 @@ def test_the_set_to_train_on_is_one_with_masks(here, drawn):
     with pytest.raises(InputError) as raised:
         require_train_set(unlabelled)
     assert str(raised.value).startswith(
-        f"{here / 'only'}: has no set with masks (only stage1_test); expected stage1_train"
+        f"{here / 'only'}: has no annotated set (only stage1_test); expected stage1_train"
     )
 
 

@@ -1,0 +1,66 @@
+"""Finding what a verb is to work on: submissions and training runs by name."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from kaggle_dsb.cli import run
+from kaggle_dsb.files import InputError
+from kaggle_dsb.opening import find_run_folder, find_submission, find_submission_of
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def make_submission(name, *, age_s):
+    folder = Path("submissions", name)
+    folder.mkdir(parents=True)
+    (folder / "made.json").write_text("{}")
+    (folder / "submission.csv").write_text("ImageId,EncodedPixels\n")
+    os.utime(folder / "submission.csv", (1e9 - age_s, 1e9 - age_s))
+
+
+def test_without_a_name_the_newest_submission_is_meant(here, capsys):
+    for name, age_s in (("first", 20), ("second", 10), ("third", 30)):
+        make_submission(name, age_s=age_s)
+    assert find_submission(None).name == "second"
+    assert capsys.readouterr().err == "submission: second, the newest\n"
+
+
+def test_without_any_submission_there_is_no_newest(here):
+    with pytest.raises(
+        InputError,
+        match=r"^submissions: contains no submission; create one with `kaggle-dsb submit`$",
+    ):
+        find_submission(None)
+
+
+def test_a_submission_to_score_may_be_named_by_name_folder_or_csv(here):
+    make_submission("first", age_s=0)
+    for path in ("first", "submissions/first", "submissions/first/submission.csv"):
+        found = find_submission_of(Path(path))
+        assert found is not None
+        assert found.folder == Path("submissions/first")
+    assert find_submission_of(Path("other")) is None
+
+
+def test_a_file_comes_before_a_submission_of_its_name(here):
+    make_submission("first", age_s=0)
+    Path("first").mkdir()
+    assert find_submission_of(Path("first")) is None
+
+
+def test_a_run_may_be_given_by_name(here):
+    Path("runs/mine").mkdir(parents=True)
+    assert find_run_folder(Path("mine")) == Path("runs/mine")
+    assert find_run_folder(Path("runs/mine")) == Path("runs/mine")
+    assert find_run_folder(Path("other")) == Path("other")
+
+
+def test_the_leaderboard_tells_which_submissions_are_not_scored(here, capsys):
+    make_submission("first", age_s=0)
+    assert run(["leaderboard", "--own"]) == 0
+    assert capsys.readouterr().err == "not scored here: first; score with `kaggle-dsb score NAME`\n"
