@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -165,3 +166,22 @@ def write_json(path: Path, value: Any) -> None:
     """Write a value as indented JSON, atomically."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+def user_cache(name: str) -> Path:
+    """Return a folder in the user's cache, ``$XDG_CACHE_HOME/kaggle_dsb/NAME``.
+
+    If it cannot be made, a temporary one is returned, the same throughout the process.
+    """
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(home) / "kaggle_dsb" / name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return _make_temporary(name)
+    return folder
+
+
+@cache
+def _make_temporary(name: str) -> Path:
+    return Path(tempfile.mkdtemp(prefix=f"kaggle_dsb-{name}-"))
