@@ -4,7 +4,7 @@ import hashlib
 import os
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kaggle_dsb import __version__
@@ -14,7 +14,13 @@ from kaggle_dsb.dataset import TEST_SETS, TRAIN_SET
 from kaggle_dsb.dataset.demo import ensure_demo
 from kaggle_dsb.dataset.prepare import Prepared, prepare
 from kaggle_dsb.dataset.read_options import DEFAULT_OPTIONS, ReadOptions
-from kaggle_dsb.dataset.samples import COMPETITION_SOURCE, list_sets, load_samples, sizes
+from kaggle_dsb.dataset.samples import (
+    COMPETITION_SOURCE,
+    Sample,
+    list_sets,
+    load_samples,
+    sizes,
+)
 from kaggle_dsb.files import InputError
 
 DEFAULT_DATA = Path("data")
@@ -125,15 +131,35 @@ def open_source(
     """
     if data is None and not demo and DEFAULT_DATA.is_dir() and any(DEFAULT_DATA.iterdir()):
         data = DEFAULT_DATA
+    return open_set(data, None, work=work, limit=limit, progress=progress, options=options)
+
+
+def open_set(
+    data: Path | None,
+    set_name: str | None,
+    *,
+    work: Path,
+    limit: int | None = None,
+    progress: Progress | None = None,
+    options: ReadOptions = DEFAULT_OPTIONS,
+) -> Source:
+    """Prepare one set of the data, or all if it is None; without data, of the demo set.
+
+    The other parameters are those of `open_source`.
+    """
     origin = data or _draw_demo(work)
-    cache = work / "cache" / _name_cache(origin, limit, options)
-    prepared = prepare(origin, cache, progress=progress, limit=limit, options=options)
+    cache = work / "cache" / _name_cache(origin, limit, options, set_name)
+    prepared = prepare(
+        origin, cache, progress=progress, limit=limit, options=options, set_name=set_name
+    )
     return Source(origin, prepared.cache, data is None, prepared, limit, options)
 
 
-def _name_cache(origin: Path, limit: int | None, options: ReadOptions) -> str:
-    place = str(origin.expanduser().resolve())
-    key = place if options == DEFAULT_OPTIONS else f"{place}\n{options}"
+def _name_cache(origin: Path, limit: int | None, options: ReadOptions, set_name: str | None) -> str:
+    changed = [] if options == DEFAULT_OPTIONS else [str(options)]
+    key = "\n".join(
+        [str(origin.expanduser().resolve()), *changed, *([set_name] if set_name else [])]
+    )
     digest = hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()[:8]
     return f"{origin.name}-{digest}" + (f"-{limit}" if limit else "")
 
@@ -211,6 +237,27 @@ def read_solution_labels(source: Source, set_name: str) -> dict[str, Labels]:
     known = source.sizes()
     labels = read_solution(path, known)
     return {id_: labels[id_] for id_ in labels if id_ in known} if source.limit else labels
+
+
+def load_with_truth(source: Source, set_name: str) -> list[Sample]:
+    """Load a set, with the ground truth of its solution if the data hold one.
+
+    Raises
+    ------
+    InputError
+        When there is no such set, or the solution is of images of another size.
+    """
+    truth = read_solution_labels(source, set_name)
+    samples = load_samples(source.cache, set_name)
+    for sample in samples:
+        size = sample.image.shape[:2]
+        if sample.id in truth and truth[sample.id].shape != size:
+            height, width = truth[sample.id].shape
+            raise InputError(
+                f"{source.solution_file(set_name)}: image {sample.id} is {height} x {width} "
+                f"pixels; the image of this name is {size[0]} x {size[1]}"
+            )
+    return [replace(sample, labels=truth.get(sample.id, sample.labels)) for sample in samples]
 
 
 def find_truth(
