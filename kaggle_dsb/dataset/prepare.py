@@ -110,7 +110,8 @@ def prepare(
     Raises
     ------
     DataFaults
-        When the source is unusable or has no such set; all faults are reported at once and the cache is unchanged.
+        When the source is unusable or has no such set; all faults are reported at once and the
+        cache is unchanged.
     InputError
         When the cache cannot be created there.
 
