@@ -132,17 +132,13 @@ notebooks: setup-dev ## generate the kernels' notebooks from their scripts
 	$(BIN)/python kernels/to_notebooks.py
 
 .PHONY: $(VERBS)
-$(filter-out data,$(VERBS)): setup
+$(VERBS): setup
 	$(RUN) $@ $(NAMED) $(OPTIONS) $(ARGS)
 
 # These take their names as arguments.
 report experiment push fetch: NAMED = $(if $(NAME),"$(NAME)")
 curves: NAMED = $(if $(NAME),"runs/$(NAME)")
 compare: NAMED = $(if $(A),"$(A)") $(if $(B),"$(B)")
-
-data: setup ## download the missing files of the competition into DATA, and cache them
-	$(RUN) download $(OPTIONS) $(ARGS)
-	$(RUN) data $(OPTIONS)
 
 .PHONY: diagnose
 diagnose: setup ## validate, break down the errors, and draw the worst images

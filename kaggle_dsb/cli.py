@@ -5,6 +5,7 @@ in the call or its input, 130 an interruption.
 """
 
 import errno
+import io
 import os
 import sys
 from pathlib import Path
@@ -15,7 +16,13 @@ from typer.core import TyperGroup
 
 from kaggle_dsb import __version__
 from kaggle_dsb.dataset.export_formats import parse_formats
-from kaggle_dsb.files import InputError, require_folder
+from kaggle_dsb.files import (
+    CHART_SUFFIXES,
+    TABLE_SUFFIXES,
+    InputError,
+    require_folder,
+    require_suffix,
+)
 from kaggle_dsb.opening import (
     describe_networks,
     find_submission,
@@ -24,6 +31,7 @@ from kaggle_dsb.opening import (
     open_data,
     open_networks,
     refuse_with,
+    refuse_without,
     require_name,
     settings_files,
 )
@@ -56,6 +64,7 @@ INSPECT, KAGGLE = "Inspect", "Kaggle"
 
 INTERRUPTED = 130
 BUNDLE = Path("build/bundle")
+N_TRIALS, N_WORST = 24, 8
 SYSTEM_ERRORS = {
     errno.ENOSPC: "No space left on device; free some space and run the same command again",
     errno.EACCES: "Permission denied; choose a location with read and write access",
@@ -103,6 +112,9 @@ CallError: type[Any] = typer.BadParameter.__bases__[0]
 
 def main() -> None:
     """Run the command line, turning every expected failure into one line."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # The encoding of a pipe may lack a character of a file name.
+        sys.stdout.reconfigure(errors="backslashreplace")
     # OpenCV reads it when it is imported, and else prints lines of its own beside the errors.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     sys.exit(run(sys.argv[1:]))
@@ -266,9 +278,19 @@ def train(
         typer.Option(metavar="N", help="Only this fold, or all: one network on all images."),
     ] = None,
     devices: Annotated[
-        int, typer.Option(min=1, metavar="N", help="GPUs, or CPU processes, to train on.")
-    ] = 1,
-    nodes: Annotated[int, typer.Option(min=1, metavar="N", help="Machines to train on.")] = 1,
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="GPUs, or CPU processes, to train on. [default: hardware.devices = 1]",
+        ),
+    ] = None,
+    nodes: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Machines to train on. [default: hardware.nodes = 1]"
+        ),
+    ] = None,
     config: Config = None,
     set_: Set = None,
     limit: Limit = None,
@@ -279,16 +301,16 @@ def train(
     """Train a U-Net for each fold, resuming where it stopped."""
     from kaggle_dsb.config import load_settings
 
-    together = [f"hardware.devices={devices}", f"hardware.nodes={nodes}"]
-    settings = load_settings(*settings_files(config), overrides=[*together, *(set_ or [])])
+    changes = [*_hardware(devices=devices, nodes=nodes), *(set_ or [])]
+    settings = load_settings(*settings_files(config), overrides=changes)
     folder = RUNS / require_name(name)
     source, others = open_all(data, extra, reading, limit=limit)
     from kaggle_dsb.commands.train import describe_training, plan_run, shrink, train_run
 
     settings = shrink(settings, limit) if limit else settings
     if dry_run:
-        _, parts = plan_run(source, settings, folder=folder, folds=fold, extra=others)
-        print(describe_training(parts, settings, folder))
+        plan = plan_run(source, settings, folder=folder, folds=fold, extra=others)
+        print(describe_training(plan.parts, settings, folder))
         return
     for path in train_run(source, settings, folder=folder, folds=fold, extra=others):
         print(path)
@@ -307,8 +329,13 @@ def tune(
         typer.Option(metavar="PATH", help="Labelled images of another source, repeatable."),
     ] = None,
     trials: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Number of watershed parameter sets to try.")
-    ] = 24,
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help=f"Number of watershed parameter sets to try. [default: {N_TRIALS}]",
+        ),
+    ] = None,
     outlines_only: Annotated[
         bool,
         typer.Option(
@@ -320,6 +347,8 @@ def tune(
     reading: Reading,
 ) -> None:
     """Tune the post-processing; train candidate scorers."""
+    if outlines_only:
+        refuse_with("--outlines-only", trials=trials)
     run, settings = open_networks(weights, config, set_)
     source, others = open_all(data, extra, reading, limit=limit)
     from kaggle_dsb.commands.tune import learn_outlines_of_run, tune_run
@@ -329,7 +358,8 @@ def tune(
         learn_outlines_of_run(source, run, settings, work=reading.work, extra=others)
         print(run.outlines_file)
         return
-    tuned = tune_run(source, run, settings, work=reading.work, n_trials=trials, extra=others)
+    n_trials = trials or N_TRIALS
+    tuned = tune_run(source, run, settings, work=reading.work, n_trials=n_trials, extra=others)
     print_tuned(run, tuned)
 
 
@@ -382,6 +412,8 @@ def curves(
     ] = None,
 ) -> None:
     """Draw loss, score and learning rate of a training run."""
+    if output:
+        require_suffix(output, CHART_SUFFIXES)
     from kaggle_dsb.commands.curves import draw_run
 
     path, lines = draw_run(run, output)
@@ -415,8 +447,13 @@ def submit(
         ),
     ] = None,
     devices: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Processes that share the images, and the GPUs.")
-    ] = 1,
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Processes that share the images, and the GPUs. [default: hardware.devices = 1]",
+        ),
+    ] = None,
     weights: Weights = None,
     config: Config = None,
     set_: Set = None,
@@ -428,7 +465,7 @@ def submit(
     """Predict the test images and write a checked submission."""
     named = None if name is None else require_name(name)
     formats = parse_formats(export or "")
-    changes = [f"hardware.devices={devices}", *(set_ or [])]
+    changes = [*_hardware(devices=devices), *(set_ or [])]
     run, settings = open_networks(weights, config, changes, fast=fast)
     source = open_data(data, reading, limit=limit)
     from kaggle_dsb.commands.submit import describe_prediction, make_submission, name_submission
@@ -467,8 +504,11 @@ def score(
         ),
     ] = None,
     name: Annotated[
-        str, typer.Option(metavar="NAME", help="Submission to score if PREDICTED is omitted.")
-    ] = "demo",
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Submission to score if PREDICTED is omitted. [default: demo]"
+        ),
+    ] = None,
     set_name: Annotated[
         str | None,
         typer.Option(metavar="SET", help="Set to score against. [default: the submission's]"),
@@ -478,7 +518,11 @@ def score(
     reading: Reading,
 ) -> None:
     """Score a submission or label images as the competition does."""
-    made = find_submission_of(predicted) if predicted else find_submission(name)
+    if predicted:
+        refuse_with("PREDICTED", name=name)
+        made = find_submission_of(predicted)
+    else:
+        made = find_submission("demo" if name is None else name)
     source = None
     if data or not truth:
         source = open_data(data, reading, limit=made.limit if made else None, made=made)
@@ -509,15 +553,23 @@ def validate(
         typer.Option("--errors", help="Also break down the errors, and draw the worst images."),
     ] = False,
     worst: Annotated[
-        int, typer.Option(min=0, metavar="N", help="With --errors: number of worst images to draw.")
-    ] = 8,
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help=f"With --errors: number of worst images to draw. [default: {N_WORST}]",
+        ),
+    ] = None,
     output: Pictures = PICTURES,
     disturbed: Annotated[
         bool, typer.Option("--disturbed", help="Score rescaled, dark, blurred ... images instead.")
     ] = False,
     every: Annotated[
-        int, typer.Option(min=1, metavar="N", help="With --disturbed: use every Nth image.")
-    ] = 1,
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="With --disturbed: use every Nth image. [default: 1]"
+        ),
+    ] = None,
     foreign: Annotated[
         list[Path] | None,
         typer.Option(metavar="PATH", help="Also score images of another source, repeatable."),
@@ -539,6 +591,12 @@ def validate(
     """Score labelled images with the networks that held them out."""
     if disturbed:
         refuse_with("--disturbed", save=save, errors=errors)
+    else:
+        refuse_without("--disturbed", every=every)
+    if not errors:
+        refuse_without("--errors", worst=worst, output=output != PICTURES)
+    if save:
+        require_suffix(save, TABLE_SUFFIXES)
     run, settings = open_networks(weights, config, set_)
     source, others = open_all(data, foreign, reading, limit=limit)
     from kaggle_dsb.tables import print_diagnosis, print_disturbed, print_json, print_validation
@@ -546,7 +604,7 @@ def validate(
     if disturbed:
         from kaggle_dsb.commands.robustness import score_disturbed
 
-        table = score_disturbed(source, run, settings, every=every, foreign=others)
+        table = score_disturbed(source, run, settings, every=every or 1, foreign=others)
         print_disturbed(table, as_json=as_json)
         return
     from kaggle_dsb.commands.validate import validate_sources
@@ -559,7 +617,8 @@ def validate(
     if errors:
         from kaggle_dsb.commands.diagnose import diagnose_run
 
-        diagnosed = diagnose_run(validation.results, output=output, n_worst=worst)
+        n_worst = N_WORST if worst is None else worst
+        diagnosed = diagnose_run(validation.results, output=output, n_worst=n_worst)
     if as_json:
         print_json(validation.to_json() | (diagnosed.to_json() if diagnosed else {}))
         return
@@ -583,12 +642,14 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Compare runs A and B, with a confidence interval."""
+    if save:
+        require_suffix(save, CHART_SUFFIXES)
     from kaggle_dsb.commands.compare import compare_runs, draw_comparison
     from kaggle_dsb.tables import print_comparison, print_json
 
     result = compare_runs(a, b, only_common=common)
     if save:
-        draw_comparison(save, a, b)
+        draw_comparison(save, a, b, only_common=common)
     if as_json:
         print_json(result.to_json())
     else:
@@ -775,6 +836,11 @@ def kaggle_submit(
     say(f"{path}: valid")
     verdict = submit_to_kaggle(connect(), submission.folder, message)
     print(f"public score {verdict.public_score}, private score {verdict.private_score}")
+
+
+def _hardware(**given: int | None) -> list[str]:
+    """Return the settings of the hardware options that are given."""
+    return [f"hardware.{name}={value}" for name, value in given.items() if value is not None]
 
 
 def _fetch(kaggle: "Kaggle", name: str, version: "PushedVersion") -> None:

@@ -1,17 +1,23 @@
 """File utilities for all stages: atomic writing, locking, JSON, and the error for bad input."""
 
+import atexit
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 LEFTOVER_AGE_S = 3600
+TABLE_SUFFIXES = (".csv",)
+CHART_SUFFIXES = (".png", ".jpg", ".pdf", ".svg")
+ONLY_EMPTY_IS_MISSING: dict[str, Any] = {"keep_default_na": False, "na_values": [""]}
+"""Arguments of `pandas.read_csv` with which an image or a source may be named NA."""
 _LOCK_FILE = ".lock"
 _TIDIED: set[Path] = set()
 
@@ -40,6 +46,22 @@ def require_folder(path: Path, wanted: str) -> Path:
     """
     if not path.is_dir():
         raise InputError(f"{path}: {'is a file' if path.exists() else 'no such folder'}; {wanted}")
+    return path
+
+
+def require_suffix(path: Path, suffixes: Sequence[str]) -> Path:
+    """Return a path to write; raise ``InputError`` unless it ends in one of the suffixes.
+
+    Examples
+    --------
+    >>> require_suffix(Path("curves"), CHART_SUFFIXES)
+    Traceback (most recent call last):
+    kaggle_dsb.files.InputError: curves: must end in .png, .jpg, .pdf or .svg
+    """
+    if path.suffix.lower() not in suffixes:
+        *others, last = suffixes
+        wanted = f"{', '.join(others)} or {last}" if others else last
+        raise InputError(f"{path}: must end in {wanted}")
     return path
 
 
@@ -171,7 +193,7 @@ def write_json(path: Path, value: Any) -> None:
 def user_cache(name: str) -> Path:
     """Return a folder in the user's cache, ``$XDG_CACHE_HOME/kaggle_dsb/NAME``.
 
-    If it cannot be made, a temporary one is returned, the same throughout the process.
+    If it cannot be made, a temporary one is returned, which is removed when the process ends.
     """
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     folder = Path(home) / "kaggle_dsb" / name
@@ -184,4 +206,6 @@ def user_cache(name: str) -> Path:
 
 @cache
 def _make_temporary(name: str) -> Path:
-    return Path(tempfile.mkdtemp(prefix=f"kaggle_dsb-{name}-"))
+    folder = Path(tempfile.mkdtemp(prefix=f"kaggle_dsb-{name}-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder

@@ -9,7 +9,7 @@ from kaggle_dsb.progress import say, show_progress
 from kaggle_dsb.workspace import RUNS, SUBMISSIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from kaggle_dsb.config import Settings
     from kaggle_dsb.options import Reading
@@ -169,6 +169,16 @@ def require_name(name: str) -> str:
 
 def refuse_with(option: str, **given: object) -> None:
     """Raise ``InputError`` if an option in ``given`` is set that has no effect with ``option``."""
+    _refuse(given, f"with {option}")
+
+
+def refuse_without(option: str, **given: object) -> None:
+    """Raise ``InputError`` if an option in ``given`` is set, which needs ``option``."""
+    _refuse(given, f"without {option}")
+
+
+def _refuse(given: "Mapping[str, object]", when: str) -> None:
     for name, value in given.items():
         if value:
-            raise InputError(f"--{name.rstrip('_')}: has no effect with {option}; remove it")
+            option = name.rstrip("_").replace("_", "-")
+            raise InputError(f"--{option}: has no effect {when}; remove it")

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -39,10 +39,12 @@ def print_table(title: str, header: Sequence[str], rows: Iterable[Row]) -> None:
     Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_FILE).print(table)
 
 
-def print_frame(title: str, frame: "pd.DataFrame") -> None:
-    """Print a table of scores with its index; the column ``images`` holds counts."""
+def print_frame(
+    title: str, frame: "pd.DataFrame", *, counts: Collection[str] = ("images",)
+) -> None:
+    """Print a table of scores with its index; the columns ``counts`` hold whole numbers."""
     names = list(map(str, frame.columns))
-    formats = ["{:.0f}" if name == "images" else "{:.4f}" for name in names]
+    formats = ["{:.0f}" if name in counts else "{:.4f}" for name in names]
     rows = [
         (index, *(form.format(value) for form, value in zip(formats, values, strict=True)))
         for index, *values in frame.itertuples()
@@ -109,7 +111,7 @@ def print_disturbed(table: "pd.DataFrame", *, as_json: bool) -> None:
     if as_json:
         print_json(json.loads(table.reset_index().to_json(orient="records")))
     else:
-        print_frame("score by disturbance", table)
+        print_frame("score by disturbance", table, counts=())  # a source may be named images
 
 
 def print_diagnosis(diagnosed: "DiagnosedRun") -> None:
@@ -140,11 +142,11 @@ def _comparison_row(comparison: "Comparison") -> Row:
 
 
 def print_boards(boards: Mapping[str, Sequence[tuple[int | None, "Mark"]]]) -> None:
-    """Print each leaderboard; an arrow marks the user's own submissions."""
+    """Print each leaderboard; ``>`` marks the user's own submissions."""
     for board, marks in boards.items():
         rows = [
             (
-                f"{'→' if mark.is_own else ' '}  {mark.name}",
+                f"{'>' if mark.is_own else ' '}  {mark.name}",
                 rank or "",
                 f"{mark.score:.4f}",
                 mark.date,

@@ -141,8 +141,11 @@ def test_a_solution_of_images_of_another_size_is_refused(tmp_path):
     (tmp_path / "stage1_solution.csv").write_text(
         "ImageId,EncodedPixels,Height,Width,Usage\nb,1 2,2,3,Public\n"
     )
-    message = "stage1_solution.csv: image b is 2 x 3 pixels; the image of this name is 4 x 3"
-    with pytest.raises(InputError, match=f"{re.escape(message)}$"):
+    message = (
+        f"{tmp_path / 'stage1_solution.csv'}: image b is 2 x 3 pixels; the image of this name is "
+        "4 x 3"
+    )
+    with pytest.raises(InputError, match=exactly(message)):
         dsb.load_dataset(tmp_path)
 
 

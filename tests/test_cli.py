@@ -83,6 +83,9 @@ MISTAKES = {
     "submit --weights absent": (
         "absent: no such folder; expected the folder of a finished training run"
     ),
+    "validate --save scores.png": "scores.png: must end in .csv",
+    "compare a.csv b.csv --save both": "both: must end in .png, .jpg, .pdf or .svg",
+    "curves mine --output curves.txt": "curves.txt: must end in .png, .jpg, .pdf or .svg",
     "curves absent": "absent: no such folder; expected the folder of a training run",
     "leaderboard --submissions absent": (
         "absent: no such folder; expected a folder of submissions, such as submissions"

@@ -26,8 +26,14 @@ def test_a_profile_is_read_and_differs_from_the_defaults(profile):
     assert load_settings(profile) != Settings()
 
 
-def test_there_are_the_profiles_that_the_readme_names():
-    assert [path.stem for path in PROFILES] == ["distilled", "further", "gpu", "sources"]
+def test_there_are_the_profiles_that_the_docs_name():
+    assert [path.stem for path in PROFILES] == [
+        "distilled",
+        "finetune",
+        "further",
+        "gpu",
+        "sources",
+    ]
 
 
 def test_a_file_names_only_what_differs_and_set_goes_on_top(tmp_path):

@@ -8,6 +8,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 FORWARDS = {
+    "download DATA=d": 'download --data "d"',
+    "data DATA=d ARGS=--info": 'data --data "d" --info',
     "submit": "submit",
     "submit DATA=downloads NAME=first": 'submit --name "first" --data "downloads"',
     "submit ARGS=--fast": "submit --fast",
@@ -52,14 +54,8 @@ def test_make_forwards_to_the_verb(call):
     assert make(f"-n -o .venv/.installed {call}") == [f".venv/bin/kaggle-dsb {FORWARDS[call]}"]
 
 
-def test_make_data_downloads_and_prepares():
-    assert make("-n -o .venv/.installed data DATA=d") == [
-        '.venv/bin/kaggle-dsb download --data "d"',
-        '.venv/bin/kaggle-dsb data --data "d"',
-    ]
-
-
-def test_make_help_lists_targets_and_verbs():
+def test_make_help_lists_targets_and_verbs_once():
     said = make("help")
     assert any(line.startswith("setup ") for line in said)
+    assert sum(line.startswith("data ") for line in said) == 1
     assert "submit Predict the test images and write a checked submission." in said

@@ -76,7 +76,7 @@ def compare_runs(a: Path, b: Path, *, only_common: bool = False) -> RunCompariso
     return RunComparison(str(a), str(b), overall, per_type)
 
 
-def draw_comparison(path: Path, a: Path, b: Path) -> None:
+def draw_comparison(path: Path, a: Path, b: Path, *, only_common: bool = False) -> None:
     """Draw the scores of two runs by source, with A as the baseline.
 
     Parameters
@@ -85,13 +85,20 @@ def draw_comparison(path: Path, a: Path, b: Path) -> None:
         The picture; its suffix determines the format.
     a, b : Path
         Each a CSV of ``validate --save``: only that holds the sources.
+    only_common : bool
+        As `compare_runs` takes it.
 
     Raises
     ------
     InputError
         When one of them does not hold the sources.
     """
-    draw_sources(path, read_sources(b), baseline=read_sources(a))
+    before, after = read_sources(a), read_sources(b)
+    if only_common:
+        before = before[before.index.isin(after.index)]
+        # The kinds of image are named by their numbers, which are smaller in a part.
+        after = before.assign(score=after["score"])
+    draw_sources(path, after, baseline=before)
 
 
 def _to_json(comparison: Comparison) -> dict[str, Any]:

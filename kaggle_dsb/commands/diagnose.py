@@ -1,7 +1,7 @@
 """Break down the losses of the out-of-fold score, and draw the worst images."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from kaggle_dsb.aliases import Progress
 from kaggle_dsb.commands.validate import OutOfFold
 from kaggle_dsb.dataset.samples import Sample, load_samples, require_labels
 from kaggle_dsb.progress import show_progress
@@ -58,8 +59,14 @@ def diagnose_run(
     pictures = [output / "losses.png"]
     for number, (source, result) in enumerate(results):
         folder = output / source.dataset_name if number else output
-        of_source = _diagnose_source(source, result)
-        pictures += _draw_worst(source, result, of_source, output=folder, n_worst=n_worst)
+        samples = {
+            sample.id: sample
+            for sample in load_samples(source.cache, require_train_set(source))
+            if sample.id in result.labels
+        }
+        with show_progress(f"diagnosing {source.dataset_name}") as progress:
+            of_source = _diagnose_samples(samples, result, progress)
+        pictures += _draw_worst(samples, result, of_source, output=folder, n_worst=n_worst)
         rows = result.scores.set_index("ImageId")["source" if number else "type"]
         for id_, diagnosis in of_source.items():
             diagnoses[f"{number} {id_}"] = diagnosis
@@ -69,24 +76,19 @@ def diagnose_run(
     return DiagnosedRun(table, pictures)
 
 
-def _diagnose_source(source: Source, result: OutOfFold) -> dict[str, Diagnosis]:
-    samples = _samples(source, result)
+def _diagnose_samples(
+    samples: Mapping[str, Sample], result: OutOfFold, progress: Progress
+) -> dict[str, Diagnosis]:
     diagnoses: dict[str, Diagnosis] = {}
-    with show_progress(f"diagnosing {source.dataset_name}") as progress:
-        for id_, sample in samples.items():
-            predicted = result.labels[id_].astype(np.int32)
-            diagnoses[id_] = diagnose_image(require_labels(sample), predicted)
-            progress(len(diagnoses), len(samples))
+    for id_, sample in samples.items():
+        predicted = result.labels[id_].astype(np.int32)
+        diagnoses[id_] = diagnose_image(require_labels(sample), predicted)
+        progress(len(diagnoses), len(samples))
     return diagnoses
 
 
-def _samples(source: Source, result: OutOfFold) -> dict[str, Sample]:
-    samples = load_samples(source.cache, require_train_set(source))
-    return {sample.id: sample for sample in samples if sample.id in result.labels}
-
-
 def _draw_worst(
-    source: Source,
+    samples: Mapping[str, Sample],
     result: OutOfFold,
     diagnoses: dict[str, Diagnosis],
     *,
@@ -94,7 +96,6 @@ def _draw_worst(
     n_worst: int,
 ) -> list[Path]:
     """Draw the images with the lowest scores; return the pictures."""
-    samples = _samples(source, result)
     worst = sorted(diagnoses, key=lambda id_: diagnoses[id_].score)[:n_worst]
     pictures = [output / f"worst-{rank}-{id_[:12]}.png" for rank, id_ in enumerate(worst, 1)]
     for path, id_ in zip(pictures, worst, strict=True):

@@ -11,7 +11,7 @@ import pandas as pd
 from kaggle_dsb.commands.train import train_run
 from kaggle_dsb.commands.validate import validate_sources
 from kaggle_dsb.config import Settings, load_settings
-from kaggle_dsb.dataset.folds import read_folds, write_folds
+from kaggle_dsb.dataset.folds import hold_out_alike, read_folds, write_folds
 from kaggle_dsb.dataset.samples import COMPETITION_SOURCE
 from kaggle_dsb.files import InputError, replacing
 from kaggle_dsb.network.engines import choose_engine
@@ -68,7 +68,7 @@ class Trial:
         Over all images, from baseline to variation.
     by_type : dict of str to Comparison
     cost_s : float
-        The time of training and prediction.
+        The time of training and predicting the variation.
     """
 
     tried: str
@@ -121,13 +121,15 @@ def try_variation(
     Raises
     ------
     InputError
-        When nothing differs, ``common`` changes training settings, the baseline lacks a fold, or it
-        was trained on other sources and the variation does not start from trained networks.
+        When nothing differs, ``common`` changes training settings, the baseline lacks a fold, an
+        earlier trial in the folder has other folds, or the baseline was trained on other sources
+        and the variation does not start from trained networks.
     """
     own, varied = _load_both(baseline, variation)
     _require_folds(baseline, variation.folds)
-    started = time.monotonic()
     is_trained = _differ(own, varied, TRAINED_SECTIONS)
+    if is_trained:
+        _require_same_folds(baseline, variation)
     if is_trained and varied.training.start_from is None:
         _require_same_sources(baseline, source, extra)
     # A scorer only fits the probabilities it was trained on: both are compared without one.
@@ -140,6 +142,7 @@ def try_variation(
     # The baseline comes first: if it cannot be scored, training would be wasted.
     chosen = baseline.select(variation.folds)
     baseline_scores = validate_sources(source, compared, chosen, own, work=work).scores
+    started = time.monotonic()
     if is_trained:
         _train_variation([source, *extra], baseline, varied, variation)
         chosen = find_run(variation.folder).select(variation.folds)
@@ -173,6 +176,16 @@ def _require_folds(baseline: Run, folds: Sequence[int]) -> None:
         raise InputError(
             f"{baseline.folder}: has no network for fold {lacking[0]}; available: "
             f"{', '.join(map(str, baseline.networks))}"
+        )
+
+
+def _require_same_folds(baseline: Run, variation: Variation) -> None:
+    """Check that an earlier trial of this name has the folds of the baseline."""
+    path = open_run(variation.folder).folds_file
+    if path.exists() and not hold_out_alike(read_folds(path), read_folds(baseline.folds_file)):
+        raise InputError(
+            f"{path}: its folds differ from {baseline.folds_file}; choose another NAME, or remove "
+            "the folder"
         )
 
 
@@ -224,14 +237,17 @@ def _train_variation(
 def _compare_scores(
     tried: str, baseline: pd.DataFrame, variation: pd.DataFrame, *, cost_s: float
 ) -> Trial:
-    image = ["source", "ImageId"]
-    a, b = baseline.set_index(image)["score"], variation.set_index(image)["score"]
-    type_of = baseline.set_index(image)["type"]
+    baseline, variation = (
+        scores.set_index(scores["source"] + "/" + scores["ImageId"])
+        for scores in (baseline, variation)
+    )
+    a, b, type_of = baseline["score"], variation["score"], baseline["type"]
+    overall = compare_scores(a, b)
     by_type = {
         str(kind): compare_scores(a[ids.index], b[ids.index])
         for kind, ids in type_of.groupby(type_of)
     }
-    return Trial(tried, compare_scores(a, b), by_type, cost_s)
+    return Trial(tried, overall, by_type, cost_s)
 
 
 def append_trial(log: Path, trial: Trial) -> None:

@@ -5,14 +5,14 @@ from pathlib import Path
 import pandas as pd
 
 from kaggle_dsb.aliases import Image
-from kaggle_dsb.config import FoldSettings
-from kaggle_dsb.dataset.folds import read_folds, select_source, split_folds
+from kaggle_dsb.config import Settings
+from kaggle_dsb.dataset.folds import read_folds, select_source
 from kaggle_dsb.dataset.mosaics import mosaic_layout
 from kaggle_dsb.dataset.neighbours import find_neighbours
-from kaggle_dsb.dataset.samples import load_samples
 from kaggle_dsb.files import InputError
 from kaggle_dsb.report.gallery import Mosaic, draw_mosaics, draw_sheet
-from kaggle_dsb.workspace.source import Source, require_train_set
+from kaggle_dsb.training.sources import load_sources, make_folds
+from kaggle_dsb.workspace.source import Source
 
 SHEET_FILE = "gallery.png"
 
@@ -65,11 +65,10 @@ def draw_groups(source: Source, output: Path, *, folds: Path | None = None) -> l
 
 
 def _load_with_folds(source: Source, folds: Path | None) -> tuple[dict[str, Image], pd.DataFrame]:
-    samples = load_samples(source.cache, require_train_set(source))
-    images = {sample.id: sample.image for sample in samples}
+    (labelled,) = load_sources(source)
+    images = {sample.id: sample.image for sample in labelled.samples}
     if folds is None:
-        settings = FoldSettings()
-        return images, split_folds(images, n_folds=settings.n_folds, seed=settings.seed)
+        return images, make_folds([labelled], Settings())
     table = select_source(read_folds(folds), source.dataset_name)
     shared = table[table["ImageId"].isin(images)].reset_index(drop=True)
     if len(shared) < len(images):

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kaggle_dsb.competition.submission import read_solution, read_submission
+from kaggle_dsb.commands.score import read_true_labels
+from kaggle_dsb.competition.submission import read_submission
 from kaggle_dsb.config import Settings, dump_settings
 from kaggle_dsb.dataset.samples import Sample, list_sets, load_samples
 from kaggle_dsb.dataset.types import image_type
@@ -52,7 +53,7 @@ def report_submission(
     folder : Path
         The submission: ``submission.csv``, ``config.toml``, ``made.json``.
     truth : Path, optional
-        A solution CSV to use instead of the source's.
+        A solution CSV or a folder of label images to use instead of the source's.
     against : Path, optional
         The folder of another submission of the same images; the page shows the changes.
 
@@ -70,7 +71,9 @@ def report_submission(
     set_name = _choose_set(source, submission)
     samples = load_samples(source.cache, set_name)
     sizes = {sample.id: (sample.image.shape[0], sample.image.shape[1]) for sample in samples}
-    true_labels = read_solution(truth, sizes) if truth else read_solution_labels(source, set_name)
+    true_labels = (
+        read_true_labels(truth, sizes) if truth else read_solution_labels(source, set_name)
+    )
     predicted = read_submission(submission.csv_file, sizes)
     baseline = read_submission(_open_submission(against).csv_file, sizes) if against else {}
     config = submission.settings_file

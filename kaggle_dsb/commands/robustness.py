@@ -62,7 +62,7 @@ def score_disturbed(
         held_out = (unseen_samples if number else held_out_samples)(each, run)
         with show_progress(f"disturbing {each.dataset_name}") as progress:
             for name, type_, score in _score(each, held_out, run, settings, every, progress):
-                rows.append((name, each.dataset_name if number else type_, score))
+                rows.append((name, each.shown_name if number else type_, score))
     scores = pd.DataFrame(rows, columns=["disturbance", "type", "score"])
     table = scores.pivot_table("score", "disturbance", "type", margins=True, margins_name="all")
     return table.reindex(list(DISTURBANCES)).astype(np.float64)

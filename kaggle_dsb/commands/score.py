@@ -110,7 +110,7 @@ def score_files(
     """
     known = source.sizes() if source else {}
     if truth is not None:
-        expected, truth_name = _read_truth(truth, known), str(truth)
+        expected, truth_name = read_true_labels(truth, known), str(truth)
     else:
         truth_name, expected = _require_truth(predicted, source, set_name)
     true_sizes = {id_: (true.shape[0], true.shape[1]) for id_, true in expected.items()}
@@ -136,7 +136,20 @@ def _types_of(source: "Source | None", ids: set[str]) -> dict[str, str]:
     }
 
 
-def _read_truth(path: Path, known: dict[str, tuple[int, int]]) -> LabelsById:
+def read_true_labels(path: Path, known: dict[str, tuple[int, int]]) -> LabelsById:
+    """Read a solution CSV or a folder of label images.
+
+    Parameters
+    ----------
+    path : Path
+    known : dict of str to (int, int)
+        The size (H, W) of each image, for a CSV without sizes.
+
+    Raises
+    ------
+    InputError
+        When it is missing or cannot be read.
+    """
     if not path.exists():
         raise InputError(
             f"{path}: no such file or folder; expected a solution CSV or a folder of label images"

@@ -19,7 +19,6 @@ from kaggle_dsb.competition.submission import (
     require_writable_id,
     write_submission,
 )
-from kaggle_dsb.competition.table import read_table
 from kaggle_dsb.config import Settings, write_settings
 from kaggle_dsb.dataset import TEST_SETS
 from kaggle_dsb.dataset.export import export_labels
@@ -32,7 +31,12 @@ from kaggle_dsb.network.load import submission_key
 from kaggle_dsb.network.segmentation import ImageSet, Segmentation
 from kaggle_dsb.progress import show_progress
 from kaggle_dsb.workspace.run import Run
-from kaggle_dsb.workspace.source import Source, choose_test_set
+from kaggle_dsb.workspace.source import (
+    SAMPLE_SUBMISSION_FILES,
+    Source,
+    choose_test_set,
+    read_sample_ids,
+)
 from kaggle_dsb.workspace.submission import SubmissionFolder
 
 
@@ -174,37 +178,28 @@ def make_submission(
             for n_written in segmentation.write():
                 progress(n_written, len(images.sizes))
         labels = LabelFiles(draft, list(required))
-        _write_checked(draft.csv_file, labels, required)
+        n_nuclei = _write_checked(draft.csv_file, labels, required)
         write_settings(draft.settings_file, settings)
         facts = {
             "images": len(labels),
-            "nuclei": labels.n_nuclei,
+            "nuclei": n_nuclei,
             "elapsed_s": time.monotonic() - started,
         }
         draft.write_made(_describe_making(source, set_name, run, settings) | facts)
         files.finish()
     score = _score_if_known(source, files, set_name)
-    return Submission(files, source, set_name, len(labels), labels.n_nuclei, score)
+    return Submission(files, source, set_name, len(labels), n_nuclei, score)
 
 
 class LabelFiles(Mapping[str, NDArray[np.int32]]):
-    """The label images of a submission by id, each read on access.
-
-    Attributes
-    ----------
-    n_nuclei : int
-        The total number of nuclei of all accesses so far.
-    """
+    """The label images of a submission by id, each read on access."""
 
     def __init__(self, files: SubmissionFolder, ids: Sequence[str]) -> None:
         self._files = files
         self._ids = ids
-        self.n_nuclei = 0
 
     def __getitem__(self, image_id: str) -> NDArray[np.int32]:
-        labels = read_labels(self._files.label_file(image_id))
-        self.n_nuclei += int(labels.max(initial=0))
-        return labels
+        return read_labels(self._files.label_file(image_id))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._ids)
@@ -218,30 +213,31 @@ def _required_sizes(source: Source, set_name: str) -> dict[str, tuple[int, int]]
     known = sizes(source.cache, set_name)
     for id_ in known:
         require_writable_id(id_)
-    sample = source.sample_submission_file(set_name)
-    if sample is None:
+    wanted = read_sample_ids(source, set_name)
+    if wanted is None:
         return known
-    wanted = list(dict.fromkeys(id_ for _, (id_,) in read_table(sample).select("ImageId")))
     if source.limit:
         return {id_: known[id_] for id_ in wanted if id_ in known}
     if set(wanted) != set(known):
         odd = sorted(set(wanted) ^ set(known))
         where = "only in the sample submission" if odd[0] in wanted else "only among the images"
         raise InputError(
-            f"{sample.name} and {set_name} must list the same images: {odd[0]} is {where} "
-            f"({len(odd)} images differ); download both files again"
+            f"{SAMPLE_SUBMISSION_FILES[set_name]} and {set_name} must list the same images: "
+            f"{odd[0]} is {where} ({len(odd)} images differ); download both files again"
         )
     return {id_: known[id_] for id_ in wanted}
 
 
 def _write_checked(
     path: Path, labels: Mapping[str, NDArray[np.int32]], sizes: dict[str, tuple[int, int]]
-) -> None:
+) -> int:
+    """Write a submission unless it has errors, and return the number of nuclei."""
     with replacing(path) as temporary:
-        write_submission(temporary, labels)
+        n_nuclei = write_submission(temporary, labels)
         faults = check_submission(temporary, sizes)
         if faults:
             raise InputError(f"{path}: not written, {len(faults)} errors, the first: {faults[0]}")
+    return n_nuclei
 
 
 def _describe_making(source: Source, set_name: str, run: Run, settings: Settings) -> dict[str, Any]:
@@ -281,6 +277,6 @@ def find_commit() -> str | None:
 def _score_if_known(source: Source, files: SubmissionFolder, set_name: str) -> ScoreReport | None:
     if not source.solution_file(set_name):
         return None
-    report = score_files(files.csv_file, source=source)
-    files.write_score(report.to_json())
+    report = score_files(files.csv_file, source=source, set_name=set_name)
+    files.write_score(files.read_score() | report.to_json())
     return report

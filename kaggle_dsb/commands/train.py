@@ -1,6 +1,7 @@
 """Train the networks of a run, fold by fold."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
@@ -25,6 +26,27 @@ from kaggle_dsb.workspace.run import BUNDLED, TRAINED, Run, differing_settings, 
 from kaggle_dsb.workspace.source import Source
 
 EVERYTHING = "all"
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What a training is to do; the fold None is the network trained on everything.
+
+    Attributes
+    ----------
+    table : DataFrame
+        The folds of all images.
+    parts : dict of fold to FoldData
+    starts : dict of fold to Path or None
+        The network that each is initialised from.
+    teachers : dict of fold to list of Path
+        The networks that each also learns from.
+    """
+
+    table: pd.DataFrame
+    parts: dict[int | None, FoldData]
+    starts: dict[int | None, Path | None]
+    teachers: dict[int | None, list[Path]]
 
 
 def train_run(
@@ -62,27 +84,25 @@ def train_run(
         used, or the networks of ``training.start_from`` or ``training.teacher`` cannot be used:
         they have other folds or another architecture, or are missing.
     """
-    run, start = open_run(folder), _open_named(settings.training.start_from)
-    teacher = _open_named(settings.training.teacher)
+    run = open_run(folder)
     is_begun = run.settings_file.exists()
-    table, parts = plan_run(source, settings, folder=folder, folds=folds, extra=extra)
-    starts = {fold: _starting_network(start, fold) for fold in parts}
+    plan = plan_run(source, settings, folder=folder, folds=folds, extra=extra)
     if is_first_process():
         if not is_begun:
             # Hardware settings belong to this machine, not to the trained networks.
             stored = settings.model_copy(update={"hardware": HardwareSettings()})
             write_settings(run.settings_file, stored)
-        write_folds(run.folds_file, table)
+        write_folds(run.folds_file, plan.table)
     trained = [
         train_fold(
             data,
             settings,
             fold=fold,
             folder=folder,
-            start_from=starts[fold],
-            teachers=_teachers(teacher, fold),
+            start_from=plan.starts[fold],
+            teachers=plan.teachers[fold],
         )
-        for fold, data in parts.items()
+        for fold, data in plan.parts.items()
     ]
     return trained if is_first_process() else []
 
@@ -94,15 +114,8 @@ def plan_run(
     folder: Path,
     folds: Sequence[str | int] | None = None,
     extra: Sequence[Source] = (),
-) -> tuple[pd.DataFrame, dict[int | None, FoldData]]:
-    """Choose the folds and images of `train_run`, without writing anything.
-
-    Returns
-    -------
-    table : DataFrame
-        The folds of all images.
-    parts : dict of fold to FoldData
-        None is the network trained on everything.
+) -> TrainingPlan:
+    """Choose the folds, images and networks of `train_run`, without writing anything.
 
     Raises
     ------
@@ -112,8 +125,7 @@ def plan_run(
     """
     sources = load_sources(source, extra)
     names = [labelled.name for labelled in sources]
-    for unused in sorted(settings.training.source_shares.keys() - names):
-        say(f"training.source_shares.{unused} has no effect: the sources are {', '.join(names)}")
+    _tell_unused_shares(settings, names[1:])
     run, start = open_run(folder), _open_named(settings.training.start_from)
     teacher = _open_named(settings.training.teacher)
     if run.settings_file.exists():
@@ -123,11 +135,21 @@ def plan_run(
     own = table[table["source"].isin(names)]
     chosen = _parse_folds(folds, sorted(own["fold"].unique().tolist()))
     _require_even_batches(settings)
+    starts = {fold: _starting_network(start, fold) for fold in chosen}
+    teachers = {fold: _teachers(teacher, fold) for fold in chosen}
     if not run.settings_file.exists():
-        _require_trainable(settings, (_starting_network(start, fold) for fold in chosen))
-        for path in chain.from_iterable(_teachers(teacher, fold) for fold in chosen):
+        _require_trainable(settings, starts.values())
+        for path in chain.from_iterable(teachers.values()):
             load_network(path)
-    return table, {fold: divide(sources, table, fold=fold, settings=settings) for fold in chosen}
+    parts = {fold: divide(sources, table, fold=fold, settings=settings) for fold in chosen}
+    return TrainingPlan(table, parts, starts, teachers)
+
+
+def _tell_unused_shares(settings: Settings, extra: Sequence[str]) -> None:
+    unused = sorted(settings.training.source_shares.keys() - extra)
+    if unused:
+        named = f"the extra sources are {', '.join(extra)}" if extra else "no extra source is given"
+        say(f"training.source_shares has no effect for {', '.join(unused)}: {named}")
 
 
 def describe_training(

@@ -28,7 +28,7 @@ from kaggle_dsb.instances.tuning import (
 )
 from kaggle_dsb.instances.watershed import WatershedParameters
 from kaggle_dsb.network.engines import choose_engine
-from kaggle_dsb.network.hardware import count_cores
+from kaggle_dsb.network.hardware import count_threads
 from kaggle_dsb.network.out_of_fold import predict_out_of_fold
 from kaggle_dsb.progress import show_progress
 from kaggle_dsb.workspace.run import Run
@@ -106,7 +106,7 @@ def tune_run(
         _measure_ranges(run, settings)
         cases, scorer_folds = _all_cases(source, run, settings, work=work, extra=extra)
         _require_two_folds(cases, run)
-        processes = settings.hardware.threads or count_cores()
+        processes = count_threads(settings)
         watershed, scores = _choose_watershed(
             cases, settings, n_trials=n_trials, processes=processes
         )
@@ -132,7 +132,7 @@ def learn_outlines_of_run(
     _require_own(run)
     with locking(run.folder, activity="tuning this run"):
         cases, _ = _all_cases(source, run, settings, work=work, extra=extra)
-        processes = settings.hardware.threads or count_cores()
+        processes = count_threads(settings)
         known = _learn_outlines(cases, settings.instances.min_area_px, processes=processes)
         run.validation_file.unlink(missing_ok=True)
         write_known(run.outlines_file, known)
@@ -198,7 +198,7 @@ def _cases(
         cases.append(
             Case(
                 sample.id,
-                source.dataset_name if is_foreign else kinds[sample.id],
+                source.shown_name if is_foreign else kinds[sample.id],
                 predicted.group_of[sample.id],
                 fold,
                 predicted.files[sample.id],

@@ -153,7 +153,7 @@ def validate_run(
             rows.append(
                 {
                     "ImageId": sample.id,
-                    "source": source.dataset_name if is_foreign else kind,
+                    "source": source.shown_name if is_foreign else kind,
                     "kind": kind,
                     "type": predicted.type_of[sample.id],
                     "fold": fold,

@@ -40,7 +40,7 @@ Sizes = Mapping[str, tuple[int, int]]
 """Height and width of each image, in pixels, by id."""
 
 
-def write_submission(path: Path, labels_by_id: Mapping[str, ArrayLike]) -> None:
+def write_submission(path: Path, labels_by_id: Mapping[str, ArrayLike]) -> int:
     """Write labels as a submission, with the images in the order of the mapping.
 
     Parameters
@@ -49,6 +49,11 @@ def write_submission(path: Path, labels_by_id: Mapping[str, ArrayLike]) -> None:
         The CSV to write.
     labels_by_id
         Labels (H, W) by image id; an image without nuclei gets one row without runs.
+
+    Returns
+    -------
+    int
+        The number of nuclei.
 
     Raises
     ------
@@ -62,11 +67,11 @@ def write_submission(path: Path, labels_by_id: Mapping[str, ArrayLike]) -> None:
         raise InputError(
             f"{path}: no images to write; a submission needs a row for every test image"
         )
-    lines = [",".join(HEADER)]
-    for image_id, labels in labels_by_id.items():
-        lines += _write_rows(image_id, labels)
+    rows = [row for item in labels_by_id.items() for row in _write_rows(*item)]
+    lines = [",".join(HEADER), *rows]
     with replacing(path) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+    return sum(not row.endswith(",") for row in rows)
 
 
 def require_writable_id(image_id: str) -> None:

@@ -143,7 +143,7 @@ class Archive:
             return
         copy = self._scratch / f"{len(list(self._scratch.iterdir()))}.zip"
         try:
-            with _open_entry(outer, info) as packed, copy.open("wb") as unpacked:
+            with open_entry(outer, info) as packed, copy.open("wb") as unpacked:
                 shutil.copyfileobj(packed, unpacked, 1 << 20)
         except ZIP_ERRORS:
             self._faults.append(f"{entry}: is damaged; get {outer.filename} again")
@@ -151,7 +151,7 @@ class Archive:
         yield from self._walk_zip(copy, str(entry), nested=True)
 
 
-def _open_entry(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> IO[bytes]:
+def open_entry(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> IO[bytes]:
     """Open a file of a zip; raise ``BadZipFile`` when its offset is before the start of the zip."""
     try:
         return opened.open(info)

@@ -16,6 +16,7 @@ from typing import Any
 
 from kaggle_dsb.aliases import Progress
 from kaggle_dsb.competition.table import ZIP_ERRORS
+from kaggle_dsb.dataset.archive import open_entry
 from kaggle_dsb.files import InputError, digest_of, read_json, write_json
 
 BROAD_URL = "https://data.broadinstitute.org/bbbc/BBBC038"
@@ -124,8 +125,8 @@ def find_missing(folder: Path, names: Iterable[str]) -> list[str]:
 
     Notes
     -----
-    A recorded file must match its recorded hash; an unrecorded zip, added by hand, must pass its
-    own checksums.
+    A recorded file must match its recorded hash. Of those added by hand, a zip must pass its own
+    checksums, and a table must begin with its header.
     """
     record = _read_downloads(folder)
     return [name for name in names if not _is_whole(folder / name, record.get(name))]
@@ -243,7 +244,7 @@ def unpack_competition(packed: Path, folder: Path) -> list[str]:
             names = [name for name in KAGGLE_FILES if name in entries]
             for name in names:
                 scratch = folder / f".{name}.new"
-                with outer.open(entries[name]) as inner, scratch.open("wb") as unpacked:
+                with open_entry(outer, entries[name]) as inner, scratch.open("wb") as unpacked:
                     shutil.copyfileobj(inner, unpacked, _CHUNK_BYTES)
                 _keep(scratch, folder / name, origin=packed.name)
     except InputError:
@@ -293,7 +294,7 @@ def _is_whole(path: Path, entry: dict[str, Any] | None) -> bool:
         return False
     if entry:
         return bool(path.stat().st_size == entry["bytes"] and digest_of(path) == entry["sha256"])
-    return path.suffix == ".zip" and _passes_checks(path, path.suffix)
+    return _passes_checks(path, path.suffix)
 
 
 def _passes_checks(path: Path, suffix: str) -> bool:
@@ -303,5 +304,5 @@ def _passes_checks(path: Path, suffix: str) -> bool:
     try:
         with zipfile.ZipFile(path) as packed:
             return packed.testzip() is None
-    except ZIP_ERRORS:
+    except (OSError, *ZIP_ERRORS):
         return False

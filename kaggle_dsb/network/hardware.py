@@ -54,9 +54,14 @@ def _cgroup_limit(folder: Path) -> int | None:
     return -(-int(quota) // int(period))
 
 
+def count_threads(settings: Settings) -> int:
+    """Return the number of threads to compute with: ``hardware.threads``, else one per core."""
+    return settings.hardware.threads or count_cores()
+
+
 def prepare_hardware(settings: Settings) -> None:
     """Set the number of threads of OpenCV and, if it is imported, torch."""
-    threads = settings.hardware.threads or count_cores()
+    threads = count_threads(settings)
     cv2.setNumThreads(threads)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)

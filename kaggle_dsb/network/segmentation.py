@@ -23,7 +23,7 @@ from kaggle_dsb.dataset.samples import Sample, image_file, load_image
 from kaggle_dsb.files import InputError
 from kaggle_dsb.instances.probability import save_probability
 from kaggle_dsb.instances.tiled import find_nuclei
-from kaggle_dsb.network.hardware import count_cores, list_gpus, prepare_hardware
+from kaggle_dsb.network.hardware import count_threads, list_gpus, prepare_hardware
 from kaggle_dsb.network.load import load_finder, load_predictor
 from kaggle_dsb.network.pipeline import predict_samples, run_ahead
 from kaggle_dsb.workspace.run import Run
@@ -104,7 +104,7 @@ class Segmentation:
         """Return processes that each write a part of the images, on one GPU or some cores."""
         hardware = self.settings.hardware
         gpus = list_gpus(hardware.accelerator)
-        threads = max((hardware.threads or count_cores()) // n_processes, 1)
+        threads = max(count_threads(self.settings) // n_processes, 1)
         own = hardware.model_copy(update={"threads": threads})
         part = replace(self, settings=self.settings.model_copy(update={"hardware": own}))
         return [
@@ -135,7 +135,8 @@ class Segmentation:
             write_labels(self.files.label_file(sample.id), labels)
             return sample.id
 
-        with ThreadPoolExecutor(AHEAD) as readers, ThreadPoolExecutor(count_cores()) as finders:
+        n_threads = count_threads(self.settings)
+        with ThreadPoolExecutor(AHEAD) as readers, ThreadPoolExecutor(n_threads) as finders:
             samples = run_ahead(readers, self.images.load, ((id_,) for id_ in ids), ahead=AHEAD)
             yield from run_ahead(finders, _find, predict_samples(predictor, samples), ahead=AHEAD)
 

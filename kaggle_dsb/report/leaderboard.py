@@ -16,7 +16,7 @@ from kaggle_dsb.workspace.submission import list_submissions
 STAGE1 = "stage 1 test, 65 images"
 STAGE2 = "stage 2 private, 106 images"
 STARDIST = "StarDist's split, 50 fluorescence images, AP pooled over nuclei, mean of IoU .5 to .9"
-CROSS_VALIDATION = "cross-validation on the training images, each mark with its own folds"
+CROSS_VALIDATION = "cross-validation on the training images, each entry with its own folds"
 DEMO = "demo images"
 BOARDS = (STAGE1, STAGE2, CROSS_VALIDATION, STARDIST, DEMO)
 
@@ -98,7 +98,7 @@ KNOWN_MARKS: tuple[Mark, ...] = (
     ),
     *_marks(STAGE1, "live board, self-reported", {"samuelschen, two-model ensemble": 0.534}),
     *_marks(STAGE1, "public kernel, widely copied", {"copied public kernel": 0.505}),
-    *_marks(STAGE1, "public repositories", {"Mask R-CNN, best": 0.490, "Mask R-CNN, least": 0.458}),
+    *_marks(STAGE1, "public repositories", {"Mask R-CNN, best": 0.490, "Mask R-CNN, worst": 0.458}),
     *_marks(STAGE1, "public repository", {"U-Net + watershed + contour markers": 0.447}),
     Mark(STAGE1, "minerva-ml", 0.457, "minerva-ml/open-solution-data-science-bowl-2018"),
     Mark(STAGE1, "Keras U-Net starter", 0.277, "Kaggle kernel keegil/keras-u-net-starter-lb-0-277"),
@@ -179,13 +179,13 @@ def find_board(score: dict[str, Any], made: dict[str, Any]) -> str:
 
 
 def rank_marks(marks: Iterable[Mark]) -> dict[str, list[tuple[int | None, Mark]]]:
-    """Rank the marks of each board.
+    """Rank the entries of each board.
 
     Returns
     -------
     dict of str to list of (rank, Mark)
-        The marks of each board, the best first. Equal scores share a rank; ranks are None if the
-        marks of a board were not measured on the same images.
+        The entries of each board, the best first. Equal scores share a rank; ranks are None if the
+        entries of a board were not measured on the same images.
 
     Examples
     --------

@@ -150,11 +150,35 @@ class ImageEntry:
 
 def describe_result(result: ImageResult) -> ImageEntry:
     """Score an image, draw its thumbnails and encode its pixels for the page."""
-    predicted = relabel(result.predicted)
     truth = None if result.truth is None else relabel(result.truth)
-    baseline = None if result.baseline is None else relabel(result.baseline)
-    outcomes = None if truth is None else find_outcomes(truth, predicted)
-    row = ImageRow(
+    predictions = {"prediction": relabel(result.predicted)}
+    if result.baseline is not None:
+        predictions["baseline"] = relabel(result.baseline)
+    outcomes = {
+        name: None if truth is None else find_outcomes(truth, labels)
+        for name, labels in predictions.items()
+    }
+    own = outcomes["prediction"]
+    thumbnails = {
+        name: _draw_thumbnail(result.image, truth, labels, outcomes[name])
+        for name, labels in predictions.items()
+    }
+    payload = _pack_image(result) | {
+        name: _pack_labels(labels, outcomes[name], is_truth=False)
+        for name, labels in predictions.items()
+    }
+    payload["truth"] = None if truth is None else _pack_labels(truth, own, is_truth=True)
+    return ImageEntry(_describe_row(result, truth, predictions, own), thumbnails, payload)
+
+
+def _describe_row(
+    result: ImageResult,
+    truth: Labels | None,
+    predictions: Mapping[str, Labels],
+    outcomes: Outcomes | None,
+) -> ImageRow:
+    predicted, baseline = predictions["prediction"], predictions.get("baseline")
+    return ImageRow(
         id=result.id,
         type=result.type,
         fold=result.fold,
@@ -166,13 +190,6 @@ def describe_result(result: ImageResult) -> ImageEntry:
         true_areas_px=_areas_px(truth),
         predicted_areas_px=_areas_px(predicted),
     )
-    predictions = {"prediction": predicted}
-    if baseline is not None:
-        predictions["baseline"] = baseline
-    thumbnails = {
-        name: _draw_thumbnail(result.image, truth, labels) for name, labels in predictions.items()
-    }
-    return ImageEntry(row, thumbnails, _pack_pixels(result, truth, predictions))
 
 
 def _find_change(truth: Labels | None, predicted: Labels, baseline: Labels) -> Change:
@@ -187,35 +204,27 @@ def _areas_px(labels: Labels | None) -> NDArray[np.int64]:
     return np.bincount(np.ravel(labels))[1:] if labels is not None else np.zeros(0, np.int64)
 
 
-def _draw_thumbnail(image: Image, truth: Labels | None, labels: Labels) -> str:
+def _draw_thumbnail(
+    image: Image, truth: Labels | None, labels: Labels, outcomes: Outcomes | None
+) -> str:
     """Draw the predicted nuclei by outcome, and the missed true nuclei."""
     layers: list[tuple[Labels, Mapping[int, Outcome]]]
-    if truth is None:
+    if truth is None or outcomes is None:
         layers = [(labels, dict.fromkeys(range(1, int(labels.max()) + 1), "hit"))]
     else:
-        outcomes = find_outcomes(truth, labels)
         missed = {label: name for label, name in outcomes.true.items() if name == "missed"}
         layers = [(labels, outcomes.predicted), (truth, missed)]
     thumbnail = draw_thumbnail(image, layers, side_px=_THUMB_SIDE_PX)
     return encode_webp(thumbnail, quality=_THUMB_QUALITY)
 
 
-def _pack_pixels(
-    result: ImageResult, truth: Labels | None, predictions: Mapping[str, Labels]
-) -> dict[str, Any]:
+def _pack_image(result: ImageResult) -> dict[str, Any]:
     shown = find_display_range(result.image)
-    payload: dict[str, Any] = {
+    return {
         "image": encode_webp(stretch_for_display(result.image), quality=_IMAGE_QUALITY),
         "range": None if shown is None else [round(level, 1) for level in shown],
-        "truth": None,
         **_encode_maps(result.probability),
     }
-    for name, labels in predictions.items():
-        outcomes = None if truth is None else find_outcomes(truth, labels)
-        payload[name] = _pack_labels(labels, outcomes, is_truth=False)
-        if truth is not None and name == "prediction":
-            payload["truth"] = _pack_labels(truth, outcomes, is_truth=True)
-    return payload
 
 
 def _pack_labels(labels: Labels, outcomes: Outcomes | None, *, is_truth: bool) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from kaggle_dsb.competition.metric import THRESHOLDS_PERCENT, ImageScore
-from kaggle_dsb.files import InputError, read_json
+from kaggle_dsb.files import ONLY_EMPTY_IS_MISSING, InputError, read_json
 from kaggle_dsb.report.statistics import bootstrap_mean
 from kaggle_dsb.workspace.submission import SubmissionFolder
 
@@ -41,7 +41,8 @@ def read_scores(path: Path) -> pd.DataFrame:
         raise InputError(
             f"{path}: no such file; expected a CSV from `validate --save` or a score.json"
         )
-    scores = _read_json(path) if path.suffix == ".json" else _read_csv(path)
+    is_json = path.suffix == ".json"
+    scores = _read_json(path) if is_json else read_columns(path, SCORE_COLUMNS)
     repeated = scores.index[scores.index.duplicated()]
     if len(repeated):
         raise InputError(f"{path}: lists image {repeated[0]} twice, must list each once")
@@ -50,20 +51,27 @@ def read_scores(path: Path) -> pd.DataFrame:
     return scores
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
+def read_columns(path: Path, columns: list[str]) -> pd.DataFrame:
+    """Read columns of a CSV of ``kaggle-dsb validate --save``, indexed as by `read_scores`.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read, or lacks one of the columns.
+    """
     try:
-        table = pd.read_csv(path, dtype={"ImageId": str})
+        table = pd.read_csv(path, dtype={"ImageId": str, "source": str}, **ONLY_EMPTY_IS_MISSING)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as a table of scores ({error})") from error
-    missing = [name for name in ("ImageId", *SCORE_COLUMNS) if name not in table.columns]
+    missing = [name for name in ("ImageId", *columns) if name not in table.columns]
     if missing:
         raise InputError(
             f"{path}: has no column {missing[0]}; expected a table written by `validate --save`"
         )
     if "source" in table.columns:  # two sources may use the same id
         is_shared = table["ImageId"].duplicated(keep=False)
-        table.loc[is_shared, "ImageId"] = table["source"].astype(str) + "/" + table["ImageId"]
-    return table.set_index("ImageId")[SCORE_COLUMNS]
+        table.loc[is_shared, "ImageId"] = table["source"] + "/" + table["ImageId"]
+    return table.set_index("ImageId")[columns]
 
 
 def _read_json(path: Path) -> pd.DataFrame:

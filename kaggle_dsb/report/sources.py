@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from kaggle_dsb.files import InputError, replacing
+from kaggle_dsb.files import replacing
+from kaggle_dsb.report.scores import read_columns
 from kaggle_dsb.report.style import STYLE
 
 GENERALISATION = "generalisation"
@@ -26,24 +27,15 @@ def read_sources(path: Path) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per image: ``source, kind, score``.
+        One row per image: ``source, kind, score``; indexed as by
+        `kaggle_dsb.report.scores.read_scores`.
 
     Raises
     ------
     InputError
         When the file cannot be read, or lacks one of the columns.
     """
-    try:
-        table = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as a table of scores ({error})") from error
-    missing = [name for name in SOURCE_COLUMNS if name not in table.columns]
-    if missing:
-        raise InputError(
-            f"{path}: has no column {missing[0]}; expected a table written by `kaggle-dsb validate "
-            "--save`"
-        )
-    return table[SOURCE_COLUMNS]
+    return read_columns(path, SOURCE_COLUMNS)
 
 
 def generalisation(scores: pd.DataFrame) -> float:

@@ -1,6 +1,7 @@
 """Lightning callbacks that write checkpoints and metrics during training."""
 
 import io
+import os
 import sys
 import time
 from pathlib import Path
@@ -45,7 +46,7 @@ def _move(state: Any, old: str, new: str) -> Any:
     """Return nested dictionaries with each path below ``old`` moved to ``new``."""
     if isinstance(state, dict):
         return {_move(key, old, new): _move(value, old, new) for key, value in state.items()}
-    is_below = isinstance(state, str) and (state == old or state.startswith(f"{old}/"))
+    is_below = isinstance(state, str) and f"{state}{os.sep}".startswith(f"{old}{os.sep}")
     return new + state[len(old) :] if is_below else state
 
 

@@ -28,8 +28,9 @@ class SegmentationModule(pl.LightningModule):
     settings : Settings
     teachers : sequence of NucleusNet
         Trained networks for knowledge distillation [1]_. Their probabilities are mixed into the
-        targets, one teacher per step in turn: the gradient of the binary cross-entropy is linear in
-        the targets, so over the steps it averages to that of the teachers' mean.
+        targets, one teacher per step in turn. Over the steps, the gradient of the binary
+        cross-entropy, which is linear in the targets, averages to that of the teachers' mean; that
+        of the Dice loss is not linear, and does so approximately.
 
     References
     ----------

@@ -286,11 +286,14 @@ def find_run(folder: Path | None = None, *, runs: Path = RUNS) -> Run:
 
 
 def list_runs(runs: Path = RUNS) -> list[Run]:
-    """Return the runs with at least one network, the newest first."""
+    """Return the runs with at least one network, that with the newest network first."""
     trained = [run for run in map(open_run, runs.glob("*")) if run.networks]
-    return sorted(
-        trained, key=lambda run: (run.folder.stat().st_mtime_ns, run.folder.name), reverse=True
-    )
+    return sorted(trained, key=lambda run: (_newest_ns(run), run.folder.name), reverse=True)
+
+
+def _newest_ns(run: Run) -> int:
+    # Not of the folder, which every validation and picture changes.
+    return max(path.stat().st_mtime_ns for path in run.networks.values())
 
 
 def differing_settings(

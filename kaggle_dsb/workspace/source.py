@@ -3,14 +3,18 @@
 import hashlib
 import os
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kaggle_dsb import __version__
 from kaggle_dsb.aliases import Labels, Progress
+from kaggle_dsb.competition.label_files import read_labels
 from kaggle_dsb.competition.submission import read_solution
+from kaggle_dsb.competition.table import read_table
 from kaggle_dsb.dataset import TEST_SETS, TRAIN_SET
+from kaggle_dsb.dataset.archive import list_files
 from kaggle_dsb.dataset.demo import ensure_demo
 from kaggle_dsb.dataset.prepare import Prepared, prepare
 from kaggle_dsb.dataset.read_options import DEFAULT_OPTIONS, ReadOptions
@@ -21,9 +25,11 @@ from kaggle_dsb.dataset.samples import (
     load_samples,
     sizes,
 )
+from kaggle_dsb.dataset.types import IMAGE_TYPES
 from kaggle_dsb.files import InputError
 
 DEFAULT_DATA = Path("data")
+NAMES_IN_TABLES = {*IMAGE_TYPES, "all", "disturbance", "generalisation"}
 _OWN_TRAIN_SET = re.compile(r"(?:.*_)?train(?:ing)?", re.IGNORECASE)
 _OWN_TEST_SET = re.compile(r"(?:.*_)?test(?:ing)?", re.IGNORECASE)
 SOLUTION_FILES = {
@@ -65,8 +71,11 @@ class Source:
 
     @property
     def name(self) -> str:
-        """The recorded location of the data: ``demo``, or the relative path."""
-        return "demo" if self.is_demo else os.path.relpath(self.origin)
+        """The recorded location of the data: ``demo``, or the relative path if there is one."""
+        try:
+            return "demo" if self.is_demo else os.path.relpath(self.origin)
+        except ValueError:  # on another drive of Windows
+            return str(self.origin.resolve())
 
     @property
     def dataset_name(self) -> str:
@@ -75,6 +84,12 @@ class Source:
             return COMPETITION_SOURCE
         origin = self.origin.resolve()
         return origin.name if origin.is_dir() else origin.stem
+
+    @property
+    def shown_name(self) -> str:
+        """The name in tables of scores: ``source NAME`` if a row or column has that name."""
+        name = self.dataset_name
+        return f"source {name}" if name in NAMES_IN_TABLES else name
 
     def solution_file(self, set_name: str) -> Path | None:
         """Return the path of a test set's solution; None if the data hold none."""
@@ -111,8 +126,8 @@ def open_source(
     Parameters
     ----------
     data : Path or None
-        A source in any accepted form. None stands for the folder ``data`` if it is not empty, else
-        the demo set.
+        A source in any accepted form. None stands for the folder ``data`` if it holds a file, other
+        than hidden ones, else for the demo set.
     work : Path
         Folder of the caches and the demo set.
     limit : int, optional
@@ -129,7 +144,7 @@ def open_source(
     InputError
         When the data cannot be used.
     """
-    if data is None and not demo and DEFAULT_DATA.is_dir() and any(DEFAULT_DATA.iterdir()):
+    if data is None and not demo and any(list_files(DEFAULT_DATA)):
         data = DEFAULT_DATA
     return open_set(data, None, work=work, limit=limit, progress=progress, options=options)
 
@@ -147,7 +162,7 @@ def open_set(
 
     The other parameters are those of `open_source`.
     """
-    origin = data or _draw_demo(work)
+    origin = data.expanduser() if data else _draw_demo(work)
     cache = work / "cache" / _name_cache(origin, limit, options, set_name)
     prepared = prepare(
         origin, cache, progress=progress, limit=limit, options=options, set_name=set_name
@@ -157,9 +172,7 @@ def open_set(
 
 def _name_cache(origin: Path, limit: int | None, options: ReadOptions, set_name: str | None) -> str:
     changed = [] if options == DEFAULT_OPTIONS else [str(options)]
-    key = "\n".join(
-        [str(origin.expanduser().resolve()), *changed, *([set_name] if set_name else [])]
-    )
+    key = "\n".join([str(origin.resolve()), *changed, *([set_name] if set_name else [])])
     digest = hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()[:8]
     return f"{origin.name}-{digest}" + (f"-{limit}" if limit else "")
 
@@ -223,6 +236,25 @@ def require_train_set(source: Source) -> str:
     return [*own, *with_masks][0]
 
 
+def read_sample_ids(source: Source, set_name: str) -> list[str] | None:
+    """Return the image ids of a test set's sample submission, in its order; None without one."""
+    path = source.sample_submission_file(set_name)
+    if path is None:
+        return None
+    with _naming_origin(source, path):
+        return list(dict.fromkeys(id_ for _, (id_,) in read_table(path).select("ImageId")))
+
+
+@contextmanager
+def _naming_origin(source: Source, path: Path) -> Iterator[None]:
+    """Name the user's table in errors, not its copy in the cache."""
+    try:
+        yield
+    except InputError as error:
+        shown = str(error).replace(str(path), str(source.origin / path.name))
+        raise InputError(shown) from None
+
+
 def read_solution_labels(source: Source, set_name: str) -> dict[str, Labels]:
     """Return the ground truth of a test set by image id, from its solution.
 
@@ -235,7 +267,8 @@ def read_solution_labels(source: Source, set_name: str) -> dict[str, Labels]:
     if path is None:
         return {}
     known = source.sizes()
-    labels = read_solution(path, known)
+    with _naming_origin(source, path):
+        labels = read_solution(path, known)
     return {id_: labels[id_] for id_ in labels if id_ in known} if source.limit else labels
 
 
@@ -254,8 +287,8 @@ def load_with_truth(source: Source, set_name: str) -> list[Sample]:
         if sample.id in truth and truth[sample.id].shape != size:
             height, width = truth[sample.id].shape
             raise InputError(
-                f"{source.solution_file(set_name)}: image {sample.id} is {height} x {width} "
-                f"pixels; the image of this name is {size[0]} x {size[1]}"
+                f"{source.origin / SOLUTION_FILES[set_name]}: image {sample.id} is {height} x "
+                f"{width} pixels; the image of this name is {size[0]} x {size[1]}"
             )
     return [replace(sample, labels=truth.get(sample.id, sample.labels)) for sample in samples]
 
@@ -263,7 +296,7 @@ def load_with_truth(source: Source, set_name: str) -> list[Sample]:
 def find_truth(
     source: Source, ids: Collection[str], *, set_name: str | None = None
 ) -> tuple[str, dict[str, Labels]] | None:
-    """Return the ground truth of the set that most of these images belong to.
+    """Return the ground truth of images: a solution, or the masks of an annotated set.
 
     Parameters
     ----------
@@ -282,11 +315,12 @@ def find_truth(
     Raises
     ------
     InputError
-        When several sets hold the images, and none is named.
+        When several annotated sets hold as many of the images, and none is named.
 
     Notes
     -----
-    Solutions take precedence over annotated sets. Returns None if neither holds any of the images.
+    The first solution that holds any of the images is taken, else the annotated set that holds most
+    of them. Returns None if there is neither.
     """
     for name, file_name in SOLUTION_FILES.items():
         labels = read_solution_labels(source, name) if set_name in (None, name) else {}
@@ -300,9 +334,8 @@ def find_truth(
             f"{source.origin}: {' and '.join(best)} contain these images; choose one with "
             "--set-name"
         )
-    samples = load_samples(source.cache, best[0])
-    labels = {sample.id: sample.labels for sample in samples if sample.labels is not None}
-    return f"{source.origin}/{best[0]}", labels
+    files = sorted((source.cache / best[0] / "labels").glob("*.png"))
+    return f"{source.origin}/{best[0]}", {path.stem: read_labels(path) for path in files}
 
 
 def _find_labelled(source: Source, ids: Collection[str], set_name: str | None) -> list[str]:

@@ -94,7 +94,8 @@ class SubmissionFolder:
         InputError
             When another process holds the lock.
         """
-        return locking(self.draft.folder, activity="writing this submission")
+        # Not that of the draft, which is removed while the lock is held.
+        return locking(self.folder, activity="writing this submission")
 
     def begin(self, key: str) -> None:
         """Begin a draft, or keep that of an interrupted call with the same key.
@@ -114,21 +115,24 @@ class SubmissionFolder:
     def finish(self) -> None:
         """Replace the files of an earlier submission by those of the draft.
 
+        Its scores, report and export are removed too, unless both predict the same nuclei.
         ``made.json`` is removed first and written last, so that it always describes the files
         beside it. If interrupted before that, this can be repeated.
         """
-        # A score left by an earlier submission of this name would be of other predictions.
-        for path in (self.made_file, self.score_file):
-            path.unlink(missing_ok=True)
+        self.made_file.unlink(missing_ok=True)
+        if not _are_equal(self.csv_file, self.draft.csv_file):
+            for path in (self.score_file, self.report_file):
+                path.unlink(missing_ok=True)
+            shutil.rmtree(self.export_folder, ignore_errors=True)
         for name in (self.labels_folder.name, self.probabilities_folder.name):
             kept = self.draft.folder / name
             for leftover in kept.glob(".*"):  # of a process killed while writing
                 leftover.unlink()
             shutil.rmtree(self.folder / name, ignore_errors=True)
             if kept.exists():
-                kept.rename(self.folder / name)
+                kept.replace(self.folder / name)
         for path in (self.csv_file, self.settings_file, self.made_file):
-            (self.draft.folder / path.name).rename(path)
+            (self.draft.folder / path.name).replace(path)
         shutil.rmtree(self.draft.folder)
 
     def read_made(self) -> dict[str, Any]:
@@ -199,6 +203,10 @@ class SubmissionFolder:
     def write_score(self, score: dict[str, Any]) -> None:
         """Record the scores of the submission."""
         write_json(self.score_file, score)
+
+
+def _are_equal(earlier: Path, new: Path) -> bool:
+    return earlier.exists() and earlier.read_bytes() == new.read_bytes()
 
 
 def list_submissions(folder: Path = SUBMISSIONS) -> list[SubmissionFolder]:

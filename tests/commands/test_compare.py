@@ -1,13 +1,27 @@
+import os
 from pathlib import Path
 
+import pandas as pd
+
 from kaggle_dsb.cli import run
-from tests.commands.examples import QUICK
+from kaggle_dsb.commands import compare
+from tests.commands.examples import QUICK, call_in_a_process
 
 
 def test_the_leaderboard_ranks_each_set_of_images_apart(here, capsys):
     assert run(["leaderboard"]) == 0
     printed = capsys.readouterr().out
     assert printed.index("stage 1 test, 65 images") < printed.index("stage 2 private, 106 images")
+
+
+def test_the_leaderboard_is_printed_in_an_encoding_without_a_name(here):
+    folder = here / "submissions" / "nuclei-核"
+    folder.mkdir(parents=True)
+    (folder / "score.json").write_text('{"score": 0.5, "images": {"a": {}}}')
+    options = {"env": os.environ | {"PYTHONIOENCODING": "cp1252"}, "encoding": "cp1252"}
+    said, fault = call_in_a_process("leaderboard", "--own", **options).communicate()
+    assert fault == ""
+    assert said.splitlines()[-1].startswith(r">  nuclei-\u6838")
 
 
 def test_two_validations_are_compared(data, weights, capsys):
@@ -23,11 +37,29 @@ def test_two_validations_are_compared(data, weights, capsys):
     lines = Path("b.csv").read_text().splitlines(keepends=True)
     Path("part.csv").write_text("".join(lines[:2]))
     assert run(["compare", "a.csv", "part.csv"]) == 2
-    assert run(["compare", "a.csv", "part.csv", "--common"]) == 0
+    assert run(["compare", "a.csv", "part.csv", "--common", "--save", "part.png"]) == 0
+    assert Path("part.png").exists()
     assert capsys.readouterr().out.rstrip("\n").splitlines()[-1].split()[:2] == [
         "fluorescence",
         "1",
     ]
+
+
+def test_a_picture_of_common_images_shows_them_under_the_kinds_of_the_first_run(here, monkeypatch):
+    table = pd.DataFrame({"ImageId": ["x", "y"], "source": "tissue 8x8", "kind": "tissue 8x8"})
+    table.assign(score=[0.2, 0.4]).to_csv("a.csv", index=False)
+    part = table[1:].assign(source="tissue, other sizes", score=0.6)
+    part.to_csv("b.csv", index=False)
+    drawn = []
+    monkeypatch.setattr(
+        compare, "draw_sources", lambda _, after, *, baseline: drawn.append((after, baseline))
+    )
+    compare.draw_comparison(Path("c.png"), Path("a.csv"), Path("b.csv"), only_common=True)
+    ((after, baseline),) = drawn
+    assert after.to_dict("index") == {
+        "y": {"source": "tissue 8x8", "kind": "tissue 8x8", "score": 0.6}
+    }
+    assert baseline["score"].to_dict() == {"y": 0.4}
 
 
 def test_comparing_with_a_file_that_is_not_there_is_a_mistake_of_the_call(here, capsys):

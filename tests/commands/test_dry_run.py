@@ -48,6 +48,17 @@ def test_a_dry_run_of_train_finds_that_there_is_no_network_to_start_or_learn_fro
     assert said.endswith("; expected a .safetensors file written by `kaggle-dsb train`")
 
 
+@pytest.mark.parametrize("option", ["--config hardware.toml", "--devices 3"])
+def test_a_training_is_on_the_devices_of_the_option_or_of_the_settings(data, option, capsys):
+    Path("hardware.toml").write_text("[hardware]\ndevices = 3\n")
+    settings = [word for setting in TINY for word in ("--set", setting)]
+    assert run(["train", "--dry-run", *option.split(), *TWO_FOLDS, *settings]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "error: training.batch_size = 4: must be a multiple of the number of devices (3), and "
+        "training.crops_per_epoch at least that number"
+    )
+
+
 def test_a_dry_run_of_kaggle_submit_checks_and_sends_nothing(data, weights, capsys):
     assert run(["submit", "--weights", "weights", "--name", "first", *QUICK]) == 0
     capsys.readouterr()

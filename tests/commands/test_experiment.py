@@ -8,6 +8,7 @@ from kaggle_dsb.commands import experiment
 from kaggle_dsb.commands.experiment import Trial, append_trial
 from kaggle_dsb.commands.validate import validate_sources
 from kaggle_dsb.config import load_settings
+from kaggle_dsb.files import InputError
 from kaggle_dsb.network import engines
 from kaggle_dsb.network.engines import choose_engine
 from kaggle_dsb.network.graph import read_model
@@ -101,6 +102,31 @@ def test_a_variation_is_trained_on_the_sources_of_its_baseline(data, weights, fo
     assert run([*call, "--set", "instances.min_area_px=5", "--extra", "foreign", *BOTH_QUICK]) == 0
     rows = [line for line in Path("log.md").read_text().splitlines() if line.startswith("| 20")]
     assert [row.split(" | ")[2] for row in rows] == ["4"]
+
+
+def test_an_earlier_trial_of_other_folds_is_refused_before_it_is_trained(data, weights, capsys):
+    turned = "ImageId,type,group,fold\nn0,fluorescence,0,1\nn1,fluorescence,1,0\n"
+    Path("runs/try").mkdir(parents=True)
+    Path("runs/try/folds.csv").write_text(turned)
+    call = ["experiment", "try", "--against", "weights", "--set", "training.seed=9"]
+    assert run(call) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "error: runs/try/folds.csv: its folds differ from weights/folds.csv; choose another NAME, "
+        "or remove the folder"
+    )
+
+
+def test_images_that_only_one_of_the_runs_scored_are_named():
+    one, other = (
+        pd.DataFrame({"source": "cells", "ImageId": ids, "type": "tissue", "score": 0.5})
+        for ids in (["a", "b"], ["a", "c"])
+    )
+    with pytest.raises(InputError) as raised:
+        experiment._compare_scores("try", one, other, cost_s=1)
+    assert str(raised.value) == (
+        "the runs scored different images: 2 of 3 are in only one of them (cells/b, cells/c); "
+        "score both on the same images"
+    )
 
 
 def test_a_source_that_the_baseline_does_not_know_is_refused(data, weights, foreign, capsys):

@@ -32,6 +32,20 @@ def test_a_submission_gets_a_page_and_pictures(data, weights, capsys):
     assert page.read_text().startswith("<!doctype html>")
 
 
+def test_a_report_takes_label_images_as_its_truth(data, weights, capsys):
+    assert run(["submit", "--weights", "weights", "--name", "first", *QUICK]) == 0
+    (data / "stage1_solution.csv").unlink()
+    assert run(["report", "first"]) == 0
+    page = Path("submissions/first/report.html")
+    without = page.read_text()
+    assert run(["report", "first", "--truth", "submissions/first/labels"]) == 0
+    assert ("score 1.000" in without, "score 1.000" in page.read_text()) == (False, True)
+    assert run(["report", "first", "--truth", "absent"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "error: absent: no such file or folder; expected a solution CSV or a folder of label images"
+    )
+
+
 def test_what_made_a_submission_is_found_again_by_report_and_score(data, weights, capsys):
     data.rename("downloads")
     call = ["submit", "--data", "downloads", "--weights", "weights", "--limit", "1", *QUICK]

@@ -48,15 +48,22 @@ def test_the_same_call_writes_the_same_bytes(data):
     assert read_found("first") == read_found("again")
 
 
+def test_the_same_call_keeps_kaggles_score_of_the_same_nuclei(data, weights):
+    call = ["submit", "--weights", "weights", "--name", "first", *QUICK]
+    assert run(call) == 0
+    path = Path("submissions/first/score.json")
+    scored = json.loads(path.read_text())
+    path.write_text(json.dumps({"score": 0, "kaggle": {"public_score": 0.5}}))
+    assert run(call) == 0
+    assert json.loads(path.read_text()) == scored | {"kaggle": {"public_score": 0.5}}
+
+
 def test_submit_takes_a_folder_of_ones_own_images(here, weights, capsys):
     write_png(here / "mine" / "cells.tif", np.full((40, 33), 9, np.uint16))
     call = ["submit", "--data", "mine", "--weights", "weights", "--name", "own", *QUICK]
     assert run(call) == 0
-    Path("submissions/own/score.json").write_text("{}")
-    assert run(call) == 0
-    assert not Path("submissions/own/score.json").exists()  # it was of the earlier nuclei
     assert pd.read_csv("submissions/own/submission.csv")["ImageId"].unique().tolist() == ["cells"]
-    assert capsys.readouterr().out.splitlines()[1:3] == [
+    assert capsys.readouterr().out.splitlines()[1:] == [
         "next: open submissions/own/labels, or run `kaggle-dsb report own`",
         "weights: weights, 2 networks",
     ]
@@ -91,6 +98,23 @@ def test_fast_takes_one_network_and_no_rotations(data, weights):
     assert load_settings(Path("submissions/fast/config.toml")).prediction.tta == "none"
 
 
+def test_a_submission_is_scored_with_the_solution_of_its_set(data, weights, capsys):
+    shutil.copytree(data / "stage1_test", data / "stage2_test_final")
+    shutil.copy(data / "stage1_solution.csv", data / "stage2_solution_final.csv")
+    call = ["submit", "--weights", "weights", "--set-name", "stage2_test_final", *QUICK]
+    assert run(call) == 0
+    assert (
+        capsys.readouterr().out.splitlines()[1].endswith("against data/stage2_solution_final.csv")
+    )
+
+
+def test_the_devices_of_a_settings_file_are_used(data, weights):
+    Path("hardware.toml").write_text("[hardware]\ndevices = 2\n")
+    call = ["submit", "--weights", "weights", "--name", "first", "--limit", "1", *QUICK]
+    assert run([*call, "--config", "hardware.toml"]) == 0
+    assert load_settings(Path("submissions/first/config.toml")).hardware.devices == 2
+
+
 def test_a_sample_submission_of_another_form_is_read_or_refused(data, weights, capsys):
     path = data / "stage1_sample_submission.csv"
     text = path.read_text()
@@ -98,7 +122,10 @@ def test_a_sample_submission_of_another_form_is_read_or_refused(data, weights, c
     assert run(["submit", "--weights", "weights", "--dry-run"]) == 0
     path.write_text(text.replace("ImageId", "id"))
     assert run(["submit", "--weights", "weights", "--dry-run"]) == 2
-    assert capsys.readouterr().err.endswith("line 1 is 'id,EncodedPixels'; it must have ImageId\n")
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "error: data/stage1_sample_submission.csv: line 1 is 'id,EncodedPixels'; it must have "
+        "ImageId"
+    )
 
 
 def test_a_sample_submission_of_other_images_stops_the_submission(data, weights, capsys):
@@ -125,7 +152,7 @@ def test_an_interrupted_submission_goes_on_where_it_stopped(data, weights, monke
     with monkeypatch.context() as patch:
         patch.setattr("kaggle_dsb.network.segmentation.write_labels", write)
         assert run(call) == 130
-    assert [path.name for path in Path("submissions/first").iterdir()] == ["unfinished"]
+    assert {path.name for path in Path("submissions/first").iterdir()} == {".lock", "unfinished"}
     earlier = Path("submissions/first/unfinished/labels", made[0]).stat().st_mtime_ns
     assert run(call) == 0
     assert Path("submissions/first/labels", made[0]).stat().st_mtime_ns == earlier

@@ -69,6 +69,24 @@ def test_a_network_that_cannot_be_built_claims_no_folder(data, capsys):
     assert not Path("runs").exists()
 
 
+@pytest.mark.parametrize(
+    ("extra", "remark"),
+    [
+        ([], "no extra source is given"),
+        (["--extra", "foreign"], "the extra sources are foreign"),
+    ],
+)
+def test_shares_of_sources_that_are_not_there_are_told_in_one_line(
+    data, foreign, extra, remark, capsys
+):
+    shares = ["tnbc=0.1", "dsb2018=0.5", "foreign=0.2"]
+    sets = [x for share in shares for x in ("--set", f"training.source_shares.{share}")]
+    assert run(["train", *extra, *TWO_FOLDS, "--fold", "7", *sets]) == 2
+    told = [line for line in capsys.readouterr().err.splitlines() if "source_shares" in line]
+    named = "dsb2018, tnbc" if extra else "dsb2018, foreign, tnbc"
+    assert told == [f"training.source_shares has no effect for {named}: {remark}"]
+
+
 @pytest.mark.slow
 def test_an_interrupted_training_says_so_and_goes_on(data, forks):
     # So many epochs that it cannot end before it is interrupted.

@@ -9,6 +9,7 @@ import pytest
 
 from kaggle_dsb.cli import run
 from kaggle_dsb.dataset.disturb import DISTURBANCES
+from kaggle_dsb.dataset.samples import load_samples
 from kaggle_dsb.network.predict import WATERSHED_TO_MEASURE
 from tests.commands.examples import QUICK, write_png
 
@@ -127,22 +128,47 @@ def test_two_sources_of_one_name_are_refused(data, weights, foreign, capsys):
 
 
 @pytest.mark.parametrize(
-    ("call", "option"),
+    ("call", "message"),
     [
-        (["validate", "--disturbed", "--save", "a.csv"], "--save"),
-        (["validate", "--disturbed", "--errors"], "--errors"),
-        (["report", "--oof", "--truth", "a.csv"], "--truth"),
-        (["report", "mine", "--set", "hardware.threads=1"], "--set"),
+        ("validate --disturbed --save a.csv", "--save: has no effect with --disturbed"),
+        ("validate --disturbed --errors", "--errors: has no effect with --disturbed"),
+        ("validate --every 8", "--every: has no effect without --disturbed"),
+        ("validate --worst 3", "--worst: has no effect without --errors"),
+        ("validate --output seen", "--output: has no effect without --errors"),
+        ("tune --outlines-only --trials 2", "--trials: has no effect with --outlines-only"),
+        ("score a.csv --name first", "--name: has no effect with PREDICTED"),
+        ("report --oof --truth a.csv", "--truth: has no effect with --oof"),
+        ("report mine --set hardware.threads=1", "--set: has no effect with a submission"),
     ],
 )
-def test_an_option_without_effect_is_refused(call, option, capsys):
-    assert run(call) == 2
-    assert capsys.readouterr().err.startswith(f"error: {option}: has no effect with ")
+def test_an_option_without_effect_is_refused(call, message, capsys):
+    assert run(call.split()) == 2
+    assert capsys.readouterr().err == f"error: {message}; remove it\n"
 
 
-def test_errors_and_disturbances_are_told_of_foreign_sources_too(data, weights, foreign, capsys):
+@pytest.mark.parametrize(("name", "column"), [("images", "images"), ("all", "source all")])
+def test_a_source_named_as_a_column_is_told_from_it(data, weights, foreign, name, column, capsys):
+    foreign.rename(name)
+    call = ["validate", "--weights", "weights", "--foreign", name, "--disturbed", *QUICK]
+    assert run([*call, "--every", "2"]) == 0
+    header, row = capsys.readouterr().out.splitlines()[2:4]
+    assert header.split() == ["disturbance", "fluorescence", *column.split(), "all"]
+    assert re.fullmatch(r"as it is( +[01][.]\d{4}){3}", row.strip())
+
+
+def test_errors_and_disturbances_are_told_of_foreign_sources_too(
+    data, weights, foreign, monkeypatch, capsys
+):
+    loaded = []
+
+    def load(cache, set_name):
+        loaded.append(set_name)
+        return load_samples(cache, set_name)
+
+    monkeypatch.setattr("kaggle_dsb.commands.diagnose.load_samples", load)
     call = ["validate", "--weights", "weights", "--foreign", "foreign", *QUICK]
     assert run([*call, "--errors", "--worst", "1", "--output", "seen"]) == 0
+    assert loaded == ["stage1_train", "images"]  # each once
     assert [path.name[:9] for path in Path("seen/foreign").iterdir()] == ["worst-1-f"]
     assert re.search(r"^foreign +2 ", capsys.readouterr().out, re.MULTILINE)
     assert run([*call, "--disturbed", "--every", "2", "--json"]) == 0

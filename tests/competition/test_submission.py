@@ -57,8 +57,9 @@ def zip_files(path: Path, files: dict[str, str]) -> Path:
 
 
 def test_the_golden_submission_is_written_byte_for_byte(path):
-    write_submission(path, IMAGES)
+    n_nuclei = write_submission(path, IMAGES)
     assert path.read_bytes() == GOLDEN.read_bytes()
+    assert n_nuclei == sum(len(np.unique(labels[labels > 0])) for labels in IMAGES.values())
 
 
 def test_the_golden_submission_is_sound():

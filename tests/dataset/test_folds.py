@@ -158,6 +158,12 @@ def test_two_sources_may_name_their_images_alike(tmp_path):
     assert select_source(table, "other")["fold"].tolist() == [1]
 
 
+def test_an_image_or_a_source_may_be_named_na(tmp_path):
+    path = tmp_path / "folds.csv"
+    path.write_text("ImageId,source,type,group,fold\nNA,null,tissue,0,1\n")
+    assert read_folds(path)[["ImageId", "source"]].to_numpy().tolist() == [["NA", "null"]]
+
+
 def test_tables_hold_out_alike_where_shared_images_are_in_the_same_folds():
     first = pd.DataFrame({"ImageId": ["a", "b"], "source": "dsb2018", "fold": [0, 1]})
     more = pd.DataFrame({"ImageId": ["a", "c"], "source": "dsb2018", "fold": [0, 0]})

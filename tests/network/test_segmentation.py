@@ -1,11 +1,24 @@
 import errno
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
+from kaggle_dsb.config import load_settings
 from kaggle_dsb.files import InputError
-from kaggle_dsb.network.segmentation import SPAWN, _run_together, _write_part
+from kaggle_dsb.network import segmentation
+from kaggle_dsb.network.segmentation import (
+    AHEAD,
+    SPAWN,
+    ImageSet,
+    Segmentation,
+    _run_together,
+    _write_part,
+)
+from kaggle_dsb.workspace.run import Run
+from kaggle_dsb.workspace.submission import SubmissionFolder
 
 
 class Part:
@@ -58,6 +71,25 @@ def test_a_process_tells_what_it_lacks_as_if_it_were_the_only_one(error):
     with pytest.raises(type(error)) as raised:
         list(run_together(process, errors=errors))
     assert str(raised.value) == str(error)
+
+
+def test_as_many_threads_look_for_nuclei_as_the_settings_allow(monkeypatch):
+    n_threads = []
+
+    class Pool(ThreadPoolExecutor):
+        def __init__(self, number):
+            n_threads.append(number)
+            super().__init__(number)
+
+    monkeypatch.setattr(segmentation, "ThreadPoolExecutor", Pool)
+    for name in ("prepare_hardware", "load_predictor", "load_finder"):
+        monkeypatch.setattr(segmentation, name, lambda *_, **__: None)
+    monkeypatch.setattr(segmentation, "predict_samples", lambda *_: iter(()))
+    settings = load_settings(overrides=["hardware.threads=3"])
+    images, files = ImageSet(Path(), "test", {}), SubmissionFolder(Path())
+    job = Segmentation(images, Run(Path()), settings, files, keeps_probabilities=False)
+    assert list(job.write_some(["a"])) == []
+    assert n_threads == [AHEAD, 3]
 
 
 def test_processes_that_end_well_are_waited_for():

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import struct
 import zipfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -82,11 +83,13 @@ def test_only_a_damaged_file_is_fetched_again(broad: Any, tmp_path: Path) -> Non
     assert (tmp_path / "stage1_test.zip").read_bytes() == broad.files["stage1_test.zip"]
 
 
-def test_a_whole_zip_put_there_by_hand_is_kept(tmp_path: Path) -> None:
+def test_whole_files_put_there_by_hand_are_kept(tmp_path: Path) -> None:
     (tmp_path / "stage1_test.zip").write_bytes(pack({"a.png": b"1"}))
     (tmp_path / "stage1_train.zip").write_bytes(pack({"a.png": b"1"})[:-9])
-    names = ["stage1_test.zip", "stage1_train.zip"]
-    assert find_missing(tmp_path, names) == ["stage1_train.zip"]
+    (tmp_path / "stage1_solution.csv").write_bytes(TABLE)
+    (tmp_path / "stage2_solution_final.csv").write_bytes(b"<html>sign in</html>")
+    names = [path.name for path in sorted(tmp_path.iterdir())]
+    assert find_missing(tmp_path, names) == ["stage1_train.zip", "stage2_solution_final.csv"]
 
 
 def test_a_broken_connection_is_resumed(broad: Any, tmp_path: Path, sleeps: list[float]) -> None:
@@ -227,6 +230,27 @@ def test_a_damaged_zip_of_kaggles_is_deleted(tmp_path: Path) -> None:
         "command again"
     )
     assert not packed.exists()
+
+
+def move_before_the_start(packed: bytes) -> bytes:
+    """Let a zip say that its files are where it has not begun yet."""
+    changed, end = bytearray(packed), packed.rindex(b"PK\x05\x06")
+    (offset,) = struct.unpack_from("<I", packed, end + 16)
+    struct.pack_into("<I", changed, end + 16, offset + 1000)
+    return bytes(changed)
+
+
+def test_a_zip_whose_files_would_be_before_its_start_is_damaged(tmp_path: Path) -> None:
+    (tmp_path / "stage1_test.zip").write_bytes(move_before_the_start(pack({"a.png": b"1"})))
+    assert find_missing(tmp_path, ["stage1_test.zip"]) == ["stage1_test.zip"]
+    packed = tmp_path / "outer.zip"
+    packed.write_bytes(move_before_the_start(pack(dict.fromkeys(KAGGLE_FILES, b""))))
+    with pytest.raises(DownloadError) as caught:
+        unpack_competition(packed, tmp_path)
+    assert str(caught.value) == (
+        "outer.zip: was corrupted in transfer ('stage1_train.zip' is not inside the zip) and "
+        "deleted; run the same command again"
+    )
 
 
 def test_a_zip_of_something_else_is_told(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 from kaggle_dsb.competition.labels import relabel
 from kaggle_dsb.competition.metric import score_image, score_images
 from kaggle_dsb.files import InputError
+from kaggle_dsb.report import results
 from kaggle_dsb.report.outcomes import OUTCOMES, find_outcomes
 from kaggle_dsb.report.page import write_page
 from kaggle_dsb.report.results import ImageResult
@@ -129,6 +130,19 @@ def test_what_changed_since_another_submission_is_told(pictures, tmp_path):
     labels = {tuple(unpack_labels(payload["baseline"]["labels"], shape).ravel())}
     assert labels <= {tuple(relabel(picture.predicted).ravel()) for picture in pictures[:2]}
     assert "this submission is better than the baseline by" in page.texts["p"]
+
+
+def test_the_outcomes_of_each_prediction_are_found_once(monkeypatch):
+    found = []
+
+    def find(truth, predicted):
+        found.append(predicted.max())
+        return find_outcomes(truth, predicted)
+
+    monkeypatch.setattr(results, "find_outcomes", find)
+    picture = make_picture(0)
+    results.describe_result(dataclasses.replace(picture, baseline=picture.truth))
+    assert found == [relabel(picture.predicted).max(), picture.truth.max()]
 
 
 def test_what_changed_is_told_without_truth_too(tmp_path):

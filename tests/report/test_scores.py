@@ -126,6 +126,13 @@ def test_an_id_that_two_sources_use_is_told_apart_by_them(tmp_path):
     assert read_scores(path)["score"].to_dict() == {"cells/1": 0.5, "slides/1": 0.25}
 
 
+def test_an_image_or_a_source_may_be_named_na(tmp_path):
+    path = write_csv(tmp_path / "a.csv", ids=("NA", "NA"))
+    table = pd.read_csv(path, keep_default_na=False).assign(source=["NA", "null"])
+    table.to_csv(path, index=False)
+    assert read_scores(path)["score"].to_dict() == {"NA/NA": 0.5, "null/NA": 0.25}
+
+
 def test_an_image_without_a_score_is_refused(tmp_path):
     path = write_csv(tmp_path / "a.csv", scores=(0.5, np.nan))
     refuses(f"{path}: image b has no score", path)

@@ -48,16 +48,14 @@ def test_the_summary_says_what_the_table_does():
 
 
 def test_the_sources_are_read_from_what_validate_saves(tmp_path):
-    SCORES.assign(fold=0).to_csv(tmp_path / "a.csv", index=False)
-    assert read_sources(tmp_path / "a.csv").equals(SCORES)
+    SCORES.assign(ImageId=list("abcde"), fold=0).to_csv(tmp_path / "a.csv", index=False)
+    assert read_sources(tmp_path / "a.csv").equals(SCORES.set_index(pd.Index(list("abcde"))))
 
 
 def test_a_table_that_does_not_tell_the_sources_is_refused(tmp_path):
     path = tmp_path / "a.csv"
-    SCORES[["score", "kind"]].to_csv(path, index=False)
-    message = (
-        f"{path}: has no column source; expected a table written by `kaggle-dsb validate --save`"
-    )
+    SCORES[["score", "kind"]].assign(ImageId=list("abcde")).to_csv(path, index=False)
+    message = f"{path}: has no column source; expected a table written by `validate --save`"
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         read_sources(path)
 

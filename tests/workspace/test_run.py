@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from kaggle_dsb.config import Settings, load_settings, write_settings
@@ -82,6 +84,15 @@ def test_the_newest_whole_validated_run_is_taken_unasked(tmp_path):
     assert find_run(runs=tmp_path) == first
     assert list_runs(tmp_path) == [first]
     assert find_run(runs=tmp_path / "absent") == open_run(BUNDLED)
+
+
+def test_a_run_is_as_new_as_its_newest_network(tmp_path):
+    old, new = make_run(tmp_path / "old"), make_run(tmp_path / "new")
+    for time, path in enumerate([*old.networks.values(), *new.networks.values()]):
+        os.utime(path, (time, time))
+    (old.folder / "curves.png").touch()
+    os.utime(new.folder, (0, 0))
+    assert list_runs(tmp_path) == [new, old]
 
 
 PARTIAL = {

@@ -45,6 +45,10 @@ def test_without_data_the_demo_set_is_drawn_unless_there_is_a_folder_data(here, 
     )
     assert (source.is_demo, source.name) == (True, "demo")
     assert calls[-1][0] == calls[-1][1] == sum(source.prepared.images.values())
+    Path("data").mkdir()
+    Path("data/.DS_Store").touch()
+    assert open_source(None, work=here / "work").is_demo
+    shutil.rmtree("data")
     shutil.copytree(drawn, "data")
     assert not open_source(None, work=here / "work").is_demo
     assert open_source(None, work=here / "work", demo=True).is_demo
@@ -56,11 +60,37 @@ def test_a_source_is_named_by_its_path_from_here(here, drawn):
     assert source.name == "downloads/dsb"
 
 
+def test_a_source_in_the_home_folder_is_named_by_its_place_and_its_whole_name(here, monkeypatch):
+    monkeypatch.setenv("HOME", str(here))
+    write_png(here / "cells.v2" / "images" / "a.png", np.zeros((8, 8), np.uint8))
+    source = open_source(Path("~/cells.v2"), work=here / "work")
+    assert (source.name, source.dataset_name) == ("cells.v2", "cells.v2")
+
+
+def test_a_source_on_another_drive_is_named_by_its_whole_path(here, drawn, monkeypatch):
+    def refuse(_):
+        raise ValueError("path is on mount 'D:', start on mount 'C:'")
+
+    shutil.copytree(drawn, "dsb")
+    source = open_source(Path("dsb"), work=here / "work")
+    monkeypatch.setattr("kaggle_dsb.workspace.source.os.path.relpath", refuse)
+    assert source.name == str(here / "dsb")
+
+
 def test_a_source_in_tables_of_folds_is_its_whole_folder_name(here, monkeypatch):
     write_png(here / "cells.v2" / "images" / "a.png", np.zeros((8, 8), np.uint8))
     assert open_source(here / "cells.v2", work=here / "work").dataset_name == "cells.v2"
     monkeypatch.chdir(here / "cells.v2")
     assert open_source(Path(), work=here / "work").dataset_name == "cells.v2"
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"), [("cells", "cells"), ("tissue", "source tissue"), ("all", "source all")]
+)
+def test_a_source_named_as_a_type_is_told_from_it_in_tables(here, name, shown):
+    write_png(here / name / "images" / "a.png", np.zeros((8, 8), np.uint8))
+    source = open_source(Path(name), work=here / "work")
+    assert (source.dataset_name, source.shown_name) == (name, shown)
 
 
 def test_a_limit_is_remembered_and_has_a_cache_of_its_own(here, drawn):
@@ -86,6 +116,15 @@ def test_the_solution_is_the_truth_of_the_test_set_and_masks_of_the_others(here,
     assert name == f"{drawn}/stage1_train"
     assert np.array_equal(labels[sample.id], sample.labels)
     assert find_truth(source, {"another"}) is None
+
+
+def test_a_wrong_solution_is_named_as_the_users_file_not_as_its_copy(here, drawn):
+    shutil.copytree(drawn, "own")
+    Path("own/stage1_solution.csv").write_text("a,b\n")
+    source = open_source(Path("own"), work=here / "work")
+    with pytest.raises(InputError) as raised:
+        read_solution_labels(source, "stage1_test")
+    assert str(raised.value) == "own/stage1_solution.csv: line 1 is 'a,b'; it must have ImageId"
 
 
 def test_the_set_to_predict_is_the_one_named_else_a_test_set(here, drawn):
@@ -137,6 +176,14 @@ def test_the_truth_of_images_that_two_sets_hold_is_that_of_the_named_set(alike):
         (sample,) = load_samples(alike.cache, name)
         assert found == f"own/{name}"
         assert np.array_equal(labels["x"], sample.labels)
+
+
+def test_the_truth_is_read_without_the_images(alike):
+    expected = find_truth(alike, {"x"}, set_name="train")
+    shutil.rmtree(alike.cache / "train" / "images")
+    found = find_truth(alike, {"x"}, set_name="train")
+    assert found[0] == expected[0]
+    assert np.array_equal(found[1]["x"], expected[1]["x"])
 
 
 def test_images_that_two_sets_hold_need_the_name_of_one(alike):

@@ -54,10 +54,18 @@ def list_files(folder):
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-def test_a_draft_takes_the_place_of_the_earlier_submission_and_of_its_score(tmp_path):
+def write_derived(files):
+    """Write what score, report and submit --export make of a submission."""
+    files.write_score({"score": 0.5})
+    files.report_file.write_text("page")
+    files.export_folder.mkdir()
+    (files.export_folder / "a.geojson").touch()
+
+
+def test_a_draft_takes_the_place_of_the_earlier_submission_and_of_what_was_made_of_it(tmp_path):
     files = SubmissionFolder(tmp_path / "first")
     write_files(files, "earlier")
-    files.write_score({"score": 0.5})
+    write_derived(files)
     with files.locking():
         files.begin("key")
         write_files(files.draft, "new")
@@ -65,6 +73,7 @@ def test_a_draft_takes_the_place_of_the_earlier_submission_and_of_its_score(tmp_
         (files.draft.labels_folder / ".a-writing-x.png").touch()
         files.finish()
     assert list_files(files.folder) == [
+        ".lock",
         "config.toml",
         "labels/a.png",
         "made.json",
@@ -72,6 +81,26 @@ def test_a_draft_takes_the_place_of_the_earlier_submission_and_of_its_score(tmp_
     ]
     assert files.read_made() == {"text": "new"}
     assert files.csv_file.read_text() == files.label_file("a").read_text() == "new"
+
+
+def test_what_was_made_of_the_same_nuclei_stays(tmp_path):
+    files = SubmissionFolder(tmp_path / "first")
+    write_files(files, "same")
+    write_derived(files)
+    files.begin("key")
+    write_files(files.draft, "same")
+    files.finish()
+    assert {"score.json", "report.html", "export/a.geojson"} < set(list_files(files.folder))
+
+
+def test_a_submission_stays_locked_until_it_is_finished(tmp_path):
+    files = SubmissionFolder(tmp_path / "first")
+    with files.locking():
+        files.begin("key")
+        write_files(files.draft, "new")
+        files.finish()
+        with pytest.raises(InputError), files.locking():
+            pass
 
 
 @pytest.mark.parametrize("n_renamed", range(4))
@@ -82,16 +111,16 @@ def test_a_submission_interrupted_while_it_takes_its_place_tells_nothing_false(
     write_files(files, "earlier")
     files.begin("key")
     write_files(files.draft, "new")
-    rename, renamed = Path.rename, []
+    replace, renamed = Path.replace, []
 
     def interrupt(path, target):
         if len(renamed) == n_renamed:
             raise KeyboardInterrupt
         renamed.append(path)
-        return rename(path, target)
+        return replace(path, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "rename", interrupt)
+        patch.setattr(Path, "replace", interrupt)
         with pytest.raises(KeyboardInterrupt):
             files.finish()
     assert files.read_made() == {}
@@ -116,7 +145,7 @@ def test_a_draft_is_kept_for_the_same_key_only(tmp_path):
         with pytest.raises(InputError) as raised, files.locking():
             pass
     assert str(raised.value) == (
-        f"{files.draft.folder}: another process is writing this submission; wait until it finishes"
+        f"{files.folder}: another process is writing this submission; wait until it finishes"
     )
 
 
