@@ -13,16 +13,22 @@ if TYPE_CHECKING:
         decode,
         encode,
         load_dataset,
+        measure,
         read_submission,
         score,
         segment,
         write_submission,
     )
+    from kaggle_dsb.dataset.samples import Sample
+    from kaggle_dsb.files import InputError
 
 __all__ = [
+    "InputError",
+    "Sample",
     "decode",
     "encode",
     "load_dataset",
+    "measure",
     "read_submission",
     "score",
     "segment",
@@ -30,12 +36,16 @@ __all__ = [
 ]
 
 
+_MODULES = {"InputError": "files", "Sample": "dataset.samples"}
+"""Of the names that are not functions of ``api``."""
+
+
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from kaggle_dsb import api
+    import importlib
 
-    return getattr(api, name)
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES.get(name, 'api')}"), name)
 
 
 def __dir__() -> list[str]:

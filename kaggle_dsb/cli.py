@@ -445,7 +445,7 @@ def submit(
         str | None,
         typer.Option(
             metavar="FORMATS",
-            help="Also export nuclei as geojson, coco, roi, ome (comma-separated).",
+            help="Also export nuclei as geojson, coco, roi, ome, csv (comma-separated).",
         ),
     ] = None,
     devices: Annotated[

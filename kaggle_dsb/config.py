@@ -185,6 +185,9 @@ class PredictionSettings(_Section):
     scales: tuple[Annotated[float, Field(gt=0, le=4)], ...] = Field((0.8, 1.25), min_length=1)
     """Scales to average over, relative to network.nucleus_px."""
 
+    diameter_px: float = Field(0, ge=0, allow_inf_nan=False)
+    """Typical diameter of the nuclei, in pixels, if known; 0 estimates it for each image."""
+
     tile_px: int = Field(1024, ge=64, multiple_of=32)
     """Side length of a tile, in pixels; larger images are predicted in tiles."""
 

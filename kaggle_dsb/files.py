@@ -1,12 +1,15 @@
 """File utilities for all stages: atomic writing, locking, JSON, and the error for bad input."""
 
+import atexit
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -185,3 +188,24 @@ def write_json(path: Path, value: Any) -> None:
     """Write a value as indented JSON, atomically."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+def user_cache(name: str) -> Path:
+    """Return a folder in the user's cache, ``$XDG_CACHE_HOME/kaggle_dsb/NAME``.
+
+    If it cannot be made, a temporary one is returned, which is removed when the process ends.
+    """
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(home) / "kaggle_dsb" / name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return _make_temporary(name)
+    return folder
+
+
+@cache
+def _make_temporary(name: str) -> Path:
+    folder = Path(tempfile.mkdtemp(prefix=f"kaggle_dsb-{name}-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder

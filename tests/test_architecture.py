@@ -64,7 +64,7 @@ ROOMS_IT_MAY_IMPORT = {
         *STAGES,
     },
     "api": {"files", *STAGES} - {"training", "report", "publish"},
-    "__init__": {"api"},
+    "__init__": {"api", "dataset", "files"},
     "__main__": {"cli"},
 }
 

@@ -107,6 +107,10 @@ def test_a_nested_section_can_be_set():
             "--set: prediction.overlap_px = 128: must be below prediction.tile_px = 128",
         ),
         (
+            "prediction.diameter_px=-1",
+            "--set: prediction.diameter_px = -1: input should be greater than or equal to 0",
+        ),
+        (
             "prediction.tta=many",
             "--set: prediction.tta = 'many': input should be 'none', 'flips', 'rotations' or 'd4'",
         ),

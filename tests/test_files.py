@@ -1,9 +1,18 @@
 import os
+import tempfile
 import time
 
 import pytest
 
-from kaggle_dsb.files import InputError, is_leftover, locking, read_json, replacing, write_json
+from kaggle_dsb.files import (
+    InputError,
+    is_leftover,
+    locking,
+    read_json,
+    replacing,
+    user_cache,
+    write_json,
+)
 
 
 def test_a_file_takes_its_place_only_when_it_is_whole(tmp_path):
@@ -90,3 +99,24 @@ def test_what_is_no_json_object_is_refused_by_name(tmp_path, text, fault):
     with pytest.raises(InputError) as raised:
         read_json(path)
     assert str(raised.value).startswith(f"{path}: {fault}")
+
+
+def test_the_users_cache_is_made_in_the_home_folder_or_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert user_cache("demo") == tmp_path / ".cache" / "kaggle_dsb" / "demo"
+    assert user_cache("demo").is_dir()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
+    assert user_cache("demo") == tmp_path / "elsewhere" / "kaggle_dsb" / "demo"
+
+
+def test_without_a_cache_of_the_user_a_temporary_one_lasts_as_long_as_the_process(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = user_cache("some")
+    assert folder.is_dir()
+    assert folder.parent == tmp_path
+    assert user_cache("some") == folder

@@ -22,6 +22,9 @@ from kaggle_dsb.competition.submission import (
 from kaggle_dsb.config import Settings, write_settings
 from kaggle_dsb.dataset import TEST_SETS
 from kaggle_dsb.dataset.export import export_labels
+from kaggle_dsb.dataset.export_formats import TABLE_FORMAT
+from kaggle_dsb.dataset.measurements import MEASUREMENTS_FILE, MeasuredImage, write_measurements
+from kaggle_dsb.dataset.originals import opening_originals
 from kaggle_dsb.dataset.samples import sizes
 from kaggle_dsb.files import InputError, digest_of, replacing
 from kaggle_dsb.network.load import submission_key
@@ -76,10 +79,29 @@ class Submission:
         return [*lines, f"next: {self._advice()}"]
 
     def export(self, formats: Sequence[str]) -> list[Path]:
-        """Write the nuclei in formats of other tools; see `kaggle_dsb.dataset.export`."""
+        """Write the nuclei in formats of other tools, and ``csv``, a table of measurements.
+
+        See `kaggle_dsb.dataset.export` and `kaggle_dsb.dataset.measurements`.
+        """
         ids = list(sizes(self.source.cache, self.set_name))
         labels = LabelFiles(self.files, ids)
-        return export_labels(self.files.export_folder, labels, formats)
+        others = [name for name in formats if name != TABLE_FORMAT]
+        tables = [self._measure(labels)] if TABLE_FORMAT in formats else []
+        return [*export_labels(self.files.export_folder, labels, others), *tables]
+
+    def _measure(self, labels: Mapping[str, NDArray[np.int32]]) -> Path:
+        path = self.files.export_folder / MEASUREMENTS_FILE
+        source = self.source
+        with (
+            opening_originals(
+                source.origin, self.set_name, options=source.options, skipped=source.cache
+            ) as read,
+            show_progress("measuring the nuclei") as progress,
+        ):
+            images = (MeasuredImage(id_, read(id_), labels[id_]) for id_ in labels)
+            for n_done, _ in enumerate(write_measurements(path, images), 1):
+                progress(n_done, len(labels))
+        return path
 
     def _advice(self) -> str:
         if self.source.is_demo:

@@ -66,7 +66,12 @@ def decode_rgb(data: bytes, options: ReadOptions = DEFAULT_OPTIONS) -> NDArray[n
     >>> decode_rgb(encoded.tobytes()).shape
     (2, 3, 3)
     """
-    return np.ascontiguousarray(to_8_bit(_drop_alpha(decode_picture(data, options))))
+    return np.ascontiguousarray(to_8_bit(decode_values(data, options)))
+
+
+def decode_values(data: bytes, options: ReadOptions = DEFAULT_OPTIONS) -> NDArray[Any]:
+    """Decode an image file to RGB, (H, W, 3), with the file's bit depth; see `decode_rgb`."""
+    return _drop_alpha(decode_picture(data, options))
 
 
 def decode_mask(data: bytes) -> NDArray[Any]:
@@ -114,7 +119,7 @@ def warn_of_highlights(data: bytes, options: ReadOptions = DEFAULT_OPTIONS) -> s
     """
     if _has_8_bits(data):
         return None
-    picture = _drop_alpha(decode_picture(data, options))
+    picture = decode_values(data, options)
     if compresses_highlights(picture):
         return (
             "most objects are less than a tenth as bright as the brightest parts, such as dead "

@@ -75,6 +75,7 @@ class _Job:
     options: ReadOptions
     progress: Progress | None
     limit: int | None
+    set_name: str | None
 
 
 def prepare(
@@ -84,6 +85,7 @@ def prepare(
     progress: Progress | None = None,
     limit: int | None = None,
     options: ReadOptions = DEFAULT_OPTIONS,
+    set_name: str | None = None,
 ) -> Prepared:
     """Check a source and write its images and labels to a cache.
 
@@ -102,11 +104,14 @@ def prepare(
         Use only this many images of each set, the first by id.
     options : ReadOptions
         How to read stacks and binary masks.
+    set_name : str, optional
+        Use only this set.
 
     Raises
     ------
     DataFaults
-        When the source is unusable; all faults are reported at once and the cache is unchanged.
+        When the source is unusable or has no such set; all faults are reported at once and the
+        cache is unchanged.
     InputError
         When the cache cannot be created there.
 
@@ -122,12 +127,14 @@ def prepare(
     source, cache = source.expanduser(), cache.expanduser().resolve()
     _check_places(source, cache)
     fingerprint = _take_fingerprint(source, cache, limit, options)
+    if set_name is not None:
+        fingerprint["set_name"] = set_name
     remove_old_builds(cache.parent)
     known = _read_prepared(cache, fingerprint)
     if known:
         return known
     with building(cache, is_whole=lambda: _read_prepared(cache, fingerprint) is not None) as build:
-        job = _Job(build, options, progress, limit)
+        job = _Job(build, options, progress, limit, set_name)
         rows, warnings = _build(source, job, cache=cache)
         images = {name: len(set_rows) for name, set_rows in rows.items()}
         nuclei = {name: sum(row[3] or 0 for row in set_rows) for name, set_rows in rows.items()}
@@ -199,7 +206,10 @@ def _build(source: Path, job: _Job, *, cache: Path) -> tuple[dict[str, list[Inde
     with Archive(source, scratch, skipped=cache) as archive:
         contents = archive.find_contents()
         faults, warnings = contents.faults, contents.warnings
-        pictures = _limit(contents.pictures, job.limit)
+        sets = sorted({picture.set_name for picture in contents.pictures})
+        if job.set_name is not None and sets and job.set_name not in sets:
+            faults.append(f"{source}: has no set {job.set_name!r}; it has {', '.join(sets)}")
+        pictures = _select(contents.pictures, job)
         outcomes = _convert_all(pictures, job)
         for picture, outcome in zip(pictures, outcomes, strict=True):
             faults += outcome.faults
@@ -218,12 +228,13 @@ def _build(source: Path, job: _Job, *, cache: Path) -> tuple[dict[str, list[Inde
     return rows, warnings
 
 
-def _limit(pictures: list[ImageFiles], limit: int | None) -> list[ImageFiles]:
+def _select(pictures: list[ImageFiles], job: _Job) -> list[ImageFiles]:
     taken: Counter[str] = Counter()
     kept = []
     for picture in pictures:
         taken[picture.set_name] += 1
-        if limit is None or taken[picture.set_name] <= limit:
+        is_of_set = job.set_name in (None, picture.set_name)
+        if is_of_set and (job.limit is None or taken[picture.set_name] <= job.limit):
             kept.append(picture)
     return kept
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from kaggle_dsb.files import InputError
 
@@ -30,8 +30,12 @@ class ReadOptions:
 
     def __post_init__(self) -> None:
         for name, number in (("channel", self.channel), ("plane", self.plane)):
+            if number is not None and not isinstance(number, int):
+                raise InputError(f"{name} {number!r}; expected its number, the first {name} is 1")
             if number is not None and number < 1:
                 raise InputError(f"{name} {number}; the first {name} is 1")
+        if self.project not in (None, "max"):
+            raise InputError(f"projection {self.project!r}; the only one is 'max'")
         if self.plane is not None and self.project is not None:
             raise InputError("both a plane and a projection; choose one of them")
 
@@ -44,6 +48,15 @@ class ReadOptions:
         {'channel': 2}
         """
         return {key: value for key, value in asdict(self).items() if value not in (None, False)}
+
+
+class ReadKeywords(TypedDict, total=False):
+    """The fields of `ReadOptions`, as keyword arguments of a function."""
+
+    channel: int | None
+    plane: int | None
+    project: Projection | None
+    connected_components: bool
 
 
 DEFAULT_OPTIONS = ReadOptions()

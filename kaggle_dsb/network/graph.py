@@ -5,8 +5,6 @@ the tensors of a `.safetensors` file in place of those inputs, it computes the s
 network. So one graph serves all networks of an architecture, and weights are stored only once.
 """
 
-import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +13,7 @@ from openvino import opset13
 
 from kaggle_dsb import __version__
 from kaggle_dsb.config import NetworkSettings
-from kaggle_dsb.files import InputError
+from kaggle_dsb.files import InputError, user_cache
 from kaggle_dsb.network.hardware import Precision
 from kaggle_dsb.network.quantize import insert_quantizers, read_ranges
 from kaggle_dsb.network.weights import NetworkFile, ranges_file, read_network
@@ -125,14 +123,8 @@ def find_graph(settings: NetworkSettings) -> Path:
 
 
 def cache_folder() -> Path:
-    """Return the cache folder of exported graphs; a temporary one if it cannot be made.
+    """Return the cache folder of exported graphs.
 
     Its name holds the version of the package, since graphs depend on it.
     """
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(home) / "kaggle_dsb" / f"graphs-{__version__}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return Path(tempfile.mkdtemp(prefix="kaggle_dsb-graphs-"))
-    return folder
+    return user_cache(f"graphs-{__version__}")

@@ -25,13 +25,13 @@ def load_predictor(run: Run, settings: Settings, *, folds: Sequence[int]) -> Pre
     choice = choose_engine(settings.hardware, [*networks, sizing])
     threads = settings.hardware.threads
     engine = load_engine(choice, networks, tta=settings.prediction.tta, threads=threads)
-    is_among_them = sizing == networks[0]
+    needs_no_other = sizing == networks[0] or settings.prediction.diameter_px
     return Predictor(
         engine,
         settings.prediction,
         nucleus_px=settings.network.nucleus_px,
         sizing=None
-        if is_among_them
+        if needs_no_other
         else load_engine(choice, [sizing], tta="none", threads=threads),
     )
 

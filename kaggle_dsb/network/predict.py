@@ -1,5 +1,6 @@
 """Predict the probability maps of images of any size with an inference engine."""
 
+import copy
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
@@ -100,6 +101,7 @@ class Predictor:
     -----
     The diameter of an image's nuclei is measured on the output of one network, at a reduced size
     first. Cellpose [1]_ also scales objects to one diameter, and estimates it with a second model.
+    The setting ``diameter_px`` replaces this measurement, and the images are then predicted once.
     If there is only that network, without TTA and at one scale, and the last sizing pass was close
     to the scale that it suggests, its output is the prediction. If the nuclei of the final
     probability differ in size from the estimate, the image is predicted again at the scale that
@@ -125,6 +127,12 @@ class Predictor:
         self._nucleus_px = nucleus_px
         self._can_reuse = self._first is engine and settings.scales == (1,)
 
+    def with_diameter(self, diameter_px: float) -> "Predictor":
+        """Return a predictor with the same networks, for nuclei of this diameter."""
+        other = copy.copy(self)
+        other._settings = self._settings.model_copy(update={"diameter_px": diameter_px})
+        return other
+
     def predict(self, images: Iterable[Image]) -> Iterator[Probability]:
         """Yield the probability (3, H, W) float32 of each image (H, W, 3) uint8, in order.
 
@@ -144,7 +152,9 @@ class Predictor:
                 yield self._check_size(image, estimate.zoom, probability)
 
     def estimate_size(self, image: Image) -> SizeEstimate:
-        """Estimate the nucleus size of an image (H, W, 3) uint8 with one network."""
+        """Estimate the nucleus size of an image (H, W, 3) uint8 with one network, unless set."""
+        if self._settings.diameter_px:
+            return SizeEstimate(choose_zoom(self._settings.diameter_px, self._nucleus_px))
         sizing_zoom = float(np.clip(SIZING_PX / max(image.shape[:2]), LEAST_SIZING_ZOOM, 1))
         diameter_px = 0.0
         for _ in range(SIZING_PASSES):
@@ -176,6 +186,8 @@ class Predictor:
 
     def _check_size(self, image: Image, zoom: float, probability: Probability) -> Probability:
         """Return the probability of an image, predicted again if the size estimate was wrong."""
+        if self._settings.diameter_px:
+            return probability
         diameter_px = self._measure_predicted(probability, zoom)
         misfit = ratio_of(diameter_px * zoom, self._nucleus_px) if diameter_px else 1.0
         other = choose_zoom(diameter_px, self._nucleus_px)
@@ -254,9 +266,11 @@ class Predictor:
 
 def prediction_facts(settings: PredictionSettings, nucleus_px: float) -> dict[str, Any]:
     """Return everything that a `Predictor` depends on besides engine and networks, for hashing."""
+    # Without a diameter the facts are those of versions that could not be given one.
+    unused = set() if settings.diameter_px else {"diameter_px"}
     return {
         "format": CACHE_FORMAT,
-        "prediction": settings.model_dump(mode="json"),
+        "prediction": settings.model_dump(mode="json", exclude=unused),
         "nucleus_px": nucleus_px,
         "contrast": [QUANTILES_PERCENT, LEAST_RANGE],
         "zoom_range": ZOOM_RANGE,

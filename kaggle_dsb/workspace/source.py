@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kaggle_dsb import __version__
@@ -18,7 +18,13 @@ from kaggle_dsb.dataset.archive import list_files
 from kaggle_dsb.dataset.demo import ensure_demo
 from kaggle_dsb.dataset.prepare import Prepared, prepare
 from kaggle_dsb.dataset.read_options import DEFAULT_OPTIONS, ReadOptions
-from kaggle_dsb.dataset.samples import COMPETITION_SOURCE, list_sets, sizes
+from kaggle_dsb.dataset.samples import (
+    COMPETITION_SOURCE,
+    Sample,
+    list_sets,
+    load_samples,
+    sizes,
+)
 from kaggle_dsb.dataset.types import IMAGE_TYPES
 from kaggle_dsb.files import InputError
 
@@ -140,15 +146,33 @@ def open_source(
     """
     if data is None and not demo and any(list_files(DEFAULT_DATA)):
         data = DEFAULT_DATA
+    return open_set(data, None, work=work, limit=limit, progress=progress, options=options)
+
+
+def open_set(
+    data: Path | None,
+    set_name: str | None,
+    *,
+    work: Path,
+    limit: int | None = None,
+    progress: Progress | None = None,
+    options: ReadOptions = DEFAULT_OPTIONS,
+) -> Source:
+    """Prepare one set of the data, or all if it is None; without data, of the demo set.
+
+    The other parameters are those of `open_source`.
+    """
     origin = data.expanduser() if data else _draw_demo(work)
-    cache = work / "cache" / _name_cache(origin, limit, options)
-    prepared = prepare(origin, cache, progress=progress, limit=limit, options=options)
+    cache = work / "cache" / _name_cache(origin, limit, options, set_name)
+    prepared = prepare(
+        origin, cache, progress=progress, limit=limit, options=options, set_name=set_name
+    )
     return Source(origin, prepared.cache, data is None, prepared, limit, options)
 
 
-def _name_cache(origin: Path, limit: int | None, options: ReadOptions) -> str:
-    place = str(origin.resolve())
-    key = place if options == DEFAULT_OPTIONS else f"{place}\n{options}"
+def _name_cache(origin: Path, limit: int | None, options: ReadOptions, set_name: str | None) -> str:
+    changed = [] if options == DEFAULT_OPTIONS else [str(options)]
+    key = "\n".join([str(origin.resolve()), *changed, *([set_name] if set_name else [])])
     digest = hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()[:8]
     return f"{origin.name}-{digest}" + (f"-{limit}" if limit else "")
 
@@ -248,6 +272,27 @@ def read_solution_labels(source: Source, set_name: str) -> dict[str, Labels]:
     with _naming_origin(source, path):
         labels = read_solution(path, known)
     return {id_: labels[id_] for id_ in labels if id_ in known} if source.limit else labels
+
+
+def load_with_truth(source: Source, set_name: str) -> list[Sample]:
+    """Load a set, with the ground truth of its solution if the data hold one.
+
+    Raises
+    ------
+    InputError
+        When there is no such set, or the solution is of images of another size.
+    """
+    truth = read_solution_labels(source, set_name)
+    samples = load_samples(source.cache, set_name)
+    for sample in samples:
+        size = sample.image.shape[:2]
+        if sample.id in truth and truth[sample.id].shape != size:
+            height, width = truth[sample.id].shape
+            raise InputError(
+                f"{source.origin / SOLUTION_FILES[set_name]}: image {sample.id} is {height} x "
+                f"{width} pixels; the image of this name is {size[0]} x {size[1]}"
+            )
+    return [replace(sample, labels=truth.get(sample.id, sample.labels)) for sample in samples]
 
 
 def find_truth(

@@ -27,7 +27,8 @@ MISTAKES = {
     ),
     "unknown setting": (
         ["submit", "--weights", "weights", "--set", "prediction.tt=none"],
-        "--set: unknown key prediction.tt; allowed here: tta, scales, tile_px, overlap_px",
+        "--set: unknown key prediction.tt; allowed here: tta, scales, diameter_px, tile_px, "
+        "overlap_px",
     ),
     "unknown fold": (["train", "--fold", "7"], "fold 7 does not exist; available: 0, 1, all"),
     "tuning one fold": (

@@ -82,5 +82,5 @@ def test_submit_exports_the_nuclei_for_other_tools(data, weights, capsys):
 def test_an_unknown_format_is_refused_before_any_work(here, capsys):
     assert run(["submit", "--export", "svg"]) == 2
     assert capsys.readouterr().err == (
-        "error: unknown export format 'svg'; choose from geojson, coco, roi, ome\n"
+        "error: unknown export format 'svg'; choose from geojson, coco, roi, ome, csv\n"
     )

@@ -10,7 +10,7 @@ import tifffile
 from kaggle_dsb.dataset.contours import fill_polygon, trace_nuclei
 from kaggle_dsb.dataset.demo import make_image
 from kaggle_dsb.dataset.export import export_labels
-from kaggle_dsb.dataset.export_formats import EXPORT_FORMATS, parse_formats
+from kaggle_dsb.dataset.export_formats import EXPORT_FORMATS, TABLE_FORMAT, parse_formats
 from kaggle_dsb.files import InputError
 
 # A square, and a ring around a nucleus of one pixel.
@@ -26,7 +26,8 @@ LABELS = np.array(
 
 def test_each_format_writes_its_files(tmp_path: Path) -> None:
     labels = {"a": LABELS, "b": np.zeros_like(LABELS)}
-    written = export_labels(tmp_path, labels, list(EXPORT_FORMATS))
+    formats = [name for name in EXPORT_FORMATS if name != TABLE_FORMAT]
+    written = export_labels(tmp_path, labels, formats)
     names = [path.name for path in written]
     assert names == [
         *("a.geojson", "b.geojson", "coco.json"),
@@ -109,4 +110,18 @@ def test_formats_are_named_with_commas() -> None:
     assert parse_formats("") == []
     with pytest.raises(InputError) as caught:
         parse_formats("svg")
-    assert str(caught.value) == "unknown export format 'svg'; choose from geojson, coco, roi, ome"
+    assert str(caught.value) == (
+        "unknown export format 'svg'; choose from geojson, coco, roi, ome, csv"
+    )
+
+
+def test_a_table_needs_scikit_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert parse_formats("csv") == ["csv"]
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert parse_formats("roi") == ["roi"]
+    with pytest.raises(InputError) as caught:
+        parse_formats("roi,csv")
+    assert str(caught.value) == (
+        "export format 'csv': scikit-image is not installed; install it with pip install "
+        "scikit-image"
+    )

@@ -1,5 +1,6 @@
 import io
 import struct
+from typing import get_type_hints
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image
 from kaggle_dsb.competition.label_files import parse_labels
 from kaggle_dsb.dataset.pixels import decode_picture, decode_rgb
 from kaggle_dsb.dataset.planes import LARGEST_IMAGE_PX, decode_tiff, orient
-from kaggle_dsb.dataset.read_options import ReadOptions
+from kaggle_dsb.dataset.read_options import ReadKeywords, ReadOptions
 from kaggle_dsb.files import InputError
 
 # Two channels of three planes of 4 x 5 pixels; every plane of its own value.
@@ -194,6 +195,8 @@ def test_an_image_too_large_is_refused_by_its_size_alone() -> None:
     [
         ({"channel": 0}, "channel 0; the first channel is 1"),
         ({"plane": -1}, "plane -1; the first plane is 1"),
+        ({"plane": "2"}, "plane '2'; expected its number, the first plane is 1"),
+        ({"project": "mean"}, "projection 'mean'; the only one is 'max'"),
         ({"plane": 1, "project": "max"}, "both a plane and a projection; choose one of them"),
     ],
 )
@@ -228,3 +231,7 @@ def test_an_ome_tiff_that_says_to_hold_a_thousand_million_planes_takes_no_memory
     with pytest.raises(InputError) as caught:
         decode_tiff(data, ReadOptions(plane=1))
     assert str(caught.value) == "declares 1000000000 planes; the maximum is 1000000"
+
+
+def test_every_option_is_a_keyword() -> None:
+    assert get_type_hints(ReadKeywords) == get_type_hints(ReadOptions)

@@ -124,6 +124,24 @@ def test_another_limit_is_prepared_anew(source: Path, tmp_path: Path) -> None:
     assert prepare(source, tmp_path / "cache").images["stage1_train"] == 2
 
 
+def test_one_set_is_prepared_without_the_others(source: Path, tmp_path: Path) -> None:
+    (source / "stage1_test" / "c" / "images" / "c.png").write_bytes(b"")
+    prepared = prepare(source, tmp_path / "cache", set_name="stage1_train")
+    assert prepared.images == {"stage1_train": 2}
+    assert not prepare(source, tmp_path / "cache", set_name="stage1_train").is_new
+    assert not (prepared.cache / "stage1_test").exists()
+    with pytest.raises(DataFaults):
+        prepare(source, tmp_path / "cache")
+
+
+def test_a_set_that_does_not_exist_is_named_with_those_that_do(
+    source: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(DataFaults) as caught:
+        prepare(source, tmp_path / "cache", set_name="train")
+    assert str(caught.value) == f"{source}: has no set 'train'; it has stage1_test, stage1_train"
+
+
 def test_a_damaged_fingerprint_is_prepared_anew(source: Path, tmp_path: Path) -> None:
     cache = prepare(source, tmp_path / "cache").cache
     (cache / "source.json").write_text("{")

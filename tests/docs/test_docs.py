@@ -20,6 +20,19 @@ def test_the_page_of_the_interface_says_what_the_docstrings_say():
 
 
 @pytest.mark.slow
+def test_the_python_code_of_the_readme_runs(small_demo, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    page = (DOCS.parent / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    assert len(blocks) == 1
+    for block in blocks:
+        exec(block, {})
+    assert 0.5 < float(capsys.readouterr().out) <= 1
+    assert [path.name for path in tmp_path.iterdir()] == ["cache"]
+
+
+@pytest.mark.slow
 # What Jupyter's own packages warn of is not ours to mend.
 @pytest.mark.filterwarnings("ignore")
 def test_the_notebook_runs(tmp_path):

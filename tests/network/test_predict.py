@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kaggle_dsb.config import PredictionSettings
+from kaggle_dsb.instances.size import ZOOM_RANGE
 from kaggle_dsb.instances.watershed import WatershedParameters
 from kaggle_dsb.network import predict as predict_module
 from kaggle_dsb.network.contrast import stretch_contrast
@@ -314,6 +315,34 @@ def test_an_image_whose_size_was_mistaken_is_predicted_again():
     predictor._predict_at = lambda images, at: zooms.extend(at) or predict_at(images, at)
     list(predictor.predict([image]))
     assert zooms == [pytest.approx(28 / 44, rel=0.1), pytest.approx(28 / 16, rel=0.1)]
+
+
+@pytest.mark.parametrize(
+    ("diameter_px", "zoom"), [(28, 1), (14, 2), (9.0, ZOOM_RANGE[1]), (1000, ZOOM_RANGE[0])]
+)
+def test_a_known_diameter_replaces_every_look_at_the_image(diameter_px, zoom):
+    network = Counting()
+    options = {"nucleus_px": 28, "tta": "none", "scales": [1]}
+    given = make_predictor([network], diameter_px=diameter_px, **options)
+    assert given.estimate_size(discs(14)) == SizeEstimate(zoom)
+    (probability,) = given.predict([discs(14)])
+    side = -(-round(168 * zoom) // 32) * 32
+    assert network.shapes == [(1, 3, side, side)]
+    later = make_predictor([Grey()], **options).with_diameter(diameter_px)
+    assert (next(later.predict([discs(14)])) == probability).all()
+
+
+def test_a_predictor_is_unchanged_by_the_one_made_of_it_for_a_diameter():
+    predictor = make_predictor([Grey()], nucleus_px=28, tta="none")
+    assert predictor.with_diameter(14).estimate_size(discs(14)).zoom == 2
+    assert predictor.estimate_size(discs(14)).zoom == pytest.approx(1, rel=0.1)
+
+
+def test_the_facts_without_a_diameter_are_those_of_the_versions_before_it():
+    facts = prediction_facts(PredictionSettings(), 28)
+    assert facts["prediction"].keys() == {"tta", "scales", "tile_px", "overlap_px"}
+    given = prediction_facts(PredictionSettings(diameter_px=12), 28)
+    assert given == facts | {"prediction": facts["prediction"] | {"diameter_px": 12}}
 
 
 @pytest.mark.parametrize(

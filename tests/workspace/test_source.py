@@ -11,6 +11,8 @@ from kaggle_dsb.files import InputError
 from kaggle_dsb.workspace.source import (
     choose_test_set,
     find_truth,
+    load_with_truth,
+    open_set,
     open_source,
     read_solution_labels,
     require_train_set,
@@ -192,3 +194,21 @@ def test_images_that_two_sets_hold_need_the_name_of_one(alike):
     assert (
         str(caught.value) == "own: test and train contain these images; choose one with --set-name"
     )
+
+
+def test_one_set_has_a_cache_of_its_own(here, drawn):
+    whole = open_source(drawn, work=here / "work")
+    part = open_set(drawn, "stage1_test", work=here / "work")
+    assert whole.cache != part.cache
+    assert list_sets(part.cache) == {"stage1_test": 2}
+    assert open_set(drawn, None, work=here / "work").cache == whole.cache
+
+
+def test_samples_of_a_test_set_have_the_labels_of_its_solution(here, drawn):
+    source = open_source(drawn, work=here / "work")
+    truth = read_solution_labels(source, "stage1_test")
+    for sample in load_with_truth(source, "stage1_test"):
+        np.testing.assert_array_equal(sample.labels, truth[sample.id])
+    loaded = load_samples(source.cache, "stage1_train")
+    for sample, expected in zip(load_with_truth(source, "stage1_train"), loaded, strict=True):
+        np.testing.assert_array_equal(sample.labels, expected.labels)
