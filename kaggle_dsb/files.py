@@ -16,8 +16,6 @@ from typing import Any
 LEFTOVER_AGE_S = 3600
 TABLE_SUFFIXES = (".csv",)
 CHART_SUFFIXES = (".png", ".jpg", ".pdf", ".svg")
-ONLY_EMPTY_IS_MISSING: dict[str, Any] = {"keep_default_na": False, "na_values": [""]}
-"""Arguments of `pandas.read_csv` with which an image or a source may be named NA."""
 _LOCK_FILE = ".lock"
 _TIDIED: set[Path] = set()
 

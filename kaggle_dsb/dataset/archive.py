@@ -10,10 +10,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import IO
 
 from kaggle_dsb.competition.table import ZIP_ERRORS
-from kaggle_dsb.dataset.entries import Entry, entry_of_file, entry_of_zip
+from kaggle_dsb.dataset.entries import Entry, entry_of_file, entry_of_zip, open_entry
 from kaggle_dsb.dataset.layouts import Contents, arrange
 from kaggle_dsb.dataset.pixels import FORMATS, IMAGE_SUFFIXES
 from kaggle_dsb.dataset.truth import holds_rois
@@ -149,14 +148,6 @@ class Archive:
             self._faults.append(f"{entry}: is damaged; get {outer.filename} again")
             return
         yield from self._walk_zip(copy, str(entry), nested=True)
-
-
-def open_entry(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> IO[bytes]:
-    """Open a file of a zip; raise ``BadZipFile`` when its offset is before the start of the zip."""
-    try:
-        return opened.open(info)
-    except OSError as error:
-        raise zipfile.BadZipFile(f"{info.filename!r} is not inside the zip") from error
 
 
 def list_files(source: Path, *, skipped: Path | None = None) -> Iterator[Path]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from kaggle_dsb.aliases import Progress
 from kaggle_dsb.competition.table import ZIP_ERRORS
-from kaggle_dsb.dataset.archive import open_entry
+from kaggle_dsb.dataset.entries import open_entry
 from kaggle_dsb.files import InputError, digest_of, read_json, write_json
 
 BROAD_URL = "https://data.broadinstitute.org/bbbc/BBBC038"

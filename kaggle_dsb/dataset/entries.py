@@ -4,6 +4,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from kaggle_dsb.competition.table import ZIP_ERRORS
 from kaggle_dsb.files import InputError
@@ -74,6 +75,14 @@ def entry_of_zip(opened: zipfile.ZipFile, info: zipfile.ZipInfo, shown: str) -> 
         return opened.read(info)
 
     return Entry(shown, PurePosixPath(info.filename.replace("\\", "/")), _read)
+
+
+def open_entry(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> IO[bytes]:
+    """Open a file of a zip; raise ``BadZipFile`` when its offset is before the start of the zip."""
+    try:
+        return opened.open(info)
+    except OSError as error:
+        raise zipfile.BadZipFile(f"{info.filename!r} is not inside the zip") from error
 
 
 def _require_bytes(size: int) -> None:

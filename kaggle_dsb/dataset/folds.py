@@ -25,7 +25,7 @@ from kaggle_dsb.aliases import Image
 from kaggle_dsb.dataset.neighbours import find_neighbours
 from kaggle_dsb.dataset.samples import COMPETITION_SOURCE
 from kaggle_dsb.dataset.types import IMAGE_TYPES, image_type
-from kaggle_dsb.files import ONLY_EMPTY_IS_MISSING, InputError, replacing
+from kaggle_dsb.files import InputError, replacing
 
 COLUMNS = ["ImageId", "source", "type", "group", "fold"]
 SAME_ACQUISITION_BELOW = {"fluorescence": 1.0, "tissue": 10.0, "brightfield": 10.0}
@@ -208,9 +208,9 @@ def read_folds(path: Path) -> pd.DataFrame:
             f"{path}: no such file; expected a table of folds, such as runs/NAME/folds.csv"
         )
     try:
-        folds: pd.DataFrame = pd.read_csv(
-            path, dtype={"ImageId": str, "source": str}, **ONLY_EMPTY_IS_MISSING
-        )
+        # An image or a source may be named NA.
+        names = {"ImageId": str, "source": str}
+        folds = pd.read_csv(path, dtype=names, keep_default_na=False, na_values="")
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())  # pandas writes several lines
         raise InputError(f"{path}: cannot be read as a table of folds ({reason})") from error

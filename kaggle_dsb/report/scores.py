@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from kaggle_dsb.competition.metric import THRESHOLDS_PERCENT, ImageScore
-from kaggle_dsb.files import ONLY_EMPTY_IS_MISSING, InputError, read_json
+from kaggle_dsb.files import InputError, read_json
 from kaggle_dsb.report.statistics import bootstrap_mean
 from kaggle_dsb.workspace.submission import SubmissionFolder
 
@@ -60,9 +60,9 @@ def read_columns(path: Path, columns: list[str]) -> pd.DataFrame:
         When the file cannot be read, or lacks one of the columns.
     """
     try:
-        table: pd.DataFrame = pd.read_csv(
-            path, dtype={"ImageId": str, "source": str}, **ONLY_EMPTY_IS_MISSING
-        )
+        # An image or a source may be named NA.
+        names = {"ImageId": str, "source": str}
+        table = pd.read_csv(path, dtype=names, keep_default_na=False, na_values="")
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as a table of scores ({error})") from error
     missing = [name for name in ("ImageId", *columns) if name not in table.columns]
