@@ -390,7 +390,7 @@ def _split_mask(mask: NDArray[Any], options: ReadOptions) -> list[NDArray[np.int
 
 
 def _write_index(path: Path, rows: list[IndexRow]) -> None:
-    with path.open("w", newline="") as handle:
+    with path.open("w", newline="", encoding="utf-8") as handle:
         writer = csv.writer(handle, lineterminator="\n")
         writer.writerow(INDEX_COLUMNS)
         writer.writerows(rows)

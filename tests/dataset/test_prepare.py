@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import time
@@ -52,6 +53,15 @@ def test_the_cache_holds_images_labels_and_tables(source: Path, tmp_path: Path) 
     assert (prepared.cache / "stage1_test" / "index.csv").read_text() == (
         "ImageId,height,width,nuclei\nc,4,6,\n"
     )
+
+
+def test_the_index_is_utf_8_whatever_the_encoding_of_the_system(
+    tmp_path: Path, pictures: dict, write_set: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(io, "text_encoding", lambda encoding, *_: encoding or "latin-1")
+    write_set(tmp_path / "data" / "stage1_train", {"zellen ä": pictures["a"]})
+    cache = prepare(tmp_path / "data", tmp_path / "cache").cache
+    assert [sample.id for sample in load_samples(cache, "stage1_train")] == ["zellen ä"]
 
 
 def test_a_pixel_of_two_masks_goes_to_the_first_and_is_told(source: Path, tmp_path: Path) -> None:
