@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kaggle_dsb.aliases import Labels
+from kaggle_dsb.dataset.entries import show_name
+from kaggle_dsb.dataset.image_files import is_image_id
 from kaggle_dsb.dataset.png import decode_png
 from kaggle_dsb.dataset.prepare import INDEX_COLUMNS, INDEX_FILE
 from kaggle_dsb.files import InputError
@@ -178,7 +180,7 @@ def _parse_index(path: Path) -> list[_IndexEntry]:
         header, *lines = list(csv.reader(handle)) or [[]]
     if tuple(header) != INDEX_COLUMNS:
         raise InputError(f"{path}: has columns {header}, must have {list(INDEX_COLUMNS)}")
-    if not all(line and line[0].isprintable() and "/" not in line[0] for line in lines):
+    if not all(line and is_image_id(line[0]) for line in lines):
         raise ValueError("not a valid image id")
     return [
         _IndexEntry(image_id, (int(height), int(width)), int(nuclei) if nuclei else None)
@@ -206,7 +208,7 @@ def _read_png(path: Path, shape: tuple[int, ...], dtype: type) -> NDArray[Any]:
         decoded = None
     if decoded is None or decoded.shape != shape or decoded.dtype != dtype:
         raise InputError(
-            f"{path}: is missing or not an image of {shape[0]} x {shape[1]} pixels; delete the "
-            "cache and prepare the data again"
+            f"{show_name(str(path))}: is missing or not an image of {shape[0]} x {shape[1]} "
+            "pixels; delete the cache and prepare the data again"
         )
     return decoded

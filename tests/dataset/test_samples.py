@@ -81,6 +81,20 @@ def test_a_file_gone_or_damaged_is_named(cache: Path, content: bytes | None) -> 
     )
 
 
+def test_a_missing_image_with_an_unprintable_name_is_named_in_a_printable_line(
+    tmp_path: Path,
+) -> None:
+    index = tmp_path / "images" / "index.csv"
+    index.parent.mkdir()
+    index.write_text("ImageId,height,width,nuclei\na\xa0b,2,3,\n", encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        load_samples(tmp_path, "images")
+    assert str(caught.value) == (
+        f"'{tmp_path}/images/images/a\\xa0b.png': is missing or not an image of 2 x 3 pixels; "
+        "delete the cache and prepare the data again"
+    )
+
+
 def test_an_index_with_other_columns_is_refused(cache: Path) -> None:
     path = cache / "stage1_train" / "index.csv"
     path.write_text("id,height\n")
