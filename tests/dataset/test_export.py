@@ -7,8 +7,6 @@ import pytest
 import roifile
 import tifffile
 
-from kaggle_dsb.dataset.contours import fill_polygon, trace_nuclei
-from kaggle_dsb.dataset.demo import make_image
 from kaggle_dsb.dataset.export import export_labels
 from kaggle_dsb.dataset.export_formats import EXPORT_FORMATS, parse_formats
 from kaggle_dsb.files import InputError
@@ -85,23 +83,6 @@ def test_ome_keeps_the_labels_and_the_axes(tmp_path: Path) -> None:
         assert tiff.is_ome
         assert tiff.series[0].axes == "YX"
         np.testing.assert_array_equal(tiff.asarray(), LABELS)
-
-
-@pytest.mark.parametrize("look", [1, 2])
-def test_tracing_and_filling_returns_the_very_pixels(look: int) -> None:
-    _, labels = make_image(0, look=look)
-    filled = np.zeros_like(labels)
-    for label, polygons in trace_nuclei(labels):
-        rings = [ring for polygon in polygons for ring in polygon]
-        filled.ravel()[fill_polygon(rings, labels.shape)] = label
-    np.testing.assert_array_equal(filled, labels)
-
-
-def test_what_lies_outside_the_image_is_cut_off() -> None:
-    ring = [(-3, -3), (1, -3), (1, 1), (-3, 1)]
-    assert fill_polygon([ring], (2, 2)).tolist() == [0]
-    assert fill_polygon([[(5, 5), (9, 5), (9, 9)]], (2, 2)).size == 0
-    assert fill_polygon([], (2, 2)).size == 0
 
 
 def test_formats_are_named_with_commas() -> None:

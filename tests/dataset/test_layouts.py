@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -469,6 +470,16 @@ def test_a_truth_that_cannot_be_read_is_a_fault(
     with pytest.raises(DataFaults) as caught:
         prepare(tmp_path / "own", tmp_path / "cache")
     assert caught.value.faults[0].startswith(f"masks/{name}: {message}")
+
+
+def test_a_missing_library_is_no_fault_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "own" / "x.png", IMAGE)
+    write(tmp_path / "own" / "x_rois.zip", exported("roi"))
+    monkeypatch.setitem(sys.modules, "roifile", None)
+    with pytest.raises(ModuleNotFoundError):
+        prepare(tmp_path / "own", tmp_path / "cache")
 
 
 def test_coco_names_images_that_are_missing(tmp_path: Path) -> None:
