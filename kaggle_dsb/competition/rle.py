@@ -183,6 +183,22 @@ def encode_labels(labels: ArrayLike) -> list[str]:
     ...                [0, 1, 9]])
     ['1 1 3 2', '5 2']
     """
+    return [format_runs(runs) for runs in labels_to_runs(labels)]
+
+
+def labels_to_runs(labels: ArrayLike) -> list[Runs]:
+    """Return the runs of each nucleus of a label image, in the order of the labels.
+
+    Parameters
+    ----------
+    labels
+        (H, W) integers, 0 for background; gaps between labels are skipped.
+
+    Examples
+    --------
+    >>> [runs.tolist() for runs in labels_to_runs([[1, 1, 9], [0, 1, 9]])]
+    [[[1, 1], [3, 2]], [[5, 2]]]
+    """
     flat = check_labels(labels).T.ravel()
     starts, lengths = find_stretches(flat)
     nuclei = flat[starts]
@@ -190,7 +206,7 @@ def encode_labels(labels: ArrayLike) -> list[str]:
     order = order[nuclei[order] > 0]
     runs = np.stack([starts[order] + 1, lengths[order]], axis=1)
     firsts, _ = find_stretches(nuclei[order])
-    return [format_runs(part) for part in np.split(runs, firsts)[1:]]
+    return np.split(runs, firsts)[1:]
 
 
 def decode_labels(

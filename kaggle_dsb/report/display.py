@@ -130,16 +130,25 @@ def write_letters(
     canvas = Pillow.fromarray(picture)
     pen = ImageDraw.Draw(canvas)
     font = ImageFont.load_default(size_px)
-    areas_px = np.bincount(labels.ravel(), minlength=2)
+    areas_px, columns, rows = _measure(labels)
     for label, outcome in outcomes.items():
         if not LETTERS[outcome] or areas_px[label] < size_px**2:
             continue
-        rows, columns = np.nonzero(labels == label)
-        place = (float(columns.mean()), float(rows.mean()))
+        place = (float(columns[label]), float(rows[label]))
         for colour, stroke_px in (("black", 3), (COLOURS[outcome], 1)):
             ink: dict[str, Any] = {"fill": colour, "stroke_fill": colour, "stroke_width": stroke_px}
             pen.text(place, LETTERS[outcome], font=font, anchor="mm", **ink)
     return np.asarray(canvas)
+
+
+def _measure(labels: Labels) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Return the area and the column and row of the centre of each label; of 0, the background."""
+    height, width = labels.shape
+    flat = labels.ravel()
+    areas_px = np.bincount(flat, minlength=2)
+    columns = np.bincount(flat, np.tile(np.arange(width), height), minlength=2)
+    rows = np.bincount(flat, np.repeat(np.arange(height), width), minlength=2)
+    return areas_px, columns / np.maximum(areas_px, 1), rows / np.maximum(areas_px, 1)
 
 
 def draw_thumbnail(

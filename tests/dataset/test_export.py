@@ -1,4 +1,5 @@
 import json
+import time
 import zipfile
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 import roifile
 import tifffile
 
-from kaggle_dsb.dataset.export import export_labels
+from kaggle_dsb.dataset.export import export_labels, to_coco
 from kaggle_dsb.dataset.export_formats import EXPORT_FORMATS, parse_formats
 from kaggle_dsb.files import InputError
 
@@ -75,6 +76,32 @@ def test_coco_counts_down_columns_from_the_background(tmp_path: Path) -> None:
     assert annotation["segmentation"] == {"size": [3, 2], "counts": [0, 2, 1, 2, 1]}
     assert annotation["bbox"] == [0, 0, 2, 2]
     assert annotation["area"] == 4
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_coco_describes_each_nucleus_as_looking_at_it_alone_would(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 4, rng.integers(1, 7, 2)).astype(np.int32)
+    annotations = to_coco({"a": labels})["annotations"]
+    for label, annotation in zip(np.unique(labels[labels > 0]), annotations, strict=True):
+        mask = labels == label
+        rows, columns = np.nonzero(mask)
+        left, top = int(columns.min()), int(rows.min())
+        box = [left, top, int(columns.max()) - left + 1, int(rows.max()) - top + 1]
+        edges = np.flatnonzero(np.diff(mask.ravel(order="F"), prepend=False))
+        assert annotation["segmentation"] == {
+            "size": list(mask.shape),
+            "counts": np.diff([0, *edges, mask.size]).tolist(),
+        }
+        assert (annotation["bbox"], annotation["area"]) == (box, rows.size)
+
+
+def test_the_time_of_coco_does_not_grow_with_nuclei_times_pixels() -> None:
+    labels = np.zeros((2000, 2000), np.int32)
+    labels[::40, ::40] = np.arange(1, 2501).reshape(50, 50)
+    started_s = time.process_time()
+    assert len(to_coco({"a": labels})["annotations"]) == 2500
+    assert time.process_time() - started_s < 10  # looking at every pixel for each takes 30
 
 
 def test_ome_keeps_the_labels_and_the_axes(tmp_path: Path) -> None:

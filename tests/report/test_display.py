@@ -111,6 +111,9 @@ def test_a_letter_stands_on_a_large_nucleus_that_is_no_hit():
     assert not written[:, :60].any()
     assert (written[:, 60:] == parse_colour(COLOURS["missed"])).all(axis=2).any()
     assert not write_letters(black, labels, {2: "missed"}, size_px=51).any()
+    rows, columns = np.nonzero(written.any(axis=2))
+    assert abs(rows.mean() - 29.5) < 2
+    assert abs(columns.mean() - 89.5) < 2
 
 
 def test_a_thumbnail_keeps_the_shape_and_shows_the_outlines():
