@@ -161,6 +161,21 @@ def test_an_earlier_runs_output_is_not_taken_for_this_ones(server: Any, kaggle: 
     ]
 
 
+def test_output_that_cannot_be_fetched_leaves_the_earlier_run_and_its_output(
+    server: Any, kaggle: Kaggle
+) -> None:
+    earlier = push_submit(kaggle, server, "COMPLETE", {"submission.csv": CSV})
+    server.faults["GET output"].append(fake_kaggle.refusal(404, "Gone"))
+    with pytest.raises(KaggleError) as caught:
+        push_submit(kaggle, server, "COMPLETE", {"submission.csv": b"", "later.txt": b"x"})
+    assert str(caught.value) == (
+        "fetching later.txt: HTTP 404: not found; check the name and your access"
+    )
+    there = {path for path in earlier.folder.parent.rglob("*") if path.is_file()}
+    assert there == set(earlier.files)
+    assert (earlier.folder / "submission.csv").read_bytes() == CSV
+
+
 def test_an_earlier_run_that_is_over_is_not_taken_for_the_one_pushed(
     server: Any, kaggle: Kaggle
 ) -> None:
