@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,6 +20,7 @@ _DARK_BELOW = 100  # median grey level
 _QUANTILES = (1.0, 99.7)
 DISPLAY_GAMMA = 0.7
 _WEBP_EFFORT = 2
+_LONGEST_WEBP_PX = 16383
 _RIM_LIGHT = 0.35
 
 
@@ -194,8 +196,26 @@ def parse_colour(text: str) -> tuple[int, int, int]:
     return red, green, blue
 
 
+def find_reduction(shape: tuple[int, ...]) -> int:
+    """Return the whole number by which `encode_webp` reduces an image of ``shape`` (H, W, …).
+
+    Examples
+    --------
+    >>> find_reduction((16383, 100)), find_reduction((100, 16384, 3))
+    (1, 2)
+    """
+    return max(1, math.ceil(max(shape[:2]) / _LONGEST_WEBP_PX))
+
+
 def encode_webp(pixels: NDArray[np.uint8], *, quality: int) -> str:
-    """Encode an image, (H, W, 3) or grey (H, W), as base64 WebP."""
+    """Encode an image, (H, W, 3) or grey (H, W), as base64 WebP.
+
+    An image larger than the format allows is reduced, each side by `find_reduction`.
+    """
+    reduction = find_reduction(pixels.shape)
+    if reduction > 1:
+        size = [max(1, side // reduction) for side in pixels.shape[1::-1]]
+        pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
     buffer = io.BytesIO()
     Pillow.fromarray(pixels).convert("RGB").save(
         buffer, "WEBP", quality=quality, method=_WEBP_EFFORT

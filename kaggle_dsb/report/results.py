@@ -15,6 +15,7 @@ from kaggle_dsb.report.display import (
     draw_thumbnail,
     encode_webp,
     find_display_range,
+    find_reduction,
     pack_labels,
     stretch_for_display,
 )
@@ -206,6 +207,7 @@ def _pack_pixels(
     shown = find_display_range(result.image)
     payload: dict[str, Any] = {
         "image": encode_webp(stretch_for_display(result.image), quality=_IMAGE_QUALITY),
+        "reduction": find_reduction(result.image.shape),
         "range": None if shown is None else [round(level, 1) for level in shown],
         "truth": None,
         **_encode_maps(result.probability),
