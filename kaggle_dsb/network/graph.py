@@ -5,9 +5,13 @@ the tensors of a `.safetensors` file in place of those inputs, it computes the s
 network. So one graph serves all networks of an architecture, and weights are stored only once.
 """
 
+import atexit
 import os
+import shutil
 import tempfile
+from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import openvino
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
 
 PACKAGED = Path(__file__).parent / "graphs"
 IMAGE = "image"
+_EXPORTING = Lock()
 PRECISION_HINT = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 
 
@@ -110,18 +115,23 @@ def find_graph(settings: NetworkSettings) -> Path:
     packaged = PACKAGED / name_graph(settings)
     if packaged.exists():
         return packaged
-    cached = cache_folder() / name_graph(settings)
-    if not cached.exists():
-        try:
-            from kaggle_dsb.network.export import export_graph
-        except ImportError:
-            raise InputError(
-                f"network.encoder_name = {settings.encoder_name!r}: its OpenVINO graph is not "
-                "bundled with the package; building it needs torch and "
-                "segmentation-models-pytorch, which are not installed"
-            ) from None
-        export_graph(settings, cached)
+    with _EXPORTING:  # networks are compiled in threads, and all wait for the graph of one
+        cached = cache_folder() / name_graph(settings)
+        if not cached.exists():
+            _export(settings, cached)
     return cached
+
+
+def _export(settings: NetworkSettings, path: Path) -> None:
+    try:
+        from kaggle_dsb.network.export import export_graph
+    except ImportError:
+        raise InputError(
+            f"network.encoder_name = {settings.encoder_name!r}: its OpenVINO graph is not bundled "
+            "with the package; building it needs torch and segmentation-models-pytorch, which are "
+            "not installed"
+        ) from None
+    export_graph(settings, path)
 
 
 def cache_folder() -> Path:
@@ -134,5 +144,13 @@ def cache_folder() -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
-        return Path(tempfile.mkdtemp(prefix="kaggle_dsb-graphs-"))
+        return _temporary_folder()
+    return folder
+
+
+@cache
+def _temporary_folder() -> Path:
+    """Return a folder that this process removes when it ends."""
+    folder = Path(tempfile.mkdtemp(prefix="kaggle_dsb-graphs-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
