@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from kaggle_dsb.network.weights import ranges_file
-from kaggle_dsb.publish.bundle import BUNDLE_FOLDER, Bundle, build_bundle
+from kaggle_dsb.publish import BUNDLE_FOLDER
+from kaggle_dsb.publish.bundle import Bundle, build_bundle
 from kaggle_dsb.workspace.run import FAST_FILE, Run
 
 

@@ -10,7 +10,8 @@ from kaggle_dsb.competition.submission import HEADER
 from kaggle_dsb.dataset.building import building
 from kaggle_dsb.files import read_json, write_json
 from kaggle_dsb.progress import say
-from kaggle_dsb.publish.bundle import BUNDLE_FOLDER, BUNDLE_SLUG, open_bundle, write_metadata
+from kaggle_dsb.publish import BUNDLE_FOLDER
+from kaggle_dsb.publish.bundle import BUNDLE_SLUG, open_bundle, write_metadata
 from kaggle_dsb.publish.client import Kaggle, KernelRun, PushedVersion
 from kaggle_dsb.publish.errors import KaggleError
 from kaggle_dsb.publish.kernel import find_kernel

@@ -22,7 +22,7 @@ from kaggle_dsb.competition.submission import write_submission
 from kaggle_dsb.dataset.demo import write_demo
 from kaggle_dsb.dataset.samples import load_samples
 from kaggle_dsb.files import InputError
-from kaggle_dsb.publish import bundle, session
+from kaggle_dsb.publish import BUNDLE_FOLDER, bundle, session
 from kaggle_dsb.publish.client import Kaggle, PushedVersion, Verdict
 from kaggle_dsb.publish.errors import KaggleError
 from kaggle_dsb.publish.kernel import prepare_kernel
@@ -45,8 +45,8 @@ def built(monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(bundle, "LACKING", {})
     monkeypatch.setattr(bundle, "build_own_wheel", lambda folder, **_: None)
     Path("fold0.safetensors").write_bytes(b"weights")
-    bundle.build_bundle(bundle.BUNDLE_FOLDER, networks=[Path("fold0.safetensors")], about=[])
-    return bundle.BUNDLE_FOLDER
+    bundle.build_bundle(BUNDLE_FOLDER, networks=[Path("fold0.safetensors")], about=[])
+    return BUNDLE_FOLDER
 
 
 @pytest.fixture(scope="module")
