@@ -20,7 +20,13 @@ from kaggle_dsb.dataset.archive import ACCEPTED_FORMS, Archive, DataFaults, list
 from kaggle_dsb.dataset.building import building, remove_old_builds
 from kaggle_dsb.dataset.entries import Entry
 from kaggle_dsb.dataset.image_files import ImageFiles
-from kaggle_dsb.dataset.pixels import IMAGE_SUFFIXES, decode_mask, decode_rgb, warn_of_highlights
+from kaggle_dsb.dataset.pixels import (
+    IMAGE_SUFFIXES,
+    decode_mask,
+    decode_picture,
+    to_rgb,
+    warn_of_highlights,
+)
 from kaggle_dsb.dataset.read_options import DEFAULT_OPTIONS, ReadOptions
 from kaggle_dsb.dataset.truth import TRUTH_SUFFIXES, describe_coverage, read_truth
 from kaggle_dsb.files import InputError, read_json, write_json
@@ -267,12 +273,12 @@ def _convert_image(picture: ImageFiles, job: _Job, outcome: _Outcome) -> tuple[i
         return None  # the archive has reported this fault
     entry = picture.images[0]
     try:
-        data = entry.read()
-        image = decode_rgb(data, job.options)
+        decoded = decode_picture(entry.read(), job.options)
+        image = to_rgb(decoded)
     except InputError as error:
         outcome.faults.append(f"{entry}: {error}")
         return None
-    warning = warn_of_highlights(data, job.options)
+    warning = warn_of_highlights(decoded, image)
     if warning:
         outcome.warnings.append(f"{entry}: {warning}")
     path = job.build / picture.set_name / "images" / f"{picture.id}.png"
