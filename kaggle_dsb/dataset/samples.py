@@ -42,7 +42,10 @@ class Sample:
 def require_labels(sample: Sample) -> Labels:
     """Return the labels of a sample; raise ``InputError`` if it has none."""
     if sample.labels is None:
-        raise InputError(f"image {sample.id} has no masks: training needs a set with masks")
+        raise InputError(
+            f"image {sample.id}: has no masks, but every image of a labelled set needs them; add "
+            "them, or remove the image"
+        )
     return sample.labels
 
 
