@@ -12,7 +12,7 @@ from benchmarks import peers
 from benchmarks.examples import Labels, draw_discs, load_labels, predict
 from benchmarks.timing import Comparison, Job, Row, compare
 from kaggle_dsb.competition.label_files import write_labels
-from kaggle_dsb.competition.labels import stack_masks
+from kaggle_dsb.competition.labels import number_pixels
 from kaggle_dsb.competition.metric import score_image
 from kaggle_dsb.competition.rle import decode_labels, encode_labels, parse_runs
 from kaggle_dsb.dataset.samples import load_samples
@@ -132,4 +132,5 @@ def compare_loading(data: Path | None, work: Path) -> Comparison:
 def _read_masks(folder: Path, image_id: str) -> object:
     cv2.imread(str(folder / f"{image_id}.png"))
     paths = sorted((folder / image_id).glob("*.png"))
-    return stack_masks(np.asarray(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)) for path in paths)
+    masks = [np.asarray(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)) for path in paths]
+    return number_pixels(map(np.flatnonzero, masks), masks[0].shape[:2])

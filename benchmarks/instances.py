@@ -15,6 +15,7 @@ from benchmarks.timing import Row, compare
 from kaggle_dsb.config import InstanceSettings
 from kaggle_dsb.instances.features import describe_image
 from kaggle_dsb.instances.finder import NucleusFinder
+from kaggle_dsb.instances.outline_rule import OutlineRule
 from kaggle_dsb.instances.scorer import load_scorer, predict_quality
 from kaggle_dsb.instances.watershed import WatershedParameters, watershed_nuclei
 from kaggle_dsb.workspace.run import BUNDLED
@@ -37,7 +38,9 @@ def draw() -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
 def time_steps(data: Path | None = None, work: Path | None = None) -> Iterator[Row]:
     """Yield rows on the segmentation of a probability map, against its single steps."""
     image, probability = draw()
-    parameters = WatershedParameters(**InstanceSettings().watershed())
+    settings = InstanceSettings()
+    parameters = WatershedParameters(**settings.watershed())
+    outline = OutlineRule(settings.outline_threshold, settings.glow_threshold)
     scorer = load_scorer(BUNDLED / "scorer0.safetensors")
     nuclei = watershed_nuclei(probability, parameters)
 
@@ -45,7 +48,7 @@ def time_steps(data: Path | None = None, work: Path | None = None) -> Iterator[R
         return describe_image(probability, image, nuclei, outline_threshold=0.3)
 
     _, features = describe()
-    finder = NucleusFinder(parameters, [scorer])
+    finder = NucleusFinder(parameters, [scorer], outline)
     steps = {
         "the watershed alone": lambda: watershed_nuclei(probability, parameters),
         "candidates and features": describe,

@@ -54,7 +54,7 @@ from kaggle_dsb.options import (
     reads_data,
 )
 from kaggle_dsb.progress import be_quiet, say
-from kaggle_dsb.publish import Hardware
+from kaggle_dsb.publish import BUNDLE_FOLDER, Hardware
 from kaggle_dsb.workspace import RUNS, SUBMISSIONS
 
 if TYPE_CHECKING:
@@ -64,7 +64,6 @@ DATA, TRAIN, PREDICT, VALIDATE = "Data", "Train", "Predict", "Validate and compa
 INSPECT, KAGGLE = "Inspect", "Kaggle"
 
 INTERRUPTED = 130
-BUNDLE = Path("build/bundle")
 N_TRIALS, N_WORST = 24, 8
 SYSTEM_ERRORS = {
     errno.ENOSPC: "No space left on device; free some space and run the same command again",
@@ -762,7 +761,7 @@ def config(
 @app.command("bundle", rich_help_panel=KAGGLE)
 def bundle(
     weights: Weights = None,
-    output: Annotated[Path, typer.Option(metavar="FOLDER", help="Output folder.")] = BUNDLE,
+    output: Annotated[Path, typer.Option(metavar="FOLDER", help="Output folder.")] = BUNDLE_FOLDER,
 ) -> None:
     """Bundle code and networks for a kernel without internet."""
     run, _ = open_networks(weights)

@@ -68,7 +68,7 @@ class NetworkSettings(_Section):
 class AugmentSettings(_Section):
     """How a training crop is made to differ from the image it came from.
 
-    Every ``*_probability`` is the share of crops so changed.
+    A ``*_probability`` is the share of crops so changed; stain concerns those of stained tissue.
     """
 
     crop_px: int = Field(192, ge=32, multiple_of=32)
@@ -381,9 +381,22 @@ def load_settings(*paths: Path, overrides: Sequence[str] = ()) -> Settings:
         tables = migrate(_read_toml(path))
         _validate(tables, source=str(path))
         _merge(values, tables)
+    conflict = _find_conflict(values, paths)
     for override in overrides:
         _apply(values, override)
-    return _validate(values, source="--set")
+    try:
+        return _validate(values, source="--set")
+    except InputError as error:
+        raise conflict or error from None
+
+
+def _find_conflict(values: Mapping[str, Any], paths: Sequence[Path]) -> InputError | None:
+    """Return the error of files that are valid each but not together; overrides may resolve it."""
+    try:
+        _validate(values, source=" with ".join(map(str, paths)))
+    except InputError as error:
+        return error
+    return None
 
 
 REMOVED = (

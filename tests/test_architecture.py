@@ -377,11 +377,30 @@ NOT_NEEDED_TO_PREDICT = {
     "jinja2",
     "matplotlib",
     "pandas",
+    "scipy",
+    "skimage",
     "sklearn",
 }
 
 
 def test_predicting_loads_nothing_that_trains_tabulates_or_draws() -> None:
     code = "import kaggle_dsb.cli, kaggle_dsb.commands.submit, kaggle_dsb.network.graph"
+    (loaded,) = modules_loaded_by(code)
+    assert loaded & NOT_NEEDED_TO_PREDICT == set()
+
+
+def test_exporting_outlines_and_reading_them_loads_no_more_than_predicting(tmp_path: Path) -> None:
+    code = f"""
+import pathlib
+import numpy as np
+from kaggle_dsb.dataset.export import export_labels
+from kaggle_dsb.dataset.export_formats import EXPORT_FORMATS
+from kaggle_dsb.dataset.truth import read_truth
+
+labels = np.array([[1, 1, 1, 0], [1, 0, 1, 2], [1, 1, 1, 2]], np.int32)
+for path in export_labels(pathlib.Path({str(tmp_path)!r}), {{"a": labels}}, EXPORT_FORMATS):
+    truth = read_truth(path, path.read_bytes(), labels.shape)
+    assert truth.labels.max() == 2, path
+"""
     (loaded,) = modules_loaded_by(code)
     assert loaded & NOT_NEEDED_TO_PREDICT == set()

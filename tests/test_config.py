@@ -66,6 +66,21 @@ def test_a_later_file_counts_more_key_by_key(tmp_path):
     assert (training.epochs, training.batch_size) == (4, 2)
 
 
+def test_files_that_are_valid_each_but_not_together_are_named_unless_set_resolves_it(tmp_path):
+    first, second = tmp_path / "a.toml", tmp_path / "b.toml"
+    first.write_text("[prediction]\ntile_px = 2048\noverlap_px = 1024\n")
+    second.write_text("[prediction]\ntile_px = 512\n")
+    for overrides in ([], ["training.epochs=3"]):
+        with pytest.raises(InputError) as error:
+            load_settings(first, second, overrides=overrides)
+        assert str(error.value) == (
+            f"{first} with {second}: prediction.overlap_px = 1024: must be below "
+            "prediction.tile_px = 512"
+        )
+    resolved = load_settings(first, second, overrides=["prediction.overlap_px=64"])
+    assert resolved.prediction.overlap_px == 64
+
+
 def test_written_settings_come_back(tmp_path):
     settings = load_settings(overrides=["network.decoder_channels=[8, 8]", "training.seed=5"])
     write_settings(tmp_path / "config.toml", settings)

@@ -1,16 +1,17 @@
 """Push the bundle and the kernels to Kaggle, wait for a run and fetch its output."""
 
 import json
-import shutil
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from kaggle_dsb.competition.submission import HEADER
+from kaggle_dsb.dataset.building import building
 from kaggle_dsb.files import read_json, write_json
 from kaggle_dsb.progress import say
-from kaggle_dsb.publish.bundle import BUNDLE_FOLDER, BUNDLE_SLUG, open_bundle, write_metadata
+from kaggle_dsb.publish import BUNDLE_FOLDER
+from kaggle_dsb.publish.bundle import BUNDLE_SLUG, open_bundle, write_metadata
 from kaggle_dsb.publish.client import Kaggle, KernelRun, PushedVersion
 from kaggle_dsb.publish.errors import KaggleError
 from kaggle_dsb.publish.kernel import find_kernel
@@ -152,8 +153,9 @@ def fetch_run(
     doing = f"{version.ref}: running"
     run = wait_until(_ask, doing=doing, every_s=every_s, limit_s=_LONGEST_RUN_S)
     target = BUILD / "output" / name
-    shutil.rmtree(target, ignore_errors=True)
-    files = kaggle.fetch_output(version, target)
+    with building(target) as fetched:
+        files = kaggle.fetch_output(version, fetched)
+    files = [target / path.relative_to(fetched) for path in files]
     output = target / find_kernel(name).output
     faults = [*_find_faults(run, files[-1]), *_find_output_faults(output)]
     return FinishedRun(version, run, target, files, faults)

@@ -105,46 +105,27 @@ def relabel(labels: ArrayLike) -> Labels:
     return np.repeat(numbers.astype(np.int32), lengths).reshape(array.shape)
 
 
-def stack_masks(masks: Iterable[ArrayLike], shape: tuple[int, int] | None = None) -> Labels:
-    """Combine the masks of an image's nuclei into a label image, 1..N.
+def number_pixels(pixels: Iterable[NDArray[np.intp]], size: tuple[int, int]) -> Labels:
+    """Combine the nuclei of an image into labels 1..N.
 
     Parameters
     ----------
-    masks
-        (H, W) each; nonzero pixels belong to the nucleus.
-    shape
-        (H, W) of the image; that of the first mask by default.
+    pixels
+        The flat (row-major) indices of each nucleus; taken one at a time, so that a caller that
+        reads masks from files holds only one in memory.
+    size
+        (H, W) of the image.
 
     Returns
     -------
     labels : (H, W) int32
-        A pixel in several masks gets the label of the first. A mask left without pixels of its
+        A pixel of several nuclei gets the label of the first. A nucleus left without pixels of its
         own gets no label, so the labels have no gaps.
-
-    Raises
-    ------
-    InputError
-        When a mask has another shape, or neither masks nor a shape are given.
 
     Examples
     --------
-    >>> stack_masks([[[1, 1, 0]], [[0, 1, 0]], [[0, 1, 1]]])
+    >>> number_pixels([np.array([0, 1]), np.array([1]), np.array([1, 2])], (1, 3))
     array([[1, 1, 2]], dtype=int32)
-    """
-    arrays = [np.asarray(mask) for mask in masks]
-    if shape is None and not arrays:
-        raise InputError("no masks and no shape; pass the shape (H, W) of an image without nuclei")
-    size = check_size(arrays[0].shape if shape is None else shape)
-    for number, array in enumerate(arrays, start=1):
-        if array.shape != size:
-            raise InputError(f"mask {number} has shape {array.shape}; the image has {size}")
-    return number_pixels((np.flatnonzero(array) for array in arrays), size)
-
-
-def number_pixels(pixels: Iterable[NDArray[np.intp]], size: tuple[int, int]) -> Labels:
-    """Combine nuclei given as flat (row-major) pixel indices into labels 1..N; see `stack_masks`.
-
-    Takes one nucleus at a time, so a caller that reads masks from files holds only one in memory.
     """
     flat = np.zeros(size[0] * size[1], dtype=np.int32)
     count = 0

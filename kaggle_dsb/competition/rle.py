@@ -24,48 +24,6 @@ _PAIRS = re.compile(r"(?:[0-9]{1,18} [0-9]{1,18}(?: |$))*")
 _SHOWN_CHARACTERS = 40
 
 
-def mask_to_runs(mask: ArrayLike) -> Runs:
-    """Encode a mask as runs.
-
-    Parameters
-    ----------
-    mask
-        (H, W); nonzero pixels belong to the nucleus.
-
-    Examples
-    --------
-    >>> mask_to_runs([[0, 1, 1],
-    ...         [1, 0, 0]])
-    array([[2, 2],
-           [5, 1]])
-    """
-    array = np.asarray(mask).astype(bool)
-    check_size(array.shape)
-    edges = np.flatnonzero(np.diff(array.T.ravel(), prepend=False, append=False))
-    starts, ends = edges[::2], edges[1::2]
-    return np.stack([starts + 1, ends - starts], axis=1).astype(np.int64)
-
-
-def runs_to_mask(runs: Runs, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Decode runs to a mask of ``shape`` (H, W).
-
-    Raises
-    ------
-    InputError
-        When a run extends beyond the image.
-
-    Examples
-    --------
-    >>> runs_to_mask([[2, 2], [5, 1]], (2, 3)).astype(int)
-    array([[0, 1, 1],
-           [1, 0, 0]])
-    """
-    height, width = check_size(shape)
-    mask = np.zeros(height * width, dtype=bool)
-    mask[find_pixels(runs, shape)] = True
-    return np.ascontiguousarray(mask.reshape(width, height).T)
-
-
 def find_pixels(runs: Runs, shape: tuple[int, int]) -> NDArray[np.int64]:
     """Return the pixels of runs as column-major indices from 0.
 
@@ -99,8 +57,8 @@ def format_runs(runs: Runs) -> str:
 
     Examples
     --------
-    >>> format_runs(mask_to_runs([[0, 1], [1, 0]]))
-    '2 2'
+    >>> format_runs(np.array([[2, 2], [5, 1]]))
+    '2 2 5 1'
     """
     return " ".join(map(str, np.asarray(runs).ravel().tolist()))
 
@@ -183,6 +141,22 @@ def encode_labels(labels: ArrayLike) -> list[str]:
     ...                [0, 1, 9]])
     ['1 1 3 2', '5 2']
     """
+    return [format_runs(runs) for runs in labels_to_runs(labels)]
+
+
+def labels_to_runs(labels: ArrayLike) -> list[Runs]:
+    """Return the runs of each nucleus of a label image, in the order of the labels.
+
+    Parameters
+    ----------
+    labels
+        (H, W) integers, 0 for background; gaps between labels are skipped.
+
+    Examples
+    --------
+    >>> [runs.tolist() for runs in labels_to_runs([[1, 1, 9], [0, 1, 9]])]
+    [[[1, 1], [3, 2]], [[5, 2]]]
+    """
     flat = check_labels(labels).T.ravel()
     starts, lengths = find_stretches(flat)
     nuclei = flat[starts]
@@ -190,7 +164,7 @@ def encode_labels(labels: ArrayLike) -> list[str]:
     order = order[nuclei[order] > 0]
     runs = np.stack([starts[order] + 1, lengths[order]], axis=1)
     firsts, _ = find_stretches(nuclei[order])
-    return [format_runs(part) for part in np.split(runs, firsts)[1:]]
+    return np.split(runs, firsts)[1:]
 
 
 def decode_labels(

@@ -14,14 +14,14 @@ _MOST_ATTEMPTS = 10
 
 
 @contextmanager
-def building(folder: Path, *, is_whole: Callable[[], bool]) -> Iterator[Path]:
+def building(folder: Path, *, is_whole: Callable[[], bool] = lambda: False) -> Iterator[Path]:
     """Yield a new folder that replaces ``folder`` once the block has succeeded.
 
     Parameters
     ----------
     folder : Path
         Replaced by renaming, so it is never seen half-written.
-    is_whole : callable
+    is_whole : callable, optional
         Returns whether ``folder`` already is what the block builds. If another process finished
         first, its folder is kept and this one is discarded.
 

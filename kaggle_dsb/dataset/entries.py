@@ -32,8 +32,7 @@ class Entry:
 
     def __str__(self) -> str:
         """Return the name used in messages: ``stage1_train.zip/ID/images/ID.png``."""
-        shown = f"{self.holder}/{self.path}" if self.holder else str(self.path)
-        return shown if shown.isprintable() else repr(shown)
+        return show_name(f"{self.holder}/{self.path}" if self.holder else str(self.path))
 
     @property
     def stem(self) -> str:
@@ -54,6 +53,17 @@ class Entry:
             raise
         except (OSError, *ZIP_ERRORS) as error:
             raise InputError(f"cannot be read ({error}); get the file again") from None
+
+
+def show_name(name: str) -> str:
+    r"""Return a name as messages show it: quoted and escaped unless all of it is printable.
+
+    Examples
+    --------
+    >>> print(show_name("a\xa0b"), show_name("a b"))
+    'a\xa0b' a b
+    """
+    return name if name.isprintable() else repr(name)
 
 
 def entry_of_file(path: Path, root: Path) -> Entry:

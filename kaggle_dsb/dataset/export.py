@@ -10,6 +10,7 @@ import numpy as np
 import tifffile
 
 from kaggle_dsb.aliases import Labels
+from kaggle_dsb.competition.rle import Runs, labels_to_runs
 from kaggle_dsb.dataset.contours import trace_nuclei
 from kaggle_dsb.files import replacing
 
@@ -75,18 +76,28 @@ def to_coco(labels_by_id: Mapping[str, Labels]) -> dict[str, Any]:
 
 
 def _describe_nuclei(labels: Labels) -> Iterator[dict[str, Any]]:
-    for label in np.unique(labels[labels > 0]):
-        rows, columns = np.nonzero(labels == label)
-        top, left = int(rows.min()), int(columns.min())
-        box = [left, top, int(columns.max()) - left + 1, int(rows.max()) - top + 1]
-        mask = (labels == label).ravel(order="F")
-        changes = np.flatnonzero(np.diff(mask, prepend=False)).tolist()
-        counts = np.diff([0, *changes, mask.size]).tolist()
+    for runs in labels_to_runs(labels):
+        # Background and nucleus alternate; a nucleus that holds the last pixel ends the counts.
+        changes = np.stack([runs[:, 0] - 1, runs.sum(axis=1) - 1], axis=1).ravel()
+        counts = np.diff(changes, prepend=0, append=labels.size).tolist()
         yield {
-            "segmentation": {"size": list(labels.shape), "counts": counts},
-            "bbox": box,
-            "area": int(rows.size),
+            "segmentation": {
+                "size": list(labels.shape),
+                "counts": counts if counts[-1] else counts[:-1],
+            },
+            "bbox": _find_box(runs, labels.shape[0]),
+            "area": int(runs[:, 1].sum()),
         }
+
+
+def _find_box(runs: Runs, height: int) -> list[int]:
+    """Return left, top, width and height of the box around the runs of a nucleus."""
+    first_columns, first_rows = np.divmod(runs[:, 0] - 1, height)
+    last_columns, last_rows = np.divmod(runs.sum(axis=1) - 2, height)
+    if (first_columns < last_columns).any():  # a run goes on at the top of the next column
+        first_rows, last_rows = np.array([0]), np.array([height - 1])
+    left, top = int(first_columns.min()), int(first_rows.min())
+    return [left, top, int(last_columns.max()) - left + 1, int(last_rows.max()) - top + 1]
 
 
 def _write_geojson(folder: Path, labels_by_id: Mapping[str, Labels]) -> Iterator[Path]:

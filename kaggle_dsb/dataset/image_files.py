@@ -1,9 +1,14 @@
 """An image of a set with its annotation files."""
 
+import re
 from dataclasses import dataclass, field
 
 from kaggle_dsb.dataset.entries import Entry
 from kaggle_dsb.dataset.naming import names_of_image
+
+# What would break a line of a CSV, a message or a path. Other spaces than U+0020 occur in names:
+# macOS writes "Screenshot 1.23\u202fPM.png".
+_NOT_IN_IDS = re.compile(r'[,"/\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]')
 
 
 @dataclass
@@ -31,6 +36,17 @@ class ImageFiles:
     def has_nuclei(self) -> bool:
         """Whether there is any annotation file."""
         return bool(self.masks or self.truths)
+
+
+def is_image_id(text: str) -> bool:
+    """Return whether a text can be an ImageId, and the name of a file in the cache.
+
+    Examples
+    --------
+    >>> is_image_id("cells 1"), is_image_id("cells,1"), is_image_id("")
+    (True, False, False)
+    """
+    return bool(text) and not _NOT_IN_IDS.search(text)
 
 
 def names_of(image: Entry) -> list[str]:

@@ -20,7 +20,7 @@ from kaggle_dsb.dataset import TEST_SETS, TRAIN_SET
 from kaggle_dsb.dataset.documents import add_document
 from kaggle_dsb.dataset.entries import Entry
 from kaggle_dsb.dataset.groups import GROUPS_FILE
-from kaggle_dsb.dataset.image_files import ImageFiles, and_more, names_of
+from kaggle_dsb.dataset.image_files import ImageFiles, and_more, is_image_id, names_of
 from kaggle_dsb.dataset.naming import (
     IMAGE_FOLDER,
     TRUTH_FOLDER,
@@ -46,7 +46,6 @@ LONGEST_ID_BYTES = 200
 _SURE_TRUTHS = (".npy", ".geojson")  # a zip may hold anything
 _TRUTH_FOLDERS = (TRUTH_FOLDER, "labels")
 _CSV_NAME = re.compile(rf"stage[12]_\w+\.csv|{re.escape(GROUPS_FILE)}")
-_FORBIDDEN = re.compile(r'[,"\x00-\x1f\x7f\ud800-\udfff]')
 
 
 @dataclass(frozen=True)
@@ -379,7 +378,7 @@ def _check_id(picture: ImageFiles) -> Iterator[str]:
             f"{picture.images[0] if picture.images else picture.id}: the name has {length} bytes, "
             f"the maximum is {LONGEST_ID_BYTES}; rename it"
         )
-    elif _FORBIDDEN.search(picture.id):
+    elif not is_image_id(picture.id):
         yield (
             f"{picture.id!r}: the file name becomes the ImageId, which must not contain a comma, "
             "quote, line break or other control character; rename it"

@@ -66,7 +66,12 @@ def decode_rgb(data: bytes, options: ReadOptions = DEFAULT_OPTIONS) -> NDArray[n
     >>> decode_rgb(encoded.tobytes()).shape
     (2, 3, 3)
     """
-    return np.ascontiguousarray(to_8_bit(decode_values(data, options)))
+    return to_rgb(decode_picture(data, options))
+
+
+def to_rgb(picture: NDArray[Any]) -> NDArray[np.uint8]:
+    """Convert what `decode_picture` returned to 8-bit RGB; see `decode_rgb`."""
+    return np.ascontiguousarray(to_8_bit(_drop_alpha(picture)))
 
 
 def decode_values(data: bytes, options: ReadOptions = DEFAULT_OPTIONS) -> NDArray[Any]:
@@ -112,31 +117,32 @@ def take_values(decoded: NDArray[Any]) -> NDArray[Any]:
     return colour[..., 0] if is_grey else colour
 
 
-def warn_of_highlights(data: bytes, options: ReadOptions = DEFAULT_OPTIONS) -> str | None:
+def warn_of_highlights(picture: NDArray[Any], image: NDArray[np.uint8]) -> str | None:
     """Return a warning if very bright parts dominate the range of an image of more than 8 bits.
 
-    `decode_rgb` then either compresses them or leaves few grey levels for the rest.
+    `to_rgb` then either compresses them or leaves few grey levels for the rest.
+
+    Parameters
+    ----------
+    picture : (H, W) or (H, W, C)
+        As `decode_picture` returned it.
+    image : (H, W, 3) uint8
+        As `to_rgb` converted it.
     """
-    if _has_8_bits(data):
+    if picture.dtype in (bool, np.uint8):
         return None
-    picture = decode_values(data, options)
-    if compresses_highlights(picture):
+    colour = _drop_alpha(picture)
+    if compresses_highlights(colour):
         return (
             "most objects are less than a tenth as bright as the brightest parts, such as dead "
             "cells or debris; the bright range is compressed to keep them visible"
         )
-    if wastes_levels(picture):
+    if wastes_levels(colour, image):
         return (
             "99.9 % of the pixels share 8 of 256 grey levels because a few are far brighter: "
             "mask or crop out those, such as debris, if the rest contains nuclei"
         )
     return None
-
-
-def _has_8_bits(data: bytes) -> bool:
-    if data.startswith(PNG):
-        return data[24] <= 8
-    return not data.startswith(TIFF)
 
 
 def decode_picture(

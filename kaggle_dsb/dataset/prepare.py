@@ -1,39 +1,29 @@
 """Validate a data source of any form and convert it to a cache of PNG files."""
 
-import csv
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
-from kaggle_dsb.aliases import Labels, Progress
-from kaggle_dsb.competition.label_files import LARGEST_LABEL_ON_DISK, write_labels
-from kaggle_dsb.competition.labels import number_pixels
+from kaggle_dsb.aliases import Progress
 from kaggle_dsb.dataset.archive import ACCEPTED_FORMS, Archive, DataFaults, list_files
 from kaggle_dsb.dataset.building import building, remove_old_builds
-from kaggle_dsb.dataset.entries import Entry
+from kaggle_dsb.dataset.convert import Converted, convert_picture
 from kaggle_dsb.dataset.image_files import ImageFiles
-from kaggle_dsb.dataset.pixels import IMAGE_SUFFIXES, decode_mask, decode_rgb, warn_of_highlights
+from kaggle_dsb.dataset.index import IndexRow, write_index
+from kaggle_dsb.dataset.pixels import IMAGE_SUFFIXES
 from kaggle_dsb.dataset.read_options import DEFAULT_OPTIONS, ReadOptions
-from kaggle_dsb.dataset.truth import TRUTH_SUFFIXES, describe_coverage, read_truth
+from kaggle_dsb.dataset.truth import TRUTH_SUFFIXES
 from kaggle_dsb.files import InputError, read_json, write_json
 
 FINGERPRINT_FILE = "source.json"
-INDEX_FILE = "index.csv"
-INDEX_COLUMNS = ("ImageId", "height", "width", "nuclei")
 
 _FORMAT = 4  # increment when the layout or pixels of the cache change, to rebuild older caches
 _WORKERS = 2
 _SOURCE_SUFFIXES = (*IMAGE_SUFFIXES, *TRUTH_SUFFIXES, ".json", ".csv")
-
-IndexRow = tuple[str, int, int, int | None]
 
 
 @dataclass(frozen=True)
@@ -56,15 +46,6 @@ class Prepared:
     nuclei: dict[str, int]
     warnings: tuple[str, ...]
     is_new: bool
-
-
-@dataclass
-class _Outcome:
-    """The result of converting one image: a row of the index, or faults."""
-
-    row: IndexRow | None = None
-    faults: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -137,7 +118,7 @@ def prepare(
         job = _Job(build, options, progress, limit, set_name)
         rows, warnings = _build(source, job, cache=cache)
         images = {name: len(set_rows) for name, set_rows in rows.items()}
-        nuclei = {name: sum(row[3] or 0 for row in set_rows) for name, set_rows in rows.items()}
+        nuclei = {name: sum(row.nuclei or 0 for row in set_rows) for name, set_rows in rows.items()}
         prepared = Prepared(cache, images, nuclei, tuple(warnings), is_new=True)
         _write_fingerprint(build, fingerprint, prepared)
     return prepared
@@ -224,7 +205,7 @@ def _build(source: Path, job: _Job, *, cache: Path) -> tuple[dict[str, list[Inde
     if faults:
         raise DataFaults(faults)
     for name, set_rows in rows.items():
-        _write_index(job.build / name / INDEX_FILE, set_rows)
+        write_index(job.build / name, set_rows)
     return rows, warnings
 
 
@@ -239,7 +220,7 @@ def _select(pictures: list[ImageFiles], job: _Job) -> list[ImageFiles]:
     return kept
 
 
-def _convert_all(pictures: list[ImageFiles], job: _Job) -> Iterator[_Outcome]:
+def _convert_all(pictures: list[ImageFiles], job: _Job) -> Iterator[Converted]:
     sets_with_masks = {picture.set_name for picture in pictures if picture.has_nuclei}
     for name in {picture.set_name for picture in pictures}:
         (job.build / name / "images").mkdir(parents=True)
@@ -248,7 +229,10 @@ def _convert_all(pictures: list[ImageFiles], job: _Job) -> Iterator[_Outcome]:
     # Threads suffice: decompression, decoding and encoding release the GIL.
     pool = ThreadPoolExecutor(_WORKERS)
     try:
-        outcomes = pool.map(lambda picture: _convert(picture, job), pictures)
+        outcomes = pool.map(
+            lambda picture: convert_picture(picture, job.build / picture.set_name, job.options),
+            pictures,
+        )
         for done, (picture, outcome) in enumerate(zip(pictures, outcomes, strict=True), start=1):
             if not picture.has_nuclei and picture.set_name in sets_with_masks:
                 outcome.warnings.append(
@@ -260,148 +244,3 @@ def _convert_all(pictures: list[ImageFiles], job: _Job) -> Iterator[_Outcome]:
             yield outcome
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _convert(picture: ImageFiles, job: _Job) -> _Outcome:
-    outcome = _Outcome()
-    shape = _convert_image(picture, job, outcome)
-    if shape is None:
-        return outcome
-    nuclei = _convert_nuclei(picture, shape, job, outcome) if picture.has_nuclei else None
-    if not outcome.faults:
-        outcome.row = (picture.id, *shape, nuclei)
-    return outcome
-
-
-def _convert_image(picture: ImageFiles, job: _Job, outcome: _Outcome) -> tuple[int, int] | None:
-    if len(picture.images) != 1:
-        return None  # the archive has reported this fault
-    entry = picture.images[0]
-    try:
-        data = entry.read()
-        image = decode_rgb(data, job.options)
-    except InputError as error:
-        outcome.faults.append(f"{entry}: {error}")
-        return None
-    warning = warn_of_highlights(data, job.options)
-    if warning:
-        outcome.warnings.append(f"{entry}: {warning}")
-    path = job.build / picture.set_name / "images" / f"{picture.id}.png"
-    _, encoded = cv2.imencode(".png", image[..., ::-1])
-    path.write_bytes(encoded.tobytes())
-    return image.shape[0], image.shape[1]
-
-
-def _convert_nuclei(
-    picture: ImageFiles, shape: tuple[int, int], job: _Job, outcome: _Outcome
-) -> int:
-    if picture.truths:
-        labels = _read_picture_truth(picture.truths[0], shape, job.options, outcome)
-    else:
-        labels = _join_masks(picture, shape, job.options, outcome)
-    count = int(labels.max())
-    if count > LARGEST_LABEL_ON_DISK:
-        outcome.faults.append(
-            f"{picture.set_name}/{picture.id}: {count} nuclei; the maximum is "
-            f"{LARGEST_LABEL_ON_DISK}"
-        )
-    elif not outcome.faults:
-        write_labels(job.build / picture.set_name / "labels" / f"{picture.id}.png", labels)
-    return count
-
-
-def _read_picture_truth(
-    entry: Entry, shape: tuple[int, int], options: ReadOptions, outcome: _Outcome
-) -> Labels:
-    try:
-        labels, warnings = read_truth(entry.path, entry.read(), shape, options)
-    except InputError as error:
-        outcome.faults.append(f"{entry}: {error}")
-        return np.zeros(shape, np.int32)
-    if not labels.any():
-        warnings = [*warnings, "contains no nuclei"]
-    outcome.warnings += [f"{entry}: {warning}" for warning in warnings]
-    return labels
-
-
-def _join_masks(
-    picture: ImageFiles, shape: tuple[int, int], options: ReadOptions, outcome: _Outcome
-) -> Labels:
-    claimed: Counter[str] = Counter()
-    masks = _read_masks(picture, shape, options, outcome)
-    labels = number_pixels(_counted(masks, claimed), shape)
-    shown = f"{picture.set_name}/{picture.id}"
-    overlap_px = claimed["pixels"] - int(np.count_nonzero(labels))
-    if overlap_px:
-        outcome.warnings.append(
-            f"{shown}: masks overlap in {overlap_px} px; the first mask by name keeps them"
-        )
-    hidden = claimed["masks"] - int(labels.max())
-    if hidden:
-        outcome.warnings.append(
-            f"{shown}: {hidden} of {claimed['masks']} masks are fully covered by others and are "
-            "ignored"
-        )
-    n_parts = cv2.connectedComponents((labels > 0).astype(np.uint8))[0] - 1
-    if n_parts > 2 * claimed["masks"]:
-        outcome.warnings.append(
-            f"{shown}: {claimed['masks']} masks with {n_parts} connected parts in total, each mask "
-            "read as one nucleus; --connected-components reads each part as a nucleus"
-        )
-    return labels
-
-
-def _counted(
-    masks: Iterator[NDArray[np.intp]], claimed: Counter[str]
-) -> Iterator[NDArray[np.intp]]:
-    for pixels in masks:
-        claimed.update(masks=1, pixels=pixels.size)
-        yield pixels
-
-
-def _read_masks(
-    picture: ImageFiles, shape: tuple[int, int], options: ReadOptions, outcome: _Outcome
-) -> Iterator[NDArray[np.intp]]:
-    """Yield the flat pixel indices of one nucleus at a time, holding one mask in memory."""
-    covering: dict[Entry, int] = {}
-    for entry in sorted(picture.masks, key=lambda entry: entry.path.name):
-        try:
-            mask = decode_mask(entry.read())
-        except InputError as error:
-            outcome.faults.append(f"{entry}: {error}")
-            continue
-        if mask.shape != shape:
-            outcome.faults.append(
-                f"{entry}: is {mask.shape[0]} x {mask.shape[1]} pixels; "
-                f"its image is {shape[0]} x {shape[1]}"
-            )
-            continue
-        if not mask.any():
-            outcome.warnings.append(f"{entry}: is empty; ignored")
-            continue
-        for pixels in _split_mask(mask, options):
-            if 2 * pixels.size > mask.size:
-                covering[entry] = pixels.size
-            yield pixels
-    if covering:
-        first, *more = covering
-        shown = f"{first} and {len(more)} more" if more else f"{first}"
-        coverage = describe_coverage(covering[first], shape[0] * shape[1])
-        outcome.warnings.append(f"{shown}: {coverage}")
-
-
-def _split_mask(mask: NDArray[Any], options: ReadOptions) -> list[NDArray[np.intp]]:
-    """Return the flat pixel indices of each nucleus: of each value, or each connected component."""
-    if options.connected_components:
-        mask = cv2.connectedComponents((mask > 0).astype(np.uint8))[1]
-    flat = mask.ravel()
-    pixels = np.flatnonzero(flat)
-    ordered = pixels[np.argsort(flat[pixels], kind="stable")]
-    return np.split(ordered, np.flatnonzero(np.diff(flat[ordered])) + 1)
-
-
-def _write_index(path: Path, rows: list[IndexRow]) -> None:
-    with path.open("w", newline="") as handle:
-        writer = csv.writer(handle, lineterminator="\n")
-        writer.writerow(INDEX_COLUMNS)
-        writer.writerows(rows)

@@ -1,6 +1,5 @@
 """Load images and labels from the prepared cache."""
 
-import csv
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kaggle_dsb.aliases import Labels
+from kaggle_dsb.dataset.entries import show_name
+from kaggle_dsb.dataset.index import IndexRow, find_sets, read_index
 from kaggle_dsb.dataset.png import decode_png
-from kaggle_dsb.dataset.prepare import INDEX_COLUMNS, INDEX_FILE
 from kaggle_dsb.files import InputError
 
 COMPETITION_SOURCE = "dsb2018"
@@ -40,7 +40,10 @@ class Sample:
 def require_labels(sample: Sample) -> Labels:
     """Return the labels of a sample; raise ``InputError`` if it has none."""
     if sample.labels is None:
-        raise InputError(f"image {sample.id} has no masks: training needs a set with masks")
+        raise InputError(
+            f"image {sample.id}: has no masks, but every image of a labelled set needs them; add "
+            "them, or remove the image"
+        )
     return sample.labels
 
 
@@ -66,13 +69,6 @@ class SetSummary:
     types: dict[str, int]
 
 
-@dataclass(frozen=True)
-class _IndexEntry:
-    id: str
-    size: tuple[int, int]
-    nuclei: int | None
-
-
 def list_sets(cache: Path) -> dict[str, int]:
     """Return the number of images in each set of a cache.
 
@@ -81,15 +77,15 @@ def list_sets(cache: Path) -> dict[str, int]:
     InputError
         When the folder is not a cache.
     """
-    names = _find_sets(cache)
+    names = find_sets(cache)
     if not names:
         raise InputError(f"{cache}: contains no prepared data; prepare the data first")
-    return {name: len(_read_index(cache, name)) for name in names}
+    return {name: len(read_index(cache, name)) for name in names}
 
 
 def sizes(cache: Path, set_name: str) -> dict[str, tuple[int, int]]:
     """Return (H, W) of every image of a set by id, without decoding any."""
-    return {row.id: row.size for row in _read_index(cache, set_name)}
+    return {row.id: row.size for row in read_index(cache, set_name)}
 
 
 def load_samples(cache: Path, set_name: str) -> list[Sample]:
@@ -107,7 +103,7 @@ def load_samples(cache: Path, set_name: str) -> list[Sample]:
     InputError
         When there is no such cache or set, or one of its files is missing or damaged.
     """
-    return [_load(cache / set_name, row) for row in _read_index(cache, set_name)]
+    return [_load(cache / set_name, row) for row in read_index(cache, set_name)]
 
 
 def image_file(cache: Path, set_name: str, image_id: str) -> Path:
@@ -125,7 +121,7 @@ def load_image(
     InputError
         When its file is missing or damaged.
     """
-    return _load_image(cache / set_name, _IndexEntry(image_id, size, None))
+    return _load_image(cache / set_name, IndexRow(image_id, size, None))
 
 
 def describe(cache: Path, classify: Callable[[NDArray[np.uint8]], str]) -> list[SetSummary]:
@@ -141,7 +137,7 @@ def describe(cache: Path, classify: Callable[[NDArray[np.uint8]], str]) -> list[
 
 
 def _summarise(cache: Path, name: str, classify: Callable[[NDArray[np.uint8]], str]) -> SetSummary:
-    rows = _read_index(cache, name)
+    rows = read_index(cache, name)
     types = Counter(classify(_load_image(cache / name, row)) for row in rows)
     return SetSummary(
         name=name,
@@ -152,41 +148,7 @@ def _summarise(cache: Path, name: str, classify: Callable[[NDArray[np.uint8]], s
     )
 
 
-def _find_sets(cache: Path) -> list[str]:
-    return sorted(index.parent.name for index in cache.glob(f"*/{INDEX_FILE}"))
-
-
-def _read_index(cache: Path, set_name: str) -> list[_IndexEntry]:
-    path = cache / set_name / INDEX_FILE
-    if not path.is_file():
-        known = _find_sets(cache)
-        if not known:
-            raise InputError(f"{cache}: contains no prepared data; prepare the data first")
-        raise InputError(f"{cache}: has no set {set_name!r}; it has {', '.join(known)}")
-    try:
-        return _parse_index(path)
-    except InputError:
-        raise
-    except (ValueError, csv.Error):
-        raise InputError(
-            f"{path}: is damaged; delete the cache and prepare the data again"
-        ) from None
-
-
-def _parse_index(path: Path) -> list[_IndexEntry]:
-    with path.open(newline="", encoding="utf-8") as handle:
-        header, *lines = list(csv.reader(handle)) or [[]]
-    if tuple(header) != INDEX_COLUMNS:
-        raise InputError(f"{path}: has columns {header}, must have {list(INDEX_COLUMNS)}")
-    if not all(line and line[0].isprintable() and "/" not in line[0] for line in lines):
-        raise ValueError("not a valid image id")
-    return [
-        _IndexEntry(image_id, (int(height), int(width)), int(nuclei) if nuclei else None)
-        for image_id, height, width, nuclei in lines
-    ]
-
-
-def _load(folder: Path, row: _IndexEntry) -> Sample:
+def _load(folder: Path, row: IndexRow) -> Sample:
     image = _load_image(folder, row)
     if row.nuclei is None:
         return Sample(row.id, image, None)
@@ -194,7 +156,7 @@ def _load(folder: Path, row: _IndexEntry) -> Sample:
     return Sample(row.id, image, labels.astype(np.int32))
 
 
-def _load_image(folder: Path, row: _IndexEntry) -> NDArray[np.uint8]:
+def _load_image(folder: Path, row: IndexRow) -> NDArray[np.uint8]:
     image = _read_png(folder / "images" / f"{row.id}.png", (*row.size, 3), np.uint8)
     return np.ascontiguousarray(image)
 
@@ -206,7 +168,7 @@ def _read_png(path: Path, shape: tuple[int, ...], dtype: type) -> NDArray[Any]:
         decoded = None
     if decoded is None or decoded.shape != shape or decoded.dtype != dtype:
         raise InputError(
-            f"{path}: is missing or not an image of {shape[0]} x {shape[1]} pixels; delete the "
-            "cache and prepare the data again"
+            f"{show_name(str(path))}: is missing or not an image of {shape[0]} x {shape[1]} "
+            "pixels; delete the cache and prepare the data again"
         )
     return decoded

@@ -73,19 +73,16 @@ def to_8_bit(image: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def compresses_highlights(image: NDArray[Any]) -> bool:
-    """Return whether `to_8_bit` would compress values far brighter than most objects."""
-    if image.dtype == np.uint8:
-        return False
+    """Return whether `to_8_bit` compresses values of an image that far exceed most objects."""
     range_ = _find_range(image.astype(np.float32))
     return range_.knee < range_.high
 
 
-def wastes_levels(image: NDArray[Any]) -> bool:
-    """Return whether `to_8_bit` would map nearly all pixels to only a few levels.
+def wastes_levels(image: NDArray[Any], stretched: NDArray[np.uint8]) -> bool:
+    """Return whether `to_8_bit` mapped nearly all pixels of an image to only a few levels.
 
     False for an image that has only a few distinct values to begin with.
     """
-    stretched = to_8_bit(image)
     counts = np.sort(np.bincount(stretched.ravel(), minlength=256))[::-1]
     is_narrow = bool(counts[:_FEW_LEVELS].sum() >= _NEARLY_ALL * stretched.size)
     return is_narrow and np.unique(image).size > 4 * _FEW_LEVELS

@@ -72,7 +72,7 @@ def read_truth(
         if is_coco(document):
             return _number_all(_read_coco(document, shape), shape)
         return _fill_all(_read_geojson(document), shape)
-    except InputError:
+    except (InputError, ModuleNotFoundError):
         raise
     except Exception as error:  # Malformed documents raise all kinds of errors.
         raise InputError(f"cannot be read ({type(error).__name__}: {error})") from None

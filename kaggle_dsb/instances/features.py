@@ -6,8 +6,9 @@ from numpy.typing import NDArray
 
 from kaggle_dsb.aliases import Labels, Plane
 from kaggle_dsb.instances.candidates import CandidateTree, find_candidates
-from kaggle_dsb.instances.hills import Floats, Integers
+from kaggle_dsb.instances.hills import Floats
 from kaggle_dsb.instances.outline import relative_grey
+from kaggle_dsb.instances.regions import Region, count_perimeter
 from kaggle_dsb.instances.size import median_diameter
 
 FEATURES = (
@@ -121,7 +122,7 @@ def describe_candidates(
     (n_candidates, n_features) float32
         In the order of `FEATURES`.
     """
-    inside, ring = _Region(tree, tree.labels), _ring(tree)
+    inside, ring = Region(tree, tree.labels), _ring(tree)
     shape = _inside(tree, inside, probability)
     table = {
         **shape,
@@ -132,52 +133,13 @@ def describe_candidates(
     return np.column_stack([table[name] for name in FEATURES]).astype(np.float32)
 
 
-class _Region:
-    """Pixels of the candidates, for sums over each candidate."""
-
-    def __init__(self, tree: CandidateTree, labels: Labels) -> None:
-        self._tree = tree
-        self.pixels: Integers = np.flatnonzero(labels > 0)
-        self._basin = labels.take(self.pixels).astype(np.int64)
-        self.count = self.sum(None)
-
-    def at(self, plane: Plane) -> NDArray[np.float64]:
-        """Return the values of a plane at the pixels."""
-        return plane.take(self.pixels).astype(np.float64)
-
-    def sum(self, values: NDArray[np.float64] | NDArray[np.bool_] | None) -> Floats:
-        """Sum values over the pixels of each candidate; count the pixels if there are none."""
-        n = self._tree.n_basins + 1
-        return self._tree.add_up(np.bincount(self._basin, weights=values, minlength=n))
-
-    def mean(self, values: NDArray[np.float64]) -> Floats:
-        """Return the mean of values over the pixels of each candidate; 0 if it has no pixels."""
-        mean: Floats = self.sum(values) / np.maximum(self.count, 1)
-        return mean
-
-    def mean_and_deviation(self, plane: Plane) -> tuple[Floats, Floats]:
-        """Return the mean and the standard deviation of a plane over each candidate."""
-        values = self.at(plane)
-        mean, mean_square = self.mean(values), self.mean(values * values)
-        return mean, np.sqrt(np.maximum(mean_square - mean**2, 0))
-
-    def greatest(self, plane: Plane) -> Floats:
-        """Return the maximum of a non-negative plane over each candidate."""
-        of_basin = np.zeros(self._tree.n_basins + 1)
-        np.maximum.at(of_basin, self._basin, self.at(plane))
-        greatest = of_basin[1:].tolist()
-        for a, b in self._tree.children[self._tree.n_basins :].tolist():
-            greatest.append(max(greatest[a], greatest[b]))
-        return np.array(greatest)
-
-
 def _inside(
-    tree: CandidateTree, region: _Region, probability: NDArray[np.float32]
+    tree: CandidateTree, region: Region, probability: NDArray[np.float32]
 ) -> dict[str, Floats]:
     """Compute the features of the pixels inside each candidate."""
     body, border, depth = probability
     mean_depth, sd_depth = region.mean_and_deviation(depth)
-    perimeter = np.maximum(_perimeter(tree), 1)
+    perimeter = np.maximum(count_perimeter(tree), 1)
     rows, columns = np.divmod(region.pixels, body.shape[1])
     last_row, last_column = body.shape[0] - 1, body.shape[1] - 1
     on_edge = (rows == 0) | (rows == last_row) | (columns == 0) | (columns == last_column)
@@ -193,7 +155,7 @@ def _inside(
 
 
 def _ellipse(
-    region: _Region, rows: NDArray[np.float64], columns: NDArray[np.float64]
+    region: Region, rows: NDArray[np.float64], columns: NDArray[np.float64]
 ) -> dict[str, Floats]:
     """Compare each candidate with the ellipse of its second moments."""
     r, c = region.mean(rows), region.mean(columns)
@@ -213,7 +175,7 @@ def _basins(
     tree: CandidateTree, probability: NDArray[np.float32], area_px: Floats, diameter_px: float
 ) -> dict[str, Floats]:
     """Describe the basins of each candidate, beyond its outline, and its place in the tree."""
-    region = _Region(tree, tree.basins)
+    region = Region(tree, tree.basins)
     body = region.at(probability[0])
     parent = tree.parent()
     half, faint, clear = (region.sum(body > t) for t in (HALF_BODY, FAINT_BODY, CLEAR_BODY))
@@ -230,17 +192,17 @@ def _basins(
     }
 
 
-def _ring(tree: CandidateTree) -> _Region:
+def _ring(tree: CandidateTree) -> Region:
     """Return the background pixels within two pixels of each candidate."""
     # OpenCV's morphology does not support int32; float32 holds these labels exactly.
     around = cv2.dilate(tree.labels.astype(np.float32), RING)
-    return _Region(tree, np.where(tree.labels > 0, 0, around.astype(np.int32)))
+    return Region(tree, np.where(tree.labels > 0, 0, around.astype(np.int32)))
 
 
 def _outline(
     tree: CandidateTree,
-    inside: _Region,
-    ring: _Region,
+    inside: Region,
+    ring: Region,
     probability: NDArray[np.float32],
     grey: Plane,
 ) -> dict[str, Floats]:
@@ -248,7 +210,7 @@ def _outline(
     smooth = cv2.GaussianBlur(grey, (0, 0), 1).astype(np.float32, copy=False)
     body, border, _ = probability
     core = cv2.erode((tree.labels > 0).astype(np.uint8), RIM)
-    rim = _Region(tree, np.where(core > 0, 0, tree.labels))
+    rim = Region(tree, np.where(core > 0, 0, tree.labels))
     mean_grey = inside.mean(inside.at(grey))
     rim_grey, ring_grey = rim.mean(rim.at(smooth)), ring.mean(ring.at(smooth))
     rim_body, rim_sd_body = rim.mean_and_deviation(body)
@@ -268,7 +230,7 @@ def _outline(
 
 
 def _colour(
-    inside: _Region, ring: _Region, image: NDArray[np.uint8], mean_body: Floats
+    inside: Region, ring: Region, image: NDArray[np.uint8], mean_body: Floats
 ) -> dict[str, Floats]:
     """Compare the colour of each candidate with that of the image's nuclei and of its ring.
 
@@ -296,61 +258,3 @@ def _gradient(plane: Plane) -> Plane:
     """Return the gradient magnitude of a plane, per pixel."""
     down, right = (cv2.Sobel(plane, cv2.CV_32F, *axis, scale=1 / 8) for axis in ((0, 1), (1, 0)))
     return cv2.magnitude(down, right).astype(np.float32, copy=False)
-
-
-def _perimeter(tree: CandidateTree) -> Floats:
-    """Count the pixel edges around each candidate, (n_candidates,), without the image border."""
-    n, labels = tree.n_basins + 1, tree.labels
-    sides = []
-    for a, b in ((labels[:-1], labels[1:]), (labels[:, :-1], labels[:, 1:])):
-        differ = np.flatnonzero(a != b)
-        sides.append((a.ravel()[differ], b.ravel()[differ]))
-    here, there = (np.concatenate(side).astype(np.int64) for side in zip(*sides, strict=True))
-    around = tree.add_up(np.bincount(here, minlength=n) + np.bincount(there, minlength=n))
-    # Edges between two basins of one candidate are interior and were counted from both sides.
-    inner = (here > 0) & (there > 0)
-    low, high = np.minimum(here, there)[inner], np.maximum(here, there)[inner]
-    return around - 2 * _within(tree, low, high)
-
-
-def _within(tree: CandidateTree, low: Integers, high: Integers) -> Floats:
-    """Count the pairs of basins that lie in the same candidate, for each candidate.
-
-    Notes
-    -----
-    The smallest union that contains two basins is the latest one among those that split the range
-    between them. A pair is counted at the split of that union, and a candidate contains the pairs
-    counted within its range.
-    """
-    joins = np.arange(tree.n_basins, tree.n_candidates)
-    join_at = np.full(tree.n_basins + 1, tree.n_candidates)  # between a basin and the one before
-    split = tree.first[tree.children[joins, 1]]
-    join_at[split] = joins
-    union = _greatest_between(join_at, low + 1, high)
-    met = np.bincount(union, minlength=tree.n_candidates)
-    count = np.zeros(tree.n_basins + 1)
-    count[split] = met[joins]
-    cumulated = np.cumsum(count)
-    within: Floats = cumulated[tree.last] - cumulated[tree.first]
-    return within
-
-
-def _greatest_between(values: Integers, start: Integers, last: Integers) -> Integers:
-    """Return the maximum of ``values[start : last + 1]`` for arrays of starts and lasts.
-
-    Notes
-    -----
-    A sparse table: row k holds the maximum of each 2**k consecutive values, and two overlapping
-    windows of one row cover any range.
-    """
-    table = [values]
-    while len(table[-1]) > 2 ** (len(table) - 1):
-        step = 2 ** (len(table) - 1)
-        table.append(np.maximum(table[-1][:-step], table[-1][step:]))
-    row = np.floor(np.log2(last - start + 1)).astype(np.int64)
-    greatest = np.empty(start.size, np.int64)
-    for k in np.unique(row):
-        of_row = row == k
-        a, b = start[of_row], last[of_row] - 2**k + 1
-        greatest[of_row] = np.maximum(table[k][a], table[k][b])
-    return greatest

@@ -1,7 +1,7 @@
 """Find nuclei in a probability map, with candidate scorers if there are any."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +30,8 @@ class NucleusFinder:
     """
 
     watershed: WatershedParameters
-    scorers: Sequence[CandidateScorer] = ()
-    outline: OutlineRule = field(default_factory=OutlineRule)
+    scorers: Sequence[CandidateScorer]
+    outline: OutlineRule
 
     def find(self, probability: NDArray[np.float32], image: NDArray[np.uint8]) -> Labels:
         """Find the nuclei of an image.

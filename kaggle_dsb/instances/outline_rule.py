@@ -19,8 +19,6 @@ from kaggle_dsb.aliases import Plane
 from kaggle_dsb.files import InputError, replacing
 from kaggle_dsb.instances.outline import INSIDE, OUTSIDE
 
-OUTLINE_THRESHOLD, GLOW_THRESHOLD = 0.45, 0.2
-
 NUMBERS = (
     "darkest",
     "ground",
@@ -158,8 +156,8 @@ class OutlineRule:
     known : KnownOutlines, optional
     """
 
-    dark: float = OUTLINE_THRESHOLD
-    glowing: float = GLOW_THRESHOLD
+    dark: float
+    glowing: float
     known: KnownOutlines | None = None
 
     def threshold(self, body: Plane, image: NDArray[np.uint8]) -> float:

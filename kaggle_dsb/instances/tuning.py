@@ -9,16 +9,19 @@ generalisation, is the score to report.
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import qmc
 
 from kaggle_dsb.aliases import Labels, Progress
 from kaggle_dsb.competition.metric import score_image
+from kaggle_dsb.files import InputError
 from kaggle_dsb.instances.candidates import find_candidates
 from kaggle_dsb.instances.features import MIN_SEED_PX, describe_image
 from kaggle_dsb.instances.finder import NucleusFinder
@@ -138,6 +141,8 @@ def propose_watersheds(n: int, *, seed: int) -> list[WatershedParameters]:
     A scrambled Halton sequence does not depend on scores, so all sources can share the proposals
     and the choice among them can still be nested.
     """
+    from scipy.stats import qmc  # slow to import, and the processes do without it
+
     low, high = zip((0.2, 0.8), (0.4, 0.8), (3, 24), (8, 30), strict=True)
     return [
         WatershedParameters(
@@ -167,10 +172,28 @@ def score_watersheds(
 def _run(
     job: Callable[..., Any], arguments: Sequence[Any], processes: int, progress: Progress
 ) -> Iterator[Any]:
-    with ProcessPoolExecutor(processes) as pool:
-        for done, result in enumerate(pool.map(job, arguments, chunksize=2), 1):
-            yield result
-            progress(done, len(arguments))
+    """Yield the result of each job, in order."""
+    results = _share_out(job, arguments, processes) if processes > 1 else map(job, arguments)
+    for done, result in enumerate(results, 1):
+        yield result
+        progress(done, len(arguments))
+
+
+def _share_out(job: Callable[..., Any], arguments: Sequence[Any], processes: int) -> Iterator[Any]:
+    """Yield the result of each job from processes that compute with one thread each."""
+    # A forked process would inherit locks that are never released.
+    pool = ProcessPoolExecutor(
+        processes, mp_context=get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,)
+    )
+    try:
+        yield from pool.map(job, arguments, chunksize=2)
+    except BrokenProcessPool:
+        raise InputError(
+            f"one of the {processes} processes that tune was lost, perhaps for lack of memory; use "
+            f"fewer with --set hardware.threads={processes // 2}"
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _score_watersheds_of(job: tuple[Case, Sequence[WatershedParameters]]) -> list[float]:

@@ -6,6 +6,7 @@ network. So one graph serves all networks of an architecture, and weights are st
 """
 
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import openvino
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 PACKAGED = Path(__file__).parent / "graphs"
 IMAGE = "image"
+_EXPORTING = Lock()
 PRECISION_HINT = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 
 
@@ -108,18 +110,23 @@ def find_graph(settings: NetworkSettings) -> Path:
     packaged = PACKAGED / name_graph(settings)
     if packaged.exists():
         return packaged
-    cached = cache_folder() / name_graph(settings)
-    if not cached.exists():
-        try:
-            from kaggle_dsb.network.export import export_graph
-        except ImportError:
-            raise InputError(
-                f"network.encoder_name = {settings.encoder_name!r}: its OpenVINO graph is not "
-                "bundled with the package; building it needs torch and "
-                "segmentation-models-pytorch, which are not installed"
-            ) from None
-        export_graph(settings, cached)
+    with _EXPORTING:  # networks are compiled in threads, and all wait for the graph of one
+        cached = cache_folder() / name_graph(settings)
+        if not cached.exists():
+            _export(settings, cached)
     return cached
+
+
+def _export(settings: NetworkSettings, path: Path) -> None:
+    try:
+        from kaggle_dsb.network.export import export_graph
+    except ImportError:
+        raise InputError(
+            f"network.encoder_name = {settings.encoder_name!r}: its OpenVINO graph is not bundled "
+            "with the package; building it needs torch and segmentation-models-pytorch, which are "
+            "not installed"
+        ) from None
+    export_graph(settings, path)
 
 
 def cache_folder() -> Path:

@@ -2,8 +2,7 @@
 
 import copy
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from itertools import groupby
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import cv2
@@ -17,6 +16,7 @@ from kaggle_dsb.instances.size import ZOOM_RANGE, choose_zoom, median_diameter
 from kaggle_dsb.instances.watershed import WatershedParameters, watershed_nuclei
 from kaggle_dsb.network.contrast import LEAST_RANGE, QUANTILES_PERCENT, stretch_contrast
 from kaggle_dsb.network.engines import STRIDE_PX, Engine
+from kaggle_dsb.network.tiles import Tile, batch_tiles, cut_tiles
 
 Probability = NDArray[np.float32]
 
@@ -34,40 +34,6 @@ TRUSTED_RATIO = 1.7  # nuclei further from the training size than this are measu
 PLAUSIBLE_RATIO = 1.6  # between the size assumed and the size predicted
 REUSED_ZOOM = (0.8, 1.5)  # of a sizing pass, relative to the zoom found, to serve as prediction
 HALF_PRECISION_PX = 2**25  # an image larger than this is kept in half precision
-
-
-@dataclass(frozen=True)
-class Tile:
-    """A part of an image in a sequence, and the size it is scaled to.
-
-    Attributes
-    ----------
-    image : int
-        The index of the image.
-    rows, columns : slice
-    row_weights, column_weights : (H,), (W,) float32
-        Their outer product is the blending weight of the pixels; the weights of overlapping tiles
-        add up to 1.
-    size : (int, int)
-        The scaled height and width, in pixels.
-    """
-
-    image: int
-    rows: slice
-    columns: slice
-    row_weights: NDArray[np.float32]
-    column_weights: NDArray[np.float32]
-    size: tuple[int, int]
-
-    def weight(self) -> NDArray[np.float32]:
-        """Return the blending weights of the pixels, (H, W) float32."""
-        return np.outer(self.row_weights, self.column_weights)
-
-    @property
-    def padded_size(self) -> tuple[int, int]:
-        """The scaled size, padded to multiples of 32."""
-        height, width = self.size
-        return height + -height % STRIDE_PX, width + -width % STRIDE_PX
 
 
 class SizeEstimate(NamedTuple):
@@ -213,46 +179,20 @@ class Predictor:
             tile
             for number, (image, zoom) in enumerate(zip(images, zooms, strict=True))
             for scale in self._settings.scales
-            for tile in self._tiles(number, image.shape[:2], zoom * scale)
+            for tile in cut_tiles(
+                number,
+                image.shape[:2],
+                zoom * scale,
+                tile_px=self._settings.tile_px,
+                overlap_px=self._settings.overlap_px,
+            )
         ]
-        for batch in self._same_sized(tiles):
+        for batch in batch_tiles(tiles, self._engine.batch_px):
             for tile, planes in zip(batch, self._predict_tiles(images, batch), strict=True):
                 weight = tile.weight() / len(self._settings.scales)
                 for mean, plane in zip(means[tile.image], planes, strict=True):
                     mean[tile.rows, tile.columns] += weight * resize(plane, weight.shape)
         return means
-
-    def _tiles(self, number: int, size: tuple[int, int], zoom: float) -> list[Tile]:
-        """Divide an image into tiles with sides of at most ``tile_px`` after scaling."""
-        tile_px, overlap_px = self._settings.tile_px, self._settings.overlap_px
-        is_small = max(round(side * zoom) for side in size) <= tile_px
-        tile = max(size) if is_small else max(int(tile_px / zoom), 1)
-        overlap = min(round(overlap_px / zoom), tile - 1)
-        slices = [tile_slices(side, tile, overlap) for side in size]
-        weights = [blending_weights(parts, overlap) for parts in slices]
-        return [
-            Tile(
-                number,
-                rows,
-                columns,
-                of_rows,
-                of_columns,
-                (max(round(of_rows.size * zoom), 1), max(round(of_columns.size * zoom), 1)),
-            )
-            for rows, of_rows in zip(slices[0], weights[0], strict=True)
-            for columns, of_columns in zip(slices[1], weights[1], strict=True)
-        ]
-
-    def _same_sized(self, tiles: Sequence[Tile]) -> Iterator[list[Tile]]:
-        """Yield batches of tiles of the same padded size."""
-
-        def _padded_size(tile: Tile) -> tuple[int, int]:
-            return tile.padded_size
-
-        for (height, width), group in groupby(sorted(tiles, key=_padded_size), _padded_size):
-            alike = list(group)
-            n = max(self._engine.batch_px // (height * width), 1)
-            yield from (alike[start : start + n] for start in range(0, len(alike), n))
 
     def _predict_tiles(self, images: Sequence[Image], tiles: Sequence[Tile]) -> list[Probability]:
         """Return the probabilities of tiles of one padded size, at their scaled size."""
@@ -342,28 +282,6 @@ def resize(array: NDArray[Any], size: tuple[int, ...]) -> NDArray[Any]:
     shrinks = height * width < array.shape[0] * array.shape[1]
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return cv2.resize(np.ascontiguousarray(array), (width, height), interpolation=method)
-
-
-def tile_slices(length: int, tile: int, overlap: int) -> list[slice]:
-    """Cover ``length`` with slices of at most ``tile`` that overlap by at least ``overlap``."""
-    if length <= tile:
-        return [slice(0, length)]
-    n = -(-(length - overlap) // (tile - overlap))
-    starts = np.rint(np.linspace(0, length - tile, n)).astype(int)
-    return [slice(int(start), int(start) + tile) for start in starts]
-
-
-def blending_weights(slices: Sequence[slice], overlap: int) -> list[NDArray[np.float32]]:
-    """Return weights for each slice that ramp down over ``overlap`` and add up to 1."""
-    total = np.zeros(max(part.stop for part in slices))
-    ramps = []
-    for part in slices:
-        at = np.arange(part.stop - part.start)
-        ramps.append(np.minimum((np.minimum(at, at[::-1]) + 1) / (overlap + 1), 1))
-        total[part] += ramps[-1]
-    return [
-        (ramp / total[part]).astype(np.float32) for part, ramp in zip(slices, ramps, strict=True)
-    ]
 
 
 def _dtype(image: Image) -> Any:

@@ -25,7 +25,6 @@ from kaggle_dsb.files import InputError, digest_of, read_json, write_json
 
 BUNDLE_SLUG = "kaggle-dsb-bundle"
 BUNDLE_TITLE = "kaggle-dsb bundle"
-BUNDLE_FOLDER = Path("build/bundle")
 LIST_FILE = "bundle.json"
 DATASET_METADATA_FILE = "dataset-metadata.json"
 

@@ -73,8 +73,7 @@ def explain(doing: str, error: requests.RequestException) -> KaggleError:
             "Kaggle notebook, turn the internet on)"
         )
     return UnreachableError(
-        f"{doing}: the connection was lost ({type(error).__name__}); partial downloads are kept, "
-        "run the same command again"
+        f"{doing}: the connection was lost ({type(error).__name__}); run the same command again"
     )
 
 

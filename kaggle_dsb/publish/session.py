@@ -17,6 +17,11 @@ TIMEOUT_S = 60.0
 TRIES = 4
 BACKOFF_S = 2.0
 LONGEST_PAUSE_S = 120.0
+_BROKEN = (
+    requests.ConnectionError,
+    requests.Timeout,
+    requests.exceptions.ChunkedEncodingError,  # the connection broke within the body
+)
 
 T = TypeVar("T")
 
@@ -179,8 +184,7 @@ def _asks_for_patience(error: Exception) -> bool:
 
 def _may_pass(error: Exception) -> bool:
     status = status_of(error)
-    broken = isinstance(error, requests.ConnectionError | requests.Timeout)
-    return broken or status == 429 or (status is not None and status >= 500)
+    return isinstance(error, _BROKEN) or status == 429 or (status is not None and status >= 500)
 
 
 def _find_pause(error: requests.RequestException, attempt: int) -> float:

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,6 +20,7 @@ _DARK_BELOW = 100  # median grey level
 _QUANTILES = (1.0, 99.7)
 DISPLAY_GAMMA = 0.7
 _WEBP_EFFORT = 2
+_LONGEST_WEBP_PX = 16383
 _RIM_LIGHT = 0.35
 
 
@@ -130,16 +132,25 @@ def write_letters(
     canvas = Pillow.fromarray(picture)
     pen = ImageDraw.Draw(canvas)
     font = ImageFont.load_default(size_px)
-    areas_px = np.bincount(labels.ravel(), minlength=2)
+    areas_px, columns, rows = _measure(labels)
     for label, outcome in outcomes.items():
         if not LETTERS[outcome] or areas_px[label] < size_px**2:
             continue
-        rows, columns = np.nonzero(labels == label)
-        place = (float(columns.mean()), float(rows.mean()))
+        place = (float(columns[label]), float(rows[label]))
         for colour, stroke_px in (("black", 3), (COLOURS[outcome], 1)):
             ink: dict[str, Any] = {"fill": colour, "stroke_fill": colour, "stroke_width": stroke_px}
             pen.text(place, LETTERS[outcome], font=font, anchor="mm", **ink)
     return np.asarray(canvas)
+
+
+def _measure(labels: Labels) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Return the area and the column and row of the centre of each label; of 0, the background."""
+    height, width = labels.shape
+    flat = labels.ravel()
+    areas_px = np.bincount(flat, minlength=2)
+    columns = np.bincount(flat, np.tile(np.arange(width), height), minlength=2)
+    rows = np.bincount(flat, np.repeat(np.arange(height), width), minlength=2)
+    return areas_px, columns / np.maximum(areas_px, 1), rows / np.maximum(areas_px, 1)
 
 
 def draw_thumbnail(
@@ -185,8 +196,26 @@ def parse_colour(text: str) -> tuple[int, int, int]:
     return red, green, blue
 
 
+def find_reduction(shape: tuple[int, ...]) -> int:
+    """Return the whole number by which `encode_webp` reduces an image of ``shape`` (H, W, …).
+
+    Examples
+    --------
+    >>> find_reduction((16383, 100)), find_reduction((100, 16384, 3))
+    (1, 2)
+    """
+    return max(1, math.ceil(max(shape[:2]) / _LONGEST_WEBP_PX))
+
+
 def encode_webp(pixels: NDArray[np.uint8], *, quality: int) -> str:
-    """Encode an image, (H, W, 3) or grey (H, W), as base64 WebP."""
+    """Encode an image, (H, W, 3) or grey (H, W), as base64 WebP.
+
+    An image larger than the format allows is reduced, each side by `find_reduction`.
+    """
+    reduction = find_reduction(pixels.shape)
+    if reduction > 1:
+        size = [max(1, side // reduction) for side in pixels.shape[1::-1]]
+        pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
     buffer = io.BytesIO()
     Pillow.fromarray(pixels).convert("RGB").save(
         buffer, "WEBP", quality=quality, method=_WEBP_EFFORT

@@ -15,6 +15,7 @@ from kaggle_dsb.report.display import (
     draw_thumbnail,
     encode_webp,
     find_display_range,
+    find_reduction,
     pack_labels,
     stretch_for_display,
 )
@@ -222,6 +223,7 @@ def _pack_image(result: ImageResult) -> dict[str, Any]:
     shown = find_display_range(result.image)
     return {
         "image": encode_webp(stretch_for_display(result.image), quality=_IMAGE_QUALITY),
+        "reduction": find_reduction(result.image.shape),
         "range": None if shown is None else [round(level, 1) for level in shown],
         **_encode_maps(result.probability),
     }

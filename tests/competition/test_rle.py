@@ -27,58 +27,45 @@ def exactly(message: str) -> str:
     return f"^{re.escape(message)}$"
 
 
-def test_a_known_mask_has_the_known_runs():
-    assert rle.format_runs(rle.mask_to_runs(CORNERED > 0)) == "1 2 8 1 10 3"
+def encode(mask):
+    """Return the runs of one nucleus."""
+    (runs,) = rle.labels_to_runs(np.asarray(mask).astype(np.int32)) or [np.empty((0, 2), np.int64)]
+    return runs
 
 
-def test_the_known_runs_draw_the_known_mask():
-    mask = rle.runs_to_mask(rle.parse_runs("1 2 8 1 10 3"), (3, 4))
+def test_a_known_nucleus_has_the_known_runs():
+    assert rle.encode_labels((CORNERED > 0).astype(np.int32)) == ["1 2 8 1 10 3"]
 
-    assert mask.dtype == bool
-    np.testing.assert_array_equal(mask, CORNERED > 0)
+
+def test_the_known_runs_draw_the_known_nucleus():
+    labels = rle.decode_labels([rle.parse_runs("1 2 8 1 10 3")], (3, 4))
+
+    np.testing.assert_array_equal(labels, CORNERED > 0)
 
 
 def test_a_run_goes_on_from_the_foot_of_a_column_to_the_head_of_the_next():
-    assert rle.format_runs(rle.mask_to_runs(draw("01", "11"))) == "2 3"
+    assert rle.encode_labels(draw("01", "11")) == ["2 3"]
 
 
-@pytest.mark.parametrize("mask", [np.zeros((2, 3), dtype=bool), np.zeros((0, 5), dtype=bool)])
-def test_an_empty_mask_has_no_runs(mask):
-    runs = rle.mask_to_runs(mask)
-
-    assert runs.shape == (0, 2)
-    assert runs.dtype == np.int64
-    assert rle.format_runs(runs) == ""
+@pytest.mark.parametrize("shape", [(2, 3), (0, 5)])
+def test_an_image_without_nuclei_has_no_runs(shape):
+    assert rle.labels_to_runs(np.zeros(shape, np.int32)) == []
     assert rle.parse_runs("").shape == (0, 2)
-    np.testing.assert_array_equal(rle.runs_to_mask(runs, mask.shape), mask)
-
-
-def test_a_mask_of_0_and_255_is_a_mask():
-    np.testing.assert_array_equal(rle.mask_to_runs(np.array([[0, 255]], dtype=np.uint8)), [[2, 1]])
-
-
-def test_a_colour_image_is_no_mask():
-    message = "image shape (2, 3, 3); expected a height and a width, (H, W)"
-    with pytest.raises(InputError, match=exactly(message)):
-        rle.mask_to_runs(np.zeros((2, 3, 3), dtype=np.uint8))
-
-
-@given(MASKS)
-def test_decoding_undoes_encoding(mask):
-    copy = mask.copy()
-    np.testing.assert_array_equal(rle.runs_to_mask(rle.mask_to_runs(mask), mask.shape), mask)
-    np.testing.assert_array_equal(mask, copy)
+    assert rle.format_runs(rle.parse_runs("")) == ""
+    np.testing.assert_array_equal(rle.decode_labels([], shape), np.zeros(shape))
 
 
 @given(MASKS)
 def test_parsing_undoes_formatting(mask):
-    runs = rle.mask_to_runs(mask)
+    runs = encode(mask)
     np.testing.assert_array_equal(rle.parse_runs(rle.format_runs(runs)), runs)
 
 
 @given(MASKS)
 def test_runs_are_those_of_a_walk_down_the_columns(mask):
-    assert [tuple(run) for run in rle.mask_to_runs(mask).tolist()] == reference.encode(mask)
+    copy = mask.copy()
+    assert [tuple(run) for run in encode(mask).tolist()] == reference.encode(mask)
+    np.testing.assert_array_equal(mask, copy)
 
 
 @given(LABELS)
@@ -181,18 +168,16 @@ def test_other_blanks_and_leading_zeros_are_accepted(text):
     np.testing.assert_array_equal(rle.parse_runs(text), [[1, 2], [7, 3]])
 
 
-@pytest.mark.parametrize(
-    "draw_runs", [rle.runs_to_mask, lambda runs, s: rle.decode_labels([runs], s)]
-)
+@pytest.mark.parametrize("decode", [rle.find_pixels, lambda runs, s: rle.decode_labels([runs], s)])
 @pytest.mark.parametrize("run", [(6, 2), (7, 1), (0, 1), (1, 10**17)])
-def test_a_run_beyond_the_image_is_refused(draw_runs, run):
+def test_a_run_beyond_the_image_is_refused(decode, run):
     message = f"run {run} does not fit an image of 2 x 3 pixels"
     with pytest.raises(InputError, match=exactly(message)):
-        draw_runs(np.array([[1, 1], run]), (2, 3))
+        decode(np.array([[1, 1], run]), (2, 3))
 
 
 def test_the_last_pixel_fits_the_image():
-    assert rle.runs_to_mask(np.array([[6, 1]]), (2, 3))[1, 2]
+    assert rle.decode_labels([np.array([[6, 1]])], (2, 3))[1, 2]
 
 
 def test_nuclei_that_share_pixels_are_refused():

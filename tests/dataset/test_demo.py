@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from kaggle_dsb.competition.rle import parse_runs, runs_to_mask
+from kaggle_dsb.competition.rle import decode_labels, parse_runs
 from kaggle_dsb.dataset.demo import make_image, write_demo
 from kaggle_dsb.dataset.prepare import prepare
 from kaggle_dsb.dataset.samples import load_samples, sizes
@@ -76,7 +76,7 @@ def test_the_solution_names_the_nuclei_of_every_test_image(demo: Path, cache: Pa
     for row in rows:
         shape = int(row["Height"]), int(row["Width"])
         assert (shape, row["Usage"]) == (known[row["ImageId"]], "Public")
-        covered[row["ImageId"]] += runs_to_mask(parse_runs(row["EncodedPixels"]), shape)
+        covered[row["ImageId"]] += decode_labels([parse_runs(row["EncodedPixels"])], shape)
     assert all(count.max() == 1 for count in covered.values())
 
 
@@ -86,7 +86,7 @@ def test_the_solution_is_the_truth_of_its_own_picture(demo: Path, cache: Path) -
         nuclei = np.zeros(sample.image.shape[:2], bool)
         for row in rows:
             if row["ImageId"] == sample.id:
-                nuclei |= runs_to_mask(parse_runs(row["EncodedPixels"]), nuclei.shape)
+                nuclei |= decode_labels([parse_runs(row["EncodedPixels"])], nuclei.shape) > 0
         grey = sample.image.mean(axis=2)
         difference = grey[nuclei].mean() - grey[~nuclei].mean()
         is_bright = image_type(sample.image) == "fluorescence"

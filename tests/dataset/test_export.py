@@ -1,4 +1,5 @@
 import json
+import time
 import zipfile
 from pathlib import Path
 
@@ -7,9 +8,7 @@ import pytest
 import roifile
 import tifffile
 
-from kaggle_dsb.dataset.contours import fill_polygon, trace_nuclei
-from kaggle_dsb.dataset.demo import make_image
-from kaggle_dsb.dataset.export import export_labels
+from kaggle_dsb.dataset.export import export_labels, to_coco
 from kaggle_dsb.dataset.export_formats import EXPORT_FORMATS, TABLE_FORMAT, parse_formats
 from kaggle_dsb.files import InputError
 
@@ -80,29 +79,38 @@ def test_coco_counts_down_columns_from_the_background(tmp_path: Path) -> None:
     assert annotation["area"] == 4
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_coco_describes_each_nucleus_as_looking_at_it_alone_would(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 4, rng.integers(1, 7, 2)).astype(np.int32)
+    annotations = to_coco({"a": labels})["annotations"]
+    for label, annotation in zip(np.unique(labels[labels > 0]), annotations, strict=True):
+        mask = labels == label
+        rows, columns = np.nonzero(mask)
+        left, top = int(columns.min()), int(rows.min())
+        box = [left, top, int(columns.max()) - left + 1, int(rows.max()) - top + 1]
+        edges = np.flatnonzero(np.diff(mask.ravel(order="F"), prepend=False))
+        assert annotation["segmentation"] == {
+            "size": list(mask.shape),
+            "counts": np.diff([0, *edges, mask.size]).tolist(),
+        }
+        assert (annotation["bbox"], annotation["area"]) == (box, rows.size)
+
+
+def test_the_time_of_coco_does_not_grow_with_nuclei_times_pixels() -> None:
+    labels = np.zeros((2000, 2000), np.int32)
+    labels[::40, ::40] = np.arange(1, 2501).reshape(50, 50)
+    started_s = time.process_time()
+    assert len(to_coco({"a": labels})["annotations"]) == 2500
+    assert time.process_time() - started_s < 10  # looking at every pixel for each takes 30
+
+
 def test_ome_keeps_the_labels_and_the_axes(tmp_path: Path) -> None:
     (path,) = export_labels(tmp_path, {"a": LABELS}, ["ome"])
     with tifffile.TiffFile(path) as tiff:
         assert tiff.is_ome
         assert tiff.series[0].axes == "YX"
         np.testing.assert_array_equal(tiff.asarray(), LABELS)
-
-
-@pytest.mark.parametrize("look", [1, 2])
-def test_tracing_and_filling_returns_the_very_pixels(look: int) -> None:
-    _, labels = make_image(0, look=look)
-    filled = np.zeros_like(labels)
-    for label, polygons in trace_nuclei(labels):
-        rings = [ring for polygon in polygons for ring in polygon]
-        filled.ravel()[fill_polygon(rings, labels.shape)] = label
-    np.testing.assert_array_equal(filled, labels)
-
-
-def test_what_lies_outside_the_image_is_cut_off() -> None:
-    ring = [(-3, -3), (1, -3), (1, 1), (-3, 1)]
-    assert fill_polygon([ring], (2, 2)).tolist() == [0]
-    assert fill_polygon([[(5, 5), (9, 5), (9, 9)]], (2, 2)).size == 0
-    assert fill_polygon([], (2, 2)).size == 0
 
 
 def test_formats_are_named_with_commas() -> None:

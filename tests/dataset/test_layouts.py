@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
+from kaggle_dsb.competition.submission import read_submission, write_submission
 from kaggle_dsb.dataset.archive import ACCEPTED_FORMS, DataFaults
 from kaggle_dsb.dataset.export import export_labels
 from kaggle_dsb.dataset.pixels import FORMATS
@@ -470,6 +472,16 @@ def test_a_truth_that_cannot_be_read_is_a_fault(
     assert caught.value.faults[0].startswith(f"masks/{name}: {message}")
 
 
+def test_a_missing_library_is_no_fault_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "own" / "x.png", IMAGE)
+    write(tmp_path / "own" / "x_rois.zip", exported("roi"))
+    monkeypatch.setitem(sys.modules, "roifile", None)
+    with pytest.raises(ModuleNotFoundError):
+        prepare(tmp_path / "own", tmp_path / "cache")
+
+
 def test_coco_names_images_that_are_missing(tmp_path: Path) -> None:
     document = json.loads(exported("coco"))
     document["images"].append({"id": 7, "file_name": "far/y.png", "height": 4, "width": 8})
@@ -562,7 +574,7 @@ def test_a_jpeg_by_another_suffix_is_read(tmp_path: Path, name: str) -> None:
     assert sample.image.shape == (*IMAGE.shape, 3)
 
 
-@pytest.mark.parametrize("name", ["a,b", "a\nb", 'a"b', "a\x1bb"])
+@pytest.mark.parametrize("name", ["a,b", "a\nb", 'a"b', "a\x1bb", "a\x85b", "a\u2028b"])
 def test_a_name_that_is_no_image_id_is_refused_early(
     tmp_path: Path, name: str, write_set: Callable
 ) -> None:
@@ -573,6 +585,17 @@ def test_a_name_that_is_no_image_id_is_refused_early(
         f"{name!r}: the file name becomes the ImageId, which must not contain a comma, quote, line "
         "break or other control character; rename it"
     )
+
+
+@pytest.mark.parametrize("name", ["Screenshot 1.23\u202fPM", "\xa0a\xa0", "ä", "a\u200db"])
+def test_a_name_with_unusual_spaces_or_letters_is_an_image_id(tmp_path: Path, name: str) -> None:
+    write(tmp_path / "own" / f"{name}.png", IMAGE)
+    (sample,), _ = read(tmp_path / "own", tmp_path)
+    assert sample.id == name
+    labels = np.array([[1, 0]])
+    write_submission(tmp_path / "own.csv", {sample.id: labels})
+    read_back = read_submission(tmp_path / "own.csv", {name: labels.shape})
+    np.testing.assert_array_equal(read_back[name], labels)
 
 
 def test_a_name_too_long_for_the_files_written_later_is_refused_early(tmp_path: Path) -> None:

@@ -15,7 +15,9 @@ from kaggle_dsb.dataset.pixels import (
     PNG,
     TIFF,
     decode_mask,
+    decode_picture,
     decode_rgb,
+    to_rgb,
     warn_of_highlights,
 )
 from kaggle_dsb.dataset.stretch import to_8_bit
@@ -35,6 +37,11 @@ def save_tiff(image: np.ndarray) -> bytes:
     target = io.BytesIO()
     tifffile.imwrite(target, image)
     return target.getvalue()
+
+
+def find_warning(data: bytes) -> str | None:
+    picture = decode_picture(data)
+    return warn_of_highlights(picture, to_rgb(picture))
 
 
 @pytest.mark.parametrize(
@@ -109,7 +116,7 @@ def test_bright_specks_do_not_darken_the_nuclei_of_a_16_bit_image(
     ground, nucleus = decoded[250, 20:280].mean(), decoded[150, 40]
     assert nucleus - ground > 20
     assert decoded[12, 2] == 255
-    warned = warn_of_highlights(save_tiff(image)) is not None
+    warned = find_warning(save_tiff(image)) is not None
     assert warned == (level / (speck - 300) < 24 / 255)
 
 
@@ -139,7 +146,7 @@ def test_an_image_whose_pixels_share_few_levels_is_told_of() -> None:
     specks = np.random.default_rng(0).integers(0, 290, (60, 2))
     for row, column in specks:
         image[row : row + 6, column : column + 6] = 65535
-    assert warn_of_highlights(save_tiff(image)) == (
+    assert find_warning(save_tiff(image)) == (
         "99.9 % of the pixels share 8 of 256 grey levels because a few are far brighter: mask or "
         "crop out those, such as debris, if the rest contains nuclei"
     )
@@ -149,7 +156,7 @@ def test_bright_tissue_with_brighter_gaps_is_not_compressed() -> None:
     image = np.random.default_rng(0).normal(50000, 300, (300, 300, 3))
     cv2.circle(image, (150, 150), 40, (20000, 10000, 30000), -1)
     cv2.circle(image, (50, 50), 9, (54000, 54000, 54000), -1)
-    assert warn_of_highlights(save_tiff(np.clip(image, 0, 65535).astype(np.uint16))) is None
+    assert find_warning(save_tiff(np.clip(image, 0, 65535).astype(np.uint16))) is None
 
 
 def test_bright_nuclei_among_dim_cell_bodies_are_not_compressed() -> None:
@@ -164,12 +171,12 @@ def test_bright_nuclei_among_dim_cell_bodies_are_not_compressed() -> None:
 
 def test_compressed_highlights_are_told_of() -> None:
     image = draw_nuclei(level=250, speck=65535, speck_share=0.003)
-    assert warn_of_highlights(save_tiff(image)) == (
+    assert find_warning(save_tiff(image)) == (
         "most objects are less than a tenth as bright as the brightest parts, such as dead cells "
         "or debris; the bright range is compressed to keep them visible"
     )
     in_8_bits = Image.fromarray((image // 256).astype(np.uint8))
-    assert warn_of_highlights(save(in_8_bits, "PNG")) is None
+    assert find_warning(save(in_8_bits, "PNG")) is None
 
 
 def test_complex_numbers_are_refused() -> None:

@@ -1,17 +1,22 @@
+import io
 import json
 import os
 import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+import tifffile
 
 from kaggle_dsb.competition.label_files import read_labels
+from kaggle_dsb.dataset import pixels
 from kaggle_dsb.dataset.archive import ACCEPTED_FORMS, DataFaults
 from kaggle_dsb.dataset.pixels import FORMATS
+from kaggle_dsb.dataset.planes import decode_tiff
 from kaggle_dsb.dataset.prepare import Prepared, prepare
 from kaggle_dsb.dataset.samples import load_samples
 from kaggle_dsb.files import InputError
@@ -52,6 +57,31 @@ def test_the_cache_holds_images_labels_and_tables(source: Path, tmp_path: Path) 
     assert (prepared.cache / "stage1_test" / "index.csv").read_text() == (
         "ImageId,height,width,nuclei\nc,4,6,\n"
     )
+
+
+def test_the_index_is_utf_8_whatever_the_encoding_of_the_system(
+    tmp_path: Path, pictures: dict, write_set: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(io, "text_encoding", lambda encoding, *_: encoding or "latin-1")
+    write_set(tmp_path / "data" / "stage1_train", {"zellen ä": pictures["a"]})
+    cache = prepare(tmp_path / "data", tmp_path / "cache").cache
+    assert [sample.id for sample in load_samples(cache, "stage1_train")] == ["zellen ä"]
+
+
+def test_an_image_of_many_bits_is_decoded_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded = []
+
+    def decode(*args: Any, **options: Any) -> Any:
+        decoded.append(args)
+        return decode_tiff(*args, **options)
+
+    monkeypatch.setattr(pixels, "decode_tiff", decode)
+    (tmp_path / "own").mkdir()
+    tifffile.imwrite(tmp_path / "own" / "a.tif", np.arange(400, dtype=np.uint16).reshape(20, 20))
+    prepare(tmp_path / "own", tmp_path / "cache")
+    assert len(decoded) == 1
 
 
 def test_a_pixel_of_two_masks_goes_to_the_first_and_is_told(source: Path, tmp_path: Path) -> None:

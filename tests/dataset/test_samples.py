@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 
 from kaggle_dsb.dataset.prepare import prepare
-from kaggle_dsb.dataset.samples import SetSummary, describe, list_sets, load_samples, sizes
+from kaggle_dsb.dataset.samples import (
+    SetSummary,
+    describe,
+    list_sets,
+    load_samples,
+    require_labels,
+    sizes,
+)
 from kaggle_dsb.files import InputError
 
 
@@ -31,6 +38,16 @@ def test_samples_hold_what_the_source_held(cache: Path, pictures: dict) -> None:
 
 def test_a_set_without_masks_has_no_labels(cache: Path) -> None:
     assert [sample.labels for sample in load_samples(cache, "stage1_test")] == [None, None]
+
+
+def test_an_image_without_masks_is_named_where_they_are_needed(cache: Path) -> None:
+    sample = load_samples(cache, "stage1_test")[0]
+    with pytest.raises(InputError) as caught:
+        require_labels(sample)
+    assert str(caught.value) == (
+        "image c: has no masks, but every image of a labelled set needs them; add them, or remove "
+        "the image"
+    )
 
 
 def test_sets_and_sizes_are_known_without_an_image(cache: Path) -> None:
@@ -78,6 +95,20 @@ def test_a_file_gone_or_damaged_is_named(cache: Path, content: bytes | None) -> 
     assert str(caught.value) == (
         f"{path}: is missing or not an image of 4 x 6 pixels; delete the cache and prepare the "
         "data again"
+    )
+
+
+def test_a_missing_image_with_an_unprintable_name_is_named_in_a_printable_line(
+    tmp_path: Path,
+) -> None:
+    index = tmp_path / "images" / "index.csv"
+    index.parent.mkdir()
+    index.write_text("ImageId,height,width,nuclei\na\xa0b,2,3,\n", encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        load_samples(tmp_path, "images")
+    assert str(caught.value) == (
+        f"'{tmp_path}/images/images/a\\xa0b.png': is missing or not an image of 2 x 3 pixels; "
+        "delete the cache and prepare the data again"
     )
 
 

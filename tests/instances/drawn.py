@@ -7,6 +7,7 @@ from scipy import ndimage
 
 from kaggle_dsb.instances import candidates, features
 from kaggle_dsb.instances.outline import relative_grey
+from kaggle_dsb.instances.outline_rule import OutlineRule
 from kaggle_dsb.instances.watershed import WatershedParameters
 from kaggle_dsb.training import targets
 
@@ -15,6 +16,7 @@ make_targets = partial(targets.make_targets, border_share=0.1)
 WATERSHED = WatershedParameters(
     body_threshold=0.5, seed_threshold=0.6, min_seed_px=3, min_area_px=3
 )
+OUTLINE = OutlineRule(dark=0.45, glowing=0.2)
 BLACK = np.zeros((80, 100, 3), np.uint8)
 
 

@@ -7,20 +7,20 @@ from kaggle_dsb.instances.outline_rule import OutlineRule
 from kaggle_dsb.instances.refine import refine_nuclei
 from kaggle_dsb.instances.scorer import CandidateScorer
 from kaggle_dsb.instances.watershed import watershed_nuclei
-from tests.instances.drawn import BLACK, TOUCHING, WATERSHED, find_candidates, soften
+from tests.instances.drawn import BLACK, OUTLINE, TOUCHING, WATERSHED, find_candidates, soften
 from tests.instances.test_scorer import Oracle
 
 
 def test_without_scorers_the_nuclei_are_those_of_the_watershed():
     probability = soften(TOUCHING)
-    nuclei = NucleusFinder(WATERSHED).find(probability, BLACK)
+    nuclei = NucleusFinder(WATERSHED, [], OUTLINE).find(probability, BLACK)
     assert (nuclei == watershed_nuclei(probability, WATERSHED)).all()
     assert nuclei.max() == 3
 
 
 def test_in_an_empty_map_no_nuclei_are_found():
     nothing = np.zeros((3, 9, 7), np.float32)
-    finder = NucleusFinder(WATERSHED, [CandidateScorer(Oracle([]))])
+    finder = NucleusFinder(WATERSHED, [CandidateScorer(Oracle([]))], OUTLINE)
     assert not finder.find(nothing, np.zeros((9, 7, 3), np.uint8)).any()
 
 
@@ -29,7 +29,8 @@ def test_the_finder_follows_its_scorer():
     tree = find_candidates(probability, min_seed_px=5)
     quality = np.zeros(tree.n_candidates)
     quality[tree.basins[60, 80] - 1] = 0.9
-    nuclei = NucleusFinder(WATERSHED, [CandidateScorer(Oracle(quality))]).find(probability, BLACK)
+    finder = NucleusFinder(WATERSHED, [CandidateScorer(Oracle(quality))], OUTLINE)
+    nuclei = finder.find(probability, BLACK)
     assert nuclei.max() == 1
     assert score_image((TOUCHING == 3).astype(np.int32), nuclei).hits[0] == 1
 

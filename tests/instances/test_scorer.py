@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -32,6 +34,17 @@ def test_the_quality_of_a_candidate_is_its_share_of_thresholds():
         pairs = match(truth, region(tree, candidate))
         hits = [pairs.hits_at(t).any() for t in THRESHOLDS_PERCENT]
         assert quality[candidate] == np.mean(hits)
+
+
+def test_the_memory_for_the_quality_does_not_grow_with_candidates_times_nuclei():
+    tree = find_candidates(noise(3, (500, 500)), min_seed_px=2)
+    truth = relabel(ndimage.label(noise(4, (500, 500))[0] > 0.55)[0].astype(np.int32))
+    assert tree.n_candidates * truth.max() > 10**5
+    tracemalloc.start()
+    candidate_quality(tree, truth)
+    _, most_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most_bytes < 20 * truth.size
 
 
 def test_several_scorers_are_averaged():

@@ -1,4 +1,4 @@
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -8,6 +8,7 @@ from kaggle_dsb.instances.finder import NucleusFinder
 from kaggle_dsb.instances.outline_rule import OutlineRule
 from kaggle_dsb.instances.tiled import find_in_tiles, find_nuclei
 from kaggle_dsb.instances.watershed import WatershedParameters
+from tests.instances.drawn import OUTLINE
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def draw_probability(height, width, seed=0):
     return np.stack([body, np.zeros_like(body), body]).astype(np.float16)
 
 
-FINDER = NucleusFinder(WatershedParameters(0.5, 0.5, min_seed_px=3, min_area_px=3))
+FINDER = NucleusFinder(WatershedParameters(0.5, 0.5, min_seed_px=3, min_area_px=3), [], OUTLINE)
 
 
 @pytest.mark.parametrize("size", [(200, 170), (64, 300), (129, 128)])
@@ -47,7 +48,7 @@ def test_only_a_large_image_is_cut_into_tiles(small_tiles):
 
     @dataclass(frozen=True)
     class Recording:
-        outline: OutlineRule = field(default_factory=OutlineRule)
+        outline: OutlineRule = OUTLINE
 
         def find(self, probability, image):
             assert probability.dtype == np.float32
@@ -76,5 +77,5 @@ def test_nuclei_end_alike_in_all_tiles(small_tiles):
             asked.append(image.shape)
             return super().threshold(body, image)
 
-    find_in_tiles(replace(FINDER, outline=Rule()), probability, image)
+    find_in_tiles(replace(FINDER, outline=Rule(dark=0.4, glowing=0.2)), probability, image)
     assert asked == [(200, 170, 3)]

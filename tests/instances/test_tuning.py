@@ -1,4 +1,6 @@
+import os
 from dataclasses import replace
+from multiprocessing import current_process
 
 import cv2
 import numpy as np
@@ -7,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kaggle_dsb.competition.metric import score_image
+from kaggle_dsb.files import InputError
+from kaggle_dsb.instances import tuning
 from kaggle_dsb.instances.features import FEATURES
 from kaggle_dsb.instances.finder import NucleusFinder
 from kaggle_dsb.instances.forest import Forest
@@ -89,6 +93,23 @@ def test_watersheds_are_scored_as_they_would_be_one_by_one(cases):
         for column, case in enumerate(cases):
             predicted = watershed_nuclei(load_probability(case.probability), proposal)
             assert scores[row, column] == score_image(case.truth, predicted).score
+
+
+def describe_process(_):
+    return type(current_process()).__name__, cv2.getNumThreads()
+
+
+def test_each_process_starts_afresh_and_computes_with_one_thread():
+    assert list(tuning._run(describe_process, [0] * 3, 2, ignore)) == [("SpawnProcess", 1)] * 3
+
+
+def test_a_process_that_is_killed_is_told():
+    with pytest.raises(InputError) as caught:
+        list(tuning._run(os._exit, [9], 4, ignore))
+    assert str(caught.value) == (
+        "one of the 4 processes that tune was lost, perhaps for lack of memory; use fewer with "
+        "--set hardware.threads=2"
+    )
 
 
 RULE = OutlineRule(dark=0.3, glowing=0.3)

@@ -1,6 +1,12 @@
 import importlib.util
+import os
 import subprocess
 import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from subprocess import PIPE
 
 import numpy as np
 import pytest
@@ -10,7 +16,7 @@ from safetensors.numpy import save_file
 from kaggle_dsb.config import HardwareSettings, NetworkSettings, PredictionSettings, Settings
 from kaggle_dsb.dataset.demo import make_image
 from kaggle_dsb.files import InputError
-from kaggle_dsb.network import engines, graph
+from kaggle_dsb.network import engines, export, graph
 from kaggle_dsb.network.engines import (
     VIEWS,
     OpenVinoEngine,
@@ -197,6 +203,40 @@ def test_a_graph_that_has_to_be_made_needs_torch(monkeypatch, tmp_path):
         "network.encoder_name = 'resnet34': its OpenVINO graph is not bundled with the package; "
         "building it needs torch and segmentation-models-pytorch, which are not installed"
     )
+
+
+@pytest.mark.parametrize("can_be_made", [True, False])
+def test_a_graph_is_made_once_whoever_asks_for_it(monkeypatch, tmp_path, can_be_made):
+    made = []
+
+    def export_slowly(settings, path):
+        time.sleep(0.1)
+        made.append(path)
+        path.touch()
+
+    monkeypatch.setattr(export, "export_graph", export_slowly)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    if not can_be_made:
+        (tmp_path / "cache").touch()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    graph._temporary_folder.cache_clear()
+    with ThreadPoolExecutor(4) as pool:
+        found = set(pool.map(find_graph, [NetworkSettings(encoder_name="resnet34")] * 4))
+    graph._temporary_folder.cache_clear()
+    assert found == set(made)
+    assert len(made) == 1
+    assert len([*tmp_path.glob("kaggle_dsb-graphs-*")]) == (not can_be_made)
+
+
+def test_a_temporary_folder_of_graphs_is_removed_at_the_end(tmp_path):
+    code = "from kaggle_dsb.network.graph import cache_folder; print(cache_folder())"
+    (tmp_path / "file").touch()
+    places = {"XDG_CACHE_HOME": str(tmp_path / "file"), "TMPDIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | places, text=True, stdout=PIPE, check=True
+    )
+    assert Path(done.stdout.strip()).parent == tmp_path
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 @pytest.mark.slow

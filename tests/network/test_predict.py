@@ -1,5 +1,3 @@
-from itertools import pairwise
-
 import numpy as np
 import pytest
 import torch
@@ -14,11 +12,9 @@ from kaggle_dsb.network.contrast import stretch_contrast
 from kaggle_dsb.network.predict import (
     Predictor,
     SizeEstimate,
-    blending_weights,
     pad_to_stride,
     prediction_facts,
     resize,
-    tile_slices,
 )
 from kaggle_dsb.network.torch_engine import TorchEngine
 
@@ -164,16 +160,6 @@ def test_resizing_averages_where_it_shrinks():
     assert np.allclose(resize(board, (4, 4)), 0.5)
 
 
-@given(st.integers(1, 5000), st.sampled_from([64, 256, 1024]), st.sampled_from([0, 32]))
-@settings(deadline=None)
-def test_tiles_cover_every_pixel_and_overlap_enough(length, tile, overlap):
-    slices = tile_slices(length, tile, overlap)
-    assert slices[0].start == 0
-    assert slices[-1].stop == length
-    assert all(s.stop - s.start == min(tile, length) for s in slices)
-    assert all(b.start <= a.stop - overlap for a, b in pairwise(slices))
-
-
 @given(st.integers(1, 100), st.integers(1, 100))
 @settings(deadline=None, max_examples=30)
 def test_padding_mirrors_to_the_next_multiple_of_32(height, width):
@@ -183,17 +169,6 @@ def test_padding_mirrors_to_the_next_multiple_of_32(height, width):
     assert padded.shape[0] - height < 32
     assert (padded[:height, :width] == image).all()
     assert set(padded.ravel().tolist()) <= set(image.ravel().tolist())
-
-
-@given(st.integers(1, 3000), st.sampled_from([64, 256]), st.sampled_from([0, 31, 63]))
-@settings(deadline=None, max_examples=50)
-def test_the_weights_of_tiles_add_up_to_one_and_are_nowhere_zero(length, tile, overlap):
-    slices = tile_slices(length, tile, overlap)
-    total = np.zeros(length)
-    for part, weight in zip(slices, blending_weights(slices, overlap), strict=True):
-        assert weight.min() > 0
-        total[part] += weight
-    assert np.allclose(total, 1, atol=1e-6)
 
 
 class Counting(Grey):

@@ -272,8 +272,8 @@ def test_a_later_call_takes_up_an_earlier_download(
     with pytest.raises(KaggleError) as caught:
         kaggle.download_competition(tmp_path)
     assert str(caught.value) == (
-        "downloading the competition's files: the connection was lost (ChunkedEncodingError); "
-        "partial downloads are kept, run the same command again"
+        "downloading the competition's files: the connection was lost (ChunkedEncodingError); run "
+        "the same command again"
     )
     path = kaggle.download_competition(tmp_path)
     assert path.read_bytes() == content

@@ -22,7 +22,7 @@ from kaggle_dsb.competition.submission import write_submission
 from kaggle_dsb.dataset.demo import write_demo
 from kaggle_dsb.dataset.samples import load_samples
 from kaggle_dsb.files import InputError
-from kaggle_dsb.publish import bundle, session
+from kaggle_dsb.publish import BUNDLE_FOLDER, bundle, session
 from kaggle_dsb.publish.client import Kaggle, PushedVersion, Verdict
 from kaggle_dsb.publish.errors import KaggleError
 from kaggle_dsb.publish.kernel import prepare_kernel
@@ -45,8 +45,8 @@ def built(monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(bundle, "LACKING", {})
     monkeypatch.setattr(bundle, "build_own_wheel", lambda folder, **_: None)
     Path("fold0.safetensors").write_bytes(b"weights")
-    bundle.build_bundle(bundle.BUNDLE_FOLDER, networks=[Path("fold0.safetensors")], about=[])
-    return bundle.BUNDLE_FOLDER
+    bundle.build_bundle(BUNDLE_FOLDER, networks=[Path("fold0.safetensors")], about=[])
+    return BUNDLE_FOLDER
 
 
 @pytest.fixture(scope="module")
@@ -159,6 +159,21 @@ def test_an_earlier_runs_output_is_not_taken_for_this_ones(server: Any, kaggle: 
     assert pushed.faults == [
         "build/output/submit/submission.csv: missing from the output of the run"
     ]
+
+
+def test_output_that_cannot_be_fetched_leaves_the_earlier_run_and_its_output(
+    server: Any, kaggle: Kaggle
+) -> None:
+    earlier = push_submit(kaggle, server, "COMPLETE", {"submission.csv": CSV})
+    server.faults["GET output"].append(fake_kaggle.refusal(404, "Gone"))
+    with pytest.raises(KaggleError) as caught:
+        push_submit(kaggle, server, "COMPLETE", {"submission.csv": b"", "later.txt": b"x"})
+    assert str(caught.value) == (
+        "fetching later.txt: HTTP 404: not found; check the name and your access"
+    )
+    there = {path for path in earlier.folder.parent.rglob("*") if path.is_file()}
+    assert there == set(earlier.files)
+    assert (earlier.folder / "submission.csv").read_bytes() == CSV
 
 
 def test_an_earlier_run_that_is_over_is_not_taken_for_the_one_pushed(

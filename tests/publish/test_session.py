@@ -105,6 +105,16 @@ def test_a_file_that_cannot_be_fetched_leaves_the_earlier_one(
     assert [file.name for file in path.parent.iterdir() if file.is_file()] == [path.name]
 
 
+def test_a_download_that_broke_off_is_tried_again(
+    path: Path, server: Any, endpoint: list[str], sleeps: list[float]
+) -> None:
+    server.outcome = ("COMPLETE", {"a": CONTENT[::-1]}, "")
+    server.break_after = [1000, 2000]
+    download_file(f"{endpoint[0]}/output/a", path)
+    assert path.read_bytes() == CONTENT[::-1]
+    assert sleeps == [2, 4]
+
+
 @pytest.mark.parametrize(
     ("error", "message"),
     [
@@ -119,8 +129,8 @@ def test_a_file_that_cannot_be_fetched_leaves_the_earlier_one(
         ),
         (
             requests.exceptions.ChunkedEncodingError("x"),
-            "signing in: the connection was lost (ChunkedEncodingError); partial downloads are "
-            "kept, run the same command again",
+            "signing in: the connection was lost (ChunkedEncodingError); run the same command "
+            "again",
         ),
     ],
 )

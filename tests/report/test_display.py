@@ -13,6 +13,7 @@ from kaggle_dsb.report.display import (
     encode_webp,
     enlarge,
     find_outlines,
+    find_reduction,
     overlay_outcomes,
     pack_labels,
     parse_colour,
@@ -111,6 +112,9 @@ def test_a_letter_stands_on_a_large_nucleus_that_is_no_hit():
     assert not written[:, :60].any()
     assert (written[:, 60:] == parse_colour(COLOURS["missed"])).all(axis=2).any()
     assert not write_letters(black, labels, {2: "missed"}, size_px=51).any()
+    rows, columns = np.nonzero(written.any(axis=2))
+    assert abs(rows.mean() - 29.5) < 2
+    assert abs(columns.mean() - 89.5) < 2
 
 
 def test_a_thumbnail_keeps_the_shape_and_shows_the_outlines():
@@ -130,3 +134,12 @@ def test_a_webp_holds_the_image(shape):
     decoded = np.array(Image.open(io.BytesIO(base64.b64decode(encode_webp(pixels, quality=80)))))
     assert decoded.shape == (6, 7, 3)
     assert np.abs(decoded.astype(int) - 130).max() < 4
+
+
+@pytest.mark.parametrize("shape", [(20, 16384), (16384, 20, 3), (40000, 1)])
+def test_an_image_beyond_the_limit_of_webp_is_reduced_by_a_whole_number(shape):
+    encoded = encode_webp(np.zeros(shape, np.uint8), quality=80)
+    decoded = Image.open(io.BytesIO(base64.b64decode(encoded)))
+    reduction = find_reduction(shape)
+    assert reduction == (3 if 40000 in shape else 2)
+    assert decoded.size == tuple(max(1, side // reduction) for side in shape[1::-1])

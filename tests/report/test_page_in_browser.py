@@ -5,10 +5,12 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from docs.chromium import CHROMIUM_FLAGS
 from kaggle_dsb.report.page import write_page
+from kaggle_dsb.report.results import ImageResult
 from tests.report.examples import ABOUT, N_PICTURES, make_picture
 
 CHROMIUM = shutil.which("chromium")
@@ -308,6 +310,33 @@ def test_the_pointer_tells_place_and_levels_of_the_image_before_its_stretch(page
     around = image[15:26, 25:36].reshape(-1, 3).astype(int)
     assert around.min() - 10 <= min(levels[1:]) <= max(levels[1:]) <= around.max() + 10
     assert "probability: nucleus " in told
+
+
+def test_an_image_beyond_the_limit_of_webp_is_drawn_reduced_and_said_to_be(browser, tmp_path):
+    image = np.full((40, 20_000, 3), 120, np.uint8)
+    image[:, 10_000:] = 200
+    labels = np.zeros(image.shape[:2], np.int32)
+    labels[10:30, 14_000:16_000] = 1
+    body = (labels > 0).astype(np.float32)
+    write_page(
+        tmp_path / "large.html",
+        [ImageResult("large", "tissue", image, labels, probability=np.stack([body, 0 * body]))],
+        ABOUT,
+    )
+    page = open_page(browser, tmp_path / "large.html")
+    open_first(page)
+    facts = page.locator("#viewer-facts").text_content()
+    assert facts.endswith("20000 by 40 pixels; 1 nuclei predicted; drawn at 1/2 of its size")
+    told = []
+    for column in (5_000, 15_000):
+        point_at(page, 20, column)
+        told.append(page.locator("#tip").text_content().splitlines())
+    left, right = told
+    assert re.fullmatch(r"row 20, column \d{4}: level 1(19|20|21)", left[0])
+    assert re.fullmatch(r"row 20, column \d{5}: level (199|200|201)", right[0])
+    assert right[1] == "probability: nucleus 1.00, touching border 0.00"
+    assert page.faults == []
+    page.context.close()
 
 
 def test_brightness_and_contrast_change_the_image_until_they_are_reset(page):

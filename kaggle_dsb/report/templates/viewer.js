@@ -40,7 +40,8 @@ const describe = (row, data) => {
   $("viewer-title").textContent = row.id;
   const place = shown.indexOf(view.number);
   $("viewer-place").textContent = place < 0 ? "" : `${place + 1} of ${shown.length}`;
-  $("viewer-facts").textContent = row.alt + (row.fold === null ? "" : `; fold ${row.fold}`);
+  $("viewer-facts").textContent = row.alt + (row.fold === null ? "" : `; fold ${row.fold}`)
+    + (data.reduction > 1 ? `; drawn at 1/${data.reduction} of its size` : "");
   $("previous").disabled = place <= 0;
   $("next").disabled = place < 0 || place >= shown.length - 1;
   for (const element of viewer.querySelectorAll("[data-needs]")) {
@@ -67,6 +68,7 @@ const unpackLayers = async (data, row) => {
   }
   return layers;
 };
+// Functions of column, row and channel; a large image comes reduced.
 const unpackPixels = async (data, row) => {
   const pixels = {};
   for (const name of ["image", "body", "border"]) {
@@ -74,11 +76,14 @@ const unpackPixels = async (data, row) => {
     const picture = new Image();
     picture.src = webp(data[name]);
     await picture.decode();
-    const { width, height } = row;
+    const { naturalWidth: width, naturalHeight: height } = picture;
     const copy = Object.assign(document.createElement("canvas"), { width, height });
     const pen = copy.getContext("2d", { willReadFrequently: true });
     pen.drawImage(picture, 0, 0);
-    pixels[name] = pen.getImageData(0, 0, width, height).data;
+    const { data: levels } = pen.getImageData(0, 0, width, height);
+    const [down, across] = [height / row.height, width / row.width];
+    pixels[name] = (x, y, channel = 0) => (
+      levels[4 * (Math.floor(y * down) * width + Math.floor(x * across)) + channel]);
   }
   return pixels;
 };
@@ -215,17 +220,16 @@ const tell = (event) => {
   $("tip").textContent = isInside ? [...tellPixel(x, y), ...tellNuclei(x, y, panes()[place])].join("\n") : "";
 };
 const tellPixel = (x, y) => {
-  const place = y * rows[view.number].width + x;
   const { image, body, border } = view.pixels;
   if (!image) return [];
   const range = payload(view.number).range;
-  const levels = [0, 1, 2].map((channel) => unstretch(image[4 * place + channel], range));
+  const levels = [0, 1, 2].map((channel) => unstretch(image(x, y, channel), range));
   const isGrey = Math.max(...levels) - Math.min(...levels) < 8;
   const mean = Math.round((levels[0] + levels[1] + levels[2]) / 3);
   const said = [`row ${y}, column ${x}: ${isGrey ? `level ${mean}` : `RGB ${levels.join(", ")}`}`];
   const maps = [["nucleus", body], ["touching border", border]].filter(([, map]) => map);
   if (maps.length) {
-    const values = maps.map(([name, map]) => `${name} ${(map[4 * place] / 255).toFixed(2)}`);
+    const values = maps.map(([name, map]) => `${name} ${(map(x, y) / 255).toFixed(2)}`);
     said.push(`probability: ${values.join(", ")}`);
   }
   return said;
