@@ -77,7 +77,7 @@ def test_the_demo_set_is_loaded_with_its_labels(samples):
 
 def test_the_demo_set_is_drawn_and_prepared_once(samples, monkeypatch):
     monkeypatch.setattr("kaggle_dsb.dataset.demo.write_demo", None)
-    monkeypatch.setattr("kaggle_dsb.dataset.prepare.decode_rgb", None)
+    monkeypatch.setattr("kaggle_dsb.dataset.prepare.convert_picture", None)
     for again, sample in zip(dsb.load_dataset(), samples, strict=True):
         assert again.id == sample.id
         np.testing.assert_array_equal(again.image, sample.image)

@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
+from kaggle_dsb import files
 from kaggle_dsb.config import HardwareSettings, NetworkSettings, PredictionSettings, Settings
 from kaggle_dsb.dataset.demo import make_image
 from kaggle_dsb.files import InputError
@@ -219,10 +220,10 @@ def test_a_graph_is_made_once_whoever_asks_for_it(monkeypatch, tmp_path, can_be_
     if not can_be_made:
         (tmp_path / "cache").touch()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    graph._temporary_folder.cache_clear()
+    files._make_temporary.cache_clear()
     with ThreadPoolExecutor(4) as pool:
         found = set(pool.map(find_graph, [NetworkSettings(encoder_name="resnet34")] * 4))
-    graph._temporary_folder.cache_clear()
+    files._make_temporary.cache_clear()
     assert found == set(made)
     assert len(made) == 1
     assert len([*tmp_path.glob("kaggle_dsb-graphs-*")]) == (not can_be_made)
