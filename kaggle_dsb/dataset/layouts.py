@@ -163,45 +163,69 @@ def _pair_all(
     their own, such as ``test/*.png`` beside ``train/images``.
     """
     sets = {
-        place: folder
+        place
         for place, folder in folders.items()
         if folder.pictures and not _is_kaggles(place, folder)
     }
-    pictures: dict[_Key, ImageFiles] = {}
-    loose: dict[_Key, ImageFiles] = {}
-    warnings: list[str] = []
-    loose_warnings: list[str] = []
-    shared = _shared_folders(place for place, folder in folders.items() if folder.loose)
     with_loose = [place for place, folder in folders.items() if _holds_images(folder.loose)]
     splits = _find_splits([*sets, *with_loose])
-    for place, folder in folders.items():
-        outside = [PurePosixPath(place.holder).stem if place.holder else outer]
-        if place in sets:
-            own = place.folder if len(sets) > 1 or place in splits else ()
-            set_name = _name_set([*outside, *place.folder], own)
-            warnings += _pair(folder.pictures, folder, place, set_name, (), pictures)
-        elif _is_kaggles(place, folder):
-            _add_kaggle_picture(place, folder, outside, pictures)
-        if place in with_loose:
-            split = splits.get(place)
-            below = tuple(
-                name
-                for name in place.folder[shared[place.holder] :]
-                if name not in (*KAGGLE_SETS, split)
-            )
-            set_name = _name_set([*outside, *place.folder], (split,) if split else ())
-            loose_warnings += _pair(folder.loose, folder, place, set_name, below, loose)
-    if pictures:
-        named = {key.set_name for key in pictures}
-        of_splits = [key for key in loose if key.set_name in {*splits.values()} - named]
-        pictures |= {key: loose.pop(key) for key in of_splits}
-    if pictures and loose:
+    pictures, warnings = _pair_sets(folders, sets, splits, outer)
+    loose, loose_warnings = _pair_loose(folders, with_loose, splits, outer)
+    if not pictures:
+        return loose, loose_warnings
+    named = {key.set_name for key in pictures}
+    of_splits = [key for key in loose if key.set_name in {*splits.values()} - named]
+    pictures |= {key: loose.pop(key) for key in of_splits}
+    if loose:
         example = min(str(picture.images[0]) for picture in loose.values())
         warnings.append(
             f"{len(loose)} images are outside the data set's folders and are ignored, such as "
             f"{example}"
         )
-    return (pictures, warnings) if pictures else (loose, loose_warnings)
+    return pictures, warnings
+
+
+def _pair_sets(
+    folders: dict[_Place, _Folder], sets: set[_Place], splits: dict[_Place, str], outer: str
+) -> tuple[dict[_Key, ImageFiles], list[str]]:
+    """Pair the images in the ``images`` folders of sets, and those in Kaggle's layout."""
+    pictures: dict[_Key, ImageFiles] = {}
+    warnings: list[str] = []
+    for place, folder in folders.items():
+        above = [_name_holder(place, outer), *place.folder]
+        if place in sets:
+            own = place.folder if len(sets) > 1 or place in splits else ()
+            set_name = _name_set(above, own)
+            warnings += _pair(folder.pictures, folder, place, set_name, (), pictures)
+        elif _is_kaggles(place, folder):
+            _add_kaggle_picture(place, folder, _name_set(above[:-1], ()), pictures)
+    return pictures, warnings
+
+
+def _pair_loose(
+    folders: dict[_Place, _Folder], with_loose: list[_Place], splits: dict[_Place, str], outer: str
+) -> tuple[dict[_Key, ImageFiles], list[str]]:
+    """Pair the images outside ``images`` folders; folders that not all share become part of ids."""
+    pictures: dict[_Key, ImageFiles] = {}
+    warnings: list[str] = []
+    shared = _shared_folders(place for place, folder in folders.items() if folder.loose)
+    for place in with_loose:
+        split = splits.get(place)
+        below = tuple(
+            name
+            for name in place.folder[shared[place.holder] :]
+            if name not in (*KAGGLE_SETS, split)
+        )
+        above = [_name_holder(place, outer), *place.folder]
+        set_name = _name_set(above, (split,) if split else ())
+        folder = folders[place]
+        warnings += _pair(folder.loose, folder, place, set_name, below, pictures)
+    return pictures, warnings
+
+
+def _name_holder(place: _Place, outer: str) -> str:
+    """Return the name of the zip that a folder is in, else of the source."""
+    return PurePosixPath(place.holder).stem if place.holder else outer
 
 
 def _is_kaggles(place: _Place, folder: _Folder) -> bool:
@@ -218,9 +242,9 @@ def _is_kaggles(place: _Place, folder: _Folder) -> bool:
 
 
 def _add_kaggle_picture(
-    place: _Place, folder: _Folder, outside: list[str], pictures: dict[_Key, ImageFiles]
+    place: _Place, folder: _Folder, set_name: str, pictures: dict[_Key, ImageFiles]
 ) -> None:
-    set_name, image_id = _name_set([*outside, *place.folder[:-1]], ()), place.folder[-1]
+    image_id = place.folder[-1]
     picture = ImageFiles(set_name, image_id, list(folder.pictures))
     masks = [entry for entry in folder.truths if entry.suffix in IMAGE_SUFFIXES]
     if len(masks) == len(folder.truths) > 1:
