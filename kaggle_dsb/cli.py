@@ -299,7 +299,7 @@ def train(
     reading: Reading,
 ) -> None:
     """Train a U-Net for each fold, resuming where it stopped."""
-    from kaggle_dsb.config import load_settings
+    from kaggle_dsb.settings_files import load_settings
 
     changes = [*_hardware(devices=devices, nodes=nodes), *(set_ or [])]
     settings = load_settings(*settings_files(config), overrides=changes)
@@ -752,7 +752,8 @@ def config(
     ] = None,
 ) -> None:
     """Print every setting with its default and meaning, as TOML."""
-    from kaggle_dsb.config import Settings, annotate_settings
+    from kaggle_dsb.config import Settings
+    from kaggle_dsb.settings_files import annotate_settings
     from kaggle_dsb.workspace.run import find_run
 
     print(annotate_settings(find_run(weights).load_settings() if weights else Settings()), end="")

@@ -117,7 +117,7 @@ def describe_networks(run: "Run", weights: Path | None) -> str:
 
 def settings_files(config: Path | None) -> list[Path]:
     """Return the path of the settings file, if any, as a list."""
-    from kaggle_dsb.config import find_settings_file
+    from kaggle_dsb.settings_files import find_settings_file
 
     return [find_settings_file(config)] if config else []
 

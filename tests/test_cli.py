@@ -12,7 +12,8 @@ import pytest
 
 from kaggle_dsb import __version__, opening
 from kaggle_dsb.cli import app, run
-from kaggle_dsb.config import PROFILES, Settings, describe_settings, parse_settings
+from kaggle_dsb.config import Settings, describe_settings
+from kaggle_dsb.settings_files import PROFILES, parse_settings
 
 VERBS = [command.name for command in app.registered_commands]
 PANELS = ["Data:", "Train:", "Predict:", "Validate and compare:", "Inspect:", "Kaggle:"]

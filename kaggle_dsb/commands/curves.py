@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from kaggle_dsb.config import load_settings
 from kaggle_dsb.report.curves import draw_curves, read_curves
+from kaggle_dsb.settings_files import load_settings
 from kaggle_dsb.workspace.run import open_run
 
 

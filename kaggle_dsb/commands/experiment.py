@@ -10,12 +10,13 @@ import pandas as pd
 
 from kaggle_dsb.commands.train import train_run
 from kaggle_dsb.commands.validate import validate_sources
-from kaggle_dsb.config import Settings, load_settings
+from kaggle_dsb.config import Settings
 from kaggle_dsb.dataset.folds import hold_out_alike, read_folds, write_folds
 from kaggle_dsb.dataset.samples import COMPETITION_SOURCE
 from kaggle_dsb.files import InputError, replacing
 from kaggle_dsb.network.engines import choose_engine
 from kaggle_dsb.report.statistics import Comparison, compare_scores
+from kaggle_dsb.settings_files import load_settings
 from kaggle_dsb.workspace.run import Run, differing_settings, find_run, open_run
 from kaggle_dsb.workspace.source import Source
 

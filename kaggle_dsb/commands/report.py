@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from kaggle_dsb.commands.score import read_true_labels
 from kaggle_dsb.competition.submission import read_submission
-from kaggle_dsb.config import Settings, dump_settings
+from kaggle_dsb.config import Settings
 from kaggle_dsb.dataset.samples import Sample, list_sets, load_samples
 from kaggle_dsb.dataset.types import image_type
 from kaggle_dsb.files import InputError
@@ -19,6 +19,7 @@ from kaggle_dsb.instances.probability import load_probability
 from kaggle_dsb.progress import show_progress
 from kaggle_dsb.report.page import About, write_page
 from kaggle_dsb.report.results import ImageResult
+from kaggle_dsb.settings_files import dump_settings
 from kaggle_dsb.workspace.source import (
     Source,
     choose_test_set,

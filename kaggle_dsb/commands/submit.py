@@ -19,7 +19,7 @@ from kaggle_dsb.competition.submission import (
     require_writable_id,
     write_submission,
 )
-from kaggle_dsb.config import Settings, write_settings
+from kaggle_dsb.config import Settings
 from kaggle_dsb.dataset import TEST_SETS
 from kaggle_dsb.dataset.export import export_labels
 from kaggle_dsb.dataset.export_formats import TABLE_FORMAT
@@ -30,6 +30,7 @@ from kaggle_dsb.files import InputError, digest_of, replacing
 from kaggle_dsb.network.load import submission_key
 from kaggle_dsb.network.segmentation import ImageSet, Segmentation
 from kaggle_dsb.progress import show_progress
+from kaggle_dsb.settings_files import write_settings
 from kaggle_dsb.workspace.run import Run
 from kaggle_dsb.workspace.source import (
     SAMPLE_SUBMISSION_FILES,

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from kaggle_dsb.config import HardwareSettings, Settings, load_settings, write_settings
+from kaggle_dsb.config import HardwareSettings, Settings
 from kaggle_dsb.dataset.folds import hold_out_alike, read_folds, write_folds
 from kaggle_dsb.files import InputError
 from kaggle_dsb.network.hardware import choose_device, choose_precision
 from kaggle_dsb.network.model import NucleusNet, load_network
 from kaggle_dsb.progress import say
+from kaggle_dsb.settings_files import load_settings, write_settings
 from kaggle_dsb.training.fit import is_first_process, network_file, train_fold
 from kaggle_dsb.training.sources import (
     FoldData,

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from kaggle_dsb.config import HardwareSettings, Settings, write_settings
+from kaggle_dsb.config import HardwareSettings, Settings
 from kaggle_dsb.dataset.kinds import name_kinds
 from kaggle_dsb.dataset.samples import require_labels
 from kaggle_dsb.files import InputError, locking, write_json
@@ -31,6 +31,7 @@ from kaggle_dsb.network.engines import choose_engine
 from kaggle_dsb.network.hardware import count_threads
 from kaggle_dsb.network.out_of_fold import predict_out_of_fold
 from kaggle_dsb.progress import show_progress
+from kaggle_dsb.settings_files import write_settings
 from kaggle_dsb.workspace.run import Run
 from kaggle_dsb.workspace.source import Source, require_distinct_names
 

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from kaggle_dsb.config import Settings, parse_settings
+from kaggle_dsb.config import Settings
 from kaggle_dsb.files import InputError
+from kaggle_dsb.settings_files import parse_settings
 
 NETWORK_FORMAT = "kaggle-dsb network 2"
 METADATA_KEY = "kaggle_dsb"

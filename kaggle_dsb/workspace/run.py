@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kaggle_dsb.config import Settings, load_settings, parse_settings
+from kaggle_dsb.config import Settings
 from kaggle_dsb.files import InputError, digest_of, read_json, require_folder, write_json
+from kaggle_dsb.settings_files import load_settings, parse_settings
 from kaggle_dsb.workspace import RUNS
 
 BUNDLED = Path(__file__).resolve().parents[1] / "weights"

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from kaggle_dsb.competition.submission import write_submission
-from kaggle_dsb.config import Settings, write_settings
+from kaggle_dsb.config import Settings
 from kaggle_dsb.dataset.demo import make_image
 from kaggle_dsb.network.model import NucleusNet, save_network
+from kaggle_dsb.settings_files import write_settings
 from tests.commands.examples import TINY, crop_on_a_nucleus, write_png
 
 

@@ -7,13 +7,13 @@ from kaggle_dsb.cli import run
 from kaggle_dsb.commands import experiment
 from kaggle_dsb.commands.experiment import Trial, append_trial
 from kaggle_dsb.commands.validate import validate_sources
-from kaggle_dsb.config import load_settings
 from kaggle_dsb.files import InputError
 from kaggle_dsb.network import engines
 from kaggle_dsb.network.engines import choose_engine
 from kaggle_dsb.network.graph import read_model
 from kaggle_dsb.network.quantize import write_ranges
 from kaggle_dsb.report.statistics import compare_scores
+from kaggle_dsb.settings_files import load_settings
 from tests.commands.examples import QUICK, TINY_NETWORK
 
 BOTH_QUICK = ["--both", "prediction.tta=none"]

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 
 from kaggle_dsb.cli import run
-from kaggle_dsb.config import load_settings, write_settings
+from kaggle_dsb.settings_files import load_settings, write_settings
 from tests.commands.examples import QUICK, write_png
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from kaggle_dsb.cli import run
 from kaggle_dsb.competition.label_files import read_labels, write_labels
-from kaggle_dsb.config import load_settings, write_settings
+from kaggle_dsb.settings_files import load_settings, write_settings
 from tests.commands.examples import QUICK, save_scorer, write_png
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from kaggle_dsb.cli import run
-from kaggle_dsb.config import Settings, write_settings
+from kaggle_dsb.config import Settings
+from kaggle_dsb.settings_files import write_settings
 from tests.commands.examples import TINY_NETWORK, TWO_FOLDS
 from tests.forks import call as forked_call
 

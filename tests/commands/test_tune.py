@@ -2,9 +2,9 @@ import json
 import re
 
 from kaggle_dsb.cli import run
-from kaggle_dsb.config import load_settings
 from kaggle_dsb.instances.outline_rule import read_known
 from kaggle_dsb.network.quantize import read_ranges
+from kaggle_dsb.settings_files import load_settings
 from kaggle_dsb.workspace.run import open_run
 from tests.commands.examples import QUICK, save_scorer
 

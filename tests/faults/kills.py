@@ -14,15 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kaggle_dsb.config import (
-    HardwareSettings,
-    NetworkSettings,
-    PredictionSettings,
-    Settings,
-    write_settings,
-)
+from kaggle_dsb.config import HardwareSettings, NetworkSettings, PredictionSettings, Settings
 from kaggle_dsb.dataset.demo import write_demo
 from kaggle_dsb.files import LEFTOVER_AGE_S
+from kaggle_dsb.settings_files import write_settings
 from kaggle_dsb.workspace.run import BUNDLED
 
 ROOT = Path(__file__).parents[2]

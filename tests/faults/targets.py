@@ -19,7 +19,7 @@ from PIL import Image
 
 from kaggle_dsb.competition.label_files import read_labels, write_labels
 from kaggle_dsb.competition.submission import check_submission, read_solution, read_submission
-from kaggle_dsb.config import Settings, dump_settings, load_settings
+from kaggle_dsb.config import Settings
 from kaggle_dsb.dataset.archive import DataFaults
 from kaggle_dsb.dataset.folds import read_folds
 from kaggle_dsb.dataset.pixels import decode_mask, decode_rgb
@@ -30,6 +30,7 @@ from kaggle_dsb.instances.outline_rule import NUMBERS, OUTLINE_COLUMNS, read_kno
 from kaggle_dsb.instances.scorer import load_scorer
 from kaggle_dsb.network.quantize import read_ranges
 from kaggle_dsb.network.weights import read_network
+from kaggle_dsb.settings_files import dump_settings, load_settings
 from kaggle_dsb.training.fit import read_checkpoint
 from kaggle_dsb.workspace.run import BUNDLED
 from tests.cases import draw

@@ -13,11 +13,11 @@ from kaggle_dsb.config import (
     NetworkSettings,
     PredictionSettings,
     Settings,
-    write_settings,
 )
 from kaggle_dsb.dataset.demo import write_demo
 from kaggle_dsb.network.model import NucleusNet, save_network
 from kaggle_dsb.publish.bundle import build_bundle
+from kaggle_dsb.settings_files import write_settings
 from tests.kernels import emulate
 
 ENCODER = "tu-test_efficientnet"  # one that timm makes for tests

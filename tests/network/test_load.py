@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from kaggle_dsb.config import load_settings
 from kaggle_dsb.instances.outline_rule import KnownOutlines, write_known
 from kaggle_dsb.network.load import load_finder, outline_rule
+from kaggle_dsb.settings_files import load_settings
 from kaggle_dsb.workspace.run import open_run
 
 

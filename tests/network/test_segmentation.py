@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from kaggle_dsb.config import load_settings
 from kaggle_dsb.files import InputError
 from kaggle_dsb.network import segmentation
 from kaggle_dsb.network.segmentation import (
@@ -17,6 +16,7 @@ from kaggle_dsb.network.segmentation import (
     _run_together,
     _write_part,
 )
+from kaggle_dsb.settings_files import load_settings
 from kaggle_dsb.workspace.run import Run
 from kaggle_dsb.workspace.submission import SubmissionFolder
 

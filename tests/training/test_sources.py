@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kaggle_dsb.config import Settings, find_settings_file, load_settings
+from kaggle_dsb.config import Settings
 from kaggle_dsb.dataset.samples import Sample
 from kaggle_dsb.files import InputError
+from kaggle_dsb.settings_files import find_settings_file, load_settings
 from kaggle_dsb.training.sources import LabelledSource, divide, load_sources, make_folds
 from kaggle_dsb.workspace.source import open_source
 from tests.training.tiny import tiny

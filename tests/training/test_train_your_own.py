@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 
 from kaggle_dsb.cli import run
-from kaggle_dsb.config import load_settings, write_settings
 from kaggle_dsb.dataset.demo import make_image, write_demo
 from kaggle_dsb.network.model import NucleusNet, save_network
+from kaggle_dsb.settings_files import load_settings, write_settings
 from kaggle_dsb.workspace.run import BUNDLED
 from tests.commands.examples import TINY_NETWORK
 

@@ -1,8 +1,9 @@
 """Data and settings of a training that lasts a second."""
 
-from kaggle_dsb.config import Settings, load_settings
+from kaggle_dsb.config import Settings
 from kaggle_dsb.dataset.demo import make_image
 from kaggle_dsb.dataset.samples import Sample
+from kaggle_dsb.settings_files import load_settings
 from kaggle_dsb.training.sources import FoldData
 
 TINY = [

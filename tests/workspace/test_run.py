@@ -2,8 +2,9 @@ import os
 
 import pytest
 
-from kaggle_dsb.config import Settings, load_settings, write_settings
+from kaggle_dsb.config import Settings
 from kaggle_dsb.files import InputError
+from kaggle_dsb.settings_files import load_settings, write_settings
 from kaggle_dsb.workspace.run import BUNDLED, find_run, list_runs, open_run
 
 FOLDS = "ImageId,type,group,fold\na,fluorescence,0,0\nb,fluorescence,1,1\n"
