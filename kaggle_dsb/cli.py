@@ -536,6 +536,8 @@ def score(
     path = made.csv_file if made else predicted
     assert path
     report = score_files(path, truth, source=source, set_name=set_name)
+    if made:
+        made.write_score(made.read_score() | report.to_json())
     from kaggle_dsb.tables import print_json, print_score
 
     if as_json:
@@ -675,7 +677,7 @@ def leaderboard(
         require_folder(submissions, "expected a folder of submissions, such as submissions")
     boards = make_leaderboard(submissions, only_own=own)
     if unscored := find_unscored(submissions):
-        say(f"not scored here: {', '.join(unscored)}; score with `kaggle-dsb score NAME`")
+        say(f"not scored: {', '.join(unscored)}; score with `kaggle-dsb score NAME`")
     if as_json:
         print_json(boards_to_json(boards))
     else:

@@ -63,4 +63,4 @@ def test_a_run_may_be_given_by_name(here):
 def test_the_leaderboard_tells_which_submissions_are_not_scored(here, capsys):
     make_submission("first", age_s=0)
     assert run(["leaderboard", "--own"]) == 0
-    assert capsys.readouterr().err == "not scored here: first; score with `kaggle-dsb score NAME`\n"
+    assert capsys.readouterr().err == "not scored: first; score with `kaggle-dsb score NAME`\n"

@@ -55,6 +55,19 @@ def test_a_submission_is_scored_by_the_set_that_it_predicts(data, weights, capsy
         assert json.loads(capsys.readouterr().out)["truth"] == f"own/{name}"
 
 
+def test_the_score_of_a_submission_is_recorded_for_the_leaderboard(foreign, weights, capsys):
+    run(["submit", "--data", "foreign", "--weights", "weights", "--name", "first", *QUICK])
+    assert run(["leaderboard", "--own"]) == 0
+    assert "not scored: first" in capsys.readouterr().err
+    assert run(["score", "first", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert json.loads(Path("submissions/first/score.json").read_text()) == report
+    assert run(["leaderboard", "--own"]) == 0
+    printed = capsys.readouterr()
+    assert f"{report['score']:.4f}" in printed.out
+    assert printed.err == ""
+
+
 def test_training_labels_without_sizes_are_a_truth_too(data, capsys):
     solution = pd.read_csv(data / "stage1_solution.csv", keep_default_na=False)
     solution[["ImageId", "EncodedPixels"]].to_csv("truth.csv", index=False)
