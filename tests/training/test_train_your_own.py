@@ -27,6 +27,7 @@ IN_MINIATURE = {
         *("--set", "training.batch_size=2"),
     ],
     "validate": ["--limit", "4", "--set", "prediction.tta=none", "--set", "prediction.scales=[1]"],
+    "tune": ["--outlines-only", "--limit", "4", "--set", "prediction.scales=[1]"],
     "submit": ["--set", "prediction.tta=none", "--set", "prediction.scales=[1]"],
 }
 
@@ -60,7 +61,7 @@ def test_every_command_of_the_page_works(tmp_path, monkeypatch, capsys):
     write_small_bundle(tmp_path / "small")
     of_small = [word for setting in TINY_NETWORK for word in ("--set", setting)]
     calls = re.findall(r"^    ((?:kaggle-dsb|mkdir) .*)$", PAGE.read_text(), re.MULTILINE)
-    assert len(calls) == 11
+    assert len(calls) == 13
     for call in calls:
         command, *arguments = shlex.split(call)
         if command == "mkdir":
