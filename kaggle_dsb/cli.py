@@ -536,8 +536,6 @@ def score(
     path = made.csv_file if made else predicted
     assert path
     report = score_files(path, truth, source=source, set_name=set_name)
-    if made:
-        made.write_score(made.read_score() | report.to_json())
     from kaggle_dsb.tables import print_json, print_score
 
     if as_json:
@@ -546,6 +544,8 @@ def score(
         print_score(report)
     for mistake in report.mistakes:
         print(f"note: {mistake}", file=sys.stderr)
+    if made:
+        made.write_score(made.read_score() | report.to_json())
 
 
 @app.command("validate", rich_help_panel=VALIDATE)

@@ -139,7 +139,10 @@ def find_submission(name: str | None) -> "SubmissionFolder":
 
     if name is None:
         made_here = [each for each in list_submissions() if each.csv_file.exists()]
-        newest = max(made_here, key=lambda each: each.csv_file.stat().st_mtime, default=None)
+        # By the record, since a fresh clone gives all files one time.
+        newest = max(
+            made_here, key=lambda each: str(each.read_made().get("made", "")), default=None
+        )
         if newest is None:
             raise InputError(
                 f"{SUBMISSIONS}: contains no submission; create one with `kaggle-dsb submit`"

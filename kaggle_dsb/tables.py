@@ -69,8 +69,10 @@ def print_sets(source: "Source") -> None:
         counts = [("images", summary.images), ("nuclei", summary.nuclei)]
         print_table(summary.name, ["", "count"], [*counts, *types, *shapes])
     if any(source.prepared.nuclei.values()):
+        # Shown at once, since grouping hundreds of images by their pixels takes a while.
+        print("\ngroups of images that share a fold: ", end="", flush=True)
         (labelled,) = load_sources(source)
-        print(f"\ngroups of images that share a fold: {labelled.describe_groups()}")
+        print(labelled.describe_groups())
 
 
 def print_tuned(run: "Run", tuned: "Tuned") -> None:

@@ -1,6 +1,7 @@
 """Finding what a verb is to work on: submissions and training runs by name."""
 
-import os
+import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,9 @@ def here(tmp_path, monkeypatch):
 def make_submission(name, *, age_s):
     folder = Path("submissions", name)
     folder.mkdir(parents=True)
-    (folder / "made.json").write_text("{}")
+    made = datetime(2026, 1, 1, tzinfo=UTC) - timedelta(seconds=age_s)
+    (folder / "made.json").write_text(json.dumps({"made": made.isoformat()}))
     (folder / "submission.csv").write_text("ImageId,EncodedPixels\n")
-    os.utime(folder / "submission.csv", (1e9 - age_s, 1e9 - age_s))
 
 
 def test_without_a_name_the_newest_submission_is_meant(here, capsys):

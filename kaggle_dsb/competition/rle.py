@@ -145,12 +145,7 @@ def encode_labels(labels: ArrayLike) -> list[str]:
 
 
 def labels_to_runs(labels: ArrayLike) -> list[Runs]:
-    """Return the runs of each nucleus of a label image, in the order of the labels.
-
-    Parameters
-    ----------
-    labels
-        (H, W) integers, 0 for background; gaps between labels are skipped.
+    """Return the runs of each nucleus of a label image, as `encode_labels` takes it.
 
     Examples
     --------
