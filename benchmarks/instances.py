@@ -5,7 +5,6 @@ The map is synthetic: 100 nuclei on 512 x 640 pixels, with edges as uncertain as
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -13,9 +12,11 @@ from numpy.typing import NDArray
 
 from benchmarks.timing import Row, compare
 from kaggle_dsb.config import InstanceSettings
+from kaggle_dsb.instances.candidates import CandidateTree
 from kaggle_dsb.instances.features import describe_image
 from kaggle_dsb.instances.finder import NucleusFinder
 from kaggle_dsb.instances.outline_rule import OutlineRule
+from kaggle_dsb.instances.patches import cut_patches
 from kaggle_dsb.instances.scorer import load_scorer, predict_quality
 from kaggle_dsb.instances.watershed import WatershedParameters, watershed_nuclei
 from kaggle_dsb.workspace.run import BUNDLED
@@ -44,15 +45,18 @@ def time_steps(data: Path | None = None, work: Path | None = None) -> Iterator[R
     scorer = load_scorer(BUNDLED / "scorer0.safetensors")
     nuclei = watershed_nuclei(probability, parameters)
 
-    def describe() -> tuple[Any, NDArray[np.float32]]:
+    def describe() -> tuple[CandidateTree, NDArray[np.float32]]:
         return describe_image(probability, image, nuclei, outline_threshold=0.3)
 
-    _, features = describe()
+    tree, features = describe()
+    patches = cut_patches(tree, probability, image)
     finder = NucleusFinder(parameters, [scorer], outline)
     steps = {
         "the watershed alone": lambda: watershed_nuclei(probability, parameters),
         "candidates and features": describe,
-        "one candidate scorer": lambda: predict_quality([scorer], features),
+        "patches": lambda: cut_patches(tree, probability, image),
+        "one candidate scorer": lambda: predict_quality([scorer], features, patches),
+        "the same without its network": lambda: scorer.forest.predict(features),
     }
     task = f"find nuclei, {len(features)} candidates"
     yield from compare(task, lambda: finder.find(probability, image), steps, rounds=7).rows()

@@ -28,7 +28,7 @@ from kaggle_dsb.instances.tuning import (
 )
 from kaggle_dsb.instances.watershed import WatershedParameters
 from kaggle_dsb.network.engines import choose_engine
-from kaggle_dsb.network.hardware import count_threads
+from kaggle_dsb.network.hardware import count_threads, prepare_hardware
 from kaggle_dsb.network.out_of_fold import predict_out_of_fold
 from kaggle_dsb.progress import show_progress
 from kaggle_dsb.settings_files import write_settings
@@ -262,7 +262,10 @@ def _train_scorers(
     *,
     processes: int,
 ) -> tuple[dict[int, CandidateScorer], Floats]:
-    """Return one scorer per fold, and each image's score by a scorer trained without its source."""
+    """Return one scorer per fold, and each image's score by a scorer trained without its source.
+
+    The latter scorers have no networks, whose training takes minutes.
+    """
     units, seed = _units(cases), settings.folds.seed
     weights = source_weights([case.source for case in cases])
     dark, glowing = settings.instances.outline_threshold, settings.instances.glow_threshold
@@ -292,7 +295,14 @@ def _train_scorers(
         without_fold = train_without_each(
             folds, described, weights=weights, seed=seed, progress=progress
         )
-    return without_fold, scores
+    from kaggle_dsb.training.patch_networks import add_networks
+
+    prepare_hardware(settings)  # once more, for torch, which was just imported
+    with show_progress("training the scorers' networks") as progress:
+        with_networks = add_networks(
+            without_fold, folds, described, weights=weights, seed=seed, progress=progress
+        )
+    return with_networks, scores
 
 
 def _choose_settings(

@@ -239,7 +239,7 @@ def _colour(
     # The candidates with the highest probability determine the typical colour of nuclei.
     sureness = np.clip(mean_body - HALF_BODY, 0, None) * np.sqrt(inside.count)
     colours = {}
-    for name, plane in _opponent_colours(image).items():
+    for name, plane in opponent_colours(image).items():
         own = inside.mean(inside.at(plane))
         typical = float(np.average(own, weights=sureness + 1e-6)) if own.size else 0.0
         colours[name] = own - typical
@@ -247,7 +247,7 @@ def _colour(
     return colours
 
 
-def _opponent_colours(image: NDArray[np.uint8]) -> dict[str, Plane]:
+def opponent_colours(image: NDArray[np.uint8]) -> dict[str, Plane]:
     """Return red against blue, and green against both, relative to the sum; from -1 to 1."""
     red, green, blue = (channel.astype(np.float32) for channel in cv2.split(image))
     total = red + green + blue + np.float32(DARK)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from kaggle_dsb.aliases import Labels
 from kaggle_dsb.instances.features import describe_image
 from kaggle_dsb.instances.outline_rule import OutlineRule
+from kaggle_dsb.instances.patches import cut_patches
 from kaggle_dsb.instances.refine import refine_nuclei
 from kaggle_dsb.instances.scorer import CandidateScorer, predict_quality
 from kaggle_dsb.instances.selection import select_nuclei
@@ -53,6 +54,8 @@ class NucleusFinder:
         tree, features = describe_image(probability, image, watershed, outline_threshold=threshold)
         if not tree.n_candidates:
             return watershed
-        quality = predict_quality(self.scorers, features)
+        has_network = any(scorer.network for scorer in self.scorers)
+        patches = cut_patches(tree, probability, image) if has_network else None
+        quality = predict_quality(self.scorers, features, patches)
         nuclei = select_nuclei(tree, quality, min_area_px=self.watershed.min_area_px)
         return refine_nuclei(nuclei)

@@ -3,18 +3,10 @@
 `kaggle_dsb.instances.forest_training` trains them; the file does not depend on LightGBM.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
-
-from kaggle_dsb.files import InputError, replacing
-
-_KEY = "quality"  # what a forest predicts; the prefix of the arrays' names in a file
 
 
 @dataclass(frozen=True)
@@ -65,32 +57,3 @@ class Forest:
             is_left = values.take(column.take(node) + row) <= self.threshold.take(node)
             node = children.take(2 * node + is_left)
         return total
-
-
-def save_forest(path: Path, forest: Forest, *, names: Sequence[str]) -> None:
-    """Write a forest with the names of its features, in the order of the columns."""
-    arrays = {f"{_KEY}.{field.name}": getattr(forest, field.name) for field in fields(forest)}
-    with replacing(path) as temporary:
-        temporary.write_bytes(save(arrays, {_KEY: " ".join(names)}))
-
-
-def load_forest(path: Path, *, names: Sequence[str]) -> Forest:
-    """Load a forest that :func:`save_forest` wrote.
-
-    Raises
-    ------
-    InputError
-        When it cannot be read, or was trained on features other than ``names``.
-    """
-    try:
-        with safe_open(path, "numpy") as file:
-            if (file.metadata() or {}).get(_KEY, "").split() != list(names):
-                raise InputError(
-                    f"{path}: was trained on other candidate features than this version computes; "
-                    "train it again with `kaggle-dsb tune`"
-                )
-            return Forest(**{f.name: file.get_tensor(f"{_KEY}.{f.name}") for f in fields(Forest)})
-    except (OSError, SafetensorError) as error:
-        raise InputError(
-            f"{path}: cannot be read as a forest ({error}); train it again with `kaggle-dsb tune`"
-        ) from None

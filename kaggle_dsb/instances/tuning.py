@@ -34,6 +34,7 @@ from kaggle_dsb.instances.outline_rule import (
     describe_appearance,
     is_glowing,
 )
+from kaggle_dsb.instances.patches import Patches, cut_patches
 from kaggle_dsb.instances.probability import load_probability
 from kaggle_dsb.instances.refine import refine_nuclei
 from kaggle_dsb.instances.scorer import CandidateScorer
@@ -206,9 +207,10 @@ def _score_watersheds_of(job: tuple[Case, Sequence[WatershedParameters]]) -> lis
 
 
 class Described(NamedTuple):
-    """The candidates of an image: features (n_candidates, n_features) and true quality."""
+    """The candidates of an image: features (n_candidates, n_features), patches, true quality."""
 
     features: NDArray[np.float32]
+    patches: Patches
     quality: Floats
 
 
@@ -220,7 +222,7 @@ def describe_cases(
     processes: int,
     progress: Progress,
 ) -> list[Described]:
-    """Compute the candidate features of all images, each with its own outline rule.
+    """Compute the candidate features and patches of all images, each with its own outline rule.
 
     The typical size of nuclei is measured on the labels of the watershed.
     """
@@ -234,7 +236,8 @@ def _describe_case(job: tuple[Case, WatershedParameters, OutlineRule]) -> Descri
     nuclei = watershed_nuclei(probability, watershed)
     threshold = outline.threshold(probability[0], case.image)
     tree, features = describe_image(probability, case.image, nuclei, outline_threshold=threshold)
-    return Described(features, candidate_quality(tree, case.truth))
+    patches = cut_patches(tree, probability, case.image)
+    return Described(features, patches, candidate_quality(tree, case.truth))
 
 
 def learn_outlines(
@@ -309,7 +312,7 @@ def train_without_each(
     seed: int,
     progress: Progress,
 ) -> dict[Label, CandidateScorer]:
-    """Train a scorer for each label, on the images of all other labels.
+    """Train a scorer without a network for each label, on the images of all other labels.
 
     Parameters
     ----------

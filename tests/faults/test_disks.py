@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from kaggle_dsb.config import NetworkSettings, Settings
-from kaggle_dsb.instances.forest import Forest, save_forest
+from kaggle_dsb.instances.forest import Forest
 from kaggle_dsb.instances.probability import save_probability
+from kaggle_dsb.instances.scorer import CandidateScorer
 from kaggle_dsb.network.model import NucleusNet, save_network
 from kaggle_dsb.training.callbacks import FoldCheckpointIO
 
@@ -33,7 +34,7 @@ def write_network(path):
 
 WRITERS = {
     "network": write_network,
-    "forest": lambda path: save_forest(path, FOREST, names=["a"]),
+    "candidate scorer": CandidateScorer(FOREST).save,
     "checkpoint": lambda path: FoldCheckpointIO().save_checkpoint(
         {"state_dict": {"weight": torch.zeros(9999)}}, path
     ),

@@ -2,14 +2,19 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
 from scipy import ndimage
 
 from kaggle_dsb.competition.labels import relabel
 from kaggle_dsb.competition.metric import THRESHOLDS_PERCENT, match
 from kaggle_dsb.files import InputError
 from kaggle_dsb.instances.features import FEATURES
+from kaggle_dsb.instances.patches import PATCH_CHANNELS, PATCH_PX
 from kaggle_dsb.instances.scorer import CandidateScorer, load_scorer, predict_quality
 from kaggle_dsb.instances.scorer_training import candidate_quality, train_scorer
+from kaggle_dsb.instances.tuning import Described
+from kaggle_dsb.training.patch_networks import train_patch_network
 from kaggle_dsb.workspace.run import BUNDLED
 from tests.instances.drawn import find_candidates, noise, region
 
@@ -50,7 +55,7 @@ def test_the_memory_for_the_quality_does_not_grow_with_candidates_times_nuclei()
 def test_several_scorers_are_averaged():
     scorers = [CandidateScorer(Oracle([0.2, 0.4])), CandidateScorer(Oracle([0.6, 0.5]))]
     features = np.zeros((2, len(FEATURES)), np.float32)
-    assert predict_quality(scorers, features) == pytest.approx([0.4, 0.45])
+    assert predict_quality(scorers, features, None) == pytest.approx([0.4, 0.45])
 
 
 def rows(n, seed):
@@ -71,16 +76,78 @@ def test_without_any_candidate_there_is_nothing_to_learn():
     assert str(error.value) == "the networks find no candidate nuclei: train them longer"
 
 
-def test_a_scorer_comes_back_from_its_file(tmp_path):
+def save(path, *, metadata=None, without=()):
+    """Save a scorer with a network, but for some arrays of the file."""
     features = rows(200, 0)
-    scorer = train_scorer([features], [features[:, 6].astype(np.float64)], weights=[1.0], seed=0)
-    path = tmp_path / "scorer0.safetensors"
+    patches = np.zeros((200, PATCH_PX, PATCH_PX, len(PATCH_CHANNELS)), np.uint8)
+    quality = features[:, 6].astype(np.float64)
+    of_image = Described(features, patches, quality)
+    network = train_patch_network([of_image], weights=[1.0], seed=0, progress=lambda *_: None)
+    forest = train_scorer([features], [quality], weights=[1.0], seed=0).forest
+    scorer = CandidateScorer(forest, network)
     scorer.save(path)
-    expected = scorer.forest.predict(rows(50, 2))
-    assert (load_scorer(path).forest.predict(rows(50, 2)) == expected).all()
+    with safe_open(path, "numpy") as file:
+        kept = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        tensors = {name: array for name, array in kept.items() if name not in without}
+        save_file(tensors, path, file.metadata() if metadata is None else metadata)
+    return scorer
+
+
+def test_a_scorer_comes_back_from_its_file(tmp_path):
+    path = tmp_path / "scorer0.safetensors"
+    scorer = save(path)
+    patches = np.random.default_rng(1).integers(0, 256, (50, PATCH_PX, PATCH_PX, 8), np.uint8)
+    expected = scorer.predict(rows(50, 2), patches)
+    assert (load_scorer(path).predict(rows(50, 2), patches) == expected).all()
     assert np.std(expected) > 0
+    assert (expected != scorer.forest.predict(rows(50, 2))).any()
+
+
+def test_a_scorer_without_a_network_is_its_forest(tmp_path):
+    """Earlier versions trained such."""
+    path = tmp_path / "scorer0.safetensors"
+    scorer = train_scorer([rows(200, 0)], [np.linspace(0, 1, 200)], weights=[1.0], seed=0)
+    scorer.save(path)
+    loaded = load_scorer(path)
+    assert loaded.network is None
+    assert (loaded.predict(rows(50, 2), None) == scorer.forest.predict(rows(50, 2))).all()
+
+
+@pytest.mark.parametrize("names", [FEATURES[1:], FEATURES[::-1]])
+def test_a_scorer_of_other_features_is_refused(tmp_path, names):
+    path = tmp_path / "scorer0.safetensors"
+    save(path, metadata={"quality": " ".join(names)})
+    with pytest.raises(InputError) as error:
+        load_scorer(path)
+    assert str(error.value) == (
+        f"{path}: was trained on other candidate features than this version computes; train it "
+        "again with `kaggle-dsb tune`"
+    )
+
+
+@pytest.mark.parametrize("array", ["quality.value", "network.output.bias"])
+def test_a_scorer_without_one_of_its_arrays_is_refused(tmp_path, array):
+    path = tmp_path / "scorer0.safetensors"
+    save(path, without=[array])
+    with pytest.raises(InputError, match=array.partition(".")[2]) as error:
+        load_scorer(path)
+    assert str(error.value).startswith(f"{path}: cannot be read as a candidate scorer (")
+
+
+@pytest.mark.parametrize("content", [b"", b"no scorer"])
+def test_a_damaged_scorer_is_refused_in_one_line(tmp_path, content):
+    path = tmp_path / "scorer0.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(InputError) as error:
+        load_scorer(path)
+    assert str(error.value).startswith(f"{path}: cannot be read as a candidate scorer (")
+    assert str(error.value).endswith("); train it again with `kaggle-dsb tune`")
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("path", sorted(BUNDLED.glob("scorer*")), ids=lambda path: path.name)
-def test_a_bundled_scorer_fits_the_features_of_this_version(path):
-    assert np.isfinite(load_scorer(path).forest.predict(rows(5, 0))).all()
+def test_a_bundled_scorer_fits_the_features_and_patches_of_this_version(path):
+    patches = np.zeros((5, PATCH_PX, PATCH_PX, len(PATCH_CHANNELS)), np.uint8)
+    scorer = load_scorer(path)
+    assert scorer.network is not None
+    assert np.isfinite(scorer.predict(rows(5, 0), patches)).all()

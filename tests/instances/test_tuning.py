@@ -19,7 +19,6 @@ from kaggle_dsb.instances.probability import load_probability, save_probability
 from kaggle_dsb.instances.scorer import CandidateScorer
 from kaggle_dsb.instances.tuning import (
     Case,
-    Described,
     choose_nested,
     describe_cases,
     learn_outlines,
@@ -135,7 +134,7 @@ def test_a_scorer_is_trained_for_each_source_without_the_source(cases, described
     assert set(scorers) == {"a", "b"}
     # Other qualities in source a change the scorer of source b alone.
     spoilt = [
-        Described(of.features, 1 - of.quality) if case.source == "a" else of
+        of._replace(quality=1 - of.quality) if case.source == "a" else of
         for case, of in zip(cases, described, strict=True)
     ]
     others = train(cases, spoilt)

@@ -1,0 +1,124 @@
+"""A small convolutional network that predicts the quality of candidates, evaluated with numpy.
+
+`kaggle_dsb.training.patch_networks` trains it; the file does not depend on torch.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kaggle_dsb.instances.hills import Floats
+from kaggle_dsb.instances.patches import Patches
+
+STRIDES = (2, 1, 2, 1, 2, 1)
+"""The stride of each convolution, all of 3 × 3 pixels with a padding of one pixel."""
+
+FARTHEST = 4.0  # standard deviations; features beyond are clipped
+PATCHES_AT_ONCE = 16
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class PatchNetwork:
+    """A network that sees the patch and the features of a candidate.
+
+    Convolutions with rectified outputs, the mean over the patch, two dense layers, a sigmoid.
+
+    Attributes
+    ----------
+    convolutions : sequence of (weight, bias)
+        (9 * n_inputs, n_outputs) and (n_outputs,) float32: the pixels of a window by rows, each
+        with its channels.
+    hidden, output : (weight, bias)
+        (n_inputs, n_outputs) and (n_outputs,) float32; the first takes the mean over the patch,
+        then the standardised features.
+    centre, scale : (n_features,) float32
+        The mean and the standard deviation of each feature in training.
+    """
+
+    convolutions: Sequence[tuple[Array, Array]]
+    hidden: tuple[Array, Array]
+    output: tuple[Array, Array]
+    centre: Array
+    scale: Array
+
+    def predict(self, patches: Patches, features: NDArray[np.float32]) -> Floats:
+        """Return the quality of each candidate, (n,) float64.
+
+        Parameters
+        ----------
+        patches : (n, 32, 32, 8) uint8
+        features : (n, n_features) float32
+        """
+        quality = np.empty(len(features))
+        for start in range(0, len(features), PATCHES_AT_ONCE):
+            batch = slice(start, start + PATCHES_AT_ONCE)
+            quality[batch] = self._predict_batch(patches[batch], features[batch])
+        return quality
+
+    def _predict_batch(self, patches: Patches, features: NDArray[np.float32]) -> Array:
+        pixels = normalise_patches(patches)
+        for (weight, bias), stride in zip(self.convolutions, STRIDES, strict=True):
+            pixels = _rectify(_windows(pixels, stride) @ weight + bias)
+        standard = standardise(features, self.centre, self.scale)
+        inputs = np.concatenate([pixels.mean(axis=(1, 2)), standard], axis=1)
+        hidden = _rectify(inputs @ self.hidden[0] + self.hidden[1])
+        logit = hidden @ self.output[0] + self.output[1]
+        sigmoid: Array = 1 / (1 + np.exp(-logit[:, 0]))
+        return sigmoid
+
+    def tensors(self) -> dict[str, Array]:
+        """Return the network's arrays by name."""
+        layers = {f"convolution{n}": layer for n, layer in enumerate(self.convolutions)}
+        layers |= {"hidden": self.hidden, "output": self.output}
+        tensors = {f"{name}.weight": weight for name, (weight, _) in layers.items()}
+        tensors |= {f"{name}.bias": bias for name, (_, bias) in layers.items()}
+        return tensors | {"centre": self.centre, "scale": self.scale}
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Array]) -> "PatchNetwork":
+        """Return the network with the arrays that :meth:`tensors` returned.
+
+        Raises
+        ------
+        KeyError
+            When one is missing.
+        """
+        layers = {
+            name: (tensors[f"{name}.weight"], tensors[f"{name}.bias"])
+            for name in [*(f"convolution{n}" for n in range(len(STRIDES))), "hidden", "output"]
+        }
+        hidden, output = layers.pop("hidden"), layers.pop("output")
+        return cls(list(layers.values()), hidden, output, tensors["centre"], tensors["scale"])
+
+
+def normalise_patches(patches: Patches) -> NDArray[np.float32]:
+    """Return patches as float32 in [-1, 1]."""
+    return patches.astype(np.float32) / np.float32(127.5) - np.float32(1)
+
+
+def standardise(features: NDArray[np.float32], centre: Array, scale: Array) -> Array:
+    """Return features (n, n_features) in standard deviations from their mean, clipped."""
+    standard: Array = np.clip((features - centre) / scale, -FARTHEST, FARTHEST)
+    return standard
+
+
+def _windows(pixels: NDArray[np.float32], stride: int) -> NDArray[np.float32]:
+    """Return the 3 × 3 window around each (stride-th) pixel, (n, h, w, 9 * n_channels)."""
+    n, side, _, n_channels = pixels.shape
+    padded = np.pad(pixels, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    out = -(-side // stride)
+    windows = np.empty((n, out, out, 9, n_channels), np.float32)
+    for place in range(9):
+        row, column = divmod(place, 3)
+        windows[..., place, :] = padded[
+            :, row : row + side : stride, column : column + side : stride
+        ]
+    return windows.reshape(n, out, out, 9 * n_channels)
+
+
+def _rectify(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.maximum(values, 0, out=values)
