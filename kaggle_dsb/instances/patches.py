@@ -1,5 +1,7 @@
 """Cut a patch around each candidate nucleus: the pixels that a scorer's network sees."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -48,31 +50,33 @@ def cut_patches(
     for candidate in np.flatnonzero(sides > 0).tolist():
         side = int(MARGIN * sides[candidate]) + EXTRA_PX
         top, left = ((boxes[candidate, :2] + boxes[candidate, 2:] - side) // 2).tolist()
-        window = np.s_[max(top, 0) : top + side, max(left, 0) : left + side]
-        labels = tree.labels[window]
-        is_own = (labels >= tree.first[candidate]) & (labels <= tree.last[candidate])
-        place = tuple(
-            slice(start, start + n)
-            for start, n in zip((max(-top, 0), max(-left, 0)), labels.shape, strict=True)
+        first, second, labels = (
+            _cut_square(plane, top, left, side) for plane in (*planes, tree.labels)
         )
-        for half, plane in enumerate(planes):
-            square = np.zeros((side, side, 4), np.uint8)
-            square[place] = plane[window]
-            if half:
-                square[place][..., 3] = is_own * np.uint8(255)
-            # Resizing takes four channels at most.
-            patches[candidate, ..., 4 * half : 4 * half + 4] = cv2.resize(
-                square,
-                (PATCH_PX, PATCH_PX),
-                interpolation=cv2.INTER_AREA if side > PATCH_PX else cv2.INTER_LINEAR,
-            )
+        is_own = (labels >= tree.first[candidate]) & (labels <= tree.last[candidate])
+        second[..., 3] = is_own * np.uint8(255)
+        method = cv2.INTER_AREA if side > PATCH_PX else cv2.INTER_LINEAR
+        patches[candidate, ..., :4] = cv2.resize(first, (PATCH_PX, PATCH_PX), interpolation=method)
+        patches[candidate, ..., 4:] = cv2.resize(second, (PATCH_PX, PATCH_PX), interpolation=method)
     return patches
+
+
+def _cut_square(plane: NDArray[Any], top: int, left: int, side: int) -> NDArray[Any]:
+    """Cut a square from a plane (H, W, ...); beyond the plane, it is 0."""
+    square = np.zeros((side, side, *plane.shape[2:]), plane.dtype)
+    window = plane[max(top, 0) : top + side, max(left, 0) : left + side]
+    inside = square[max(-top, 0) :, max(-left, 0) :]
+    inside[: window.shape[0], : window.shape[1]] = window
+    return square
 
 
 def _planes(
     tree: CandidateTree, probability: NDArray[np.float32], image: NDArray[np.uint8]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return all channels but the mask, which stays 0, as two images (H, W, 4)."""
+    """Return the channels as two images (H, W, 4), of which OpenCV resizes all channels at once.
+
+    The last channel, the mask, stays 0.
+    """
     grey = relative_grey(image)
     if not is_glowing(probability[0], image):
         grey = 1 - grey
