@@ -4,6 +4,7 @@ The map is synthetic: 100 nuclei on 512 x 640 pixels, with edges as uncertain as
 """
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -49,14 +50,17 @@ def time_steps(data: Path | None = None, work: Path | None = None) -> Iterator[R
         return describe_image(probability, image, nuclei, outline_threshold=0.3)
 
     tree, features = describe()
-    patches = cut_patches(tree, probability, image)
+    everything = np.arange(tree.n_candidates)
+    cut = partial(cut_patches, tree, probability, image, is_glowing=True)
+    patches = cut(everything)
     finder = NucleusFinder(parameters, [scorer], outline)
     steps = {
         "the watershed alone": lambda: watershed_nuclei(probability, parameters),
         "candidates and features": describe,
-        "patches": lambda: cut_patches(tree, probability, image),
-        "one candidate scorer": lambda: predict_quality([scorer], features, patches),
-        "the same without its network": lambda: scorer.forest.predict(features),
+        "patches": lambda: cut(everything),
+        "one candidate scorer, patches included": lambda: predict_quality([scorer], features, cut),
+        "its forest alone": lambda: scorer.forest.predict(features),
+        "its network alone": lambda: scorer.network and scorer.network.predict(patches, features),
     }
     task = f"find nuclei, {len(features)} candidates"
     yield from compare(task, lambda: finder.find(probability, image), steps, rounds=7).rows()

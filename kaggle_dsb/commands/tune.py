@@ -16,6 +16,7 @@ from kaggle_dsb.instances.outline_rule import KnownOutlines, OutlineRule, write_
 from kaggle_dsb.instances.scorer import CandidateScorer
 from kaggle_dsb.instances.tuning import (
     Case,
+    Described,
     choose_nested,
     describe_cases,
     learn_outlines,
@@ -50,7 +51,8 @@ class Tuned:
     scores : DataFrame
         One row per image: ``ImageId, source, fold``, and the scores ``current`` (of the watershed
         with the previous parameters), ``watershed`` (with those chosen on the other sources) and
-        ``scorer`` (trained on the other sources). NaN for watersheds not tried on an image.
+        ``scorer`` (trained on the other sources, without
+        a network). NaN for watersheds not tried on an image.
     """
 
     settings: Settings
@@ -112,10 +114,12 @@ def tune_run(
             cases, settings, n_trials=n_trials, processes=processes
         )
         known = _learn_outlines(cases, watershed.min_area_px, processes=processes)
-        scorers, scores["scorer"] = _train_scorers(
+        described, scores["scorer"] = _score_scorers(
             cases, watershed, known, settings, processes=processes
         )
         tuned = _choose_settings(settings, watershed, scores)
+        is_better = tuned.instances.candidate_scorer
+        scorers = _train_scorers(cases, described, settings) if is_better else {}
         _write(run, Tuned(tuned, scores), scorers, known, scorer_folds)
         return Tuned(tuned, scores)
 
@@ -254,20 +258,19 @@ def _learn_outlines(cases: Sequence[Case], min_area_px: int, *, processes: int) 
         )
 
 
-def _train_scorers(
+def _score_scorers(
     cases: Sequence[Case],
     watershed: WatershedParameters,
     known: KnownOutlines,
     settings: Settings,
     *,
     processes: int,
-) -> tuple[dict[int, CandidateScorer], Floats]:
-    """Return one scorer per fold, and each image's score by a scorer trained without its source.
+) -> tuple[list[Described], Floats]:
+    """Return the candidates of each image, and its score by a scorer trained without its source.
 
-    The latter scorers have no networks, whose training takes minutes.
+    These scorers have no networks, whose training takes minutes.
     """
-    units, seed = _units(cases), settings.folds.seed
-    weights = source_weights([case.source for case in cases])
+    units = _units(cases)
     dark, glowing = settings.instances.outline_threshold, settings.instances.glow_threshold
     rule_of = {
         fold: OutlineRule(dark, glowing, known.without(fold)) for fold in {c.fold for c in cases}
@@ -279,7 +282,11 @@ def _train_scorers(
         )
     with show_progress("training scorers, leaving one source out") as progress:
         without_source = train_without_each(
-            units, described, weights=weights, seed=seed, progress=progress
+            units,
+            described,
+            weights=source_weights([case.source for case in cases]),
+            seed=settings.folds.seed,
+            progress=progress,
         )
     with show_progress("selecting nuclei") as progress:
         scores = score_scorers(
@@ -290,19 +297,26 @@ def _train_scorers(
             processes=processes,
             progress=progress,
         )
-    folds = [case.fold for case in cases]
-    with show_progress("training scorers, leaving one fold out") as progress:
-        without_fold = train_without_each(
-            folds, described, weights=weights, seed=seed, progress=progress
-        )
+    return described, scores
+
+
+def _train_scorers(
+    cases: Sequence[Case], described: Sequence[Described], settings: Settings
+) -> dict[int, CandidateScorer]:
+    """Return a scorer for each fold, trained on the images of all other folds."""
     from kaggle_dsb.training.patch_networks import add_networks
 
+    folds, seed = [case.fold for case in cases], settings.folds.seed
+    weights = source_weights([case.source for case in cases])
+    with show_progress("training scorers, leaving one fold out") as progress:
+        scorers = train_without_each(
+            folds, described, weights=weights, seed=seed, progress=progress
+        )
     prepare_hardware(settings)  # once more, for torch, which was just imported
     with show_progress("training the scorers' networks") as progress:
-        with_networks = add_networks(
-            without_fold, folds, described, weights=weights, seed=seed, progress=progress
+        return add_networks(
+            scorers, folds, described, weights=weights, seed=seed, progress=progress
         )
-    return with_networks, scores
 
 
 def _choose_settings(
@@ -335,11 +349,10 @@ def _write(
 ) -> None:
     # The recorded validation used other instance settings.
     run.validation_file.unlink(missing_ok=True)
-    kept = scorers if tuned.settings.instances.candidate_scorer else {}
-    for fold, scorer in kept.items():
+    for fold, scorer in scorers.items():
         scorer.save(run.scorer_file(fold))
     for fold, path in run.scorers.items():
-        if fold not in kept:
+        if fold not in scorers:
             path.unlink()
     write_known(run.outlines_file, known)
     by_source = tuned.table().to_dict("index")

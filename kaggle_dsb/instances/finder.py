@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kaggle_dsb.aliases import Labels
 from kaggle_dsb.instances.features import describe_image
-from kaggle_dsb.instances.outline_rule import OutlineRule
+from kaggle_dsb.instances.outline_rule import OutlineRule, is_glowing
 from kaggle_dsb.instances.patches import cut_patches
 from kaggle_dsb.instances.refine import refine_nuclei
 from kaggle_dsb.instances.scorer import CandidateScorer, predict_quality
@@ -28,11 +29,14 @@ class NucleusFinder:
         the watershed.
     outline : OutlineRule
         Chooses the outline threshold of each image.
+    is_glowing : bool, optional
+        Whether nuclei are brighter than the background; by default, each image tells.
     """
 
     watershed: WatershedParameters
     scorers: Sequence[CandidateScorer]
     outline: OutlineRule
+    is_glowing: bool | None = None
 
     def find(self, probability: NDArray[np.float32], image: NDArray[np.uint8]) -> Labels:
         """Find the nuclei of an image.
@@ -54,8 +58,8 @@ class NucleusFinder:
         tree, features = describe_image(probability, image, watershed, outline_threshold=threshold)
         if not tree.n_candidates:
             return watershed
-        has_network = any(scorer.network for scorer in self.scorers)
-        patches = cut_patches(tree, probability, image) if has_network else None
-        quality = predict_quality(self.scorers, features, patches)
+        glows = is_glowing(probability[0], image) if self.is_glowing is None else self.is_glowing
+        cut = partial(cut_patches, tree, probability, image, is_glowing=glows)
+        quality = predict_quality(self.scorers, features, cut)
         nuclei = select_nuclei(tree, quality, min_area_px=self.watershed.min_area_px)
         return refine_nuclei(nuclei)

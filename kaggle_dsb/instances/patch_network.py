@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from kaggle_dsb.instances.features import FEATURES
 from kaggle_dsb.instances.hills import Floats
-from kaggle_dsb.instances.patches import Patches
+from kaggle_dsb.instances.patches import PATCH_CHANNELS, Patches
 
 STRIDES = (2, 1, 2, 1, 2, 1)
 """The stride of each convolution, all of 3 × 3 pixels with a padding of one pixel."""
@@ -70,29 +71,61 @@ class PatchNetwork:
         sigmoid: Array = 1 / (1 + np.exp(-logit[:, 0]))
         return sigmoid
 
-    def tensors(self) -> dict[str, Array]:
-        """Return the network's arrays by name."""
-        layers = {f"convolution{n}": layer for n, layer in enumerate(self.convolutions)}
-        layers |= {"hidden": self.hidden, "output": self.output}
+    def tensors(self, *, prefix: str) -> dict[str, Array]:
+        """Return the network's arrays by name, each with a prefix."""
+        layers = {f"{prefix}convolution{n}": layer for n, layer in enumerate(self.convolutions)}
+        layers |= {f"{prefix}hidden": self.hidden, f"{prefix}output": self.output}
         tensors = {f"{name}.weight": weight for name, (weight, _) in layers.items()}
         tensors |= {f"{name}.bias": bias for name, (_, bias) in layers.items()}
-        return tensors | {"centre": self.centre, "scale": self.scale}
+        return tensors | {f"{prefix}centre": self.centre, f"{prefix}scale": self.scale}
 
     @classmethod
-    def from_tensors(cls, tensors: Mapping[str, Array]) -> "PatchNetwork":
+    def from_tensors(cls, tensors: Mapping[str, Array], *, prefix: str) -> "PatchNetwork":
         """Return the network with the arrays that :meth:`tensors` returned.
 
         Raises
         ------
         KeyError
             When one is missing.
+        ValueError
+            When one has another shape than the others imply, or values that are not finite.
         """
-        layers = {
-            name: (tensors[f"{name}.weight"], tensors[f"{name}.bias"])
-            for name in [*(f"convolution{n}" for n in range(len(STRIDES))), "hidden", "output"]
+        checked = {
+            name: _check_array(f"{prefix}{name}", tensors[f"{prefix}{name}"], shape)
+            for name, shape in _shapes(tensors, prefix).items()
         }
+        if not (checked["scale"] > 0).all():
+            raise ValueError(f"{prefix}scale must be positive")
+        layers = {name: (checked[f"{name}.weight"], checked[f"{name}.bias"]) for name in _LAYERS}
         hidden, output = layers.pop("hidden"), layers.pop("output")
-        return cls(list(layers.values()), hidden, output, tensors["centre"], tensors["scale"])
+        return cls(list(layers.values()), hidden, output, checked["centre"], checked["scale"])
+
+
+_LAYERS = (*(f"convolution{n}" for n in range(len(STRIDES))), "hidden", "output")
+
+
+def _shapes(tensors: Mapping[str, Array], prefix: str) -> dict[str, tuple[int, ...]]:
+    """Return the shape that each array must have, given the number of outputs of each layer."""
+    n_features = len(FEATURES)
+    shapes: dict[str, tuple[int, ...]] = {"centre": (n_features,), "scale": (n_features,)}
+    n_inputs = len(PATCH_CHANNELS)
+    for name in _LAYERS:
+        n_outputs = 1 if name == "output" else tensors[f"{prefix}{name}.bias"].size
+        if name == "hidden":
+            n_inputs += n_features
+        window = 9 if name.startswith("convolution") else 1
+        shapes[f"{name}.weight"] = (window * n_inputs, n_outputs)
+        shapes[f"{name}.bias"] = (n_outputs,)
+        n_inputs = n_outputs
+    return shapes
+
+
+def _check_array(name: str, array: Array, shape: tuple[int, ...]) -> Array:
+    if array.dtype != np.float32 or array.shape != shape:
+        raise ValueError(f"{name} is {array.dtype} {array.shape}, not float32 {shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} has values that are not finite")
+    return array
 
 
 def normalise_patches(patches: Patches) -> NDArray[np.float32]:

@@ -11,24 +11,35 @@ from kaggle_dsb.instances.candidates import CandidateTree
 from kaggle_dsb.instances.features import opponent_colours
 from kaggle_dsb.instances.hills import Integers
 from kaggle_dsb.instances.outline import relative_grey
-from kaggle_dsb.instances.outline_rule import is_glowing
 from kaggle_dsb.instances.regions import Region
 
 PATCH_PX = 32
-MARGIN, EXTRA_PX = 1.6, 4
+SIDE_FACTOR, EXTRA_PX = 1.6, 4
 """The side of a patch is the longer side of the candidate's bounding box times the first, plus the
 second in pixels; so all candidates appear about equally large."""
 
+COARSE_PX = 256
+"""Patches of twice this side or more, of unions of many nuclei, are cut from every second, third …
+row and column, so that the work for a patch is bounded."""
+
 PATCH_CHANNELS = ("grey", "membership", "body", "border", "depth", "redness", "greenness", "mask")
 """The channels of a patch. The grey level of dark nuclei is inverted; the mask is the candidate."""
+GREY_CHANNEL, MASK_CHANNEL = PATCH_CHANNELS.index("grey"), PATCH_CHANNELS.index("mask")
+COLOUR_CHANNELS = slice(PATCH_CHANNELS.index("redness"), PATCH_CHANNELS.index("greenness") + 1)
+HALF = len(PATCH_CHANNELS) // 2  # OpenCV resizes four channels at once
 
 Patches = NDArray[np.uint8]
 
 
 def cut_patches(
-    tree: CandidateTree, probability: NDArray[np.float32], image: NDArray[np.uint8]
+    tree: CandidateTree,
+    probability: NDArray[np.float32],
+    image: NDArray[np.uint8],
+    candidates: Integers,
+    *,
+    is_glowing: bool,
 ) -> Patches:
-    """Cut a patch around each candidate.
+    """Cut a patch around each of some candidates.
 
     Parameters
     ----------
@@ -36,49 +47,56 @@ def cut_patches(
     probability : (3, H, W) float32
         The one that the tree was built from.
     image : (H, W, 3) uint8
+    candidates : (n,) int64
+        Their indices in the tree.
+    is_glowing : bool
+        Whether the nuclei of the image are brighter than the background.
 
     Returns
     -------
-    (n_candidates, 32, 32, 8) uint8
+    (n, 32, 32, 8) uint8
         In the order of `PATCH_CHANNELS`; 0 beyond the image, and all 0 for a candidate without
         pixels.
     """
-    planes = _planes(tree, probability, image)
-    patches = np.zeros((tree.n_candidates, PATCH_PX, PATCH_PX, len(PATCH_CHANNELS)), np.uint8)
-    boxes = _bounding_boxes(tree)
-    sides = (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
-    for candidate in np.flatnonzero(sides > 0).tolist():
-        side = int(MARGIN * sides[candidate]) + EXTRA_PX
-        top, left = ((boxes[candidate, :2] + boxes[candidate, 2:] - side) // 2).tolist()
+    planes = _planes(tree, probability, image, is_glowing=is_glowing)
+    patches = np.zeros((candidates.size, PATCH_PX, PATCH_PX, len(PATCH_CHANNELS)), np.uint8)
+    starts, stops = np.split(_bounding_boxes(tree)[candidates], 2, axis=1)
+    lengths = (stops - starts).max(axis=1)
+    for number in np.flatnonzero(lengths > 0).tolist():
+        side = int(SIDE_FACTOR * lengths[number]) + EXTRA_PX
+        top, left = ((starts[number] + stops[number] - side) // 2).tolist()
         first, second, labels = (
             _cut_square(plane, top, left, side) for plane in (*planes, tree.labels)
         )
+        candidate = candidates[number]
         is_own = (labels >= tree.first[candidate]) & (labels <= tree.last[candidate])
-        second[..., 3] = is_own * np.uint8(255)
+        second[..., MASK_CHANNEL - HALF] = is_own * np.uint8(255)
         method = cv2.INTER_AREA if side > PATCH_PX else cv2.INTER_LINEAR
-        patches[candidate, ..., :4] = cv2.resize(first, (PATCH_PX, PATCH_PX), interpolation=method)
-        patches[candidate, ..., 4:] = cv2.resize(second, (PATCH_PX, PATCH_PX), interpolation=method)
+        patches[number, ..., :HALF] = cv2.resize(first, (PATCH_PX, PATCH_PX), interpolation=method)
+        patches[number, ..., HALF:] = cv2.resize(second, (PATCH_PX, PATCH_PX), interpolation=method)
     return patches
 
 
 def _cut_square(plane: NDArray[Any], top: int, left: int, side: int) -> NDArray[Any]:
     """Cut a square from a plane (H, W, ...); beyond the plane, it is 0."""
-    square = np.zeros((side, side, *plane.shape[2:]), plane.dtype)
-    window = plane[max(top, 0) : top + side, max(left, 0) : left + side]
-    inside = square[max(-top, 0) :, max(-left, 0) :]
+    step = max(side // COARSE_PX, 1)
+    square = np.zeros((-(-side // step), -(-side // step), *plane.shape[2:]), plane.dtype)
+    window = plane[max(top, 0) : top + side : step, max(left, 0) : left + side : step]
+    inside = square[max(-top, 0) // step :, max(-left, 0) // step :]
     inside[: window.shape[0], : window.shape[1]] = window
     return square
 
 
 def _planes(
-    tree: CandidateTree, probability: NDArray[np.float32], image: NDArray[np.uint8]
+    tree: CandidateTree,
+    probability: NDArray[np.float32],
+    image: NDArray[np.uint8],
+    *,
+    is_glowing: bool,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return the channels as two images (H, W, 4), of which OpenCV resizes all channels at once.
-
-    The last channel, the mask, stays 0.
-    """
+    """Return the channels in two halves, (H, W, 4) each; the mask stays 0."""
     grey = relative_grey(image)
-    if not is_glowing(probability[0], image):
+    if not is_glowing:
         grey = 1 - grey
     colours = opponent_colours(image)
     body, border, depth = probability

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from kaggle_dsb.aliases import Labels
 from kaggle_dsb.instances.finder import NucleusFinder
-from kaggle_dsb.instances.outline_rule import OutlineRule
+from kaggle_dsb.instances.outline_rule import OutlineRule, is_glowing
 
 LARGE_PX = 2**25
 """Images of more pixels are processed in tiles: memory holds a few arrays of this size, not
@@ -54,7 +54,12 @@ def find_in_tiles(
     pixels are new.
     """
     threshold = finder.outline.threshold(probability[0], image)
-    finder = replace(finder, outline=OutlineRule(threshold, threshold))  # the same in all tiles
+    # The same in all tiles.
+    finder = replace(
+        finder,
+        outline=OutlineRule(threshold, threshold),
+        is_glowing=is_glowing(probability[0], image),
+    )
     labels = np.zeros(image.shape[:2], np.int32)
     n_nuclei = 0
     for core, window in _tiles(image.shape[0], image.shape[1]):

@@ -236,7 +236,13 @@ def _describe_case(job: tuple[Case, WatershedParameters, OutlineRule]) -> Descri
     nuclei = watershed_nuclei(probability, watershed)
     threshold = outline.threshold(probability[0], case.image)
     tree, features = describe_image(probability, case.image, nuclei, outline_threshold=threshold)
-    patches = cut_patches(tree, probability, case.image)
+    patches = cut_patches(
+        tree,
+        probability,
+        case.image,
+        np.arange(tree.n_candidates),
+        is_glowing=is_glowing(probability[0], case.image),
+    )
     return Described(features, patches, candidate_quality(tree, case.truth))
 
 

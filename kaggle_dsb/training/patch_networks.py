@@ -1,9 +1,10 @@
 """Train the patch networks of `kaggle_dsb.instances.patch_network` with torch."""
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -12,22 +13,28 @@ from torch import Tensor, nn
 
 from kaggle_dsb.aliases import Progress
 from kaggle_dsb.instances.features import FEATURES
-from kaggle_dsb.instances.hills import Floats
 from kaggle_dsb.instances.patch_network import (
     STRIDES,
     PatchNetwork,
     normalise_patches,
     standardise,
 )
-from kaggle_dsb.instances.patches import PATCH_CHANNELS, Patches
-from kaggle_dsb.instances.scorer import CandidateScorer
+from kaggle_dsb.instances.patches import (
+    COLOUR_CHANNELS,
+    GREY_CHANNEL,
+    MASK_CHANNEL,
+    PATCH_CHANNELS,
+    Patches,
+)
+from kaggle_dsb.instances.scorer import CandidateScorer, predict_quality
 from kaggle_dsb.instances.tuning import Described
 
 WIDTHS = (16, 24, 32, 32, 48, 48)
 N_HIDDEN = 96
 DROPOUT = 0.2
 
-EPOCHS, MOST_STEPS = 4, 2500
+DRAWS_PER_CANDIDATE = 4  # on average
+LEAST_STEPS, MOST_STEPS = 10, 2500
 PATCHES_PER_STEP = 128
 LEARNING_RATE, WEIGHT_DECAY = 3e-3, 1e-2
 EMA_DECAY = 0.998
@@ -43,9 +50,9 @@ class _Network(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        inputs = (len(PATCH_CHANNELS), *WIDTHS)
-        layers = []
-        for n_in, n_out, stride in zip(inputs, WIDTHS, STRIDES, strict=False):
+        layers: list[nn.Module] = []
+        pairs = pairwise((len(PATCH_CHANNELS), *WIDTHS))
+        for (n_in, n_out), stride in zip(pairs, STRIDES, strict=True):
             convolution = nn.Conv2d(n_in, n_out, 3, stride, 1, bias=False)
             layers += [convolution, nn.BatchNorm2d(n_out), nn.ReLU(inplace=True)]
         self.convolutions = nn.Sequential(*layers)
@@ -89,8 +96,8 @@ def add_networks(
     Returns
     -------
     dict of int to CandidateScorer
-        With networks, if they lower the weighted mean squared error on the held-out images of all
-        folds together, else without.
+        With networks, if they lower the weighted squared error on the held-out images of all folds
+        together, else without.
     """
     seen_by = {
         fold: [n for n, own in enumerate(folds) if own != fold and described[n].quality.size]
@@ -108,11 +115,10 @@ def add_networks(
         )
         done_before += _count_steps(seen)
         with_networks[fold] = replace(scorer, network=network)
-        for features, patches, quality, weight in _held_out(fold, folds, described, weights):
-            errors += [
-                weight * float(np.mean((each.predict(features, patches) - quality) ** 2))
-                for each in (scorer, with_networks[fold])
-            ]
+        held_out = [n for n, own in enumerate(folds) if own == fold and described[n].quality.size]
+        for n in held_out:
+            of_both = [_squared_error(s, described[n]) for s in (scorer, with_networks[fold])]
+            errors += weights[n] * np.array(of_both)
     return with_networks if errors[1] < errors[0] else dict(scorers)
 
 
@@ -122,16 +128,15 @@ def _show_part(progress: Progress, done_before: int, n_steps: int, done: int, _:
 
 def _count_steps(described: Sequence[Described]) -> int:
     n_candidates = sum(of_image.quality.size for of_image in described)
-    return min(-(-EPOCHS * n_candidates // PATCHES_PER_STEP), MOST_STEPS)
+    steps = -(-DRAWS_PER_CANDIDATE * n_candidates // PATCHES_PER_STEP)
+    return min(max(steps, LEAST_STEPS), MOST_STEPS)
 
 
-def _held_out(
-    fold: int, folds: Sequence[int], described: Sequence[Described], weights: Sequence[float]
-) -> Iterator[tuple[NDArray[np.float32], Patches, Floats, float]]:
-    """Yield the candidates and the weight of each image of a fold that has any."""
-    for own, of_image, weight in zip(folds, described, weights, strict=True):
-        if own == fold and of_image.quality.size:
-            yield *of_image, weight
+def _squared_error(scorer: CandidateScorer, of_image: Described) -> float:
+    """Return the mean squared error of the quality that a scorer predicts."""
+    features, patches, quality = of_image
+    predicted = predict_quality([scorer], features, partial(np.take, patches, axis=0))
+    return float(np.mean((predicted - quality) ** 2))
 
 
 def train_patch_network(
@@ -201,13 +206,13 @@ class _Sampler:
         if rng.random() < 0.5:
             pixels = pixels.transpose(0, 2, 1, 3)
         pixels = np.ascontiguousarray(pixels)
-        light = np.maximum(pixels[..., :1] + 1, 1e-3) / 2
-        pixels[..., :1] = 2 * light ** np.exp(rng.uniform(-GAMMA, GAMMA, (n, 1, 1, 1))) - 1
-        pixels[..., 5:7] *= rng.uniform(1 - SATURATION, 1 + SATURATION, (n, 1, 1, 1))
-        pixels[..., 5:7] += rng.uniform(-2 * HUE, 2 * HUE, (n, 1, 1, 2))
+        light = np.maximum(pixels[..., GREY_CHANNEL] + 1, 1e-3) / 2
+        pixels[..., GREY_CHANNEL] = 2 * light ** np.exp(rng.uniform(-GAMMA, GAMMA, (n, 1, 1))) - 1
+        pixels[..., COLOUR_CHANNELS] *= rng.uniform(1 - SATURATION, 1 + SATURATION, (n, 1, 1, 1))
+        pixels[..., COLOUR_CHANNELS] += rng.uniform(-2 * HUE, 2 * HUE, (n, 1, 1, 2))
         is_blank = rng.random((n, 1, 1, len(PATCH_CHANNELS))) < BLANK_CHANNEL
-        is_blank[..., PATCH_CHANNELS.index("mask")] = False
-        is_blank[..., 5:7] |= rng.random((n, 1, 1, 1)) < BLANK_COLOURS
+        is_blank[..., MASK_CHANNEL] = False
+        is_blank[..., COLOUR_CHANNELS] |= rng.random((n, 1, 1, 1)) < BLANK_COLOURS
         pixels *= ~is_blank
         return pixels
 
@@ -216,7 +221,7 @@ def _train(network: _Network, sampler: _Sampler, *, steps: int, progress: Progre
     """Train a network, and return the exponential moving average of its weights."""
     optimiser = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, LEARNING_RATE, total_steps=max(steps, 2), pct_start=0.2
+        optimiser, LEARNING_RATE, total_steps=steps, pct_start=0.2
     )
     mean = copy.deepcopy(network)
     network.train()

@@ -3,8 +3,10 @@ import re
 
 from kaggle_dsb.cli import run
 from kaggle_dsb.instances.outline_rule import read_known
+from kaggle_dsb.instances.scorer import load_scorer
 from kaggle_dsb.network.quantize import read_ranges
 from kaggle_dsb.settings_files import load_settings
+from kaggle_dsb.training import patch_networks
 from kaggle_dsb.workspace.run import open_run
 from tests.commands.examples import QUICK, save_scorer
 
@@ -26,8 +28,11 @@ def test_tune_writes_what_it_chose_and_drops_a_scorer_that_does_not_gain(data, w
 def test_tuning_on_further_sources_remembers_which_scorer_has_not_seen_them(
     data, weights, foreign, monkeypatch
 ):
-    # What is found with untrained networks depends on luck; that scorers gain does not here.
+    # What is found with untrained networks depends on luck; that scorers gain does not here, nor
+    # that their networks do.
     monkeypatch.setattr("kaggle_dsb.commands.tune.mean_over_sources", lambda *_: [0.0, 1.0])
+    errors = iter([1.0, 0.5] * 99)
+    monkeypatch.setattr(patch_networks, "_squared_error", lambda *_: next(errors))
     call = ["tune", "--weights", "weights", "--trials", "1", *QUICK]
     assert run([*call, "--extra", "foreign"]) == 0
     tuning = json.loads((weights / "tuning.json").read_text())
@@ -35,6 +40,7 @@ def test_tuning_on_further_sources_remembers_which_scorer_has_not_seen_them(
     assert set(tuning["scores"]) == {"fluorescence, other sizes", "foreign", "generalisation"}
     run_ = open_run(weights)
     assert set(run_.scorers) == {0, 1}
+    assert all(load_scorer(path).network for path in run_.scorers.values())
     assert run_.scorer_folds(None, "foreign") == [0]
     assert run_.scorer_folds(None, "another") == [0, 1]
     assert run_.scorer_folds(1, "foreign") == [1]

@@ -2,8 +2,11 @@ import numpy as np
 import pytest
 
 from kaggle_dsb.competition.metric import score_image
+from kaggle_dsb.instances import tiled
+from kaggle_dsb.instances.features import FEATURES
 from kaggle_dsb.instances.finder import NucleusFinder
 from kaggle_dsb.instances.outline_rule import OutlineRule
+from kaggle_dsb.instances.patches import PATCH_CHANNELS, PATCH_PX
 from kaggle_dsb.instances.refine import refine_nuclei
 from kaggle_dsb.instances.scorer import CandidateScorer
 from kaggle_dsb.instances.watershed import watershed_nuclei
@@ -33,6 +36,32 @@ def test_the_finder_follows_its_scorer():
     nuclei = finder.find(probability, BLACK)
     assert nuclei.max() == 1
     assert score_image((TOUCHING == 3).astype(np.int32), nuclei).hits[0] == 1
+
+
+class Merger:
+    """A network that prefers unions."""
+
+    def predict(self, patches, features):
+        assert patches.shape == (len(features), PATCH_PX, PATCH_PX, len(PATCH_CHANNELS))
+        return (features[:, FEATURES.index("n_basins")] > 1) * 1.0
+
+
+@pytest.mark.parametrize("large_px", [tiled.LARGE_PX, 0], ids=["whole", "in tiles"])
+def test_the_network_of_a_scorer_has_a_say(monkeypatch, large_px):
+    monkeypatch.setattr(tiled, "LARGE_PX", large_px)
+    probability = soften(TOUCHING)
+    quality = np.full(find_candidates(probability, min_seed_px=5).n_candidates, 0.8)
+    by_forest, by_both = (
+        tiled.find_nuclei(
+            NucleusFinder(WATERSHED, [CandidateScorer(Oracle(quality), network)], OUTLINE),
+            probability,
+            BLACK,
+        )
+        for network in (None, Merger())
+    )
+    assert by_forest.max() == 3
+    assert by_both.max() == 2
+    assert by_both[30, 25] == by_both[30, 51] > 0
 
 
 @pytest.mark.parametrize("threshold", [0.2, 0.3, 0.5])

@@ -2,13 +2,23 @@ import cv2
 import numpy as np
 import pytest
 
-from kaggle_dsb.instances.patches import EXTRA_PX, MARGIN, PATCH_CHANNELS, PATCH_PX, cut_patches
+from kaggle_dsb.instances.outline_rule import is_glowing
+from kaggle_dsb.instances.patches import (
+    COARSE_PX,
+    EXTRA_PX,
+    PATCH_CHANNELS,
+    PATCH_PX,
+    SIDE_FACTOR,
+    cut_patches,
+)
 from tests.instances.drawn import BLACK, TOUCHING, find_candidates, noise, region, soften
 
 
 def cut(probability, image=BLACK, *, outline_threshold=0.3):
     tree = find_candidates(probability, min_seed_px=5, outline_threshold=outline_threshold)
-    patches = cut_patches(tree, probability.astype(np.float32), image)
+    everything = np.arange(tree.n_candidates)
+    glows = is_glowing(probability[0], image)
+    patches = cut_patches(tree, probability.astype(np.float32), image, everything, is_glowing=glows)
     assert patches.shape == (tree.n_candidates, PATCH_PX, PATCH_PX, len(PATCH_CHANNELS))
     assert patches.dtype == np.uint8
     return tree, {name: patches[..., n] for n, name in enumerate(PATCH_CHANNELS)}
@@ -29,7 +39,7 @@ def test_the_mask_is_the_candidate_in_a_square_around_it():
     for candidate in range(tree.n_candidates):
         mask = region(tree, candidate).astype(np.uint8)
         height, width = (np.ptp(np.flatnonzero(mask.any(axis=axis))) + 1 for axis in (1, 0))
-        side = int(MARGIN * max(height, width)) + EXTRA_PX
+        side = int(SIDE_FACTOR * max(height, width)) + EXTRA_PX
         window = window_of(mask * np.uint8(255), side)
         by = cv2.INTER_AREA if side > PATCH_PX else cv2.INTER_LINEAR
         expected = cv2.resize(window, (PATCH_PX, PATCH_PX), interpolation=by)
@@ -81,3 +91,36 @@ def test_the_colours_of_a_patch_are_those_of_the_image():
     assert (red["redness"][middle] > 160).all()
     assert (blue["redness"][middle] < 100).all()
     assert (red["greenness"][middle] < 120).all()
+
+
+def test_the_patches_of_some_candidates_are_those_of_all():
+    probability = noise(3, BLACK.shape[:2]).astype(np.float32)
+    tree = find_candidates(probability, min_seed_px=5)
+    every, some = (
+        cut_patches(tree, probability, BLACK, candidates, is_glowing=True)
+        for candidates in (np.arange(tree.n_candidates), np.array([4, 1, 3]))
+    )
+    assert (some == every[[4, 1, 3]]).all()
+    assert (
+        some[:0].shape
+        == cut_patches(tree, probability, BLACK, np.zeros(0, np.int64), is_glowing=True).shape
+    )
+
+
+def test_the_patch_of_a_huge_union_shows_it_at_once():
+    """Its pixels are thinned out before; a whole image of 2,000 rows would take seconds else."""
+    shape = (2000, 1500)
+    body = np.zeros(shape, np.float32)
+    body[100:1900, 700:1300] = 0.9
+    probability = np.stack([body, 0 * body, body])
+    tree = find_candidates(probability, min_seed_px=5)
+    image = np.zeros((*shape, 3), np.uint8)
+    patch = cut_patches(tree, probability, image, np.array([0]), is_glowing=True)[0]
+    assert int(SIDE_FACTOR * 1800) // COARSE_PX > 5
+    mask = patch[..., PATCH_CHANNELS.index("mask")] > 127
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    side = int(SIDE_FACTOR * 1800) + EXTRA_PX
+    assert rows.size == pytest.approx(PATCH_PX * 1800 / side, abs=1.5)
+    assert columns.size == pytest.approx(PATCH_PX * 600 / side, abs=1.5)
+    assert rows.mean() == pytest.approx((PATCH_PX - 1) / 2, abs=1)
+    assert mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all()

@@ -49,6 +49,7 @@ def test_only_a_large_image_is_cut_into_tiles(small_tiles):
     @dataclass(frozen=True)
     class Recording:
         outline: OutlineRule = OUTLINE
+        is_glowing: bool | None = None
 
         def find(self, probability, image):
             assert probability.dtype == np.float32

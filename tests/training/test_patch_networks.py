@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -66,12 +64,34 @@ def test_without_candidates_there_are_no_predictions(network):
 
 
 def test_a_network_comes_back_from_its_tensors(network):
-    again = PatchNetwork.from_tensors(network.tensors())
+    again = PatchNetwork.from_tensors(network.tensors(prefix="a."), prefix="a.")
     assert (again.predict(*draw(5, 1)) == network.predict(*draw(5, 1))).all()
-    with pytest.raises(KeyError, match=r"hidden\.bias"):
-        PatchNetwork.from_tensors(
-            {k: v for k, v in network.tensors().items() if k != "hidden.bias"}
-        )
+
+
+def test_a_network_without_one_of_its_arrays_is_refused(network):
+    tensors = network.tensors(prefix="a.")
+    for name in tensors:
+        with pytest.raises(KeyError, match=name):
+            PatchNetwork.from_tensors({k: v for k, v in tensors.items() if k != name}, prefix="a.")
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil", "message"),
+    [
+        ("centre", lambda a: a[:5], r"a\.centre is float32 \(5,\), not float32 \(29,\)"),
+        ("convolution0.weight", lambda a: a.T, r"a\.convolution0\.weight is float32 \(16, 72\)"),
+        ("convolution2.bias", lambda a: a[1:], r"a\.convolution2\.weight is float32"),
+        ("output.weight", lambda a: np.repeat(a, 3, 1), r"a\.output\.weight is float32 \(96, 3\)"),
+        ("hidden.bias", lambda a: a.astype(np.float64), r"a\.hidden\.bias is float64"),
+        ("output.bias", lambda a: a * np.nan, r"a\.output\.bias has values that are not finite"),
+        ("scale", lambda a: a * 0, r"a\.scale must be positive"),
+    ],
+)
+def test_a_network_of_other_arrays_is_refused(network, name, spoil, message):
+    tensors = network.tensors(prefix="a.")
+    tensors[f"a.{name}"] = spoil(tensors[f"a.{name}"])
+    with pytest.raises(ValueError, match=message):
+        PatchNetwork.from_tensors(tensors, prefix="a.")
 
 
 def describe_marks(n_images, n, seed):
@@ -111,6 +131,12 @@ def test_the_same_seed_gives_the_same_network():
     assert (first != other).any()
 
 
+@pytest.mark.parametrize("n", [1, 20, 140, 200])
+def test_few_candidates_are_enough_to_train_on(n):
+    learned = train(describe_marks(1, n, 0), weights=[1.0], seed=0, progress=ignore)
+    assert np.isfinite(learned.predict(*draw(3, 0))).all()
+
+
 def test_an_image_without_weight_teaches_nothing():
     described = describe_marks(2, 100, 0)
     spoilt = described[1]._replace(quality=1 - described[1].quality)
@@ -129,7 +155,7 @@ def constant(value):
     )
 
 
-def test_networks_are_kept_if_they_tell_more_of_held_out_images():
+def test_networks_are_kept_if_they_predict_held_out_images_better():
     folds, described = [0, 0, 1, 1, 1], describe_marks(4, 300, 0)
     described.append(Described(*(part[:0] for part in described[0])))
     scorers = {fold: CandidateScorer(constant(0.5)) for fold in (0, 1)}
@@ -143,17 +169,9 @@ def test_networks_are_kept_if_they_tell_more_of_held_out_images():
     assert seen == [(step, len(seen)) for step in range(1, len(seen) + 1)]
     assert [scorer.network is not None for scorer in kept.values()] == [True, True]
     assert kept[0].forest is scorers[0].forest
-    # Each fold is told by the network that has not seen it, and learned the opposite.
+    # The network that scores a fold was trained on the opposite qualities, so it does worse.
     opposite = [
         of._replace(quality=1 - of.quality) if fold else of
         for fold, of in zip(folds, described, strict=True)
     ]
     assert add_networks(scorers, folds, opposite, **options) == scorers
-
-
-def test_the_quality_is_the_mean_of_forest_and_network(network):
-    patches, features = draw(5, 0)
-    scorer = CandidateScorer(constant(0.3), network)
-    expected = (0.3 + network.predict(patches, features)) / 2
-    np.testing.assert_allclose(scorer.predict(features, patches), expected, atol=1e-6)
-    assert replace(scorer, network=None).predict(features, None) == pytest.approx([0.3] * 5)
