@@ -37,6 +37,30 @@ class Forest:
     start: NDArray[np.int32]
     base: NDArray[np.float32]
 
+    def check(self, n_features: int) -> None:
+        """Check that the arrays are a forest on so many features.
+
+        Raises
+        ------
+        ValueError
+            When they are not; prediction would then fail, or not end.
+        """
+        n = self.feature.size
+        of_nodes = (self.feature, self.threshold, self.left, self.right, self.value)
+        if any(array.shape != (n,) for array in of_nodes) or self.base.shape != (1,):
+            raise ValueError("the arrays of its trees differ in length")
+        inner = np.flatnonzero(self.feature >= 0)
+        children = np.stack([self.left[inner], self.right[inner]])
+        is_sound = (
+            self.feature.max(initial=-1) < n_features
+            and (children > inner).all()  # a node precedes its children
+            and children.max(initial=0) < n
+            and ((self.start >= 0) & (self.start < n)).all()
+            and np.isfinite(self.value).all()
+        )
+        if not is_sound:
+            raise ValueError("its trees are not trees")
+
     def predict(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the sum over the trees for each row of features, (n,) float64."""
         n_rows = len(features)

@@ -72,7 +72,9 @@ def load_scorer(path: Path) -> CandidateScorer:
                 )
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         of_forest = {field.name: tensors[f"{_FOREST}{field.name}"] for field in fields(Forest)}
-        return CandidateScorer(Forest(**of_forest), _network(tensors))
+        forest = Forest(**of_forest)
+        forest.check(len(FEATURES))
+        return CandidateScorer(forest, _network(tensors))
     except InputError:
         raise
     except (OSError, SafetensorError, KeyError, ValueError) as error:

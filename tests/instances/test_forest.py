@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import lightgbm
 import numpy as np
 import pytest
@@ -31,3 +33,25 @@ def test_a_forest_predicts_what_lightgbm_does(monkeypatch):
 
 def test_no_rows_give_no_predictions(forest):
     assert forest.predict(np.zeros((0, 4), np.float32)).shape == (0,)
+
+
+def test_a_trained_forest_is_a_forest(forest):
+    forest.check(4)
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil", "message"),
+    [
+        ("feature", lambda a: np.where(a == 1, 7, a), "its trees are not trees"),
+        ("left", lambda a: a * 0, "its trees are not trees"),
+        ("right", lambda a: a + a.size, "its trees are not trees"),
+        ("start", lambda a: a - 1, "its trees are not trees"),
+        ("value", lambda a: a * np.nan, "its trees are not trees"),
+        ("threshold", lambda a: a[1:], "the arrays of its trees differ in length"),
+        ("base", lambda a: a[:0], "the arrays of its trees differ in length"),
+    ],
+)
+def test_arrays_that_are_no_forest_are_refused(forest, name, spoil, message):
+    spoilt = replace(forest, **{name: spoil(getattr(forest, name))})
+    with pytest.raises(ValueError, match=message):
+        spoilt.check(4)
