@@ -77,7 +77,7 @@ format: setup-dev ## format the code and apply the automatic lint fixes
 	$(BIN)/ruff check --fix .
 
 .PHONY: test
-test: setup-dev ## run all tests in parallel, 4 minutes on two cores (ARGS="-m 'not slow'", "-k rle")
+test: setup-dev ## run all tests in parallel, 5 minutes on two cores (ARGS="-m 'not slow'", "-k rle")
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist worksteal $(ARGS)
 
 .PHONY: test-oldest

@@ -51,8 +51,8 @@ class Tuned:
     scores : DataFrame
         One row per image: ``ImageId, source, fold``, and the scores ``current`` (of the watershed
         with the previous parameters), ``watershed`` (with those chosen on the other sources) and
-        ``scorer`` (trained on the other sources, without
-        a network). NaN for watersheds not tried on an image.
+        ``scorer`` (trained on the other sources, without a network). NaN for watersheds not tried
+        on an image.
     """
 
     settings: Settings
