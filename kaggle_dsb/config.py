@@ -172,8 +172,8 @@ class PredictionSettings(_Section):
     tta: Literal["none", "flips", "rotations", "d4"] = "rotations"
     """Test-time augmentation: the views to average over."""
 
-    scales: tuple[Annotated[float, Field(gt=0, le=4)], ...] = Field((0.8, 1.25), min_length=1)
-    """Scales to average over, relative to network.nucleus_px."""
+    scales: tuple[Annotated[float, Field(gt=0, le=4)], ...] = Field((0.6, 1, 1.6), min_length=1)
+    """Scales to find nuclei at, relative to network.nucleus_px; those found at each are merged."""
 
     diameter_px: float = Field(0, ge=0, allow_inf_nan=False)
     """Typical diameter of the nuclei, in pixels, if known; 0 estimates it for each image."""

@@ -15,7 +15,7 @@ from kaggle_dsb.config import Settings
 from kaggle_dsb.dataset.samples import Sample, list_sets, load_samples
 from kaggle_dsb.dataset.types import image_type
 from kaggle_dsb.files import InputError
-from kaggle_dsb.instances.probability import load_probability
+from kaggle_dsb.instances.probability import load_probability, mean_over_scales
 from kaggle_dsb.progress import show_progress
 from kaggle_dsb.report.page import About, write_page
 from kaggle_dsb.report.results import ImageResult
@@ -181,11 +181,11 @@ def report_out_of_fold(source: Source, inputs: OutOfFoldInput, *, path: Path) ->
 
 def _load_kept(file: Path) -> NDArray[np.float32] | None:
     """Return the probability that ``submit --keep-probabilities`` wrote; None if there is none."""
-    return load_probability(file) if file.exists() else None
+    return mean_over_scales(load_probability(file)) if file.exists() else None
 
 
 def _result_out_of_fold(sample: Sample, inputs: OutOfFoldInput) -> ImageResult:
-    probability = load_probability(inputs.probabilities[sample.id])
+    probability = mean_over_scales(load_probability(inputs.probabilities[sample.id]))
     return ImageResult(
         id=sample.id,
         type=image_type(sample.image),

@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 
 from kaggle_dsb.aliases import Labels
 from kaggle_dsb.instances.features import describe_image
+from kaggle_dsb.instances.merging import merge_nuclei
 from kaggle_dsb.instances.outline_rule import OutlineRule, is_glowing
 from kaggle_dsb.instances.patches import cut_patches
+from kaggle_dsb.instances.probability import mean_over_scales
 from kaggle_dsb.instances.refine import refine_nuclei
 from kaggle_dsb.instances.scorer import CandidateScorer, predict_quality
-from kaggle_dsb.instances.selection import select_nuclei
+from kaggle_dsb.instances.selection import Nuclei, select_nuclei
 from kaggle_dsb.instances.watershed import WatershedParameters, watershed_nuclei
 
 
@@ -38,28 +40,43 @@ class NucleusFinder:
     outline: OutlineRule
     is_glowing: bool | None = None
 
-    def find(self, probability: NDArray[np.float32], image: NDArray[np.uint8]) -> Labels:
+    def find(self, probability: NDArray[np.floating], image: NDArray[np.uint8]) -> Labels:
         """Find the nuclei of an image.
 
         Parameters
         ----------
-        probability : (3, H, W) float32, in [0, 1]
-            Body, touching border, depth.
+        probability : (n_scales, 3, H, W) float32 or float16, in [0, 1]
+            Body, touching border, depth, as predicted at each scale.
         image : (H, W, 3) uint8
 
         Returns
         -------
         labels : (H, W) int32
+            Those found at each scale, merged; without scorers, those of the mean over the scales.
         """
-        watershed = watershed_nuclei(probability, self.watershed)
+        mean = mean_over_scales(probability).astype(np.float32, copy=False)
         if not self.scorers:
-            return watershed
-        threshold = self.outline.threshold(probability[0], image)
-        tree, features = describe_image(probability, image, watershed, outline_threshold=threshold)
-        if not tree.n_candidates:
-            return watershed
-        glows = is_glowing(probability[0], image) if self.is_glowing is None else self.is_glowing
-        cut = partial(cut_patches, tree, probability, image, is_glowing=glows)
+            return watershed_nuclei(mean, self.watershed)
+        threshold = self.outline.threshold(mean[0], image)
+        glows = is_glowing(mean[0], image) if self.is_glowing is None else self.is_glowing
+        found = [
+            self._find_at(at_scale.astype(np.float32, copy=False), image, threshold, glows)
+            for at_scale in probability
+        ]
+        return refine_nuclei(merge_nuclei(found))
+
+    def _find_at(
+        self,
+        probability: NDArray[np.float32],
+        image: NDArray[np.uint8],
+        outline_threshold: float,
+        is_glowing: bool,
+    ) -> Nuclei:
+        """Select the nuclei of one probability map (3, H, W)."""
+        watershed = watershed_nuclei(probability, self.watershed)
+        tree, features = describe_image(
+            probability, image, watershed, outline_threshold=outline_threshold
+        )
+        cut = partial(cut_patches, tree, probability, image, is_glowing=is_glowing)
         quality = predict_quality(self.scorers, features, cut)
-        nuclei = select_nuclei(tree, quality, min_area_px=self.watershed.min_area_px)
-        return refine_nuclei(nuclei)
+        return select_nuclei(tree, quality, min_area_px=self.watershed.min_area_px)

@@ -1,17 +1,20 @@
 """Probability maps on disk."""
 
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kaggle_dsb.files import InputError, replacing
 
-CHANNELS = ("body", "border", "depth")  # of a probability map (C, H, W)
+Real = TypeVar("Real", bound=np.floating)
+
+CHANNELS = ("body", "border", "depth")  # of a probability (n_scales, C, H, W)
 
 
 def save_probability(path: Path, probability: NDArray[np.float32]) -> None:
-    """Save a probability map, (C, H, W), in half precision."""
+    """Save the probability of an image, (n_scales, C, H, W), in half precision."""
     half = np.ascontiguousarray(probability, np.float16)
     with replacing(path) as temporary, temporary.open("wb") as file:
         # The format of np.save, whose error on a full disk does not name the cause.
@@ -20,7 +23,7 @@ def save_probability(path: Path, probability: NDArray[np.float32]) -> None:
 
 
 def load_probability(path: Path) -> NDArray[np.float32]:
-    """Load a probability map that :func:`save_probability` saved, (C, H, W) float32.
+    """Load a probability that :func:`save_probability` saved, (n_scales, C, H, W) float32.
 
     Raises
     ------
@@ -28,8 +31,16 @@ def load_probability(path: Path) -> NDArray[np.float32]:
         When the file cannot be read.
     """
     try:
-        return np.asarray(np.load(path), dtype=np.float32)
+        probability = np.asarray(np.load(path), dtype=np.float32)
     except (OSError, ValueError, EOFError) as error:
         raise InputError(
             f"{path}: cannot be read as a probability map ({error}); remove it and predict again"
         ) from None
+    # Versions before 0.9 saved one map, (C, H, W).
+    return probability[np.newaxis] if probability.ndim == 3 else probability
+
+
+def mean_over_scales(probability: NDArray[Real]) -> NDArray[Real]:
+    """Return the mean (C, H, W) of a probability (n_scales, C, H, W), or a view of its only map."""
+    mean: NDArray[Real] = probability[0] if len(probability) == 1 else probability.mean(axis=0)
+    return mean

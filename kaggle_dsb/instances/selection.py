@@ -1,16 +1,33 @@
 """Select the non-overlapping candidates with the best expected score."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from kaggle_dsb.aliases import Labels
 from kaggle_dsb.instances.candidates import CandidateTree
-from kaggle_dsb.instances.hills import Floats
+from kaggle_dsb.instances.hills import Floats, Integers
 from kaggle_dsb.instances.size import areas_px
 
 MAX_ROUNDS = 20
 
 
-def select_nuclei(tree: CandidateTree, quality: Floats, *, min_area_px: int) -> Labels:
+class Nuclei(NamedTuple):
+    """Nuclei with the quality that is expected of them.
+
+    Attributes
+    ----------
+    labels : (H, W) int32
+        1..n, each present.
+    quality : (n,) float64, in [0, 1]
+        The expected share of the competition's IoU thresholds at which each is a hit.
+    """
+
+    labels: Labels
+    quality: Floats
+
+
+def select_nuclei(tree: CandidateTree, quality: Floats, *, min_area_px: int) -> Nuclei:
     """Select the non-overlapping candidates that maximise the expected score of the image.
 
     Parameters
@@ -20,10 +37,6 @@ def select_nuclei(tree: CandidateTree, quality: Floats, *, min_area_px: int) -> 
         The expected share of the competition's IoU thresholds at which each candidate is a hit.
     min_area_px : int
         Smaller nuclei are dropped.
-
-    Returns
-    -------
-    labels : (H, W) int32
 
     Notes
     -----
@@ -45,7 +58,24 @@ def select_nuclei(tree: CandidateTree, quality: Floats, *, min_area_px: int) -> 
     number = np.zeros(tree.n_basins + 1, np.int32)
     for label, candidate in enumerate(chosen.tolist(), 1):
         number[tree.first[candidate] : tree.last[candidate] + 1] = label
-    return number.take(tree.labels)
+    return Nuclei(number.take(tree.labels), quality[chosen])
+
+
+def drop_doubtful(quality: Floats) -> Integers:
+    """Return the indices of the nuclei whose quality is above its cost; see `select_nuclei`.
+
+    Examples
+    --------
+    >>> drop_doubtful(np.array([0.9, 0.1, 0.8]))
+    array([0, 2])
+    """
+    chosen: Integers = np.arange(quality.size)
+    for _ in range(MAX_ROUNDS):
+        cost = float(quality[chosen].mean()) / 2 if chosen.size else 0.0
+        last, chosen = chosen, np.flatnonzero(quality > cost)
+        if last.size == chosen.size:
+            break
+    return chosen
 
 
 def _choose(tree: CandidateTree, worth: list[float]) -> list[int]:

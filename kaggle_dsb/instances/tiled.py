@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from kaggle_dsb.aliases import Labels
 from kaggle_dsb.instances.finder import NucleusFinder
 from kaggle_dsb.instances.outline_rule import OutlineRule, is_glowing
+from kaggle_dsb.instances.probability import mean_over_scales
 
 LARGE_PX = 2**25
 """Images of more pixels are processed in tiles: memory holds a few arrays of this size, not
@@ -28,8 +29,8 @@ def find_nuclei(
     Parameters
     ----------
     finder : NucleusFinder
-    probability : (3, H, W) float32 or float16, in [0, 1]
-        Body, touching border, depth.
+    probability : (n_scales, 3, H, W) float32 or float16, in [0, 1]
+        Body, touching border, depth, as predicted at each scale.
     image : (H, W, 3) uint8
 
     Returns
@@ -37,7 +38,7 @@ def find_nuclei(
     labels : (H, W) int32
     """
     if image.shape[0] * image.shape[1] <= LARGE_PX:
-        return finder.find(probability.astype(np.float32, copy=False), image)
+        return finder.find(probability, image)
     return find_in_tiles(finder, probability, image)
 
 
@@ -53,17 +54,18 @@ def find_in_tiles(
     little differently and both hold its centroid, the second version is kept only if most of its
     pixels are new.
     """
-    threshold = finder.outline.threshold(probability[0], image)
+    body = mean_over_scales(probability)[0]
+    threshold = finder.outline.threshold(body, image)
     # The same in all tiles.
     finder = replace(
         finder,
         outline=OutlineRule(threshold, threshold),
-        is_glowing=is_glowing(probability[0], image),
+        is_glowing=is_glowing(body, image),
     )
     labels = np.zeros(image.shape[:2], np.int32)
     n_nuclei = 0
     for core, window in _tiles(image.shape[0], image.shape[1]):
-        part = np.ascontiguousarray(probability[:, window[0], window[1]], dtype=np.float32)
+        part = np.ascontiguousarray(probability[:, :, window[0], window[1]], dtype=np.float32)
         found = finder.find(part, np.ascontiguousarray(image[window]))
         kept = _centred_in(found, core, window) & _mostly_new(found, labels[window])
         number = np.zeros(kept.size, np.int32)

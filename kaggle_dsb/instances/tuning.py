@@ -35,7 +35,7 @@ from kaggle_dsb.instances.outline_rule import (
     is_glowing,
 )
 from kaggle_dsb.instances.patches import Patches, cut_patches
-from kaggle_dsb.instances.probability import load_probability
+from kaggle_dsb.instances.probability import load_probability, mean_over_scales
 from kaggle_dsb.instances.refine import refine_nuclei
 from kaggle_dsb.instances.scorer import CandidateScorer
 from kaggle_dsb.instances.scorer_training import candidate_quality, train_scorer
@@ -199,7 +199,7 @@ def _share_out(job: Callable[..., Any], arguments: Sequence[Any], processes: int
 
 def _score_watersheds_of(job: tuple[Case, Sequence[WatershedParameters]]) -> list[float]:
     case, proposals = job
-    probability = load_probability(case.probability)
+    probability = mean_over_scales(load_probability(case.probability))
     return [
         score_image(case.truth, watershed_nuclei(probability, proposal)).score
         for proposal in proposals
@@ -232,7 +232,7 @@ def describe_cases(
 
 def _describe_case(job: tuple[Case, WatershedParameters, OutlineRule]) -> Described:
     case, watershed, outline = job
-    probability = load_probability(case.probability)
+    probability = mean_over_scales(load_probability(case.probability))
     nuclei = watershed_nuclei(probability, watershed)
     threshold = outline.threshold(probability[0], case.image)
     tree, features = describe_image(probability, case.image, nuclei, outline_threshold=threshold)
@@ -292,7 +292,7 @@ class OutlineScores(NamedTuple):
 def _score_outlines(job: tuple[Case, int]) -> OutlineScores | None:
     """Score an image at each of `OUTLINES`, with true qualities; None for dark nuclei."""
     case, min_area_px = job
-    probability = load_probability(case.probability)
+    probability = mean_over_scales(load_probability(case.probability))
     if not is_glowing(probability[0], case.image):
         return None
     tree = find_candidates(
@@ -305,7 +305,7 @@ def _score_outlines(job: tuple[Case, int]) -> OutlineScores | None:
     for threshold in OUTLINES:
         ended = tree.end_at(threshold)
         quality = candidate_quality(ended, case.truth)
-        nuclei = select_nuclei(ended, quality, min_area_px=min_area_px)
+        nuclei = select_nuclei(ended, quality, min_area_px=min_area_px).labels
         scores.append(score_image(case.truth, refine_nuclei(nuclei)).score)
     return OutlineScores(describe_appearance(case.image), scores)
 

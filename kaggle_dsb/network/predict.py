@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from kaggle_dsb.aliases import Image
 from kaggle_dsb.config import PredictionSettings
-from kaggle_dsb.instances.probability import CHANNELS
+from kaggle_dsb.instances.probability import CHANNELS, mean_over_scales
 from kaggle_dsb.instances.size import ZOOM_RANGE, choose_zoom, median_diameter
 from kaggle_dsb.instances.watershed import WatershedParameters, watershed_nuclei
 from kaggle_dsb.network.contrast import LEAST_RANGE, QUANTILES_PERCENT, stretch_contrast
@@ -20,7 +20,7 @@ from kaggle_dsb.network.tiles import Tile, batch_tiles, cut_tiles
 
 Probability = NDArray[np.float32]
 
-CACHE_FORMAT = 2
+CACHE_FORMAT = 3
 """Incremented whenever the same settings and networks give different probabilities."""
 
 # High thresholds, so that the pale cell around a nucleus is not measured as part of it.
@@ -33,7 +33,8 @@ SIZING_PASSES = 3
 TRUSTED_RATIO = 1.7  # nuclei further from the training size than this are measured again
 PLAUSIBLE_RATIO = 1.6  # between the size assumed and the size predicted
 REUSED_ZOOM = (0.8, 1.5)  # of a sizing pass, relative to the zoom found, to serve as prediction
-HALF_PRECISION_PX = 2**25  # an image larger than this is kept in half precision
+HALF_PRECISION_PX = 2**23  # the probability of a larger image is kept in half precision
+ONE_MAP_PX = 2**25  # of a larger image only the mean over the scales is kept
 
 
 class SizeEstimate(NamedTuple):
@@ -43,7 +44,7 @@ class SizeEstimate(NamedTuple):
     ----------
     zoom : float
         The factor that brings the nuclei of the image to the training size.
-    probability : (3, H, W) float32, or None
+    probability : (1, 3, H, W) float32, or None
         The output of the last sizing pass, if it can serve as the prediction.
     """
 
@@ -100,10 +101,12 @@ class Predictor:
         return other
 
     def predict(self, images: Iterable[Image]) -> Iterator[Probability]:
-        """Yield the probability (3, H, W) float32 of each image (H, W, 3) uint8, in order.
+        """Yield the probability (n_scales, 3, H, W) of each image (H, W, 3) uint8, in order.
 
-        Images are consumed lazily, so that any number of them can be predicted. The probability of
-        an image of more than `HALF_PRECISION_PX` pixels is float16.
+        Images are consumed lazily, so that any number of them can be predicted. The
+        probability is float32. To bound the memory, that of an image of more than
+        `HALF_PRECISION_PX` pixels is float16, and that of an image of more than `ONE_MAP_PX` is the
+        mean over the scales, (1, 3, H, W).
         """
         for batch in batches_of(images, self._engine.batch_px):
             stretched = [stretch_contrast(image) for image in batch]
@@ -139,7 +142,8 @@ class Predictor:
         is_whole = max(image.shape[:2]) <= _sizing_side(seen_at)
         is_near = REUSED_ZOOM[0] <= seen_at / zoom <= REUSED_ZOOM[1]
         if self._can_reuse and is_whole and is_near:
-            return SizeEstimate(zoom, np.stack([resize(plane, image.shape[:2]) for plane in seen]))
+            planes = np.stack([resize(plane, image.shape[:2]) for plane in seen])
+            return SizeEstimate(zoom, planes[np.newaxis])
         return SizeEstimate(zoom)
 
     def _predict_middle(self, image: Image, zoom: float) -> Probability:
@@ -166,21 +170,28 @@ class Predictor:
 
     def _measure_predicted(self, probability: Probability, zoom: float) -> float:
         """Return the nucleus diameter in the centre of a probability, measured at half ``zoom``."""
-        part = crop_middle(probability.transpose(1, 2, 0), _sizing_side(zoom))
+        planes = mean_over_scales(probability).transpose(1, 2, 0)
+        part = crop_middle(planes, _sizing_side(zoom))
         height, width = part.shape[:2]
         size = round(height * zoom / 2), round(width * zoom / 2)
         scaled = resize(part.astype(np.float32), size).transpose(2, 0, 1)
         return measure_diameter(scaled) / (zoom / 2)
 
     def _predict_at(self, images: Sequence[Image], zooms: Sequence[float]) -> list[Probability]:
-        """Return the mean probability of each image over the scales, relative to its zoom."""
-        means = [np.zeros((len(CHANNELS), *image.shape[:2]), _dtype(image)) for image in images]
+        """Return the probability of each image at the scales, relative to its zoom."""
+        scales = self._settings.scales
+        n_maps = [1 if _n_pixels(image) > ONE_MAP_PX else len(scales) for image in images]
+        probabilities = [
+            np.zeros((n, len(CHANNELS), *image.shape[:2]), _dtype(image))
+            for n, image in zip(n_maps, images, strict=True)
+        ]
         tiles = [
             tile
             for number, (image, zoom) in enumerate(zip(images, zooms, strict=True))
-            for scale in self._settings.scales
+            for index, scale in enumerate(scales)
             for tile in cut_tiles(
                 number,
+                index,
                 image.shape[:2],
                 zoom * scale,
                 tile_px=self._settings.tile_px,
@@ -189,10 +200,12 @@ class Predictor:
         ]
         for batch in batch_tiles(tiles, self._engine.batch_px):
             for tile, planes in zip(batch, self._predict_tiles(images, batch), strict=True):
-                weight = tile.weight() / len(self._settings.scales)
-                for mean, plane in zip(means[tile.image], planes, strict=True):
-                    mean[tile.rows, tile.columns] += weight * resize(plane, weight.shape)
-        return means
+                n = n_maps[tile.image]
+                weight = tile.weight() * (n / len(scales))
+                totals = probabilities[tile.image][tile.scale % n]
+                for total, plane in zip(totals, planes, strict=True):
+                    total[tile.rows, tile.columns] += weight * resize(plane, weight.shape)
+        return probabilities
 
     def _predict_tiles(self, images: Sequence[Image], tiles: Sequence[Tile]) -> list[Probability]:
         """Return the probabilities of tiles of one padded size, at their scaled size."""
@@ -217,7 +230,7 @@ def prediction_facts(settings: PredictionSettings, nucleus_px: float) -> dict[st
         "look": [SIZING_PX, LEAST_SIZING_ZOOM, SIZING_PASSES, TRUSTED_RATIO, PLAUSIBLE_RATIO],
         **({"final_look": REUSED_ZOOM} if settings.scales == (1,) else {}),
         "measure": asdict(WATERSHED_TO_MEASURE),
-        "half_precision_px": HALF_PRECISION_PX,
+        "large_px": [HALF_PRECISION_PX, ONE_MAP_PX],
     }
 
 
@@ -284,6 +297,9 @@ def resize(array: NDArray[Any], size: tuple[int, ...]) -> NDArray[Any]:
     return cv2.resize(np.ascontiguousarray(array), (width, height), interpolation=method)
 
 
+def _n_pixels(image: Image) -> int:
+    return image[..., 0].size
+
+
 def _dtype(image: Image) -> Any:
-    is_large = image.shape[0] * image.shape[1] > HALF_PRECISION_PX
-    return np.float16 if is_large else np.float32
+    return np.float16 if _n_pixels(image) > HALF_PRECISION_PX else np.float32

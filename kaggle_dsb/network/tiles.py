@@ -16,8 +16,8 @@ class Tile:
 
     Attributes
     ----------
-    image : int
-        The index of the image.
+    image, scale : int
+        The indices of the image and of the scale.
     rows, columns : slice
     row_weights, column_weights : (H,), (W,) float32
         Their outer product is the blending weight of the pixels; the weights of overlapping tiles
@@ -27,6 +27,7 @@ class Tile:
     """
 
     image: int
+    scale: int
     rows: slice
     columns: slice
     row_weights: NDArray[np.float32]
@@ -45,14 +46,14 @@ class Tile:
 
 
 def cut_tiles(
-    image: int, size: tuple[int, int], zoom: float, *, tile_px: int, overlap_px: int
+    image: int, scale: int, size: tuple[int, int], zoom: float, *, tile_px: int, overlap_px: int
 ) -> list[Tile]:
     """Divide an image into tiles with sides of at most ``tile_px`` after scaling.
 
     Parameters
     ----------
-    image : int
-        Its index in a sequence.
+    image, scale : int
+        Their indices in a sequence of images, and one of scales.
     size : (H, W)
     zoom : float
         The factor that the tiles are scaled by.
@@ -67,6 +68,7 @@ def cut_tiles(
     return [
         Tile(
             image,
+            scale,
             rows,
             columns,
             of_rows,

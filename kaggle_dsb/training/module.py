@@ -96,7 +96,7 @@ class SegmentationModule(pl.LightningModule):
         """Score held-out images as the competition does."""
         parameters = WatershedParameters(**self.settings.instances.watershed())
         probabilities = self._predictor.predict([sample.image for sample in batch])
-        for sample, probability in zip(batch, probabilities, strict=True):
+        for sample, (probability,) in zip(batch, probabilities, strict=True):
             predicted = watershed_nuclei(probability, parameters)
             self._score.update(score_image(require_labels(sample), predicted).score)
 

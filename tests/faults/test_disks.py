@@ -38,7 +38,7 @@ WRITERS = {
     "checkpoint": lambda path: FoldCheckpointIO().save_checkpoint(
         {"state_dict": {"weight": torch.zeros(9999)}}, path
     ),
-    "probability": lambda path: save_probability(path, np.zeros((3, 99, 99), np.float32)),
+    "probability": lambda path: save_probability(path, np.zeros((1, 3, 99, 99), np.float32)),
 }
 
 

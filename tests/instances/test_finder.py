@@ -16,13 +16,13 @@ from tests.instances.test_scorer import Oracle
 
 def test_without_scorers_the_nuclei_are_those_of_the_watershed():
     probability = soften(TOUCHING)
-    nuclei = NucleusFinder(WATERSHED, [], OUTLINE).find(probability, BLACK)
+    nuclei = NucleusFinder(WATERSHED, [], OUTLINE).find(probability[np.newaxis], BLACK)
     assert (nuclei == watershed_nuclei(probability, WATERSHED)).all()
     assert nuclei.max() == 3
 
 
 def test_in_an_empty_map_no_nuclei_are_found():
-    nothing = np.zeros((3, 9, 7), np.float32)
+    nothing = np.zeros((2, 3, 9, 7), np.float32)
     finder = NucleusFinder(WATERSHED, [CandidateScorer(Oracle([]))], OUTLINE)
     assert not finder.find(nothing, np.zeros((9, 7, 3), np.uint8)).any()
 
@@ -33,7 +33,7 @@ def test_the_finder_follows_its_scorer():
     quality = np.zeros(tree.n_candidates)
     quality[tree.basins[60, 80] - 1] = 0.9
     finder = NucleusFinder(WATERSHED, [CandidateScorer(Oracle(quality))], OUTLINE)
-    nuclei = finder.find(probability, BLACK)
+    nuclei = finder.find(probability[np.newaxis], BLACK)
     assert nuclei.max() == 1
     assert score_image((TOUCHING == 3).astype(np.int32), nuclei).hits[0] == 1
 
@@ -54,7 +54,7 @@ def test_the_network_of_a_scorer_has_a_say(monkeypatch, large_px):
     by_forest, by_both = (
         tiled.find_nuclei(
             NucleusFinder(WATERSHED, [CandidateScorer(Oracle(quality), network)], OUTLINE),
-            probability,
+            probability[np.newaxis],
             BLACK,
         )
         for network in (None, Merger())
@@ -70,5 +70,17 @@ def test_all_nuclei_end_where_the_rule_says(threshold):
     tree = find_candidates(probability, min_seed_px=5, outline_threshold=threshold)
     scorer = CandidateScorer(Oracle(np.full(tree.n_candidates, 0.9)))
     rule = OutlineRule(dark=threshold, glowing=0.9)
-    nuclei = NucleusFinder(WATERSHED, [scorer], rule).find(probability, BLACK)
+    nuclei = NucleusFinder(WATERSHED, [scorer], rule).find(probability[np.newaxis], BLACK)
     assert ((nuclei > 0) == (refine_nuclei(tree.labels) > 0)).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_each_scale_adds_the_nuclei_that_it_sees(dtype):
+    left, right = soften(np.where(TOUCHING == 1, 1, 0)), soften(np.where(TOUCHING == 3, 3, 0))
+    probability = np.stack([left, right]).astype(dtype)
+    finder = NucleusFinder(WATERSHED, [CandidateScorer(Oracle([0.8]))], OUTLINE)
+    nuclei = finder.find(probability, BLACK)
+    assert nuclei.dtype == np.int32
+    assert score_image(np.where(TOUCHING == 2, 0, TOUCHING), nuclei).hits[0] == 2
+    only = NucleusFinder(WATERSHED, [], OUTLINE).find(probability, BLACK)
+    assert (only == watershed_nuclei(probability.mean(0).astype(np.float32), WATERSHED)).all()

@@ -26,7 +26,7 @@ def draw_probability(height, width, seed=0):
     for row in range(12, height, 26):
         for column in range(12, width, 26):
             body[np.hypot(rows - row, columns - column) <= rng.integers(4, 11)] = 1
-    return np.stack([body, np.zeros_like(body), body]).astype(np.float16)
+    return np.stack([body, np.zeros_like(body), body]).astype(np.float16)[np.newaxis]
 
 
 FINDER = NucleusFinder(WatershedParameters(0.5, 0.5, min_seed_px=3, min_area_px=3), [], OUTLINE)
@@ -36,7 +36,7 @@ FINDER = NucleusFinder(WatershedParameters(0.5, 0.5, min_seed_px=3, min_area_px=
 def test_tiles_find_the_same_nuclei_as_the_whole(small_tiles, size):
     probability = draw_probability(*size)
     image = np.zeros((*size, 3), np.uint8)
-    whole = FINDER.find(probability.astype(np.float32), image)
+    whole = FINDER.find(probability, image)
     parts = find_in_tiles(FINDER, probability, image)
     assert parts.max() == whole.max() > 10
     pairs = np.unique(np.column_stack([whole.ravel(), parts.ravel()]), axis=0)
@@ -52,14 +52,13 @@ def test_only_a_large_image_is_cut_into_tiles(small_tiles):
         is_glowing: bool | None = None
 
         def find(self, probability, image):
-            assert probability.dtype == np.float32
-            assert image.shape[:2] == probability.shape[1:]
+            assert image.shape[:2] == probability.shape[2:]
             sizes.append(image.shape[:2])
             return np.zeros(image.shape[:2], np.int32)
 
     for size in [(100, 100), (101, 100)]:
         labels = find_nuclei(
-            Recording(), np.zeros((3, *size), np.float16), np.zeros((*size, 3), np.uint8)
+            Recording(), np.zeros((1, 3, *size), np.float16), np.zeros((*size, 3), np.uint8)
         )
         assert labels.shape == size
     assert sizes == [(100, 100), (88, 88), (88, 60), (61, 88), (61, 60)]
@@ -69,8 +68,8 @@ def test_nuclei_end_alike_in_all_tiles(small_tiles):
     """One half of the image glows, the other is darker than its ground."""
     probability = draw_probability(200, 170)
     image = np.full((200, 170, 3), 100, np.uint8)
-    image[probability[0] > 0] = 180
-    image[150:][probability[0, 150:] > 0] = 90
+    image[probability[0, 0] > 0] = 180
+    image[150:][probability[0, 0, 150:] > 0] = 90
     asked = []
 
     class Rule(OutlineRule):

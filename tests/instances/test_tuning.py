@@ -15,7 +15,7 @@ from kaggle_dsb.instances.features import FEATURES
 from kaggle_dsb.instances.finder import NucleusFinder
 from kaggle_dsb.instances.forest import Forest
 from kaggle_dsb.instances.outline_rule import OutlineRule, describe_appearance
-from kaggle_dsb.instances.probability import load_probability, save_probability
+from kaggle_dsb.instances.probability import load_probability, mean_over_scales, save_probability
 from kaggle_dsb.instances.scorer import CandidateScorer
 from kaggle_dsb.instances.tuning import (
     Case,
@@ -90,7 +90,8 @@ def test_watersheds_are_scored_as_they_would_be_one_by_one(cases):
     assert scores.shape == (2, 6)
     for row, proposal in enumerate(proposals):
         for column, case in enumerate(cases):
-            predicted = watershed_nuclei(load_probability(case.probability), proposal)
+            probability = mean_over_scales(load_probability(case.probability))
+            predicted = watershed_nuclei(probability, proposal)
             assert scores[row, column] == score_image(case.truth, predicted).score
 
 

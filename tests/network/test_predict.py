@@ -67,9 +67,9 @@ def test_an_identity_network_gives_back_the_image(tta, size):
     image = noise(*size)
     (probability,) = predict([image], tta=tta, scales=[1])
     expected = stretch_contrast(image)[..., 0] / 255
-    assert probability.shape == (3, *size)
+    assert probability.shape == (1, 3, *size)
     assert probability.dtype == np.float32
-    assert np.abs(probability[0] - expected).max() < 1e-4
+    assert np.abs(probability[0, 0] - expected).max() < 1e-4
 
 
 @pytest.mark.parametrize("size", [(256, 256), (253, 301), (520, 696)])
@@ -78,9 +78,9 @@ def test_scaling_back_and_forth_keeps_a_smooth_image(size):
     grey = (127 + 60 * np.sin(rows / 25) + 60 * np.cos(columns / 25)).astype(np.uint8)
     image = np.repeat(grey[..., None], 3, 2)
     (probability,) = predict([image], scales=[0.75, 1, 1.5])
-    assert probability.shape == (3, *size)
+    assert probability.shape == (3, 3, *size)
     assert probability.dtype == np.float32
-    assert np.abs(probability[0] - stretch_contrast(image)[..., 0] / 255).max() < 0.02
+    assert np.abs(probability[:, 0] - stretch_contrast(image)[..., 0] / 255).max() < 0.02
 
 
 def test_a_large_image_is_computed_in_tiles_that_join_without_a_seam():
@@ -107,7 +107,7 @@ def test_the_mean_over_networks_is_the_mean_of_probabilities():
 def test_images_of_mixed_sizes_come_back_in_their_order():
     images = [noise(40, 40, 1), noise(40, 40, 2), noise(64, 32, 3), noise(40, 40, 4)]
     for image, probability in zip(images, predict(images, tta="none", scales=[1]), strict=True):
-        assert np.abs(probability[0] - stretch_contrast(image)[..., 0] / 255).max() < 1e-4
+        assert np.abs(probability[0, 0] - stretch_contrast(image)[..., 0] / 255).max() < 1e-4
 
 
 @pytest.mark.parametrize("radius", [6, 10, 16, 25])
@@ -145,8 +145,8 @@ def test_an_image_without_nuclei_is_left_at_its_scale():
 def test_a_scaled_image_gives_its_probability_at_the_images_own_size():
     image = discs(7)
     (probability,) = predict([image], nucleus_px=28, tta="flips")
-    assert probability.shape == (3, 84, 84)
-    assert ((probability[0] > 0.5) == (image[..., 0] > 127)).mean() > 0.99
+    assert probability.shape == (3, 3, 84, 84)
+    assert ((probability.mean(0)[0] > 0.5) == (image[..., 0] > 127)).mean() > 0.99
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 200), (40, 50)])
@@ -214,7 +214,7 @@ def test_a_look_at_about_the_right_scale_is_the_prediction_of_a_single_network(r
     predictor = make_predictor([network], nucleus_px=28, tta="none", scales=[1])
     (probability,) = predictor.predict([discs(radius)])
     assert len(network.shapes) == looks
-    assert ((probability[0] > 0.5) == (discs(radius)[..., 0] > 127)).mean() > 0.98
+    assert ((probability[0, 0] > 0.5) == (discs(radius)[..., 0] > 127)).mean() > 0.98
 
 
 @pytest.mark.parametrize(
@@ -262,7 +262,18 @@ def test_a_large_image_is_looked_at_in_its_middle_and_kept_in_half_precision(mon
     ).predict([image])
     assert probability.dtype == np.float16
     assert max(max(shape) for shape in network.shapes) <= 128
-    assert ((probability[0] > 0.5) == (image[..., 0] > 127)).mean() > 0.99
+    assert ((probability[0, 0] > 0.5) == (image[..., 0] > 127)).mean() > 0.99
+
+
+def test_of_a_huge_image_only_the_mean_over_the_scales_is_kept(monkeypatch):
+    options = {"tta": "none", "scales": [0.5, 1]}
+    (each,) = predict([noise(64, 64)], **options)
+    monkeypatch.setattr(predict_module, "ONE_MAP_PX", 64 * 64 - 1)
+    (mean,) = predict([noise(64, 64)], **options)
+    assert each.shape == (2, 3, 64, 64)
+    assert mean.shape == (1, 3, 64, 64)
+    assert np.abs(each[0] - each[1]).max() > 0.1
+    assert np.allclose(mean[0], each.mean(0), atol=1e-6)
 
 
 class MistakenAtFirst(Grey):

@@ -32,9 +32,9 @@ def test_the_weights_of_tiles_add_up_to_one_and_are_nowhere_zero(length, tile, o
 @settings(deadline=None, max_examples=50)
 def test_tiles_of_an_image_are_small_and_weigh_one_together(height, width, zoom):
     total = np.zeros((height, width))
-    tiles = cut_tiles(3, (height, width), zoom, tile_px=256, overlap_px=32)
+    tiles = cut_tiles(3, 1, (height, width), zoom, tile_px=256, overlap_px=32)
     for tile in tiles:
-        assert tile.image == 3
+        assert (tile.image, tile.scale) == (3, 1)
         assert max(tile.size) <= 256
         total[tile.rows, tile.columns] += tile.weight()
     assert np.allclose(total, 1, atol=1e-5)
