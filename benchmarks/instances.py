@@ -63,4 +63,5 @@ def time_steps(data: Path | None = None, work: Path | None = None) -> Iterator[R
         "its network alone": lambda: scorer.network and scorer.network.predict(patches, features),
     }
     task = f"find nuclei, {len(features)} candidates"
-    yield from compare(task, lambda: finder.find(probability, image), steps, rounds=7).rows()
+    one_scale = probability[np.newaxis]
+    yield from compare(task, lambda: finder.find(one_scale, image), steps, rounds=7).rows()

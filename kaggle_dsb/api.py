@@ -68,7 +68,7 @@ def segment(
         (H, W) greyscale, (H, W, 3) RGB or (H, W, 4) RGBA, of any numeric type; alpha is ignored.
     fast
         Use one network without test-time augmentation. False averages all networks of the run,
-        with the views and scales of its settings: several times slower, slightly more accurate.
+        with the views and scales of its settings: several times slower, more accurate.
     weights
         Folder of trained networks, such as ``runs/mine``; by default the bundled ones.
     diameter_px

@@ -438,7 +438,8 @@ def submit(
         bool, typer.Option("--keep-probabilities", help="Keep probability maps for the report.")
     ] = False,
     fast: Annotated[
-        bool, typer.Option("--fast", help="One network, one view: about five times faster.")
+        bool,
+        typer.Option("--fast", help="One network, one view, one scale: about ten times faster."),
     ] = False,
     export: Annotated[
         str | None,

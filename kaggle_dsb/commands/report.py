@@ -115,7 +115,7 @@ class OutOfFoldInput:
     Attributes
     ----------
     probabilities : dict of str to Path
-        Files of (3, H, W) float16.
+        Files of (n_scales, 3, H, W) float16.
     fold_of : dict of str to int
     labels : dict of str to (H, W) integers
         The label image of each image.

@@ -156,8 +156,8 @@ def make_submission(
     set_name : str, optional
         The set to predict; see `kaggle_dsb.workspace.source.choose_test_set`.
     keeps_probabilities : bool
-        Write the probability of each image, (3, H, W) float16, to ``probabilities/ID.npy``, for the
-        report.
+        Write the probability of each image, (n_scales, 3, H, W) float16, to
+        ``probabilities/ID.npy``, for the report.
 
     Raises
     ------

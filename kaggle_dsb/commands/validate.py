@@ -33,7 +33,7 @@ class OutOfFold:
         One row per image: ``ImageId, source, kind, type, fold, score, n_true, n_predicted`` and
         ``hits_50`` to ``hits_95``. The fold is NA for images that no network was trained on.
     files : dict of str to Path
-        The file with the probability of each image, (3, H, W) float16.
+        The file with the probability of each image, (n_scales, 3, H, W) float16.
     labels : dict of str to (H, W) uint16 or int32
         The label image of each image; int32 if it has more than 65,535 nuclei.
     """

@@ -54,11 +54,12 @@ class NucleusFinder:
         labels : (H, W) int32
             Those found at each scale, merged; without scorers, those of the mean over the scales.
         """
-        mean = mean_over_scales(probability).astype(np.float32, copy=False)
         if not self.scorers:
+            mean = mean_over_scales(probability).astype(np.float32, copy=False)
             return watershed_nuclei(mean, self.watershed)
-        threshold = self.outline.threshold(mean[0], image)
-        glows = is_glowing(mean[0], image) if self.is_glowing is None else self.is_glowing
+        body = mean_over_scales(probability[:, 0]).astype(np.float32, copy=False)
+        threshold = self.outline.threshold(body, image)
+        glows = is_glowing(body, image) if self.is_glowing is None else self.is_glowing
         found = [
             self._find_at(at_scale.astype(np.float32, copy=False), image, threshold, glows)
             for at_scale in probability

@@ -10,12 +10,12 @@ the one with the luckiest error.
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kaggle_dsb.aliases import Labels
 from kaggle_dsb.competition.metric import match
 from kaggle_dsb.instances.hills import Floats, Integers
-from kaggle_dsb.instances.selection import Nuclei, drop_doubtful
+from kaggle_dsb.instances.refine import group_pixels
+from kaggle_dsb.instances.selection import Nuclei, find_worthwhile
 
 AGREEMENT_WEIGHT = 0.25
 """Weight of the agreement between scales in the quality of a nucleus."""
@@ -62,7 +62,7 @@ def merge_nuclei(found: Sequence[Nuclei]) -> Labels:
         kept.append(quality[nucleus] * free.size / own.size)
         merged[free] = len(kept)
     number = np.zeros(len(kept) + 1, np.int32)
-    good = drop_doubtful(np.array(kept)) + 1
+    good = find_worthwhile(np.array(kept)) + 1
     number[good] = np.arange(1, good.size + 1)
     return number[merged].reshape(found[0].labels.shape)
 
@@ -78,10 +78,7 @@ def _agreements(found: Sequence[Nuclei]) -> list[Floats]:
     return [each / (len(found) - 1) for each in total]
 
 
-def _pixels_of_each(labels: Labels) -> list[NDArray[np.int64]]:
+def _pixels_of_each(labels: Labels) -> list[Integers]:
     """Return the pixels of each nucleus, as indices into the flattened labels."""
-    pixels: Integers = np.flatnonzero(labels)
-    of_label = labels.take(pixels)
-    order = np.argsort(of_label, kind="stable")
-    starts = np.searchsorted(of_label[order], np.arange(2, labels.max(initial=0) + 1))
-    return np.split(pixels[order], starts) if pixels.size else []
+    pixels, starts = group_pixels(labels)
+    return np.split(pixels, starts[1:]) if starts.size else []

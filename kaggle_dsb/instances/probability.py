@@ -13,7 +13,7 @@ Real = TypeVar("Real", bound=np.floating)
 CHANNELS = ("body", "border", "depth")  # of a probability (n_scales, C, H, W)
 
 
-def save_probability(path: Path, probability: NDArray[np.float32]) -> None:
+def save_probability(path: Path, probability: NDArray[np.floating]) -> None:
     """Save the probability of an image, (n_scales, C, H, W), in half precision."""
     half = np.ascontiguousarray(probability, np.float16)
     with replacing(path) as temporary, temporary.open("wb") as file:
@@ -36,11 +36,17 @@ def load_probability(path: Path) -> NDArray[np.float32]:
         raise InputError(
             f"{path}: cannot be read as a probability map ({error}); remove it and predict again"
         ) from None
-    # Versions before 0.9 saved one map, (C, H, W).
-    return probability[np.newaxis] if probability.ndim == 3 else probability
+    if probability.ndim == 3:  # versions before 0.9 saved one map, (C, H, W)
+        probability = probability[np.newaxis]
+    if probability.ndim != 4 or probability.shape[1] != len(CHANNELS):
+        raise InputError(
+            f"{path}: cannot be read as a probability map (its shape is {probability.shape}); "
+            "remove it and predict again"
+        )
+    return probability
 
 
 def mean_over_scales(probability: NDArray[Real]) -> NDArray[Real]:
-    """Return the mean (C, H, W) of a probability (n_scales, C, H, W), or a view of its only map."""
+    """Return the mean (…) of a probability, or part of it, (n_scales, …); of one scale, a view."""
     mean: NDArray[Real] = probability[0] if len(probability) == 1 else probability.mean(axis=0)
     return mean

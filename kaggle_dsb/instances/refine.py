@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kaggle_dsb.aliases import Labels
+from kaggle_dsb.instances.hills import Integers
 
 SMOOTHNESS = 0.06
 """The standard deviation of the blur of a nucleus, relative to the square root of its area."""
@@ -51,16 +52,28 @@ def _largest_piece(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return filled > 0
 
 
+def group_pixels(labels: Labels) -> tuple[Integers, Integers]:
+    """Sort the pixels of labels (H, W) by label.
+
+    Returns
+    -------
+    pixels : (n_pixels,) int64
+        Indices into the flattened labels, without the background.
+    starts : (n_labels,) int64
+        The index of the first pixel of each label among them.
+    """
+    pixels: Integers = np.flatnonzero(labels)
+    pixels = pixels[np.argsort(labels.take(pixels), kind="stable")]
+    return pixels, np.flatnonzero(np.diff(labels.take(pixels), prepend=0))
+
+
 def _boxes(labels: Labels) -> Iterator[tuple[int, tuple[slice, slice]]]:
     """Yield each label with its bounding box."""
-    pixels = np.flatnonzero(labels)
-    pixels = pixels[np.argsort(labels.take(pixels), kind="stable")]
-    of_label = labels.take(pixels)
-    starts = np.flatnonzero(np.diff(of_label, prepend=0))
+    pixels, starts = group_pixels(labels)
     if not starts.size:
         return
     ranges = []
     for place in np.divmod(pixels, labels.shape[1]):
         low, high = np.minimum.reduceat(place, starts), np.maximum.reduceat(place, starts) + 1
         ranges.append([slice(*ends) for ends in zip(low.tolist(), high.tolist(), strict=True)])
-    yield from zip(of_label[starts].tolist(), zip(*ranges, strict=True), strict=True)
+    yield from zip(labels.take(pixels[starts]).tolist(), zip(*ranges, strict=True), strict=True)

@@ -52,7 +52,7 @@ def select_nuclei(tree: CandidateTree, quality: Floats, *, min_area_px: int) -> 
     for _ in range(MAX_ROUNDS):
         best = np.array(_choose(tree, (quality - cost).tolist()), np.int64)
         chosen = best[area[best] >= max(min_area_px, 1)]
-        last, cost = cost, float(quality[chosen].mean()) / 2 if chosen.size else 0.0
+        last, cost = cost, _cost(quality[chosen])
         if cost == last:
             break
     number = np.zeros(tree.n_basins + 1, np.int32)
@@ -61,21 +61,23 @@ def select_nuclei(tree: CandidateTree, quality: Floats, *, min_area_px: int) -> 
     return Nuclei(number.take(tree.labels), quality[chosen])
 
 
-def drop_doubtful(quality: Floats) -> Integers:
-    """Return the indices of the nuclei whose quality is above its cost; see `select_nuclei`.
+def find_worthwhile(quality: Floats) -> Integers:
+    """Return the indices of the nuclei whose quality is above the cost; see `select_nuclei`.
 
     Examples
     --------
-    >>> drop_doubtful(np.array([0.9, 0.1, 0.8]))
+    >>> find_worthwhile(np.array([0.9, 0.1, 0.8]))
     array([0, 2])
     """
-    chosen: Integers = np.arange(quality.size)
-    for _ in range(MAX_ROUNDS):
-        cost = float(quality[chosen].mean()) / 2 if chosen.size else 0.0
-        last, chosen = chosen, np.flatnonzero(quality > cost)
-        if last.size == chosen.size:
-            break
+    chosen: Integers = np.flatnonzero(quality > 0)
+    while (kept := np.flatnonzero(quality > _cost(quality[chosen]))).size < chosen.size:
+        chosen = kept
     return chosen
+
+
+def _cost(quality: Floats) -> float:
+    """Return the cost of a nucleus: half the mean quality of those predicted."""
+    return float(quality.mean()) / 2 if quality.size else 0.0
 
 
 def _choose(tree: CandidateTree, worth: list[float]) -> list[int]:

@@ -54,7 +54,7 @@ def find_in_tiles(
     little differently and both hold its centroid, the second version is kept only if most of its
     pixels are new.
     """
-    body = mean_over_scales(probability)[0]
+    body = mean_over_scales(probability[:, 0])
     threshold = finder.outline.threshold(body, image)
     # The same in all tiles.
     finder = replace(

@@ -207,7 +207,7 @@ def _score_watersheds_of(job: tuple[Case, Sequence[WatershedParameters]]) -> lis
 
 
 class Described(NamedTuple):
-    """The candidates of an image: features (n_candidates, n_features), patches, true quality."""
+    """The candidates of an image at all scales: features (n, n_features), patches, true quality."""
 
     features: NDArray[np.float32]
     patches: Patches
@@ -232,18 +232,17 @@ def describe_cases(
 
 def _describe_case(job: tuple[Case, WatershedParameters, OutlineRule]) -> Described:
     case, watershed, outline = job
-    probability = mean_over_scales(load_probability(case.probability))
-    nuclei = watershed_nuclei(probability, watershed)
-    threshold = outline.threshold(probability[0], case.image)
-    tree, features = describe_image(probability, case.image, nuclei, outline_threshold=threshold)
-    patches = cut_patches(
-        tree,
-        probability,
-        case.image,
-        np.arange(tree.n_candidates),
-        is_glowing=is_glowing(probability[0], case.image),
-    )
-    return Described(features, patches, candidate_quality(tree, case.truth))
+    probability = load_probability(case.probability)
+    body = mean_over_scales(probability[:, 0])
+    threshold, glows = outline.threshold(body, case.image), is_glowing(body, case.image)
+    at_scales = []
+    for at_scale in probability:
+        nuclei = watershed_nuclei(at_scale, watershed)
+        tree, features = describe_image(at_scale, case.image, nuclei, outline_threshold=threshold)
+        every = np.arange(tree.n_candidates)
+        patches = cut_patches(tree, at_scale, case.image, every, is_glowing=glows)
+        at_scales.append(Described(features, patches, candidate_quality(tree, case.truth)))
+    return Described(*(np.concatenate(parts) for parts in zip(*at_scales, strict=True)))
 
 
 def learn_outlines(

@@ -47,13 +47,13 @@ class OutOfFoldProbabilities(HeldOut):
     Attributes
     ----------
     files : dict of str to Path
-        The file with the probability of each image, (3, H, W) float16.
+        The file with the probability of each image, (n_scales, 3, H, W) float16.
     """
 
     files: dict[str, Path]
 
     def probability(self, image_id: str) -> NDArray[np.float32]:
-        """Load the probability of an image, (3, H, W) float32."""
+        """Load the probability of an image, (n_scales, 3, H, W) float32."""
         return load_probability(self.files[image_id])
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from kaggle_dsb.aliases import Image
 from kaggle_dsb.config import PredictionSettings
-from kaggle_dsb.instances.probability import CHANNELS, mean_over_scales
+from kaggle_dsb.instances.probability import CHANNELS
 from kaggle_dsb.instances.size import ZOOM_RANGE, choose_zoom, median_diameter
 from kaggle_dsb.instances.watershed import WatershedParameters, watershed_nuclei
 from kaggle_dsb.network.contrast import LEAST_RANGE, QUANTILES_PERCENT, stretch_contrast
@@ -33,7 +33,7 @@ SIZING_PASSES = 3
 TRUSTED_RATIO = 1.7  # nuclei further from the training size than this are measured again
 PLAUSIBLE_RATIO = 1.6  # between the size assumed and the size predicted
 REUSED_ZOOM = (0.8, 1.5)  # of a sizing pass, relative to the zoom found, to serve as prediction
-HALF_PRECISION_PX = 2**23  # the probability of a larger image is kept in half precision
+HALF_PRECISION_PX = 2**25  # pixels of all scales, above which a probability is float16
 ONE_MAP_PX = 2**25  # of a larger image only the mean over the scales is kept
 
 
@@ -104,9 +104,9 @@ class Predictor:
         """Yield the probability (n_scales, 3, H, W) of each image (H, W, 3) uint8, in order.
 
         Images are consumed lazily, so that any number of them can be predicted. The
-        probability is float32. To bound the memory, that of an image of more than
-        `HALF_PRECISION_PX` pixels is float16, and that of an image of more than `ONE_MAP_PX` is the
-        mean over the scales, (1, 3, H, W).
+        probability is float32. To bound the memory, it is float16 if all scales together have more
+        than `HALF_PRECISION_PX` pixels, and that of an image of more than `ONE_MAP_PX` is the mean
+        over the scales, (1, 3, H, W) float16.
         """
         for batch in batches_of(images, self._engine.batch_px):
             stretched = [stretch_contrast(image) for image in batch]
@@ -170,8 +170,7 @@ class Predictor:
 
     def _measure_predicted(self, probability: Probability, zoom: float) -> float:
         """Return the nucleus diameter in the centre of a probability, measured at half ``zoom``."""
-        planes = mean_over_scales(probability).transpose(1, 2, 0)
-        part = crop_middle(planes, _sizing_side(zoom))
+        part = crop_middle(probability.transpose(2, 3, 1, 0), _sizing_side(zoom)).mean(axis=-1)
         height, width = part.shape[:2]
         size = round(height * zoom / 2), round(width * zoom / 2)
         scaled = resize(part.astype(np.float32), size).transpose(2, 0, 1)
@@ -182,7 +181,7 @@ class Predictor:
         scales = self._settings.scales
         n_maps = [1 if _n_pixels(image) > ONE_MAP_PX else len(scales) for image in images]
         probabilities = [
-            np.zeros((n, len(CHANNELS), *image.shape[:2]), _dtype(image))
+            np.zeros((n, len(CHANNELS), *image.shape[:2]), _dtype(n * _n_pixels(image)))
             for n, image in zip(n_maps, images, strict=True)
         ]
         tiles = [
@@ -301,5 +300,5 @@ def _n_pixels(image: Image) -> int:
     return image[..., 0].size
 
 
-def _dtype(image: Image) -> Any:
-    return np.float16 if _n_pixels(image) > HALF_PRECISION_PX else np.float32
+def _dtype(n_pixels: int) -> Any:
+    return np.float16 if n_pixels > HALF_PRECISION_PX else np.float32

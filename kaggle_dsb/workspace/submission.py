@@ -83,7 +83,7 @@ class SubmissionFolder:
         return self.labels_folder / f"{image_id}.png"
 
     def probability_file(self, image_id: str) -> Path:
-        """Return the path of an image's probability, (3, H, W) float16."""
+        """Return the path of an image's probability, (n_scales, 3, H, W) float16."""
         return self.probabilities_folder / f"{image_id}.npy"
 
     def locking(self) -> AbstractContextManager[None]:

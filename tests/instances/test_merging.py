@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from kaggle_dsb.instances.merging import AGREEMENT_WEIGHT, merge_nuclei
-from kaggle_dsb.instances.selection import Nuclei, drop_doubtful
+from kaggle_dsb.instances.selection import Nuclei, find_worthwhile
 
 
 def nuclei(*boxes, quality, size=(20, 40)):
@@ -65,6 +65,6 @@ def test_scales_without_nuclei_are_fine(others):
 
 
 def test_of_equally_doubtful_nuclei_none_is_dropped():
-    assert drop_doubtful(np.array([0.1, 0.1, 0.1])).tolist() == [0, 1, 2]
-    assert drop_doubtful(np.zeros(3)).tolist() == []
-    assert drop_doubtful(np.zeros(0)).tolist() == []
+    assert find_worthwhile(np.array([0.1, 0.1, 0.1])).tolist() == [0, 1, 2]
+    assert find_worthwhile(np.zeros(3)).tolist() == []
+    assert find_worthwhile(np.zeros(0)).tolist() == []

@@ -131,6 +131,18 @@ def scorers(cases, described):
     return train(cases, described)
 
 
+def test_the_candidates_of_all_scales_are_described(cases, described, tmp_path):
+    once = np.load(cases[0].probability)
+    path = tmp_path / "scales.npy"
+    save_probability(path, np.stack([once, np.zeros_like(once), once]))
+    (at_scales,) = describe_cases(
+        [replace(cases[0], probability=path)], WATERSHED, outlines=[RULE], **OPTIONS
+    )
+    (alone,) = describe_cases(cases[:1], WATERSHED, outlines=[RULE], **OPTIONS)
+    assert len(at_scales.features) == len(at_scales.patches) == 2 * len(alone.features) > 0
+    assert (at_scales.quality == np.tile(alone.quality, 2)).all()
+
+
 def test_a_scorer_is_trained_for_each_source_without_the_source(cases, described, scorers):
     assert set(scorers) == {"a", "b"}
     # Other qualities in source a change the scorer of source b alone.
