@@ -23,7 +23,7 @@ def test_a_submission_gets_a_page_and_pictures(data, weights, capsys):
     page = Path("submissions/first/report.html")
     assert '"border":"' not in page.read_text()
     assert run([*call, "--keep-probabilities"]) == 0
-    assert np.load("submissions/first/probabilities/n3.npy").shape == (3, 50, 90)
+    assert np.load("submissions/first/probabilities/n3.npy").shape == (3, 3, 50, 90)
     assert run(["report", "first"]) == 0
     assert '"border":"' in page.read_text()
     assert run(["show", "n2", "--predicted", "submissions/first"]) == 0
