@@ -439,7 +439,7 @@ def submit(
     ] = False,
     fast: Annotated[
         bool,
-        typer.Option("--fast", help="One network, one view, one scale: about ten times faster."),
+        typer.Option("--fast", help="One network, one view, one scale: about nine times faster."),
     ] = False,
     export: Annotated[
         str | None,
