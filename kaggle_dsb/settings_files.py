@@ -205,6 +205,8 @@ def _explain_setting(error: ValidationError) -> str:
     name = ".".join(place)
     if first["type"] != "extra_forbidden":
         message = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "tuple_type":  # TOML has no tuples
+            message = "expected a list in brackets, such as [1, 2]"
         return f"{name} = {first['input']!r}: {message[0].lower()}{message[1:]}"
     section: Any = Settings()
     for part in place[:-1]:

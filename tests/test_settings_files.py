@@ -113,6 +113,10 @@ def test_a_nested_section_can_be_set():
             "--set: prediction.diameter_px = -1: input should be greater than or equal to 0",
         ),
         (
+            "prediction.scales=1",
+            "--set: prediction.scales = 1: expected a list in brackets, such as [1, 2]",
+        ),
+        (
             "prediction.scales=[1, 0]",
             "--set: prediction.scales.1 = 0: input should be greater than 0",
         ),

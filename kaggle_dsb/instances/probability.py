@@ -33,8 +33,10 @@ def load_probability(path: Path) -> NDArray[np.float32]:
     try:
         probability = np.asarray(np.load(path), dtype=np.float32)
     except (OSError, ValueError, EOFError) as error:
+        # NumPy takes any other file for a pickle, and would suggest to load it unsafely.
+        reason = "it is no array file" if "pickle" in str(error) else error
         raise InputError(
-            f"{path}: cannot be read as a probability map ({error}); remove it and predict again"
+            f"{path}: cannot be read as a probability map ({reason}); remove it and predict again"
         ) from None
     if probability.ndim == 3:  # versions before 0.9 saved one map, (C, H, W)
         probability = probability[np.newaxis]

@@ -35,6 +35,17 @@ def test_another_array_is_no_probability(tmp_path, shape):
     )
 
 
+def test_another_file_is_no_probability(tmp_path):
+    path = tmp_path / "a.npy"
+    path.write_text("x\n")
+    with pytest.raises(InputError) as caught:
+        load_probability(path)
+    assert str(caught.value) == (
+        f"{path}: cannot be read as a probability map (it is no array file); remove it and predict "
+        "again"
+    )
+
+
 def test_the_mean_over_one_scale_is_no_copy():
     assert np.allclose(mean_over_scales(PROBABILITY), (PROBABILITY[0] + PROBABILITY[1]) / 2)
     assert np.shares_memory(mean_over_scales(PROBABILITY[:1]), PROBABILITY)
