@@ -150,7 +150,6 @@ robustness: setup ## validate on rescaled, darkened, blurred ... images (ARGS="-
 
 .PHONY: demo-picture
 demo-picture: setup ## predict the demo set and draw docs/demo.png
-	$(RUN) submit --name demo
 	$(BIN)/python docs/draw_demo.py
 
 .PHONY: tutorial-pictures
@@ -166,6 +165,7 @@ COMPILE = $(BIN)/uv pip compile --no-config --quiet --universal --python-version
 	--generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock"
 
 .PHONY: clean
-clean: ## remove .venv, caches and build files; keep data, runs and submissions
-	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+clean: ## remove .venv, caches and build files; keep data, runs, submissions and Kaggle's output
+	rm -rf $(VENV) dist .hypothesis .mypy_cache .pytest_cache .ruff_cache \
+		$(filter-out build/output build/pushed.json,$(wildcard build/*))
 	find kaggle_dsb tests -name __pycache__ -type d -prune -exec rm -rf {} +

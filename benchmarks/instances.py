@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from benchmarks.timing import Row, compare
 from kaggle_dsb.config import InstanceSettings
 from kaggle_dsb.instances.candidates import CandidateTree
+from kaggle_dsb.instances.colours import find_colours
 from kaggle_dsb.instances.features import describe_image
 from kaggle_dsb.instances.finder import NucleusFinder
 from kaggle_dsb.instances.outline_rule import OutlineRule
@@ -40,6 +41,7 @@ def draw() -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
 def time_steps(data: Path | None = None, work: Path | None = None) -> Iterator[Row]:
     """Yield rows on the segmentation of a probability map, against its single steps."""
     image, probability = draw()
+    colours = find_colours(image)
     settings = InstanceSettings()
     parameters = WatershedParameters(**settings.watershed())
     outline = OutlineRule(settings.outline_threshold, settings.glow_threshold)
@@ -47,11 +49,11 @@ def time_steps(data: Path | None = None, work: Path | None = None) -> Iterator[R
     nuclei = watershed_nuclei(probability, parameters)
 
     def describe() -> tuple[CandidateTree, NDArray[np.float32]]:
-        return describe_image(probability, image, nuclei, outline_threshold=0.3)
+        return describe_image(probability, colours, nuclei, outline_threshold=0.3)
 
     tree, features = describe()
     everything = np.arange(tree.n_candidates)
-    cut = partial(cut_patches, tree, probability, image, is_glowing=True)
+    cut = partial(cut_patches, tree, probability, colours, is_glowing=True)
     patches = cut(everything)
     finder = NucleusFinder(parameters, [scorer], outline)
     steps = {

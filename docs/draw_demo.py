@@ -1,8 +1,10 @@
 """Draw docs/demo.png: an image of each type, its true nuclei, and what the networks find.
 
-Run `make demo-picture`, which predicts the demo set before.
+Run `make demo-picture`. It predicts the demo set in build/demo.
 """
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,13 +17,14 @@ from kaggle_dsb.competition.metric import score_image
 from kaggle_dsb.dataset import TEST_SETS
 from kaggle_dsb.dataset.samples import load_samples
 from kaggle_dsb.dataset.types import IMAGE_TYPES, image_type
-from kaggle_dsb.files import InputError, replacing
+from kaggle_dsb.files import replacing
 from kaggle_dsb.report.outcomes import COLOURS, LETTERS, OUTCOMES, find_outcomes
 from kaggle_dsb.report.pictures import make_panels
 from kaggle_dsb.workspace.source import open_source, read_solution_labels
 from kaggle_dsb.workspace.submission import SubmissionFolder
 
 OUTPUT = Path(__file__).parent / "demo.png"
+WORK = Path("build/demo").resolve()
 SIDE_PX, FACTOR, GAP_PX = 180, 3, 16
 HEAD_PX, FOOT_PX = 56, 64
 HEADINGS = ("image", "true nuclei", "what the networks find")
@@ -67,11 +70,18 @@ class Shown(NamedTuple):
         return [pixels[row : row + side, column : column + side] for _, pixels in panels]
 
 
+def predict_demo() -> SubmissionFolder:
+    """Predict the demo set with the bundled networks."""
+    WORK.mkdir(parents=True, exist_ok=True)
+    command = Path(sys.executable).with_name("kaggle-dsb")
+    arguments = ("submit", "--name", "demo", "--weights", "bundled")
+    subprocess.run([command, *arguments], cwd=WORK, check=True)
+    return SubmissionFolder(WORK / "submissions" / "demo")
+
+
 def read_demo(submission: SubmissionFolder) -> list[Shown]:
     """Return the images that have been predicted."""
-    source = open_source(None, work=Path("work"))
-    if not source.is_demo:
-        raise InputError(f"{source.origin}: the picture is of the demo set; move data/ away")
+    source = open_source(None, work=WORK / "work", demo=True)
     truth = read_solution_labels(source, TEST_SETS[0])
     return [
         Shown(
@@ -128,8 +138,7 @@ def explain(pen: ImageDraw.ImageDraw, font: ImageFont.ImageFont, left: float, to
 
 
 if __name__ == "__main__":
-    images = read_demo(SubmissionFolder(Path("submissions/demo")))
-    picture = draw(choose(images))
+    picture = draw(choose(read_demo(predict_demo())))
     with replacing(OUTPUT) as temporary:
         picture.save(temporary, optimize=True)
     print(OUTPUT)

@@ -67,10 +67,10 @@ def segment(
     image
         (H, W) greyscale, (H, W, 3) RGB or (H, W, 4) RGBA, of any numeric type; alpha is ignored.
     fast
-        Use one network without test-time augmentation. False averages all networks of the run,
-        with the views and scales of its settings: several times slower, more accurate.
+        Use one network at one scale, without test-time augmentation. False averages all networks of
+        the run, with the views and scales of its settings: several times slower, more accurate.
     weights
-        Folder of trained networks, such as ``runs/mine``; by default the bundled ones.
+        Folder of trained networks, such as ``runs/mine``, or ``bundled``, the default.
     diameter_px
         Typical diameter of the nuclei, in pixels, if known; by default it is estimated. The
         diameter of a nucleus is that of a disc of the same area. Too small a value costs less

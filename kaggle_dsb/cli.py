@@ -37,7 +37,6 @@ from kaggle_dsb.opening import (
     settings_files,
 )
 from kaggle_dsb.options import (
-    PICTURES,
     Config,
     Data,
     DryRun,
@@ -55,7 +54,7 @@ from kaggle_dsb.options import (
 )
 from kaggle_dsb.progress import be_quiet, say
 from kaggle_dsb.publish import BUNDLE_FOLDER, Hardware
-from kaggle_dsb.workspace import RUNS, SUBMISSIONS
+from kaggle_dsb.workspace import PICTURES, REPORTS, RUNS, SUBMISSIONS
 
 if TYPE_CHECKING:
     from kaggle_dsb.publish.client import Kaggle, PushedVersion
@@ -230,8 +229,8 @@ def data(
 ) -> None:
     """Check the data and cache them for fast loading."""
     source = open_data(data, reading, limit=limit)
-    for name, images in source.prepared.images.items():
-        print(f"{name}: {images} images, {source.prepared.nuclei[name]} nuclei")
+    for line in source.prepared.describe():
+        print(line)
     if info:
         from kaggle_dsb.tables import print_sets
 
@@ -522,6 +521,8 @@ def score(
     reading: Reading,
 ) -> None:
     """Score a submission or label images as the competition does."""
+    if truth:
+        refuse_with("--truth", set_name=set_name)
     if predicted:
         refuse_with("PREDICTED", name=name)
         made = find_submission_of(predicted)
@@ -530,7 +531,7 @@ def score(
     source = None
     if data or not truth:
         source = open_data(data, reading, limit=made.limit if made else None, made=made)
-    from kaggle_dsb.commands.score import score_files
+    from kaggle_dsb.commands.score import record_score, score_files
 
     if made and source and made.set_name in source.prepared.images:
         set_name = set_name or made.set_name
@@ -546,7 +547,7 @@ def score(
     for mistake in report.mistakes:
         print(f"note: {mistake}", file=sys.stderr)
     if made:
-        made.write_score(made.read_score() | report.to_json())
+        say(record_score(made, report))
 
 
 @app.command("validate", rich_help_panel=VALIDATE)
@@ -714,7 +715,7 @@ def report(
         from kaggle_dsb.commands.report import report_validation
 
         title = "out-of-fold" if name is None else require_name(name)
-        path = Path("reports") / f"{title}.html"
+        path = REPORTS / f"{title}.html"
         print(report_validation(source, run, settings, work=reading.work, path=path))
         return
     refuse_with("a submission", weights=weights, config=config, set_=set_)
@@ -751,7 +752,9 @@ def show(
 def config(
     weights: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Folder of a run. [default: built-in settings]"),
+        typer.Option(
+            metavar="FOLDER", help="Folder of a run, or bundled. [default: built-in settings]"
+        ),
     ] = None,
 ) -> None:
     """Print every setting with its default and meaning, as TOML."""

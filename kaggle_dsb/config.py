@@ -151,7 +151,7 @@ class TrainingSettings(_Section):
     """Relative share of all other extra sources together, split equally."""
 
     validate_every_epochs: int = Field(5, ge=1)
-    """Number of epochs between validations on the held-out fold."""
+    """Least number of epochs between validations on the held-out fold; the last is validated."""
 
     validation_images: int = Field(200, ge=1)
     """Maximum number of images per validation, evenly sampled."""
@@ -173,7 +173,8 @@ class PredictionSettings(_Section):
     """Test-time augmentation: the views to average over."""
 
     scales: tuple[Annotated[float, Field(gt=0, le=4)], ...] = Field((0.6, 1, 1.6), min_length=1)
-    """Scales to find nuclei at, relative to network.nucleus_px; those found at each are merged."""
+    """Scales to predict at, relative to network.nucleus_px; the nuclei of all are merged, or, with
+    the watershed, their probabilities averaged."""
 
     diameter_px: float = Field(0, ge=0, allow_inf_nan=False)
     """Typical diameter of the nuclei, in pixels, if known; 0 estimates it for each image."""

@@ -87,27 +87,39 @@ def open_networks(
     Parameters
     ----------
     weights : Path or None
-        Folder of a run; by default the newest complete and validated one, else the bundled one.
+        Folder of a run, or ``bundled``; by default the newest complete and validated run, else the
+        bundled one.
     config : Path, optional
         TOML file of settings, or the name of a profile.
     overrides : sequence of str, optional
         ``section.key=value`` each.
     fast : bool
-        Use one network without test-time augmentation.
+        Use one network, at one scale and without test-time augmentation, unless ``config`` or
+        ``overrides`` set otherwise.
 
     Raises
     ------
     InputError
         When there are no such networks, or a setting is invalid.
     """
-    from kaggle_dsb.workspace.run import FAST_SETTINGS, find_run
+    from kaggle_dsb.workspace.run import find_run
 
     run = find_run(weights)
-    changes = [*(FAST_SETTINGS if fast else ()), *(overrides or ())]
-    settings = run.load_settings(*settings_files(config), overrides=changes)
+    files = settings_files(config)
+    changes = [*(_fast_settings(files) if fast else ()), *(overrides or ())]
+    settings = run.load_settings(*files, overrides=changes)
     run = run.fast() if fast else run
     say(f"weights: {describe_networks(run, weights)}")
     return run, settings
+
+
+def _fast_settings(files: "Sequence[Path]") -> list[str]:
+    """Return the settings of ``--fast`` that no file sets."""
+    from kaggle_dsb.settings_files import load_settings
+    from kaggle_dsb.workspace.run import FAST_SETTINGS
+
+    given = {f"prediction.{key}" for key in load_settings(*files).prediction.model_fields_set}
+    return [change for change in FAST_SETTINGS if change.partition("=")[0] not in given]
 
 
 def describe_networks(run: "Run", weights: Path | None) -> str:
@@ -152,16 +164,28 @@ def find_submission(name: str | None) -> "SubmissionFolder":
     is_path = Path(name).parent == SUBMISSIONS  # from the shell's tab completion
     submission = SubmissionFolder(SUBMISSIONS / require_name(Path(name).name if is_path else name))
     if not submission.csv_file.exists():
-        made = ", ".join(other.name for other in list_submissions() if other.csv_file.exists())
         raise InputError(
             f"{submission.folder}: contains no submission.csv; create one with `kaggle-dsb submit`"
-            + (f"; existing submissions: {made}" if made else "")
+            f"{_list_existing()}"
         )
     return submission
 
 
+def _list_existing() -> str:
+    from kaggle_dsb.workspace.submission import list_submissions
+
+    made = ", ".join(made.name for made in list_submissions() if made.csv_file.exists())
+    return f"; existing submissions: {made}" if made else ""
+
+
 def find_submission_of(predicted: Path) -> "SubmissionFolder | None":
-    """Return the submission whose folder, CSV or name a path is; None if there is none."""
+    """Return the submission whose folder, CSV or name a path is; None if there is none.
+
+    Raises
+    ------
+    InputError
+        When the path is a name without suffix, and there is no file, folder or submission of it.
+    """
     from kaggle_dsb.workspace.submission import SubmissionFolder
 
     is_name = predicted.name == str(predicted) and not predicted.exists()
@@ -170,6 +194,8 @@ def find_submission_of(predicted: Path) -> "SubmissionFolder | None":
         is_meant = is_name or predicted in (folder, submission.csv_file)
         if is_meant and submission.made_file.exists():
             return submission
+    if is_name and not predicted.suffix:
+        raise InputError(f"{predicted}: no such file, folder or submission{_list_existing()}")
     return None
 
 

@@ -11,8 +11,6 @@ import typer
 from kaggle_dsb.dataset.read_options import Projection, ReadOptions
 from kaggle_dsb.progress import be_quiet
 
-PICTURES = Path("pictures")
-
 Data = Annotated[
     Path | None,
     typer.Option(
@@ -24,7 +22,8 @@ Weights = Annotated[
     Path | None,
     typer.Option(
         metavar="FOLDER",
-        help="Trained networks. [default: newest complete, validated run, else bundled]",
+        help="Folder of trained networks, or bundled. [default: newest complete, validated run, "
+        "else bundled]",
     ),
 ]
 Config = Annotated[

@@ -66,7 +66,9 @@ def print_sets(source: "Source") -> None:
     for summary in describe(source.cache, image_type):
         types = [(f"type {kind}", n) for kind, n in summary.types.items()]
         shapes = [(f"size {height} x {width}", n) for (height, width), n in summary.sizes.items()]
-        counts = [("images", summary.images), ("nuclei", summary.nuclei)]
+        is_annotated = (source.cache / summary.name / "labels").is_dir()
+        nuclei = summary.nuclei if is_annotated else "no annotations"
+        counts = [("images", summary.images), ("nuclei", nuclei)]
         print_table(summary.name, ["", "count"], [*counts, *types, *shapes])
     if any(source.prepared.nuclei.values()):
         # Shown at once, since grouping hundreds of images by their pixels takes a while.
@@ -118,8 +120,10 @@ def print_validation(validation: "Validation") -> None:
 
 def print_disturbed(table: "pd.DataFrame", *, as_json: bool) -> None:
     """Print the score under each disturbance, as a table or as JSON."""
+    from kaggle_dsb.report.scores import to_records
+
     if as_json:
-        print_json(json.loads(table.reset_index().to_json(orient="records")))
+        print_json(to_records(table))
     else:
         print_frame("score by disturbance", table, counts=())  # a source may be named images
 

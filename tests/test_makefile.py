@@ -59,3 +59,18 @@ def test_make_help_lists_targets_and_verbs_once():
     assert any(line.startswith("setup ") for line in said)
     assert sum(line.startswith("data ") for line in said) == 1
     assert "submit Predict the test images and write a checked submission." in said
+
+
+def test_the_demo_picture_is_of_no_run_and_no_data_of_the_user():
+    said = make("-n -o .venv/.installed demo-picture")
+    assert said == [".venv/bin/python docs/draw_demo.py"]
+
+
+def test_clean_keeps_what_was_fetched_from_kaggle(tmp_path):
+    kept = {"build/output/submit/submission.csv", "build/pushed.json", "kaggle_dsb/cli.py"}
+    for name in (*kept, "build/bundle/fold0.safetensors", "tests/__pycache__/a.pyc"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    make(f"-C {tmp_path} -f {ROOT / 'Makefile'} clean")
+    left = (path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
+    assert set(map(str, left)) == kept

@@ -8,7 +8,12 @@ import pytest
 
 from kaggle_dsb.cli import run
 from kaggle_dsb.files import InputError
-from kaggle_dsb.opening import find_run_folder, find_submission, find_submission_of
+from kaggle_dsb.opening import (
+    find_run_folder,
+    find_submission,
+    find_submission_of,
+    open_networks,
+)
 
 
 @pytest.fixture
@@ -45,7 +50,12 @@ def test_a_submission_to_score_may_be_named_by_name_folder_or_csv(here):
         found = find_submission_of(Path(path))
         assert found is not None
         assert found.folder == Path("submissions/first")
-    assert find_submission_of(Path("other")) is None
+    assert find_submission_of(Path("other.csv")) is None
+    with pytest.raises(
+        InputError,
+        match=r"^other: no such file, folder or submission; existing submissions: first$",
+    ):
+        find_submission_of(Path("other"))
 
 
 def test_a_file_comes_before_a_submission_of_its_name(here):
@@ -65,3 +75,9 @@ def test_the_leaderboard_tells_which_submissions_are_not_scored(here, capsys):
     make_submission("first", age_s=0)
     assert run(["leaderboard", "--own"]) == 0
     assert capsys.readouterr().err == "not scored: first; score with `kaggle-dsb score NAME`\n"
+
+
+def test_settings_of_a_file_come_before_those_of_fast(here):
+    Path("two.toml").write_text("[prediction]\nscales = [1, 2]\n")
+    _, settings = open_networks(Path("bundled"), Path("two.toml"), fast=True)
+    assert (settings.prediction.scales, settings.prediction.tta) == ((1, 2), "none")

@@ -1,6 +1,5 @@
 """Break down the losses of the out-of-fold score, and draw the worst images."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from kaggle_dsb.dataset.samples import Sample, load_samples, require_labels
 from kaggle_dsb.progress import show_progress
 from kaggle_dsb.report.diagnosis import Diagnosis, diagnose_image, draw_losses, tabulate_losses
 from kaggle_dsb.report.pictures import draw_picture
+from kaggle_dsb.report.scores import to_records
 from kaggle_dsb.workspace.source import Source, require_train_set
 
 
@@ -36,7 +36,7 @@ class DiagnosedRun:
 
     def to_json(self) -> dict[str, Any]:
         """Return the table as JSON types, under ``errors``."""
-        return {"errors": json.loads(self.table.reset_index().to_json(orient="records"))}
+        return {"errors": to_records(self.table)}
 
 
 def diagnose_run(
@@ -95,7 +95,9 @@ def _draw_worst(
     output: Path,
     n_worst: int,
 ) -> list[Path]:
-    """Draw the images with the lowest scores; return the pictures."""
+    """Draw the images with the lowest scores in place of earlier ones; return the pictures."""
+    for stale in output.glob("worst-[0-9]*-*.png"):
+        stale.unlink()
     worst = sorted(diagnoses, key=lambda id_: diagnoses[id_].score)[:n_worst]
     pictures = [output / f"worst-{rank}-{id_[:12]}.png" for rank, id_ in enumerate(worst, 1)]
     for path, id_ in zip(pictures, worst, strict=True):

@@ -18,7 +18,6 @@ from kaggle_dsb.dataset.download import (
 from kaggle_dsb.files import InputError
 from kaggle_dsb.progress import say, show_progress
 from kaggle_dsb.publish import COMPETITION
-from kaggle_dsb.publish.client import connect
 from kaggle_dsb.publish.credentials import find_credentials
 
 Origin = Literal["auto", "kaggle", "broad"]
@@ -64,6 +63,8 @@ def download_competition(folder: Path, *, origin: Origin = "auto") -> list[str]:
 
 def download_kaggle(folder: Path) -> list[str]:
     """Download the competition's files through Kaggle's client; see `download_competition`."""
+    from kaggle_dsb.publish.client import connect  # needs requests, unlike the Broad's files
+
     folder.mkdir(parents=True, exist_ok=True)
     if not find_missing(folder, KAGGLE_FILES):
         return []

@@ -16,8 +16,8 @@ from kaggle_dsb.publish.client import Kaggle, KernelRun, PushedVersion
 from kaggle_dsb.publish.errors import KaggleError
 from kaggle_dsb.publish.kernel import find_kernel
 from kaggle_dsb.publish.session import wait_until
+from kaggle_dsb.workspace import BUILD
 
-BUILD = Path("build")
 PUSHED_FILE = BUILD / "pushed.json"
 _LONGEST_RUN_S = 14 * 3600  # Kaggle allows 12 hours, and time in the queue comes before
 _LOG_LINES = 20
@@ -135,6 +135,8 @@ def fetch_run(
 ) -> FinishedRun:
     """Wait until the run of a kernel is over, and fetch its output and log.
 
+    Those of a failed run are in ``build/output/NAME-failed``; earlier output is kept.
+
     Parameters
     ----------
     kaggle : Kaggle
@@ -152,13 +154,18 @@ def fetch_run(
 
     doing = f"{version.ref}: running"
     run = wait_until(_ask, doing=doing, every_s=every_s, limit_s=_LONGEST_RUN_S)
-    target = BUILD / "output" / name
-    with building(target) as fetched:
-        files = kaggle.fetch_output(version, fetched)
-    files = [target / path.relative_to(fetched) for path in files]
-    output = target / find_kernel(name).output
-    faults = [*_find_faults(run, files[-1]), *_find_output_faults(output)]
-    return FinishedRun(version, run, target, files, faults)
+    target, failed = BUILD / "output" / name, BUILD / "output" / f"{name}-failed"
+    with building(failed) as fetched:
+        files = [path.relative_to(fetched) for path in kaggle.fetch_output(version, fetched)]
+    output = failed / find_kernel(name).output
+    faults = [*_find_faults(run, failed / files[-1]), *_find_output_faults(output)]
+    if not faults:
+        with building(target) as new:
+            for path in failed.iterdir():
+                path.rename(new / path.name)
+        failed.rmdir()
+    folder = failed if faults else target
+    return FinishedRun(version, run, folder, [folder / path for path in files], faults)
 
 
 def tail_log(path: Path) -> list[str]:

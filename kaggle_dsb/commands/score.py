@@ -11,13 +11,14 @@ from kaggle_dsb.aliases import LabelsById
 from kaggle_dsb.competition.label_files import find_label_files, read_label_folder
 from kaggle_dsb.competition.metric import THRESHOLDS_PERCENT, Score, score_images
 from kaggle_dsb.competition.mistakes import find_likely_mistakes
-from kaggle_dsb.competition.submission import read_solution, read_submission
-from kaggle_dsb.competition.table import read_table
+from kaggle_dsb.competition.submission import HEADER, read_solution, read_submission
+from kaggle_dsb.competition.table import read_table, shorten
 from kaggle_dsb.dataset.types import IMAGE_TYPES, image_type
 from kaggle_dsb.files import InputError
 
 if TYPE_CHECKING:
     from kaggle_dsb.workspace.source import Source
+    from kaggle_dsb.workspace.submission import SubmissionFolder
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,8 @@ def score_files(
     Raises
     ------
     InputError
-        When a file cannot be read, an image of the truth has no prediction, or sizes are missing.
+        When a file cannot be read, an image of the truth has no prediction or another size, or
+        sizes are missing.
     """
     known = source.sizes() if source else {}
     if truth is not None:
@@ -119,6 +121,20 @@ def score_files(
     mistakes = find_likely_mistakes(expected, labels, score, from_runs=predicted.is_file())
     types = _types_of(source, set(expected))
     return ScoreReport(str(predicted), truth_name, score, types, mistakes)
+
+
+def record_score(submission: "SubmissionFolder", report: ScoreReport) -> str:
+    """Record a score beside its submission, unless it has likely mistakes.
+
+    Returns
+    -------
+    str
+        Where it was recorded, or why it was not.
+    """
+    if report.mistakes:
+        return "not recorded: the score has likely mistakes"
+    submission.write_score(submission.read_score() | report.to_json())
+    return f"recorded in {submission.score_file}"
 
 
 def _types_of(source: "Source | None", ids: set[str]) -> dict[str, str]:
@@ -143,18 +159,22 @@ def read_true_labels(path: Path, known: dict[str, tuple[int, int]]) -> LabelsByI
     ----------
     path : Path
     known : dict of str to (int, int)
-        The size (H, W) of each image, for a CSV without sizes.
+        The size (H, W) of each image, as far as known; needed for a CSV without sizes.
 
     Raises
     ------
     InputError
-        When it is missing or cannot be read.
+        When it is missing, cannot be read, or is of images of another size.
     """
+    from kaggle_dsb.workspace.source import require_sizes
+
     if not path.exists():
         raise InputError(
             f"{path}: no such file or folder; expected a solution CSV or a folder of label images"
         )
-    return read_label_folder(path) if path.is_dir() else read_solution(path, known or None)
+    labels = read_label_folder(path) if path.is_dir() else read_solution(path, known or None)
+    require_sizes(path, labels, known)
+    return labels
 
 
 def _read_predicted(path: Path, true_sizes: dict[str, tuple[int, int]]) -> LabelsById:
@@ -173,8 +193,13 @@ def _require_truth(
     from kaggle_dsb.workspace.source import choose_test_set, find_truth
 
     set_name = choose_test_set(source, set_name) if set_name else None
-    truth = find_truth(source, _names_in(predicted), set_name=set_name)
+    names = _names_in(predicted)
+    truth = find_truth(source, names, set_name=set_name)
     if truth is None:
+        if suffixed := sorted(name for name in names if name.endswith(".png")):
+            raise InputError(
+                f"{predicted}: image id {shorten(suffixed[0])} ends in .png; omit the suffix"
+            )
         raise InputError(
             f"{source.origin}: contains no ground truth for the images of {predicted}; pass a "
             "solution CSV or a folder of label images with --truth"
@@ -185,7 +210,7 @@ def _require_truth(
 def _names_in(predicted: Path) -> set[str]:
     if predicted.is_dir():
         return set(find_label_files(predicted))
-    table = read_table(predicted)
-    if "ImageId" not in table.header.fields:
-        return set()
-    return {image_id for _, (image_id,) in table.select("ImageId")}
+    names = {image_id for _, (image_id, _) in read_table(predicted).select(*HEADER)}
+    if not names:
+        raise InputError(f"{predicted}: contains no rows; a submission has a row for every image")
+    return names

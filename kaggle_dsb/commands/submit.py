@@ -1,5 +1,6 @@
 """Predict a set of images, and write a checked submission with its provenance."""
 
+import shlex
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -95,7 +96,7 @@ class Submission:
         source = self.source
         with (
             opening_originals(
-                source.origin, self.set_name, options=source.options, skipped=source.cache
+                source.origin, self.set_name, options=source.options, skipped=source.skipped
             ) as read,
             show_progress("measuring the nuclei") as progress,
         ):
@@ -117,7 +118,8 @@ class Submission:
                 f"open {self.files.labels_folder}; Kaggle has scored only {TEST_SETS[1]} since the "
                 f"deadline: predict it with --set-name {TEST_SETS[1]}"
             )
-        return f"open {self.files.labels_folder}, or run `kaggle-dsb report {self.files.name}`"
+        report = f"kaggle-dsb report {shlex.quote(self.files.name)}"
+        return f"open {self.files.labels_folder}, or run `{report}`"
 
 
 def name_submission(source: Source) -> str:

@@ -23,7 +23,7 @@ from kaggle_dsb.training.sources import (
     make_folds,
 )
 from kaggle_dsb.training.transfer import copy_weights
-from kaggle_dsb.workspace.run import BUNDLED, TRAINED, Run, differing_settings, open_run
+from kaggle_dsb.workspace.run import TRAINED, Run, differing_settings, open_run, resolve_run
 from kaggle_dsb.workspace.source import Source
 
 EVERYTHING = "all"
@@ -139,6 +139,8 @@ def plan_run(
     starts = {fold: _starting_network(start, fold) for fold in chosen}
     teachers = {fold: _teachers(teacher, fold) for fold in chosen}
     if not run.settings_file.exists():
+        _require_networks("training.start_from", start, chosen)
+        _require_networks("training.teacher", teacher, chosen)
         _require_trainable(settings, starts.values())
         for path in chain.from_iterable(teachers.values()):
             load_network(path)
@@ -221,10 +223,20 @@ def _require_trainable(settings: Settings, starts: Iterable[Path | None]) -> Non
             copy_weights(path, network)
 
 
+def _require_networks(setting: str, run: Run | None, folds: Iterable[int | None]) -> None:
+    """Raise ``InputError`` if a run to learn from has networks, but none of one of the folds."""
+    for fold in folds:
+        if run and run.networks and fold is not None and fold not in run.networks:
+            raise InputError(
+                f"{setting} = {run.name}: has no network of fold {fold}, only of "
+                f"{', '.join(map(str, run.networks))}; folds.n_folds can be at most {fold}"
+            )
+
+
 def _open_named(folder: Path | None) -> Run | None:
     if folder is None:
         return None
-    return open_run(BUNDLED if folder == Path("bundled") else folder)
+    return open_run(resolve_run(folder))
 
 
 def _teachers(run: Run | None, fold: int | None) -> list[Path]:

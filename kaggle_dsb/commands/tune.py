@@ -150,6 +150,7 @@ def _measure_ranges(run: Run, settings: Settings) -> None:
     from kaggle_dsb.network.graph import read_model
     from kaggle_dsb.network.quantize import write_ranges
 
+    run.validation_file.unlink(missing_ok=True)  # the ranges change predictions in INT8
     networks = dict.fromkeys([*run.networks.values(), run.sizing_network(list(run.networks))])
     with show_progress("measuring INT8 ranges") as progress:
         for done, path in enumerate(networks, start=1):

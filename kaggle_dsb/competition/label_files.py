@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from kaggle_dsb.aliases import Labels
 from kaggle_dsb.competition.labels import check_labels, check_pixels
@@ -23,6 +24,10 @@ from kaggle_dsb.files import InputError, replacing
 LARGEST_LABEL_ON_DISK = np.iinfo(np.uint16).max
 LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".npy", ".bmp", ".gif")
 FORMS = "a PNG, TIFF or .npy file of integers"
+
+# Tags of a TIFF, and values of two of them.
+BITS_PER_SAMPLE, PHOTOMETRIC, SAMPLES_PER_PIXEL, SAMPLE_FORMAT = 258, 262, 277, 339
+MIN_IS_WHITE, SIGNED = 0, 2
 
 _PILLOW = threading.Lock()
 _OME = re.compile(r"(?<=.)\.ome$", re.IGNORECASE)
@@ -51,9 +56,11 @@ def write_labels(path: Path, labels: ArrayLike) -> None:
     """
     array = check_labels(labels)
     if array.size and array.max() > LARGEST_LABEL_ON_DISK:
+        n_nuclei = np.unique(array[array > 0]).size
+        remedy = "relabel first" if n_nuclei <= LARGEST_LABEL_ON_DISK else "split the image"
         raise InputError(
             f"{path}: label {array.max()} is above {LARGEST_LABEL_ON_DISK}, the maximum of a "
-            "16-bit PNG; relabel first"
+            f"16-bit PNG; {remedy}"
         )
     with replacing(path) as temporary:
         Image.fromarray(array.astype(np.uint16)).save(temporary, format="PNG")
@@ -71,7 +78,7 @@ def read_labels(path: Path) -> Labels:
     Returns
     -------
     labels : (H, W) int32
-        As stored in the file; gaps between labels are kept.
+        As stored in the file, though of 2 or 4 bits scaled to 8; gaps between labels are kept.
 
     Raises
     ------
@@ -114,7 +121,7 @@ def _parse_image(data: bytes) -> NDArray[Any]:
         try:
             with Image.open(io.BytesIO(data)) as image:
                 _check_image(image)
-                array = np.array(image)
+                array = _parse_raw(data) if _loses_values(image, data) else np.array(image)
         except InputError:
             raise
         except Exception:  # Pillow raises all kinds of errors on damaged files.
@@ -125,6 +132,31 @@ def _parse_image(data: bytes) -> NDArray[Any]:
     if np.any(colours != colours[..., :1]):
         raise InputError("is a colour image; a label image has one channel of integers")
     return array[..., 0]
+
+
+def _loses_values(image: Image.Image, data: bytes) -> bool:
+    """Return whether Pillow changes the values: inverts them, drops bits of colours or the sign."""
+    if not isinstance(image, TiffImageFile):
+        return image.format == "PNG" and data[24] == 16 and len(image.getbands()) > 1
+    n_samples, kind, interpretation = (
+        image.tag_v2.get(tag, default)
+        for tag, default in ((SAMPLES_PER_PIXEL, 1), (SAMPLE_FORMAT, (1,)), (PHOTOMETRIC, 1))
+    )
+    bits = image.tag_v2.get(BITS_PER_SAMPLE, (1,))[0]
+    is_signed_byte = kind[0] == SIGNED and bits == 8
+    return bool(interpretation == MIN_IS_WHITE or is_signed_byte or (n_samples > 1 and bits > 8))
+
+
+def _parse_raw(data: bytes) -> NDArray[Any]:
+    """Read a PNG or TIFF with the values of the file."""
+    if data.startswith(SIGNATURES):
+        return _parse_tiff(data)
+    import cv2
+
+    array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if array is None:
+        raise InputError("is a damaged PNG; get the file again")
+    return np.asarray(array)
 
 
 def _parse_tiff(data: bytes) -> NDArray[Any]:
@@ -141,6 +173,7 @@ def _parse_tiff(data: bytes) -> NDArray[Any]:
             check_pixels((height, width))
             require_data(tiff.pages.first, n_bytes=len(data))
             array = tiff.pages.first.asarray()
+            array = np.moveaxis(array, 0, -1) if tiff.pages.first.axes == "SYX" else array
     except InputError:
         raise
     except Exception:  # tifffile raises all kinds of errors on damaged files.

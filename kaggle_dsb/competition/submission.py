@@ -35,6 +35,7 @@ HEADER = ["ImageId", "EncodedPixels"]
 _LONGEST_SHOWN_ID = 80
 _SIZE = ("Height", "Width")
 _SIDE = re.compile(r"[0-9]{1,9}")
+_UNWRITABLE = re.compile('[,"\\r\\n\\ud800-\\udfff]')
 
 Sizes = Mapping[str, tuple[int, int]]
 """Height and width of each image, in pixels, by id."""
@@ -76,10 +77,10 @@ def write_submission(path: Path, labels_by_id: Mapping[str, ArrayLike]) -> int:
 
 def require_writable_id(image_id: str) -> None:
     """Raise ``InputError`` for an id that cannot be written into a submission."""
-    if not image_id or set(image_id) & set(',"\r\n'):
+    if not image_id or _UNWRITABLE.search(image_id):
         raise InputError(
-            f"image id {shorten(image_id)}; an id must not be empty or contain a comma, quote or "
-            "line break"
+            f"image id {shorten(image_id)}; an id must not be empty or contain a comma, quote, "
+            "line break or character that UTF-8 lacks"
         )
 
 

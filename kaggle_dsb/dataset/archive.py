@@ -6,7 +6,7 @@ import shutil
 import stat
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -51,8 +51,8 @@ class Archive:
         An image, a zip or a folder, in any of the `ACCEPTED_FORMS`. Only read.
     scratch : Path
         An empty folder for inner zips, see Notes; the caller deletes it.
-    skipped : Path, optional
-        A folder inside the source to skip (the cache).
+    skipped : collection of Path
+        Folders inside the source to skip (the cache).
 
     Notes
     -----
@@ -60,7 +60,7 @@ class Archive:
     compressed inner zip would decompress it from the start.
     """
 
-    def __init__(self, source: Path, scratch: Path, *, skipped: Path | None = None) -> None:
+    def __init__(self, source: Path, scratch: Path, *, skipped: Collection[Path] = ()) -> None:
         self._source = source
         self._scratch = scratch
         self._skipped = skipped
@@ -85,10 +85,16 @@ class Archive:
         contents.faults[:0] = self._faults
         if not contents.pictures and not contents.faults:
             contents.faults.append(
-                f"{self._source}: contains no images{_describe_other(entries)}; expected "
-                f"{ACCEPTED_FORMS}"
+                f"{self._source}: contains no images{_describe_other(entries)}"
+                f"{self._describe_skipped()}; expected {ACCEPTED_FORMS}"
             )
         return contents
+
+    def _describe_skipped(self) -> str:
+        """Name the skipped folders of the source, which may hold its images after all."""
+        folders = {folder.resolve() for folder in self._skipped if folder.is_dir()}
+        names = [each.name for each in sorted(folders) if each.parent == self._source.resolve()]
+        return f", besides the package's own {', '.join(names)}" if names else ""
 
     def _walk(self) -> Iterator[Entry]:
         if self._source.is_file():
@@ -150,12 +156,13 @@ class Archive:
         yield from self._walk_zip(copy, str(entry), nested=True)
 
 
-def list_files(source: Path, *, skipped: Path | None = None) -> Iterator[Path]:
+def list_files(source: Path, *, skipped: Collection[Path] = ()) -> Iterator[Path]:
     """Yield the files below a folder in order of name, without hidden ones and ``__MACOSX``."""
+    left_out = {folder.resolve() for folder in skipped}
     for folder, folders, files in os.walk(source, followlinks=True):
         here = Path(folder)
         folders[:] = sorted(
-            name for name in folders if not _is_hidden([name]) and _may_enter(here / name, skipped)
+            name for name in folders if not _is_hidden([name]) and _may_enter(here / name, left_out)
         )
         yield from (here / name for name in sorted(files) if not _is_hidden([name]))
 
@@ -169,11 +176,11 @@ def _describe_other(entries: Iterable[Entry]) -> str:
     return f" (found {found})"
 
 
-def _may_enter(folder: Path, skipped: Path | None) -> bool:
+def _may_enter(folder: Path, skipped: set[Path]) -> bool:
     """Return whether a folder is neither skipped nor a symlink to one of its parents."""
     target = folder.resolve()
     leads_back = folder.is_symlink() and target in {above.resolve() for above in folder.parents}
-    return target != skipped and not leads_back
+    return target not in skipped and not leads_back
 
 
 def _is_hidden(parts: list[str]) -> bool:

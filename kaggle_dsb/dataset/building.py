@@ -10,6 +10,7 @@ from pathlib import Path
 from kaggle_dsb.files import is_leftover
 
 _LEFTOVERS = (".*-building-*", ".demo-*")  # the latter of versions before 0.2
+_WRITTEN = ("*", "*/*", "*/*/*")  # down to the folders SET/images, but not their files
 _MOST_ATTEMPTS = 10
 
 
@@ -27,8 +28,8 @@ def building(folder: Path, *, is_whole: Callable[[], bool] = lambda: False) -> I
 
     Notes
     -----
-    Leftovers of killed processes beside ``folder`` are removed once they are an hour old; younger
-    ones may belong to a running process.
+    Leftovers of killed processes beside ``folder`` are removed once nothing has been written to
+    them for an hour; others may belong to a running process.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     remove_old_builds(folder.parent)
@@ -47,11 +48,16 @@ def building(folder: Path, *, is_whole: Callable[[], bool] = lambda: False) -> I
 
 
 def remove_old_builds(parent: Path) -> None:
-    """Remove unfinished builds of killed processes from a folder, once they are an hour old."""
+    """Remove unfinished builds from a folder, once unchanged for an hour."""
     for pattern in _LEFTOVERS:
         for leftover in parent.glob(pattern):
-            if is_leftover(leftover):
+            if _is_abandoned(leftover):
                 shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _is_abandoned(build: Path) -> bool:
+    written = (path for pattern in _WRITTEN for path in build.glob(pattern))
+    return is_leftover(build) and all(is_leftover(path) for path in written)
 
 
 def _take_place(build: Path, folder: Path, is_whole: Callable[[], bool]) -> None:

@@ -22,6 +22,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import cdist, squareform
 
 from kaggle_dsb.aliases import Image
+from kaggle_dsb.dataset.groups import deal_groups
 from kaggle_dsb.dataset.neighbours import find_neighbours
 from kaggle_dsb.dataset.samples import COMPETITION_SOURCE
 from kaggle_dsb.dataset.types import IMAGE_TYPES, image_type
@@ -145,8 +146,9 @@ def split_folds(
     n_groups = len(names)
     if not 2 <= n_folds <= n_groups:
         raise InputError(
-            f"cannot make {n_folds} folds of {len(ordered)} images in {n_groups} groups: at least "
-            "2 folds, and a group for each, are needed; groups can be given in groups.csv"
+            f"cannot make {n_folds} folds of {len(ordered)} images in {n_groups} groups: "
+            "folds.n_folds must be at least 2 and at most the number of groups, which can be given "
+            "in groups.csv"
         )
     table = pd.DataFrame(
         {
@@ -156,20 +158,32 @@ def split_folds(
             "group": numbers,
         }
     )
-    from sklearn.model_selection import StratifiedGroupKFold
-
     # Shuffled here: scikit-learn 1.6 shuffles the sizes of the groups, not the groups.
     order = np.arange(n_groups)
     np.random.RandomState(seed).shuffle(order)
     shuffled = np.argsort(order)[numbers]
-    splitter = StratifiedGroupKFold(n_folds)
-    table["fold"] = -1
     # A type with fewer images than folds cannot be stratified: it joins the most common type.
     count = table["type"].map(table["type"].value_counts())
     stratum = table["type"].where(count >= n_folds, table["type"].mode()[0])
-    for fold, (_, held_out) in enumerate(splitter.split(table, stratum, shuffled)):
-        table.loc[held_out, "fold"] = fold
+    table["fold"] = _assign_folds(list(ordered), stratum, shuffled, n_folds)
     return table
+
+
+def _assign_folds(
+    ids: list[str], stratum: "pd.Series[str]", groups: NDArray[np.int64], n_folds: int
+) -> NDArray[np.int64]:
+    if stratum.nunique() == 1:
+        # scikit-learn takes the groups of a single stratum in any order, not the largest first.
+        in_order = np.argsort(groups, kind="stable")
+        fold_of = deal_groups({ids[row]: groups[row] for row in in_order}, n_folds)
+        return np.array([fold_of[id_] for id_ in ids])
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    folds = np.full(len(groups), -1)
+    splits = StratifiedGroupKFold(n_folds).split(groups, stratum, groups)
+    for fold, (_, held_out) in enumerate(splits):
+        folds[held_out] = fold
+    return folds
 
 
 def write_folds(path: Path, folds: pd.DataFrame) -> None:

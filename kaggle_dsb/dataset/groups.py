@@ -1,10 +1,10 @@
 """Group the images of a data set that share a patient, slide, plate or batch."""
 
-import csv
 import re
 from collections.abc import Collection, Hashable, Mapping
 from pathlib import Path
 
+from kaggle_dsb.competition.table import read_table
 from kaggle_dsb.files import InputError
 
 GROUPS_FILE = "groups.csv"
@@ -51,31 +51,29 @@ def group_by_name(ids: Collection[str]) -> dict[str, str] | None:
 
 
 def read_groups(path: Path, ids: Collection[str], *, shown: Path | None = None) -> dict[str, str]:
-    """Read ``groups.csv`` (columns ``ImageId,group``); errors name it as ``shown``.
+    """Read ``groups.csv`` (columns ``ImageId``, ``group``); errors name it as ``shown``.
 
     Raises
     ------
     InputError
-        When it cannot be read, has other columns, or has a duplicate or missing image.
+        When it cannot be read, lacks a column, or has a duplicate or missing image.
     """
     shown = shown or path
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns, rows = list(reader.fieldnames or []), list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{shown}: cannot be read as a table of groups ({error})") from None
-    if columns != ["ImageId", "group"]:
-        raise InputError(f"{shown}: has columns {columns}, must have ['ImageId', 'group']")
-    group_of = {row["ImageId"]: row["group"] for row in rows}
+        rows = [values for _, values in read_table(path).select("ImageId", "group")]
+    except InputError as error:
+        raise InputError(str(error).replace(str(path), str(shown))) from None
+    group_of = dict(rows)
     if len(group_of) < len(rows):
-        names = [row["ImageId"] for row in rows]
+        names = [image_id for image_id, _ in rows]
         twice = next(name for name in names if names.count(name) > 1)
         raise InputError(f"{shown}: lists image {twice} twice, must list each once")
     missing = [id_ for id_ in ids if not group_of.get(id_)]
     if missing:
+        named = next((name for name in group_of if name.startswith(f"{missing[0]}.")), None)
+        hint = f"; write the ImageId without the suffix, not {named}" if named else ""
         raise InputError(
-            f"{shown}: has no group for image {missing[0]} ({len(missing)} images missing)"
+            f"{shown}: has no group for image {missing[0]} ({len(missing)} images missing){hint}"
         )
     return {id_: group_of[id_] for id_ in ids}
 

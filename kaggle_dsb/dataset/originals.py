@@ -1,7 +1,7 @@
 """Read images with the pixel values of their files, not stretched to 8 bits."""
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from kaggle_dsb.dataset.read_options import ReadOptions
 
 @contextmanager
 def opening_originals(
-    source: Path, set_name: str, *, options: ReadOptions, skipped: Path | None = None
+    source: Path, set_name: str, *, options: ReadOptions, skipped: Collection[Path] = ()
 ) -> Iterator[Callable[[str], NDArray[Any]]]:
     """Yield a function that reads an image of a set, (H, W, 3) of any type, by its id.
 
@@ -26,8 +26,8 @@ def opening_originals(
     set_name : str
     options : ReadOptions
         Which channel and plane of a stack to read.
-    skipped : Path, optional
-        A folder inside the source to skip (the cache).
+    skipped : collection of Path
+        Folders inside the source to skip, as when it was prepared.
     """
     with (
         tempfile.TemporaryDirectory() as scratch,

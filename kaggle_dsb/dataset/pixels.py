@@ -86,24 +86,49 @@ def decode_mask(data: bytes) -> NDArray[Any]:
     -------
     (H, W) bool, or integer labels of several nuclei
         Integer values are taken for labels if all are below the maximum of their type, which is
-        white. JPEG is thresholded at half. The alpha channel is used if only it varies.
+        white. JPEG is thresholded. The alpha channel is used if only it varies.
 
     Raises
     ------
     InputError
-        As for `decode_rgb`.
+        As for `decode_rgb`, and for a JPEG that is not black and white.
     """
     decoded = decode_picture(data)
     if decoded.ndim == 3:
         decoded = take_values(decoded)
+    if data.startswith(JPEG):
+        return threshold_jpeg(decoded)
     if decoded.ndim == 3:
         decoded = decoded.max(axis=2)
-    if data.startswith(JPEG):
-        return np.asarray(decoded > 127)
     is_whole = np.issubdtype(decoded.dtype, np.integer)
     if is_whole and 0 < decoded.max(initial=0) < np.iinfo(decoded.dtype).max:
         return decoded
     return np.asarray(decoded > 0)
+
+
+def threshold_jpeg(values: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return which pixels of a JPEG mask, (H, W) or (H, W, 3), are white.
+
+    Raises
+    ------
+    InputError
+        When it is not black and white: lossy compression changes other values.
+
+    Notes
+    -----
+    Grey pixels must not outnumber the black or the white ones. With soft edges, masks of 60
+    training images have at most 0.85 times as many.
+    """
+    channels = values.reshape(*values.shape[:2], -1)
+    darkest, brightest = channels.min(axis=2), channels.max(axis=2)
+    n_black, n_white = np.count_nonzero(brightest < 64), np.count_nonzero(darkest >= 192)
+    n_grey = brightest.size - n_black - n_white
+    if n_grey > min(n_black, n_white) or 0 < brightest.max(initial=0) < 128:
+        raise InputError(
+            "is a JPEG of several grey values or colours, which its compression changes; save "
+            "labels as PNG or TIFF"
+        )
+    return np.asarray(brightest > 127)
 
 
 def take_values(decoded: NDArray[Any]) -> NDArray[Any]:

@@ -76,7 +76,8 @@ def choose_picture(
     stack : array
         The last two axes are height and width.
     axes : str
-        A letter for each leading axis: ``C`` for channels, any other for planes.
+        A letter for each leading axis: ``C`` for channels, ``T`` for time points, any other for
+        planes. Planes are numbered from the first to the last of each time point in turn.
     options : ReadOptions
     channel_names : sequence of str
         Channel names in the file, for messages.
@@ -88,8 +89,8 @@ def choose_picture(
     Raises
     ------
     InputError
-        When there are several channels or planes and none was chosen, or the chosen one does not
-        exist.
+        When there are several channels or planes and none was chosen, the chosen one does not
+        exist, or a projection would merge time points.
 
     Examples
     --------
@@ -99,12 +100,13 @@ def choose_picture(
     >>> choose_picture(stack, "Z", ReadOptions(project="max")).ravel().tolist()
     [4, 5]
     """
-    channels = [axis for axis, letter in enumerate(axes) if letter == "C"]
-    ordered = np.moveaxis(stack, channels, range(len(channels)))
+    channels, times = ([at for at, letter in enumerate(axes) if letter == kind] for kind in "CT")
+    leading = channels + times
+    ordered = np.moveaxis(stack, leading, range(len(leading)))
     height, width = stack.shape[-2:]
-    n_channels = math.prod(stack.shape[axis] for axis in channels)
+    n_channels, n_times = (math.prod(stack.shape[at] for at in kind) for kind in (channels, times))
     grid = ordered.reshape(n_channels, -1, height, width)
-    _require_choice(n_channels, grid.shape[1], options, channel_names)
+    _require_choice(n_channels, grid.shape[1], options, channel_names, n_times=n_times)
     # The options apply to stacks only; single images of the same folder ignore them.
     planes = grid[options.channel - 1 if options.channel and n_channels > 1 else 0]
     chosen = planes[options.plane - 1 if options.plane and len(planes) > 1 else 0]
@@ -112,17 +114,32 @@ def choose_picture(
 
 
 def _require_choice(
-    n_channels: int, n_planes: int, options: ReadOptions, channel_names: Sequence[str] = ()
+    n_channels: int,
+    n_planes: int,
+    options: ReadOptions,
+    channel_names: Sequence[str] = (),
+    *,
+    n_times: int = 1,
 ) -> None:
+    per_time = n_planes // n_times
+    planes = f"{per_time} planes"
+    advice = " or --project max"
+    if n_times > 1:
+        planes = f"{n_times} time points" + (f" of {planes}" if per_time > 1 else "")
+        advice = " (those of the first time point come first)" if per_time > 1 else ""
+    if n_times > 1 and options.project:
+        raise InputError(
+            f"has {planes}, which --project would merge; choose with --plane 1 to {n_planes}"
+        )
     wanted = []
     if n_channels > 1 and options.channel is None:
         wanted.append(f"--channel 1 to {n_channels}")
     if n_planes > 1 and options.plane is None and options.project is None:
-        wanted.append(f"--plane 1 to {n_planes} or --project max")
+        wanted.append(f"--plane 1 to {n_planes}{advice}")
     named = f" ({', '.join(channel_names)})" if len(channel_names) == n_channels else ""
     counts = " and ".join(
         shown for count, shown in (
-            (n_channels, f"{n_channels} channels{named}"), (n_planes, f"{n_planes} planes")
+            (n_channels, f"{n_channels} channels{named}"), (n_planes, planes)
         ) if count > 1
     )  # fmt: skip
     if wanted:

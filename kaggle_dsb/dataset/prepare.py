@@ -2,11 +2,11 @@
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from kaggle_dsb.aliases import Progress
 from kaggle_dsb.dataset.archive import ACCEPTED_FORMS, Archive, DataFaults, list_files
@@ -21,7 +21,7 @@ from kaggle_dsb.files import InputError, read_json, write_json
 
 FINGERPRINT_FILE = "source.json"
 
-_FORMAT = 4  # increment when the layout or pixels of the cache change, to rebuild older caches
+_FORMAT = 5  # increment when the layout or pixels of the cache change, to rebuild older caches
 _WORKERS = 2
 _SOURCE_SUFFIXES = (*IMAGE_SUFFIXES, *TRUTH_SUFFIXES, ".json", ".csv")
 
@@ -47,6 +47,29 @@ class Prepared:
     warnings: tuple[str, ...]
     is_new: bool
 
+    def describe(self) -> list[str]:
+        """Return a line for each set: its numbers of images and nuclei."""
+        return [self._describe_set(name) for name in self.images]
+
+    def _describe_set(self, name: str) -> str:
+        images, nuclei = self.images[name], self.nuclei[name]
+        counted = f"{nuclei} nucle{'us' if nuclei == 1 else 'i'}"
+        is_annotated = (self.cache / name / "labels").is_dir()
+        return (
+            f"{name}: {images} image{'s' * (images != 1)}, "
+            f"{counted if is_annotated else 'no annotations'}"
+        )
+
+
+class Selection(NamedTuple):
+    """The images of a source to prepare: of one set, or of all; at most ``limit`` of each."""
+
+    set_name: str | None = None
+    limit: int | None = None
+
+
+ALL = Selection()
+
 
 @dataclass(frozen=True)
 class _Job:
@@ -55,8 +78,8 @@ class _Job:
     build: Path
     options: ReadOptions
     progress: Progress | None
-    limit: int | None
-    set_name: str | None
+    selection: Selection
+    skipped: Collection[Path]
 
 
 def prepare(
@@ -64,9 +87,9 @@ def prepare(
     cache: Path,
     *,
     progress: Progress | None = None,
-    limit: int | None = None,
     options: ReadOptions = DEFAULT_OPTIONS,
-    set_name: str | None = None,
+    selection: Selection = ALL,
+    skipped: Collection[Path] = (),
 ) -> Prepared:
     """Check a source and write its images and labels to a cache.
 
@@ -81,12 +104,12 @@ def prepare(
         ``SET/index.csv``, then the CSV files of the source and ``source.json``.
     progress : callable, optional
         Called with the number of images done and the total.
-    limit : int, optional
-        Use only this many images of each set, the first by id.
     options : ReadOptions
         How to read stacks and binary masks.
-    set_name : str, optional
-        Use only this set.
+    selection : Selection
+        The set, and the number of images of each, the first by id.
+    skipped : collection of Path
+        Folders inside the source to skip; the cache always is.
 
     Raises
     ------
@@ -107,16 +130,15 @@ def prepare(
     """
     source, cache = source.expanduser(), cache.expanduser().resolve()
     _check_places(source, cache)
-    fingerprint = _take_fingerprint(source, cache, limit, options)
-    if set_name is not None:
-        fingerprint["set_name"] = set_name
+    skipped = (cache, *skipped)
+    fingerprint = _take_fingerprint(source, skipped, selection, options)
     remove_old_builds(cache.parent)
     known = _read_prepared(cache, fingerprint)
     if known:
         return known
     with building(cache, is_whole=lambda: _read_prepared(cache, fingerprint) is not None) as build:
-        job = _Job(build, options, progress, limit, set_name)
-        rows, warnings = _build(source, job, cache=cache)
+        job = _Job(build, options, progress, selection, skipped)
+        rows, warnings = _build(source, job)
         images = {name: len(set_rows) for name, set_rows in rows.items()}
         nuclei = {name: sum(row.nuclei or 0 for row in set_rows) for name, set_rows in rows.items()}
         prepared = Prepared(cache, images, nuclei, tuple(warnings), is_new=True)
@@ -140,9 +162,9 @@ def _check_places(source: Path, cache: Path) -> None:
 
 
 def _take_fingerprint(
-    source: Path, cache: Path, limit: int | None, options: ReadOptions
+    source: Path, skipped: Collection[Path], selection: Selection, options: ReadOptions
 ) -> dict[str, Any]:
-    paths = [source] if source.is_file() else list_files(source, skipped=cache)
+    paths = [source] if source.is_file() else list_files(source, skipped=skipped)
     digest, n_files, n_bytes = hashlib.sha256(), 0, 0
     for path in paths:
         if path.suffix.lower() in _SOURCE_SUFFIXES or path == source:
@@ -151,9 +173,10 @@ def _take_fingerprint(
             line = f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n"
             digest.update(line.encode(errors="surrogateescape"))
             n_files, n_bytes = n_files + 1, n_bytes + status.st_size
-    return {
+    named = {"set_name": selection.set_name} if selection.set_name is not None else {}
+    return named | {
         "format": _FORMAT,
-        "limit": limit,
+        "limit": selection.limit,
         "options": asdict(options),
         "files": n_files,
         "bytes": n_bytes,
@@ -180,17 +203,18 @@ def _write_fingerprint(build: Path, fingerprint: dict[str, Any], prepared: Prepa
     write_json(build / FINGERPRINT_FILE, stored)
 
 
-def _build(source: Path, job: _Job, *, cache: Path) -> tuple[dict[str, list[IndexRow]], list[str]]:
+def _build(source: Path, job: _Job) -> tuple[dict[str, list[IndexRow]], list[str]]:
     scratch = job.build.parent / "scratch"
     scratch.mkdir()
     rows: dict[str, list[IndexRow]] = defaultdict(list)
-    with Archive(source, scratch, skipped=cache) as archive:
+    with Archive(source, scratch, skipped=job.skipped) as archive:
         contents = archive.find_contents()
         faults, warnings = contents.faults, contents.warnings
         sets = sorted({picture.set_name for picture in contents.pictures})
-        if job.set_name is not None and sets and job.set_name not in sets:
-            faults.append(f"{source}: has no set {job.set_name!r}; it has {', '.join(sets)}")
-        pictures = _select(contents.pictures, job)
+        named = job.selection.set_name
+        if named is not None and sets and named not in sets:
+            faults.append(f"{source}: has no set {named!r}; it has {', '.join(sets)}")
+        pictures = _select(contents.pictures, job.selection)
         outcomes = _convert_all(pictures, job)
         for picture, outcome in zip(pictures, outcomes, strict=True):
             faults += outcome.faults
@@ -209,13 +233,13 @@ def _build(source: Path, job: _Job, *, cache: Path) -> tuple[dict[str, list[Inde
     return rows, warnings
 
 
-def _select(pictures: list[ImageFiles], job: _Job) -> list[ImageFiles]:
+def _select(pictures: list[ImageFiles], selection: Selection) -> list[ImageFiles]:
     taken: Counter[str] = Counter()
     kept = []
     for picture in pictures:
         taken[picture.set_name] += 1
-        is_of_set = job.set_name in (None, picture.set_name)
-        if is_of_set and (job.limit is None or taken[picture.set_name] <= job.limit):
+        is_of_set = selection.set_name in (None, picture.set_name)
+        if is_of_set and (selection.limit is None or taken[picture.set_name] <= selection.limit):
             kept.append(picture)
     return kept
 

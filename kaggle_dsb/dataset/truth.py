@@ -19,7 +19,13 @@ from kaggle_dsb.aliases import Labels
 from kaggle_dsb.competition.label_files import parse_labels
 from kaggle_dsb.competition.labels import number_pixels, relabel
 from kaggle_dsb.dataset.contours import fill_polygon
-from kaggle_dsb.dataset.pixels import IMAGE_SUFFIXES, JPEG, decode_picture, take_values
+from kaggle_dsb.dataset.pixels import (
+    IMAGE_SUFFIXES,
+    JPEG,
+    decode_picture,
+    take_values,
+    threshold_jpeg,
+)
 from kaggle_dsb.dataset.read_options import DEFAULT_OPTIONS, ReadOptions
 from kaggle_dsb.files import InputError
 
@@ -122,8 +128,41 @@ def _find_likely_mistakes(labels: Labels, n_labels: int, n_parts: int) -> Iterat
             f"has {n_labels} values in {n_parts} connected parts: are these semantic classes? Each "
             "nucleus needs its own label"
         )
+    elif n_labels > 1 and _is_fragmented(labels):
+        yield (
+            f"most of its {n_labels} values have several parts or at most 2 pixels: is it a "
+            "picture, or interpolated? Each nucleus needs its own label"
+        )
     elif 2 * largest_px > labels.size:
         yield describe_coverage(largest_px, labels.size)
+
+
+def _is_fragmented(labels: Labels) -> bool:
+    """Return whether most labels have several parts or at most 2 pixels, as in a picture.
+
+    Labels of several parts are those whose Euler number (parts minus holes) is above 1. On 310
+    published label images at most 13 % of the labels count, after subsampling 23 %; as photographs,
+    overlays or interpolated at least 62 %.
+
+    References
+    ----------
+    S. B. Gray, Local properties of binary images in two dimensions, IEEE Transactions on Computers
+    C-20, 1971.
+    """
+    n_labels = int(labels.max())
+    right, below = labels[:, 1:] == labels[:, :-1], labels[1:] == labels[:-1]
+    squares = right[1:] & right[:-1] & below[:, 1:]
+    pixels, to_right, to_below, in_squares = (
+        np.bincount(values, minlength=n_labels + 1)[1:]
+        for values in (
+            labels.ravel(),
+            labels[:, 1:][right],
+            labels[1:][below],
+            labels[1:, 1:][squares],
+        )
+    )
+    euler_number = pixels - to_right - to_below + in_squares
+    return bool(np.mean((euler_number > 1) | (pixels <= 2)) > 0.5)
 
 
 def describe_coverage(nucleus_px: int, image_px: int) -> str:
@@ -158,9 +197,7 @@ def _read_label_image(data: bytes, shape: tuple[int, int], options: ReadOptions)
     values = take_values(decoded) if decoded.ndim == 3 else decoded
     _check_shape(values, shape)
     if data.startswith(JPEG):
-        # Lossy compression blurs values, so only black and white can be distinguished.
-        values = values.max(axis=2) if values.ndim == 3 else values
-        values = values > 127
+        values = threshold_jpeg(values)
     return number_values(values, options)
 
 
@@ -242,11 +279,10 @@ def _read_rois(data: bytes) -> Iterator[list[NDArray[Any]]]:
 
 def _read_geojson(document: Any) -> Iterator[list[Any]]:
     features = document.get("features", [document]) if isinstance(document, dict) else document
-    kinds = {feature.get("properties", {}).get("objectType") for feature in features}
-    for feature in features:
-        kind = feature.get("properties", {}).get("objectType")
+    kinds = [(feature.get("properties") or {}).get("objectType") for feature in features]
+    for feature, kind in zip(features, kinds, strict=True):
         # With detections, QuPath's annotations are the regions in which nuclei were detected.
-        if kind == "annotation" and kinds & {"detection", "cell"}:
+        if kind == "annotation" and {"detection", "cell"} & set(kinds):
             continue
         geometry = feature.get("nucleusGeometry") or feature["geometry"]
         if geometry["type"] == "Polygon":

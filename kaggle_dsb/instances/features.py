@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 
 from kaggle_dsb.aliases import Labels, Plane
 from kaggle_dsb.instances.candidates import CandidateTree, find_candidates
+from kaggle_dsb.instances.colours import Colours
 from kaggle_dsb.instances.hills import Floats
-from kaggle_dsb.instances.outline import relative_grey
 from kaggle_dsb.instances.regions import Region, count_perimeter
 from kaggle_dsb.instances.size import median_diameter
 
@@ -55,12 +55,11 @@ an image share, a scorer would overfit the sources it was trained on.
 MIN_SEED_PX = 5
 FAINT_BODY, HALF_BODY, CLEAR_BODY = 0.35, 0.5, 0.65
 RIM, RING = np.ones((3, 3), np.uint8), np.ones((5, 5), np.uint8)
-DARK = 30.0  # of 3 * 255; below this sum of channels the hue is unreliable
 
 
 def describe_image(
     probability: NDArray[np.float32],
-    image: NDArray[np.uint8],
+    colours: Colours,
     nuclei: Labels,
     *,
     outline_threshold: float,
@@ -71,7 +70,8 @@ def describe_image(
     ----------
     probability : (3, H, W) float32, in [0, 1]
         Body, touching border, depth.
-    image : (H, W, 3) uint8
+    colours : Colours
+        Those of the image.
     nuclei : (H, W) int32
         The labels of a watershed, from which the typical size is measured.
     outline_threshold : float
@@ -83,24 +83,20 @@ def describe_image(
     features : (n_candidates, n_features) float32
         In the order of `FEATURES`.
     """
-    grey = relative_grey(image)
     tree = find_candidates(
         probability,
-        grey,
+        colours.grey,
         min_seed_px=MIN_SEED_PX,
         outline_threshold=outline_threshold,
     )
-    features = describe_candidates(
-        tree, probability, image, grey, diameter_px=median_diameter(nuclei)
-    )
+    features = describe_candidates(tree, probability, colours, diameter_px=median_diameter(nuclei))
     return tree, features
 
 
 def describe_candidates(
     tree: CandidateTree,
     probability: NDArray[np.float32],
-    image: NDArray[np.uint8],
-    grey: Plane,
+    colours: Colours,
     *,
     diameter_px: float,
 ) -> NDArray[np.float32]:
@@ -111,9 +107,8 @@ def describe_candidates(
     tree : CandidateTree
     probability : (3, H, W) float32
         The one that the tree was built from.
-    image : (H, W, 3) uint8
-    grey : (H, W) float32
-        The one that the tree was built from.
+    colours : Colours
+        Those of the image; the tree was built from their grey level.
     diameter_px : float
         The median diameter of the image's nuclei; 0 where there are none.
 
@@ -127,8 +122,8 @@ def describe_candidates(
     table = {
         **shape,
         **_basins(tree, probability, inside.count, diameter_px),
-        **_outline(tree, inside, ring, probability, grey),
-        **_colour(inside, ring, image, shape["mean_body"]),
+        **_outline(tree, inside, ring, probability, colours.grey),
+        **_colour(inside, ring, colours, shape["mean_body"]),
     }
     return np.column_stack([table[name] for name in FEATURES]).astype(np.float32)
 
@@ -229,29 +224,20 @@ def _outline(
     }
 
 
-def _colour(
-    inside: Region, ring: Region, image: NDArray[np.uint8], mean_body: Floats
-) -> dict[str, Floats]:
+def _colour(inside: Region, ring: Region, colours: Colours, mean_body: Floats) -> dict[str, Floats]:
     """Compare the colour of each candidate with that of the image's nuclei and of its ring.
 
     It rejects stained objects that are not nuclei: red blood cells are redder than nuclei.
     """
     # The candidates with the highest probability determine the typical colour of nuclei.
     sureness = np.clip(mean_body - HALF_BODY, 0, None) * np.sqrt(inside.count)
-    colours = {}
-    for name, plane in opponent_colours(image).items():
+    features = {}
+    for name, plane in (("redness", colours.redness), ("greenness", colours.greenness)):
         own = inside.mean(inside.at(plane))
         typical = float(np.average(own, weights=sureness + 1e-6)) if own.size else 0.0
-        colours[name] = own - typical
-        colours[f"{name}_step"] = own - ring.mean(ring.at(plane))
-    return colours
-
-
-def opponent_colours(image: NDArray[np.uint8]) -> dict[str, Plane]:
-    """Return red against blue, and green against both, relative to the sum; from -1 to 1."""
-    red, green, blue = (channel.astype(np.float32) for channel in cv2.split(image))
-    total = red + green + blue + np.float32(DARK)
-    return {"redness": (red - blue) / total, "greenness": (green - (red + blue) / 2) / total}
+        features[name] = own - typical
+        features[f"{name}_step"] = own - ring.mean(ring.at(plane))
+    return features
 
 
 def _gradient(plane: Plane) -> Plane:

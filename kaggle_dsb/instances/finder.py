@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kaggle_dsb.aliases import Labels
+from kaggle_dsb.instances.colours import Colours, find_colours
 from kaggle_dsb.instances.features import describe_image
 from kaggle_dsb.instances.merging import merge_nuclei
 from kaggle_dsb.instances.outline_rule import OutlineRule, is_glowing
@@ -58,26 +59,27 @@ class NucleusFinder:
             mean = mean_over_scales(probability).astype(np.float32, copy=False)
             return watershed_nuclei(mean, self.watershed)
         body = mean_over_scales(probability[:, 0]).astype(np.float32, copy=False)
-        threshold = self.outline.threshold(body, image)
         glows = is_glowing(body, image) if self.is_glowing is None else self.is_glowing
+        threshold = self.outline.threshold(image, is_glowing=glows)
+        colours = find_colours(image)
         found = [
-            self._find_at(at_scale.astype(np.float32, copy=False), image, threshold, glows)
+            self._find_at(at_scale.astype(np.float32, copy=False), colours, threshold, glows)
             for at_scale in probability
         ]
-        return refine_nuclei(merge_nuclei(found))
+        return refine_nuclei(merge_nuclei(found, min_area_px=self.watershed.min_area_px))
 
     def _find_at(
         self,
         probability: NDArray[np.float32],
-        image: NDArray[np.uint8],
+        colours: Colours,
         outline_threshold: float,
         is_glowing: bool,
     ) -> Nuclei:
         """Select the nuclei of one probability map (3, H, W)."""
         watershed = watershed_nuclei(probability, self.watershed)
         tree, features = describe_image(
-            probability, image, watershed, outline_threshold=outline_threshold
+            probability, colours, watershed, outline_threshold=outline_threshold
         )
-        cut = partial(cut_patches, tree, probability, image, is_glowing=is_glowing)
+        cut = partial(cut_patches, tree, probability, colours, is_glowing=is_glowing)
         quality = predict_quality(self.scorers, features, cut)
         return select_nuclei(tree, quality, min_area_px=self.watershed.min_area_px)

@@ -25,13 +25,15 @@ LEAST_FREE = 0.7
 """A nucleus is kept if at least this share of its pixels is in no better one."""
 
 
-def merge_nuclei(found: Sequence[Nuclei]) -> Labels:
+def merge_nuclei(found: Sequence[Nuclei], *, min_area_px: int) -> Labels:
     """Merge the nuclei of several scales.
 
     Parameters
     ----------
     found : sequence of Nuclei
         Those of each scale.
+    min_area_px : int
+        Nuclei that better ones leave a smaller part of are dropped.
 
     Returns
     -------
@@ -58,7 +60,7 @@ def merge_nuclei(found: Sequence[Nuclei]) -> Labels:
     for nucleus in np.argsort(-quality, kind="stable").tolist():
         own = pixels[nucleus]
         free = own[merged[own] == 0]
-        if free.size < LEAST_FREE * own.size:
+        if free.size < max(LEAST_FREE * own.size, min_area_px):
             continue
         kept.append(quality[nucleus] * free.size / own.size)
         merged[free] = len(kept)

@@ -160,16 +160,16 @@ class OutlineRule:
     glowing: float
     known: KnownOutlines | None = None
 
-    def threshold(self, body: Plane, image: NDArray[np.uint8]) -> float:
+    def threshold(self, image: NDArray[np.uint8], *, is_glowing: bool) -> float:
         """Return the outline threshold of an image, a membership.
 
         Parameters
         ----------
-        body : (H, W) float32
-            The body probability.
         image : (H, W, 3) uint8
+        is_glowing : bool
+            Whether its nuclei are brighter than the background.
         """
-        if not is_glowing(body, image):
+        if not is_glowing:
             return self.dark
         return self.known.threshold(image, otherwise=self.glowing) if self.known else self.glowing
 

@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 
 from kaggle_dsb.aliases import Plane
 from kaggle_dsb.instances.candidates import CandidateTree
-from kaggle_dsb.instances.features import opponent_colours
+from kaggle_dsb.instances.colours import Colours
 from kaggle_dsb.instances.hills import Integers
-from kaggle_dsb.instances.outline import relative_grey
 from kaggle_dsb.instances.regions import Region
 
 PATCH_PX = 32
@@ -34,7 +33,7 @@ Patches = NDArray[np.uint8]
 def cut_patches(
     tree: CandidateTree,
     probability: NDArray[np.float32],
-    image: NDArray[np.uint8],
+    colours: Colours,
     candidates: Integers,
     *,
     is_glowing: bool,
@@ -46,7 +45,8 @@ def cut_patches(
     tree : CandidateTree
     probability : (3, H, W) float32
         The one that the tree was built from.
-    image : (H, W, 3) uint8
+    colours : Colours
+        Those of the image.
     candidates : (n,) int64
         Their indices in the tree.
     is_glowing : bool
@@ -58,7 +58,7 @@ def cut_patches(
         In the order of `PATCH_CHANNELS`; 0 beyond the image, and all 0 for a candidate without
         pixels.
     """
-    planes = _planes(tree, probability, image, is_glowing=is_glowing)
+    planes = _planes(tree, probability, colours, is_glowing=is_glowing)
     patches = np.zeros((candidates.size, PATCH_PX, PATCH_PX, len(PATCH_CHANNELS)), np.uint8)
     starts, stops = np.split(_bounding_boxes(tree)[candidates], 2, axis=1)
     lengths = (stops - starts).max(axis=1)
@@ -90,18 +90,15 @@ def _cut_square(plane: NDArray[Any], top: int, left: int, side: int) -> NDArray[
 def _planes(
     tree: CandidateTree,
     probability: NDArray[np.float32],
-    image: NDArray[np.uint8],
+    colours: Colours,
     *,
     is_glowing: bool,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return the channels in two halves, (H, W, 4) each; the mask stays 0."""
-    grey = relative_grey(image)
-    if not is_glowing:
-        grey = 1 - grey
-    colours = opponent_colours(image)
+    grey = colours.grey if is_glowing else 1 - colours.grey
     body, border, depth = probability
     first = [0.8 * grey + 0.1, 0.6 * tree.membership + 0.2, body, border]
-    second = [depth, colours["redness"] / 2 + 0.5, colours["greenness"] / 2 + 0.5, 0 * depth]
+    second = [depth, colours.redness / 2 + 0.5, colours.greenness / 2 + 0.5, 0 * depth]
     return _bytes(first), _bytes(second)
 
 

@@ -11,7 +11,7 @@ from kaggle_dsb.instances.finder import NucleusFinder
 from kaggle_dsb.instances.outline_rule import OutlineRule, is_glowing
 from kaggle_dsb.instances.probability import mean_over_scales
 
-LARGE_PX = 2**25
+LARGE_PX = 2**23
 """Images of more pixels are processed in tiles: memory holds a few arrays of this size, not
 dozens."""
 
@@ -54,14 +54,10 @@ def find_in_tiles(
     little differently and both hold its centroid, the second version is kept only if most of its
     pixels are new.
     """
-    body = mean_over_scales(probability[:, 0])
-    threshold = finder.outline.threshold(body, image)
+    glows = is_glowing(mean_over_scales(probability[:, 0]), image)
+    threshold = finder.outline.threshold(image, is_glowing=glows)
     # The same in all tiles.
-    finder = replace(
-        finder,
-        outline=OutlineRule(threshold, threshold),
-        is_glowing=is_glowing(body, image),
-    )
+    finder = replace(finder, outline=OutlineRule(threshold, threshold), is_glowing=glows)
     labels = np.zeros(image.shape[:2], np.int32)
     n_nuclei = 0
     for core, window in _tiles(image.shape[0], image.shape[1]):

@@ -23,6 +23,7 @@ from kaggle_dsb.aliases import Labels, Progress
 from kaggle_dsb.competition.metric import score_image
 from kaggle_dsb.files import InputError
 from kaggle_dsb.instances.candidates import find_candidates
+from kaggle_dsb.instances.colours import find_colours
 from kaggle_dsb.instances.features import MIN_SEED_PX, describe_image
 from kaggle_dsb.instances.finder import NucleusFinder
 from kaggle_dsb.instances.hills import Floats
@@ -234,13 +235,14 @@ def _describe_case(job: tuple[Case, WatershedParameters, OutlineRule]) -> Descri
     case, watershed, outline = job
     probability = load_probability(case.probability)
     body = mean_over_scales(probability[:, 0])
-    threshold, glows = outline.threshold(body, case.image), is_glowing(body, case.image)
-    at_scales = []
+    glows = is_glowing(body, case.image)
+    threshold = outline.threshold(case.image, is_glowing=glows)
+    colours, at_scales = find_colours(case.image), []
     for at_scale in probability:
         nuclei = watershed_nuclei(at_scale, watershed)
-        tree, features = describe_image(at_scale, case.image, nuclei, outline_threshold=threshold)
+        tree, features = describe_image(at_scale, colours, nuclei, outline_threshold=threshold)
         every = np.arange(tree.n_candidates)
-        patches = cut_patches(tree, at_scale, case.image, every, is_glowing=glows)
+        patches = cut_patches(tree, at_scale, colours, every, is_glowing=glows)
         at_scales.append(Described(features, patches, candidate_quality(tree, case.truth)))
     return Described(*(np.concatenate(parts) for parts in zip(*at_scales, strict=True)))
 

@@ -52,7 +52,7 @@ class NucleusNet(nn.Module):
                 decoder_channels=settings.decoder_channels,
                 classes=len(CHANNELS),
             )
-        except (KeyError, ValueError, RuntimeError) as error:
+        except (KeyError, ValueError, RuntimeError, OSError) as error:
             raise InputError(_explain_encoder(settings, error)) from error
         if packaged:
             load_packaged_weights(self.unet.encoder, settings.encoder_name)

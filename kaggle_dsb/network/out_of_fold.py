@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from kaggle_dsb.aliases import Progress
@@ -65,42 +66,57 @@ def held_out_samples(source: Source, run: Run) -> HeldOut:
     InputError
         When none of the images is held out by a network of the run.
     """
-    folds = select_source(read_folds(run.folds_file), source.dataset_name)
-    table = folds.set_index(folds["ImageId"].astype(str))
-    fold_of = table["fold"].to_dict()
+    folds = _folds_of(source, run)
     samples = [
         sample
         for sample in load_samples(source.cache, require_train_set(source))
-        if fold_of.get(sample.id) in run.networks
+        if sample.id in folds.index and folds["fold"][sample.id] in run.networks
     ]
     if not samples:
         raise InputError(
             f"{source.origin}: contains none of the images in {run.folds_file}, on which the "
             "networks were trained; `kaggle-dsb validate` scores them on other images"
         )
-    ids = [sample.id for sample in samples]
-    own = table.loc[ids]
-    return HeldOut(
-        samples,
-        {id_: int(fold) for id_, fold in zip(ids, own["fold"], strict=True)},
-        dict(zip(ids, own["type"], strict=True)),
-        {id_: str(group) for id_, group in zip(ids, own["group"], strict=True)},
-    )
+    return _describe(samples, folds)
 
 
 def unseen_samples(source: Source, run: Run) -> HeldOut:
-    """Return the labelled images of a source, whether or not the run was trained on it.
+    """Return the labelled images of a source, whether or not the run was trained on them.
+
+    Images of a fold without a network are left out.
 
     Raises
     ------
     InputError
-        When there are no labels.
+        When there are no such images.
     """
-    if source.dataset_name in set(read_folds(run.folds_file)["source"]):
-        return held_out_samples(source, run)
-    samples = load_samples(source.cache, require_train_set(source))
-    types = {sample.id: str(image_type(sample.image)) for sample in samples}
-    return HeldOut(samples, dict.fromkeys(types), types, dict.fromkeys(types, ""))
+    folds = _folds_of(source, run)
+    folds = folds[folds["source"] == source.dataset_name]
+    missing = folds.index[~folds["fold"].isin(run.networks)]
+    labelled = load_samples(source.cache, require_train_set(source))
+    samples = [sample for sample in labelled if sample.id not in missing]
+    if not samples:
+        raise InputError(f"{source.origin}: {run.folder} has no network that holds out its images")
+    return _describe(samples, folds)
+
+
+def _folds_of(source: Source, run: Run) -> pd.DataFrame:
+    """Return the rows of the run's fold table on a source, by image id."""
+    folds = select_source(read_folds(run.folds_file), source.dataset_name)
+    return folds.set_index(folds["ImageId"].astype(str))
+
+
+def _describe(samples: list[Sample], folds: pd.DataFrame) -> HeldOut:
+    """Look up the fold, type and group of each image; those without a fold have no group."""
+    known = folds.to_dict("index")
+    fold_of: dict[str, int | None] = {}
+    type_of, group_of = {}, {}
+    for sample in samples:
+        row = known.get(sample.id)
+        fold_of[sample.id] = int(row["fold"]) if row else None
+        type_of[sample.id] = row["type"] if row else str(image_type(sample.image))
+        group_of[sample.id] = str(row["group"]) if row else ""
+    return HeldOut(samples, fold_of, type_of, group_of)
 
 
 def was_trained_on(run: Run, source: Source) -> bool:

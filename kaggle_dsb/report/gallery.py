@@ -171,7 +171,7 @@ def draw_mosaics(
     Parameters
     ----------
     folder : Path
-        Receives ``groups-1.png``, ``groups-2.png`` ...
+        Receives ``groups-1.png``, ``groups-2.png`` ..., in place of earlier ones.
     images : id → (H, W, 3) uint8
     mosaics : sequence of Mosaic
 
@@ -185,6 +185,8 @@ def draw_mosaics(
     Crops that belong together show no seam. A coloured frame means that all are in one fold; a
     mosaic divided between folds has a dashed black frame, and its title says so.
     """
+    for stale in folder.glob("groups-[0-9]*.png"):
+        stale.unlink()
     pages: list[Path] = []
     for start in range(0, len(mosaics), _MOSAICS_PER_PAGE):
         path = folder / f"groups-{len(pages) + 1}.png"

@@ -1,5 +1,6 @@
 """Figures of single images: image, ground truth and prediction side by side."""
 
+import warnings
 from pathlib import Path
 
 import matplotlib as mpl
@@ -58,7 +59,8 @@ def draw_picture(
                 for o in OUTCOMES
             ]
             figure.legend(handles=patches, loc="lower left", ncols=5, handlelength=1)
-        with replacing(path) as temporary:
+        with replacing(path) as temporary, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
             figure.savefig(temporary, dpi=PICTURE_DPI)
 
 

@@ -1,5 +1,6 @@
 """Read the scores of images as a table, from any file that holds them, and summarise them."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -155,3 +156,9 @@ def tabulate(scores: pd.DataFrame) -> dict[str, pd.DataFrame]:
     thresholds = pd.DataFrame(columns)
     thresholds.index = pd.Index([f"{t / 100:.2f}" for t in THRESHOLDS_PERCENT], name="IoU above")
     return tables | {"mean precision by IoU threshold": thresholds}
+
+
+def to_records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of a table as JSON types, each with its index; NaN becomes None."""
+    records: list[dict[str, Any]] = json.loads(table.reset_index().to_json(orient="records"))
+    return records

@@ -23,7 +23,7 @@ from pytorch_lightning.callbacks import (
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 
-from kaggle_dsb.config import Settings
+from kaggle_dsb.config import Settings, TrainingSettings
 from kaggle_dsb.files import InputError, locking, remove_leftovers
 from kaggle_dsb.network.hardware import (
     choose_device,
@@ -133,8 +133,12 @@ def _fit(
     prepare_hardware(settings)
     keep_freed_memory()
     pl.seed_everything(seed, verbose=False)
-    module = SegmentationModule(settings, [load_network(path)[0] for path in teachers])
     last = _find_checkpoint(work)
+    module = SegmentationModule(
+        settings,
+        pretrained=start is None and last is None,
+        teachers=[load_network(path)[0] for path in teachers],
+    )
     if start is not None and last is None:
         copy_weights(start, module.network)
     with _quiet_lightning():
@@ -229,7 +233,7 @@ def _trainer(settings: Settings, work: Path, *, validates: bool) -> pl.Trainer:
         use_distributed_sampler=False,  # CropNumbers distributes the crops
         precision=LIGHTNING_PRECISION[choose_precision(hardware.precision, device)],
         max_epochs=training.epochs,
-        check_val_every_n_epoch=min(training.validate_every_epochs, training.epochs),
+        check_val_every_n_epoch=validation_interval(training),
         limit_val_batches=None if validates else 0,
         num_sanity_val_steps=0,
         callbacks=_callbacks(settings, work, validates=validates),
@@ -240,6 +244,19 @@ def _trainer(settings: Settings, work: Path, *, validates: bool) -> pl.Trainer:
         enable_model_summary=False,
         gradient_clip_val=1.0,
     )
+
+
+def validation_interval(training: TrainingSettings) -> int:
+    """Return the number of epochs between validations: the last epoch is one of them.
+
+    Examples
+    --------
+    >>> validation_interval(TrainingSettings(epochs=9, validate_every_epochs=4))
+    9
+    """
+    epochs = training.epochs
+    longest = range(min(training.validate_every_epochs, epochs), epochs + 1)
+    return next(interval for interval in longest if epochs % interval == 0)
 
 
 def _callbacks(settings: Settings, work: Path, *, validates: bool) -> list[Callback]:

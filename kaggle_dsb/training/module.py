@@ -26,6 +26,8 @@ class SegmentationModule(pl.LightningModule):
     Parameters
     ----------
     settings : Settings
+    pretrained : bool
+        Initialise the encoder with the pretrained weights of the settings.
     teachers : sequence of NucleusNet
         Trained networks for knowledge distillation [1]_. Their probabilities are mixed into the
         targets, one teacher per step in turn. Over the steps, the gradient of the binary
@@ -37,10 +39,12 @@ class SegmentationModule(pl.LightningModule):
     .. [1] G. Hinton, O. Vinyals, J. Dean, "Distilling the Knowledge in a Neural Network", 2015.
     """
 
-    def __init__(self, settings: Settings, teachers: Sequence[NucleusNet] = ()) -> None:
+    def __init__(
+        self, settings: Settings, *, pretrained: bool, teachers: Sequence[NucleusNet] = ()
+    ) -> None:
         super().__init__()
         self.settings = settings
-        self.network = NucleusNet(settings.network, pretrained=True)
+        self.network = NucleusNet(settings.network, pretrained=pretrained)
         self._score = MeanMetric()
         # In a tuple, so that they are not registered as submodules.
         self._teachers = tuple(teacher.requires_grad_(requires_grad=False) for teacher in teachers)

@@ -98,6 +98,7 @@ def make_folds(
         Only ``folds`` is used.
     known : DataFrame, optional
         An existing table of folds, which is kept; a source with an image in it is not split again.
+        Its number of folds counts only if it holds the main source.
 
     Returns
     -------
@@ -116,7 +117,7 @@ def make_folds(
     pairs = set() if known is None else set(zip(known["source"], known["ImageId"], strict=True))
     if not _is_known(main, pairs):
         _append(tables, _split_main(main, settings))
-    n_folds = 1 + max(int(table["fold"].max()) for table in tables)
+    n_folds = 1 + int(tables[-1]["fold"].max())
     for number, source in enumerate(extra):
         if not _is_known(source, pairs):
             whole = number % n_folds if settings.folds.extra == "sources" else None

@@ -36,8 +36,10 @@ def make_targets(labels: Labels, *, border_share: float) -> NDArray[np.float32]:
     -------
     targets : (3, H, W) float32
         In [0, 1]. Channel 0 is the body: every pixel of a nucleus. Channel 1 is the touching
-        border: the pixels with two nuclei within the `border_width` of the smaller one. Channel 2
-        is the depth: the distance to the edge of the nucleus, divided by its maximum in it.
+        border: the pixels with two nuclei within the `border_width` of the smaller one; where
+        three or more nuclei are near, only those with the lowest and the highest label count.
+        Channel 2 is the depth: the distance to the edge of the nucleus, divided by its maximum in
+        it.
 
     Notes
     -----

@@ -260,14 +260,19 @@ def open_run(folder: Path) -> Run:
     return Run(folder, _list_files(folder, NETWORK), _list_files(folder, SCORER))
 
 
+def resolve_run(folder: Path) -> Path:
+    """Return the folder of a run; the name ``bundled`` is that of the bundled networks."""
+    return BUNDLED if folder == Path("bundled") else folder
+
+
 def find_run(folder: Path | None = None, *, runs: Path = RUNS) -> Run:
     """Find the networks to predict with.
 
     Parameters
     ----------
     folder : Path, optional
-        Folder of the networks. By default the newest complete and validated run in ``runs``, else
-        the bundled networks.
+        Folder of the networks, or ``bundled``. By default the newest complete and validated run in
+        ``runs``, else the bundled networks.
     runs : Path
 
     Raises
@@ -280,7 +285,7 @@ def find_run(folder: Path | None = None, *, runs: Path = RUNS) -> Run:
     trained = ", ".join(run.name for run in list_runs(runs))
     there = f"; available: {trained}" if trained else ""
     wanted = f"expected the folder of a finished training run{there}"
-    run = open_run(require_folder(folder, wanted))
+    run = open_run(require_folder(resolve_run(folder), wanted))
     if not run.networks:
         raise InputError(f"{folder}: contains no fold<N>.safetensors; {wanted}")
     return run

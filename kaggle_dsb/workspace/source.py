@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from kaggle_dsb.competition.table import read_table
 from kaggle_dsb.dataset import TEST_SETS, TRAIN_SET
 from kaggle_dsb.dataset.archive import list_files
 from kaggle_dsb.dataset.demo import ensure_demo
-from kaggle_dsb.dataset.prepare import Prepared, prepare
+from kaggle_dsb.dataset.prepare import Prepared, Selection, prepare
 from kaggle_dsb.dataset.read_options import DEFAULT_OPTIONS, ReadOptions
 from kaggle_dsb.dataset.samples import (
     COMPETITION_SOURCE,
@@ -27,6 +27,7 @@ from kaggle_dsb.dataset.samples import (
 )
 from kaggle_dsb.dataset.types import IMAGE_TYPES
 from kaggle_dsb.files import InputError
+from kaggle_dsb.workspace import RESULTS
 
 DEFAULT_DATA = Path("data")
 NAMES_IN_TABLES = {*IMAGE_TYPES, "all", "disturbance", "generalisation"}
@@ -60,6 +61,8 @@ class Source:
         Maximum number of images used of each set.
     options : ReadOptions
         How stacks and binary masks were read.
+    skipped : tuple of Path
+        Folders of the package's own files, not read even if they are inside the origin.
     """
 
     origin: Path
@@ -68,6 +71,7 @@ class Source:
     prepared: Prepared
     limit: int | None = None
     options: ReadOptions = DEFAULT_OPTIONS
+    skipped: tuple[Path, ...] = ()
 
     @property
     def name(self) -> str:
@@ -163,11 +167,17 @@ def open_set(
     The other parameters are those of `open_source`.
     """
     origin = data.expanduser() if data else _draw_demo(work)
-    cache = work / "cache" / _name_cache(origin, limit, options, set_name)
+    caches = work / "cache"
+    skipped = (*RESULTS, work, caches)  # the caches too, since the work folder may be the origin
     prepared = prepare(
-        origin, cache, progress=progress, limit=limit, options=options, set_name=set_name
+        origin,
+        caches / _name_cache(origin, limit, options, set_name),
+        progress=progress,
+        options=options,
+        selection=Selection(set_name, limit),
+        skipped=skipped,
     )
-    return Source(origin, prepared.cache, data is None, prepared, limit, options)
+    return Source(origin, prepared.cache, data is None, prepared, limit, options, skipped)
 
 
 def _name_cache(origin: Path, limit: int | None, options: ReadOptions, set_name: str | None) -> str:
@@ -271,6 +281,7 @@ def read_solution_labels(source: Source, set_name: str) -> dict[str, Labels]:
     known = source.sizes()
     with _naming_origin(source, path):
         labels = read_solution(path, known)
+        require_sizes(path, labels, known)
     return {id_: labels[id_] for id_ in labels if id_ in known} if source.limit else labels
 
 
@@ -284,15 +295,20 @@ def load_with_truth(source: Source, set_name: str) -> list[Sample]:
     """
     truth = read_solution_labels(source, set_name)
     samples = load_samples(source.cache, set_name)
-    for sample in samples:
-        size = sample.image.shape[:2]
-        if sample.id in truth and truth[sample.id].shape != size:
-            height, width = truth[sample.id].shape
-            raise InputError(
-                f"{source.origin / SOLUTION_FILES[set_name]}: image {sample.id} is {height} x "
-                f"{width} pixels; the image of this name is {size[0]} x {size[1]}"
-            )
     return [replace(sample, labels=truth.get(sample.id, sample.labels)) for sample in samples]
+
+
+def require_sizes(
+    path: Path, labels: Mapping[str, Labels], known: Mapping[str, tuple[int, int]]
+) -> None:
+    """Raise ``InputError`` if labels, read from ``path``, differ in size from their image."""
+    for id_, true in labels.items():
+        size = known.get(id_, true.shape)
+        if true.shape != size:
+            raise InputError(
+                f"{path}: image {id_} is {true.shape[0]} x {true.shape[1]} pixels; the image of "
+                f"this name is {size[0]} x {size[1]}"
+            )
 
 
 def find_truth(

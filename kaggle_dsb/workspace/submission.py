@@ -184,15 +184,15 @@ class SubmissionFolder:
         Raises
         ------
         InputError
-            When it no longer exists.
+            When it cannot be found.
         """
         data = self.read_made().get("data")
         if data is None or data == "demo":
             return None
         if not Path(data).exists():
             raise InputError(
-                f"{self.made_file}: was made from {data}, which no longer exists; pass the data "
-                "with --data"
+                f"{self.made_file}: was made from {data}, which cannot be found from this folder; "
+                "pass the data with --data"
             )
         return Path(data)
 

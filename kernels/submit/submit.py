@@ -12,6 +12,7 @@ the CSV of each stage is also written to a folder of its own.
 """
 
 # %%
+import csv
 import importlib
 import json
 import shutil
@@ -71,6 +72,29 @@ def install():
     importlib.invalidate_caches()
 
 
+def find_networks():
+    """Return the folder of the attached networks; None means the bundled ones."""
+    begun = find("runs/kaggle/config.toml")
+    if begun:
+        require_all_folds(begun.parent)
+        return begun.parent
+    network = find("fold*.safetensors")
+    return network.parent if network else None
+
+
+def require_all_folds(run):
+    """Exit unless a training has finished the network of every fold."""
+    with require("runs/kaggle/folds.csv", "the train kernel's output").open(newline="") as file:
+        folds = sorted({row["fold"] for row in csv.DictReader(file)})
+    missing = [fold for fold in folds if not (run / f"fold{fold}.safetensors").exists()]
+    if missing:
+        sys.exit(
+            f"{run}: has no network of fold {', '.join(missing)}: the training has not finished. "
+            "Run the train kernel again with its own output attached, then this one."
+        )
+
+
+networks = find_networks()
 install()
 test_images = find("stage1_test.zip") or require("stage1_test", "data-science-bowl-2018")
 data = test_images.parent
@@ -86,10 +110,9 @@ Predict each set; its images are distributed over the processes.
 def predict(set_name):
     """Predict a set, copy its CSV and provenance to the output, and return its folder."""
     images = data / set_name if (data / set_name).is_dir() else data / f"{set_name}.zip"
-    networks = find("runs/kaggle/fold*.safetensors") or find("fold*.safetensors")
     options = ["--data", images, "--set-name", set_name, "--name", set_name]
     options += ["--work", "work", "--devices", N_PROCESSES]
-    options += ["--weights", networks.parent] if networks else []
+    options += ["--weights", networks] if networks else []
     subprocess.run([*COMMAND, "submit", *map(str, options)], cwd=HOME, check=True)
     made, kept = HOME / "submissions" / set_name, OUTPUT / set_name
     kept.mkdir(exist_ok=True)

@@ -12,7 +12,7 @@ from tests.commands.examples import call_in_a_process, write_png
 def test_data_is_prepared_and_described(data, capsys):
     assert run(["data", "--info"]) == 0
     said = capsys.readouterr().out
-    assert "stage1_test: 2 images, 0 nuclei" in said
+    assert "stage1_test: 2 images, no annotations" in said
     assert "size 64 x 64" in said
     assert "type fluorescence" in said
     assert "groups of images that share a fold: 2 from pixels" in said

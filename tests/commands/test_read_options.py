@@ -25,7 +25,7 @@ def test_a_stack_asks_for_a_channel_and_takes_the_one_named(stack, capsys):
     message = "error: cells.tif: has 2 channels; choose with --channel 1 to 2\n"
     assert capsys.readouterr().err.endswith(message)
     assert run(["data", "--data", "mine", "--channel", "2"]) == 0
-    assert capsys.readouterr().out == "images: 1 images, 0 nuclei\n"
+    assert capsys.readouterr().out == "images: 1 image, no annotations\n"
 
 
 def test_a_choice_holds_for_one_call_only(stack, capsys):
@@ -58,13 +58,13 @@ def test_connected_components_tell_the_nuclei_of_a_binary_mask(here, capsys):
     write_png(here / "mine" / "masks" / "x.png", mask)
     assert run(["data", "--data", "mine"]) == 0
     said = capsys.readouterr()
-    assert said.out == "images: 1 images, 1 nuclei\n"
+    assert said.out == "images: 1 image, 1 nucleus\n"
     assert said.err.endswith(
         "warning: masks/x.png: is a binary mask with 2 connected parts, read as one nucleus; "
         "--connected-components reads each part as a nucleus\n"
     )
     assert run(["data", "--data", "mine", "--connected-components"]) == 0
-    assert capsys.readouterr().out == "images: 1 images, 2 nuclei\n"
+    assert capsys.readouterr().out == "images: 1 image, 2 nuclei\n"
 
 
 def test_submit_exports_the_nuclei_for_other_tools(data, weights, capsys):

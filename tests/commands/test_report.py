@@ -61,8 +61,8 @@ def test_what_made_a_submission_is_found_again_by_report_and_score(data, weights
     Path("downloads").rename("elsewhere")
     assert run(["report", "first"]) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "error: submissions/first/made.json: was made from downloads, which no longer exists; "
-        "pass the data with --data"
+        "error: submissions/first/made.json: was made from downloads, which cannot be found from "
+        "this folder; pass the data with --data"
     )
     assert run(["report", "first", "--data", "elsewhere"]) == 0
 

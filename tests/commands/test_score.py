@@ -8,6 +8,7 @@ import pytest
 
 from kaggle_dsb.cli import run
 from kaggle_dsb.competition.label_files import read_labels, write_labels
+from kaggle_dsb.competition.submission import write_submission
 from kaggle_dsb.dataset.demo import make_image
 from tests.commands.examples import QUICK, crop_on_a_nucleus, write_png
 
@@ -55,8 +56,15 @@ def test_a_submission_is_scored_by_the_set_that_it_predicts(data, weights, capsy
         assert json.loads(capsys.readouterr().out)["truth"] == f"own/{name}"
 
 
-def test_the_score_of_a_submission_is_recorded_for_the_leaderboard(foreign, weights, capsys):
+def submit_truth(foreign):
+    """Make a submission, and put the truth in the place of what untrained networks predict."""
     run(["submit", "--data", "foreign", "--weights", "weights", "--name", "first", *QUICK])
+    truth = {path.stem: read_labels(path) for path in sorted((foreign / "labels").iterdir())}
+    write_submission(Path("submissions/first/submission.csv"), truth)
+
+
+def test_the_score_of_a_submission_is_recorded_for_the_leaderboard(foreign, weights, capsys):
+    submit_truth(foreign)
     assert run(["leaderboard", "--own"]) == 0
     assert "not scored: first" in capsys.readouterr().err
     assert run(["score", "first", "--json"]) == 0
@@ -114,3 +122,48 @@ def test_a_control_character_of_a_file_name_does_not_reach_the_terminal(here, ca
         "error: a\\x1b[2J.csv: no such file or folder; expected a solution CSV or a folder of "
         "label images\n"
     )
+
+
+def test_a_score_with_a_likely_mistake_is_not_recorded(foreign, weights, capsys):
+    submit_truth(foreign)
+    for path in (foreign / "labels").iterdir():
+        write_labels(Path("masks") / path.name, np.ones_like(read_labels(path)))
+    assert run(["score", "first"]) == 0
+    assert capsys.readouterr().err.endswith("\nrecorded in submissions/first/score.json\n")
+    recorded = Path("submissions/first/score.json").read_bytes()
+    assert run(["score", "first", "--truth", "masks"]) == 0
+    assert capsys.readouterr().err.endswith("\nnot recorded: the score has likely mistakes\n")
+    assert Path("submissions/first/score.json").read_bytes() == recorded
+
+
+def test_a_truth_of_another_size_than_the_image_is_named(data, weights, capsys):
+    run(["submit", "--weights", "weights", "--name", "first", *QUICK])
+    for name in ("n2", "n3"):
+        write_labels(Path("other", f"{name}.png"), np.ones((40, 40), np.int32))
+    for call in (["score", "first", "--data", "data"], ["report", "first"]):
+        assert run([*call, "--truth", "other"]) == 2
+        assert capsys.readouterr().err.splitlines()[-1] == (
+            "error: other: image n2 is 40 x 40 pixels; the image of this name is 64 x 64"
+        )
+    table = pd.read_csv(data / "stage1_solution.csv", keep_default_na=False)
+    table.assign(Height=90, Width=90).to_csv(data / "stage1_solution.csv", index=False)
+    assert run(["score", "first"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "error: data/stage1_solution.csv: image n2 is 90 x 90 pixels; the image of this name is "
+        "64 x 64"
+    )
+
+
+UNSCORABLE_TABLES = {
+    "imageid,encodedpixels\nn2,1 1\n": "line 1 is 'imageid,encodedpixels'; it must have ImageId",
+    "n2,1 1\nn3,1 1\n": "line 1 is 'n2,1 1'; it must have ImageId",
+    "ImageId,EncodedPixels\n": "contains no rows; a submission has a row for every image",
+    "ImageId,EncodedPixels\nn2.png,1 1\n": "image id 'n2.png' ends in .png; omit the suffix",
+}
+
+
+@pytest.mark.parametrize("text", UNSCORABLE_TABLES)
+def test_a_wrong_submission_is_told_before_its_truth_is_sought(data, text, capsys):
+    Path("bad.csv").write_text(text)
+    assert run(["score", "bad.csv", "--data", "data"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == f"error: bad.csv: {UNSCORABLE_TABLES[text]}"

@@ -60,14 +60,15 @@ def test_the_same_call_keeps_kaggles_score_of_the_same_nuclei(data, weights):
 
 def test_submit_takes_a_folder_of_ones_own_images(here, weights, capsys):
     write_png(here / "mine" / "cells.tif", np.full((40, 33), 9, np.uint16))
-    call = ["submit", "--data", "mine", "--weights", "weights", "--name", "own", *QUICK]
+    call = ["submit", "--data", "mine", "--weights", "weights", "--name", "my own", *QUICK]
     assert run(call) == 0
-    assert pd.read_csv("submissions/own/submission.csv")["ImageId"].unique().tolist() == ["cells"]
+    folder = Path("submissions/my own")
+    assert pd.read_csv(folder / "submission.csv")["ImageId"].unique().tolist() == ["cells"]
     assert capsys.readouterr().out.splitlines()[1:] == [
-        "next: open submissions/own/labels, or run `kaggle-dsb report own`",
+        "next: open submissions/my own/labels, or run `kaggle-dsb report 'my own'`",
         "weights: weights, 2 networks",
     ]
-    made = json.loads(Path("submissions/own/made.json").read_text())
+    made = json.loads((folder / "made.json").read_text())
     assert made["cross_validation"] is None
     assert made["no_cross_validation"] == "the images are not the competition's"
 

@@ -2,12 +2,13 @@ import shutil
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from kaggle_dsb.cli import run
 from kaggle_dsb.config import Settings
 from kaggle_dsb.settings_files import write_settings
-from tests.commands.examples import TINY_NETWORK, TWO_FOLDS
+from tests.commands.examples import TINY_NETWORK, TWO_FOLDS, write_png
 from tests.forks import call as forked_call
 
 
@@ -54,6 +55,19 @@ def test_a_teacher_must_not_have_seen_what_is_held_out(data, weights, capsys, pa
         "error: runs/mine/folds.csv: its folds differ from other/folds.csv; a network of "
         "training.start_from or training.teacher would have been trained on images held out here"
     )
+
+
+def test_more_folds_than_the_networks_to_start_from_are_refused(foreign, weights, capsys):
+    write_png(foreign / "images" / "f2.png", np.zeros((64, 80), np.uint8))
+    write_png(foreign / "labels" / "f2.png", np.ones((64, 80), np.uint16))
+    (foreign / "groups.csv").write_text("ImageId,group\nf0,a\nf1,b\nf2,c\n")
+    call = ["train", "--data", "foreign", "--set", "folds.n_folds=3"]
+    assert run([*call, "--set", "training.start_from=weights"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "error: training.start_from = weights: has no network of fold 2, only of 0, 1; "
+        "folds.n_folds can be at most 2"
+    )
+    assert not Path("runs").exists()
 
 
 def test_a_training_in_8_bits_claims_no_folder(data, capsys):

@@ -63,3 +63,11 @@ def test_outlines_alone_are_learned_anew_and_the_rest_stays(data, weights, capsy
     after = {path.name: path.read_bytes() for path in weights.iterdir() if path.name[0] != "."}
     after.pop("outlines.csv")
     assert after == before  # and what was validated was cut otherwise
+
+
+def test_a_refused_tuning_leaves_no_validation_beside_new_ranges(data, weights):
+    (weights / "fold1.safetensors").unlink()
+    (weights / "validation.json").write_text("{}")
+    assert run(["tune", "--weights", "weights", *QUICK]) == 2
+    assert read_ranges(weights / "fold0.safetensors")
+    assert not (weights / "validation.json").exists()

@@ -69,6 +69,7 @@ def test_validation_tells_where_the_score_goes_and_draws_the_worst(data, weights
         "seen",
         *QUICK,
     ]
+    write_png(Path("seen/worst-2-earlier.png"), np.zeros((9, 9), np.uint8))
     assert run([*call, "--output", "seen"]) == 0
     said = capsys.readouterr().out
     assert all(word in said for word in ("missed", "invented", "merged", "split", "outline"))
@@ -119,6 +120,17 @@ def test_validate_scores_a_foreign_source_that_a_fold_held_out_by_its_network(
     assert {path.parent.parent for path in Path("work/oof").glob("*/foreign/f*.npy")} == folder
 
 
+def test_images_added_to_a_source_after_training_are_scored_by_all_networks(data, weights, foreign):
+    table = "ImageId,source,type,group,fold\nn0,dsb2018,fluorescence,0,0\n"
+    rows = "n1,dsb2018,fluorescence,1,1\nf0,foreign,fluorescence,2,1\n"
+    (weights / "folds.csv").write_text(table + rows)
+    call = ["validate", "--weights", "weights", "--foreign", "foreign", *QUICK]
+    assert run([*call, "--save", "all.csv"]) == 0
+    folds = pd.read_csv("all.csv").set_index("ImageId")["fold"]
+    assert folds[["n0", "n1", "f0"]].tolist() == [0, 1, 1]
+    assert np.isnan(folds["f1"])
+
+
 def test_two_sources_of_one_name_are_refused(data, weights, foreign, capsys):
     call = ["validate", "--weights", "weights", "--foreign", "foreign", "--foreign", "foreign"]
     assert run(call) == 2
@@ -137,6 +149,7 @@ def test_two_sources_of_one_name_are_refused(data, weights, foreign, capsys):
         ("validate --output seen", "--output: has no effect without --errors"),
         ("tune --outlines-only --trials 2", "--trials: has no effect with --outlines-only"),
         ("score a.csv --name first", "--name: has no effect with PREDICTED"),
+        ("score a.csv --truth b.csv --set-name test", "--set-name: has no effect with --truth"),
         ("report --oof --truth a.csv", "--truth: has no effect with --oof"),
         ("report mine --set hardware.threads=1", "--set: has no effect with a submission"),
     ],

@@ -3,6 +3,7 @@ import pickle
 import re
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import tifffile
@@ -115,6 +116,36 @@ def test_a_mask_of_one_bit_is_one_label(tmp_path):
 def test_grey_stored_as_colours_is_read(tmp_path):
     grey = np.repeat(LABELS.astype(np.uint8)[..., np.newaxis], 3, axis=2)
     np.testing.assert_array_equal(read_labels(save(tmp_path / "a.png", grey)), LABELS)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+def test_grey_of_16_bits_stored_as_colours_is_read(tmp_path, name):
+    wide = LABELS.astype(np.uint16) * 300
+    assert cv2.imwrite(str(tmp_path / name), np.dstack([wide] * 3))
+    np.testing.assert_array_equal(read_labels(tmp_path / name), wide)
+
+
+def test_colours_of_16_bits_in_separate_planes_are_read(tmp_path):
+    planes = np.repeat(LABELS.astype(np.uint16)[np.newaxis] * 300, 3, axis=0)
+    tifffile.imwrite(tmp_path / "a.tif", planes, photometric="rgb", planarconfig="separate")
+    np.testing.assert_array_equal(read_labels(tmp_path / "a.tif"), LABELS * 300)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_labels_of_an_inverted_image_are_read_as_stored(tmp_path, dtype):
+    tifffile.imwrite(tmp_path / "a.tif", LABELS.astype(dtype), photometric="miniswhite")
+    np.testing.assert_array_equal(read_labels(tmp_path / "a.tif"), LABELS)
+
+
+def test_negative_labels_of_8_bits_are_refused(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", LABELS.astype(np.int8) - 1)
+    with pytest.raises(InputError, match=r"a\.tif: .*-1"):
+        read_labels(tmp_path / "a.tif")
+
+
+def test_more_nuclei_than_16_bits_count_are_not_told_to_relabel(tmp_path):
+    with pytest.raises(InputError, match="maximum of a 16-bit PNG; split the image"):
+        write_labels(tmp_path / "a.png", np.arange(70000).reshape(700, 100))
 
 
 @pytest.mark.parametrize("order", ["C", "F"])

@@ -100,10 +100,11 @@ def test_a_submission_of_no_images_is_refused(path):
         write_submission(path, {})
 
 
-@pytest.mark.parametrize("image_id", ["", "a,b", 'a"b', "a\nb"])
+@pytest.mark.parametrize("image_id", ["", "a,b", 'a"b', "a\nb", "a\udcff"])
 def test_an_id_that_would_break_the_table_is_refused(path, image_id):
     message = (
-        f"image id {image_id!r}; an id must not be empty or contain a comma, quote or line break"
+        f"image id {image_id!r}; an id must not be empty or contain a comma, quote, line break or "
+        "character that UTF-8 lacks"
     )
     with pytest.raises(InputError, match=exactly(message)):
         write_submission(path, {image_id: IMAGES["a"]})

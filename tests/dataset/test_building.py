@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kaggle_dsb.dataset import demo
-from kaggle_dsb.dataset.building import building
+from kaggle_dsb.dataset.building import building, remove_old_builds
 from kaggle_dsb.dataset.demo import write_demo
 
 
@@ -63,10 +63,25 @@ def test_what_killed_processes_left_is_removed_once_it_is_old(tmp_path: Path, na
     old, young = tmp_path / name, tmp_path / f"{name}y"
     for folder in (old, young):
         (folder / "new").mkdir(parents=True)
-    os.utime(old, (time.time() - 7200, time.time() - 7200))
+    for folder in (old / "new", old):
+        os.utime(folder, (time.time() - 7200, time.time() - 7200))
     with building(tmp_path / "folder", is_whole=lambda: False):
         pass
     assert (old.exists(), young.exists()) == (False, True)
+
+
+@pytest.mark.parametrize("written", ["scratch/0.zip", "new/train/images/x.png"])
+def test_a_build_that_is_still_written_to_is_kept_however_long_it_takes(
+    tmp_path: Path, written: str
+) -> None:
+    build = tmp_path / ".cache-building-x"
+    (build / written).parent.mkdir(parents=True)
+    (build / written).touch()
+    for folder in (build / written).parents[1:]:
+        if folder.is_relative_to(build):
+            os.utime(folder, (time.time() - 7200, time.time() - 7200))
+    remove_old_builds(tmp_path)
+    assert (build / written).exists()
 
 
 def test_two_first_runs_at_once_draw_one_demo_set(

@@ -74,12 +74,31 @@ def test_types_rarer_than_folds_are_dealt_out_all_the_same():
     assert sorted(split_folds(images, n_folds=2, seed=0)["fold"]) == [0, 1]
 
 
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(
+    ("group_of", "sizes"), [("abcc", [2, 2]), ("abbcccdddd", [5, 5])], ids=["four", "ten"]
+)
+def test_the_folds_of_a_single_type_are_of_like_size(group_of, sizes, seed):
+    images = {str(n): np.full((9, 9, 3), 9, np.uint8) for n in range(len(group_of))}
+    named = {str(n): group for n, group in enumerate(group_of)}
+    folds = split_folds(images, n_folds=2, seed=seed, group_of=named)
+    assert folds["fold"].value_counts().tolist() == sizes
+    assert (folds.groupby("group")["fold"].nunique() == 1).all()
+
+
+def test_the_seed_decides_which_groups_of_a_single_type_share_a_fold():
+    images = {str(n): np.full((9, 9, 3), 9, np.uint8) for n in range(8)}
+    named = {id_: id_ for id_ in images}
+    first, other = (split_folds(images, n_folds=2, seed=n, group_of=named) for n in (0, 1))
+    assert first["fold"].tolist() != other["fold"].tolist()
+
+
 def test_more_folds_than_groups_are_refused(slides):
     with pytest.raises(InputError) as error:
         split_folds(slides, n_folds=5, seed=0)
     assert str(error.value) == (
-        "cannot make 5 folds of 12 images in 3 groups: at least 2 folds, and a group for each, "
-        "are needed; groups can be given in groups.csv"
+        "cannot make 5 folds of 12 images in 3 groups: folds.n_folds must be at least 2 and at "
+        "most the number of groups, which can be given in groups.csv"
     )
 
 

@@ -26,20 +26,26 @@ def test_names_that_have_nothing_in_common_tell_no_groups(ids):
     assert group_by_name(ids) is None
 
 
-def test_a_table_of_groups_is_read(tmp_path):
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_table_of_groups_is_read(tmp_path, separator):
     path = tmp_path / "groups.csv"
-    path.write_text("ImageId,group\na,1\nb,x y\nc,1\n")
+    path.write_text("ImageId,group\na,1\nb,x y\nc,1\n".replace(",", separator))
     assert read_groups(path, ["a", "b"]) == {"a": "1", "b": "x y"}
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("id,group\na,1\n", "has columns ['id', 'group'], must have ['ImageId', 'group']"),
-        ("", "has columns [], must have ['ImageId', 'group']"),
+        ("id,group\na,1\n", "line 1 is 'id,group'; it must have ImageId"),
+        ("", "the file is empty; its first line must be a header"),
         ("ImageId,group\na,1\n", "has no group for image b (2 images missing)"),
         ("ImageId,group\na,1\nb,1\nb,2\nc,1\n", "lists image b twice, must list each once"),
         ("ImageId,group\na,1\nb,\nc,1\n", "has no group for image b (1 images missing)"),
+        (
+            "ImageId,group\na.png,1\nb.png,1\nc.png,1\n",
+            "has no group for image a (3 images missing); write the ImageId without the suffix, "
+            "not a.png",
+        ),
     ],
 )
 def test_a_table_of_groups_that_says_too_little_is_refused(tmp_path, text, message):
@@ -60,3 +66,11 @@ def test_groups_stay_whole_and_folds_are_about_alike():
 
 def test_the_last_folds_stay_empty_where_groups_are_fewer_than_folds():
     assert deal_groups({"a": 0, "b": 0}, 3) == {"a": 0, "b": 0}
+
+
+def test_errors_name_the_table_of_groups_that_the_user_knows(tmp_path):
+    path, shown = tmp_path / "cache.csv", tmp_path / "own.zip" / "groups.csv"
+    path.write_text("id,group\na,1\n")
+    with pytest.raises(InputError) as error:
+        read_groups(path, ["a"], shown=shown)
+    assert str(error.value) == f"{shown}: line 1 is 'id,group'; it must have ImageId"

@@ -611,3 +611,100 @@ def test_one_image_is_a_source(tmp_path: Path) -> None:
     write(tmp_path / "one.tif", IMAGE)
     (sample,), warnings = read(tmp_path / "one.tif", tmp_path)
     assert (sample.id, sample.labels, warnings) == ("one", None, ())
+
+
+def draw_discs(n_columns: int = 6) -> NDArray[np.uint8]:
+    """Draw a label image of 4 rows of discs; each second one touches its left neighbour."""
+    labels = np.zeros((160, 40 * n_columns), np.uint8)
+    for number in range(4 * n_columns):
+        row, column = divmod(number, n_columns)
+        centre = (20 + 40 * column - 5 * (column % 2), 20 + 40 * row)
+        cv2.circle(labels, centre, 17, number + 1, -1)
+    return labels
+
+
+def draw_photo() -> NDArray[np.uint8]:
+    noise = np.random.default_rng(0).normal(0, 3, (160, 240))
+    blurred = cv2.GaussianBlur(draw_discs(), (0, 0), 3).astype(float)
+    return (20 + 6 * blurred + noise).clip(1, 255).astype(np.uint8)
+
+
+def cut_one_in_two() -> NDArray[np.uint8]:
+    labels = draw_discs()
+    labels[20, :30] = 0
+    return labels
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        draw_photo(),
+        cv2.resize(draw_discs(), None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR),
+        draw_photo().astype(np.uint16) * 200 + np.arange(240, dtype=np.uint16),
+        np.random.default_rng(0).integers(1, 255, (40, 40, 3), dtype=np.uint8),
+    ],
+    ids=["photo", "interpolated labels", "photo of 16 bits", "colours"],
+)
+def test_a_picture_in_place_of_labels_is_pointed_out(tmp_path: Path, values: NDArray) -> None:
+    write(tmp_path / "own" / "images" / "x.png", np.zeros(values.shape[:2], np.uint8))
+    write(tmp_path / "own" / "masks" / "x.png", values)
+    (sample,), (warning,) = read(tmp_path / "own", tmp_path)
+    assert warning == (
+        f"masks/x.png: most of its {sample.labels.max()} values have several parts or at most 2 "
+        "pixels: is it a picture, or interpolated? Each nucleus needs its own label"
+    )
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        draw_discs(),
+        cut_one_in_two(),
+        cv2.resize(draw_discs(), None, fx=0.3, fy=0.3, interpolation=cv2.INTER_NEAREST),
+    ],
+    ids=["touching nuclei", "a nucleus in two parts", "small nuclei"],
+)
+def test_label_images_are_not_taken_for_pictures(tmp_path: Path, labels: NDArray) -> None:
+    write(tmp_path / "own" / "images" / "x.png", np.zeros_like(labels))
+    write(tmp_path / "own" / "masks" / "x.png", labels)
+    assert read(tmp_path / "own", tmp_path)[1] == ()
+
+
+@pytest.mark.parametrize("folder", ["masks", "x/masks"])
+@pytest.mark.parametrize(
+    "values",
+    [draw_discs(), draw_discs() * 10, np.dstack([draw_discs() % 2 * 255] * 2 + [draw_discs() * 0])],
+    ids=["dark values", "grey values", "colours"],
+)
+def test_a_jpeg_of_several_values_or_colours_is_refused(
+    tmp_path: Path, folder: str, values: NDArray
+) -> None:
+    image = tmp_path / "own" / folder.replace("masks", "images") / "x.png"
+    write(image, np.zeros(values.shape[:2], np.uint8))
+    write(tmp_path / "own" / folder / "x.jpg", values)
+    with pytest.raises(DataFaults) as caught:
+        prepare(tmp_path / "own", tmp_path / "cache")
+    assert str(caught.value) == (
+        f"{folder}/x.jpg: is a JPEG of several grey values or colours, which its compression "
+        "changes; save labels as PNG or TIFF"
+    )
+
+
+def test_a_jpeg_of_one_black_and_white_mask_with_soft_edges_is_read(tmp_path: Path) -> None:
+    mask = (draw_discs() > 0).astype(np.uint8) * 255
+    soft = cv2.GaussianBlur(mask, (0, 0), 1)
+    write(tmp_path / "own" / "images" / "x.png", mask)
+    write(tmp_path / "own" / "masks" / "x.jpg", soft)
+    (sample,), _ = read(tmp_path / "own", tmp_path)
+    assert np.mean((sample.labels > 0) != (mask > 0)) < 0.01
+
+
+def test_a_geojson_without_properties_is_read(tmp_path: Path) -> None:
+    document = json.loads(exported("geojson"))
+    features = document["features"] if isinstance(document, dict) else document
+    for feature in features:
+        feature["properties"] = None
+    write(tmp_path / "own" / "x.png", IMAGE)
+    write(tmp_path / "own" / "x.geojson", json.dumps(document).encode())
+    (sample,), _ = read(tmp_path / "own", tmp_path)
+    np.testing.assert_array_equal(sample.labels, LABELS)

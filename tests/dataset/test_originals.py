@@ -40,6 +40,6 @@ def test_images_of_8_bits_are_those_of_the_cache(
         write_set(tmp_path / "data" / name, pictures)
     cache = prepare(tmp_path / "data", tmp_path / "data" / "cache").cache
     data = tmp_path / "data"
-    with opening_originals(data, set_name, options=DEFAULT_OPTIONS, skipped=cache) as read:
+    with opening_originals(data, set_name, options=DEFAULT_OPTIONS, skipped=[cache]) as read:
         for sample in load_samples(cache, set_name):
             np.testing.assert_array_equal(read(sample.id), sample.image)

@@ -235,3 +235,34 @@ def test_an_ome_tiff_that_says_to_hold_a_thousand_million_planes_takes_no_memory
 
 def test_every_option_is_a_keyword() -> None:
     assert get_type_hints(ReadKeywords) == get_type_hints(ReadOptions)
+
+
+# Two time points of two planes; every plane of its own value.
+MOVIE = np.arange(4, dtype=np.uint8).reshape(2, 2, 1, 1) * np.ones((1, 1, 4, 5), np.uint8)
+MOVIES = {
+    "ImageJ": save_tiff(MOVIE, imagej=True, metadata={"axes": "TZYX"}),
+    "OME": save_tiff(MOVIE, ome=True, metadata={"axes": "TZYX"}),
+    "OME, planes first": save_tiff(MOVIE.swapaxes(0, 1), ome=True, metadata={"axes": "ZTYX"}),
+}
+
+
+@pytest.mark.parametrize("data", MOVIES.values(), ids=MOVIES)
+def test_time_points_are_told_from_planes_and_never_merged(data: bytes) -> None:
+    with pytest.raises(InputError) as caught:
+        decode_tiff(data, ReadOptions())
+    assert str(caught.value) == (
+        "has 2 time points of 2 planes; choose with --plane 1 to 4 (those of the first time point "
+        "come first)"
+    )
+    with pytest.raises(InputError) as caught:
+        decode_tiff(data, ReadOptions(project="max"))
+    assert str(caught.value) == (
+        "has 2 time points of 2 planes, which --project would merge; choose with --plane 1 to 4"
+    )
+    chosen = [decode_tiff(data, ReadOptions(plane=plane)).max() for plane in (1, 2, 3, 4)]
+    assert chosen == [0, 1, 2, 3]
+
+
+def test_time_points_of_one_plane_each_are_counted_alone() -> None:
+    with pytest.raises(InputError, match=r"^has 2 time points; choose with --plane 1 to 2$"):
+        decode_tiff(save_tiff(MOVIE[0], ome=True, metadata={"axes": "TYX"}), ReadOptions())

@@ -17,7 +17,7 @@ from kaggle_dsb.dataset import pixels
 from kaggle_dsb.dataset.archive import ACCEPTED_FORMS, DataFaults
 from kaggle_dsb.dataset.pixels import FORMATS
 from kaggle_dsb.dataset.planes import decode_tiff
-from kaggle_dsb.dataset.prepare import Prepared, prepare
+from kaggle_dsb.dataset.prepare import Prepared, Selection, prepare
 from kaggle_dsb.dataset.samples import load_samples
 from kaggle_dsb.files import InputError
 
@@ -147,7 +147,7 @@ def test_a_cache_of_another_version_is_prepared_anew(
 
 
 def test_another_limit_is_prepared_anew(source: Path, tmp_path: Path) -> None:
-    assert prepare(source, tmp_path / "cache", limit=1).images == {
+    assert prepare(source, tmp_path / "cache", selection=Selection(limit=1)).images == {
         "stage1_test": 1,
         "stage1_train": 1,
     }
@@ -156,9 +156,9 @@ def test_another_limit_is_prepared_anew(source: Path, tmp_path: Path) -> None:
 
 def test_one_set_is_prepared_without_the_others(source: Path, tmp_path: Path) -> None:
     (source / "stage1_test" / "c" / "images" / "c.png").write_bytes(b"")
-    prepared = prepare(source, tmp_path / "cache", set_name="stage1_train")
+    prepared = prepare(source, tmp_path / "cache", selection=Selection("stage1_train"))
     assert prepared.images == {"stage1_train": 2}
-    assert not prepare(source, tmp_path / "cache", set_name="stage1_train").is_new
+    assert not prepare(source, tmp_path / "cache", selection=Selection("stage1_train")).is_new
     assert not (prepared.cache / "stage1_test").exists()
     with pytest.raises(DataFaults):
         prepare(source, tmp_path / "cache")
@@ -168,7 +168,7 @@ def test_a_set_that_does_not_exist_is_named_with_those_that_do(
     source: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(DataFaults) as caught:
-        prepare(source, tmp_path / "cache", set_name="train")
+        prepare(source, tmp_path / "cache", selection=Selection("train"))
     assert str(caught.value) == f"{source}: has no set 'train'; it has stage1_test, stage1_train"
 
 
@@ -182,6 +182,24 @@ def test_a_cache_inside_its_source_is_no_part_of_it(source: Path) -> None:
     first = prepare(source, source / "cache")
     assert first.images == prepare(source, source / "cache").images
     assert not prepare(source, source / "cache").is_new
+
+
+def test_sets_are_described_by_their_numbers_of_images_and_nuclei(
+    source: Path, write_set: Callable, pictures: dict
+) -> None:
+    image = pictures["a"][0]
+    write_set(source / "stage1_train", {"empty": (image, [np.zeros_like(image[..., 0])])})
+    assert prepare(source, source / "cache").describe() == [
+        "stage1_test: 1 image, no annotations",
+        "stage1_train: 3 images, 3 nuclei",
+    ]
+
+
+def test_annotated_images_without_nuclei_are_described_as_such(tmp_path: Path) -> None:
+    for name in ("images", "labels"):
+        (tmp_path / "own" / name).mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / "own" / name / "a.png"), np.zeros((4, 6), np.uint8))
+    assert prepare(tmp_path / "own", tmp_path / "cache").describe() == ["images: 1 image, 0 nuclei"]
 
 
 def test_progress_counts_to_the_number_of_images(source: Path, tmp_path: Path) -> None:
@@ -304,7 +322,8 @@ def test_what_a_killed_process_left_is_removed_once_it_is_old(source: Path, tmp_
     old, young = (tmp_path / f".cache-building-{age}" for age in ("old", "young"))
     for path in (old, young):
         (path / "cache").mkdir(parents=True)
-    os.utime(old, (time.time() - 7200, time.time() - 7200))
+    for path in (old / "cache", old):
+        os.utime(path, (time.time() - 7200, time.time() - 7200))
     prepare(source, tmp_path / "cache")
     assert (old.exists(), young.exists()) == (False, True)
 

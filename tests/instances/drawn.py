@@ -6,7 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from kaggle_dsb.instances import candidates, features
-from kaggle_dsb.instances.outline import relative_grey
+from kaggle_dsb.instances.colours import find_colours
 from kaggle_dsb.instances.outline_rule import OutlineRule
 from kaggle_dsb.instances.watershed import WatershedParameters
 from kaggle_dsb.training import targets
@@ -55,8 +55,8 @@ def find_candidates(probability, *, min_seed_px, outline_threshold=0.3):
 
 def describe(tree, probability, image, *, diameter_px):
     """Return each candidate's features by name."""
-    grey = relative_grey(image)
-    table = features.describe_candidates(tree, probability, image, grey, diameter_px=diameter_px)
+    colours = find_colours(image)
+    table = features.describe_candidates(tree, probability, colours, diameter_px=diameter_px)
     assert table.shape == (tree.n_candidates, len(features.FEATURES))
     return dict(zip(features.FEATURES, table.T, strict=True))
 

@@ -84,11 +84,11 @@ def test_what_a_network_has_not_seen_does_not_count(known):
     assert known.without(None).folds.tolist() == known.folds.tolist()
 
 
-def test_the_rule_asks_whether_nuclei_glow(known):
+def test_only_bright_nuclei_are_outlined_as_in_similar_images(known):
     rule = OutlineRule(dark=0.4, glowing=0.25, known=known)
-    assert rule.threshold(BODY, 255 - GLOW) == 0.4
-    assert rule.threshold(BODY, GLOW) == known.threshold(GLOW, otherwise=0.25)
-    assert OutlineRule(dark=0.4, glowing=0.25).threshold(BODY, GLOW) == 0.25
+    assert rule.threshold(GLOW, is_glowing=False) == 0.4
+    assert rule.threshold(GLOW, is_glowing=True) == known.threshold(GLOW, otherwise=0.25)
+    assert OutlineRule(dark=0.4, glowing=0.25).threshold(GLOW, is_glowing=True) == 0.25
 
 
 def test_nuclei_glow_where_they_are_brighter_than_the_ground():

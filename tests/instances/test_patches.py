@@ -2,6 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
+from kaggle_dsb.instances.colours import find_colours
 from kaggle_dsb.instances.outline_rule import is_glowing
 from kaggle_dsb.instances.patches import (
     COARSE_PX,
@@ -18,7 +19,9 @@ def cut(probability, image=BLACK, *, outline_threshold=0.3):
     tree = find_candidates(probability, min_seed_px=5, outline_threshold=outline_threshold)
     everything = np.arange(tree.n_candidates)
     glows = is_glowing(probability[0], image)
-    patches = cut_patches(tree, probability.astype(np.float32), image, everything, is_glowing=glows)
+    patches = cut_patches(
+        tree, probability.astype(np.float32), find_colours(image), everything, is_glowing=glows
+    )
     assert patches.shape == (tree.n_candidates, PATCH_PX, PATCH_PX, len(PATCH_CHANNELS))
     assert patches.dtype == np.uint8
     return tree, {name: patches[..., n] for n, name in enumerate(PATCH_CHANNELS)}
@@ -96,15 +99,12 @@ def test_the_colours_of_a_patch_are_those_of_the_image():
 def test_the_patches_of_some_candidates_are_those_of_all():
     probability = noise(3, BLACK.shape[:2]).astype(np.float32)
     tree = find_candidates(probability, min_seed_px=5)
-    every, some = (
-        cut_patches(tree, probability, BLACK, candidates, is_glowing=True)
-        for candidates in (np.arange(tree.n_candidates), np.array([4, 1, 3]))
+    every, some, none = (
+        cut_patches(tree, probability, find_colours(BLACK), candidates, is_glowing=True)
+        for candidates in (np.arange(tree.n_candidates), np.array([4, 1, 3]), np.zeros(0, int))
     )
     assert (some == every[[4, 1, 3]]).all()
-    assert (
-        some[:0].shape
-        == cut_patches(tree, probability, BLACK, np.zeros(0, np.int64), is_glowing=True).shape
-    )
+    assert none.shape == (0, *some.shape[1:])
 
 
 def test_the_patch_of_a_huge_union_shows_it_at_once():
@@ -115,7 +115,7 @@ def test_the_patch_of_a_huge_union_shows_it_at_once():
     probability = np.stack([body, 0 * body, body])
     tree = find_candidates(probability, min_seed_px=5)
     image = np.zeros((*shape, 3), np.uint8)
-    patch = cut_patches(tree, probability, image, np.array([0]), is_glowing=True)[0]
+    patch = cut_patches(tree, probability, find_colours(image), np.array([0]), is_glowing=True)[0]
     assert int(SIDE_FACTOR * 1800) // COARSE_PX > 5
     mask = patch[..., PATCH_CHANNELS.index("mask")] > 127
     rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))

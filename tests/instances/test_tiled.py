@@ -73,9 +73,9 @@ def test_nuclei_end_alike_in_all_tiles(small_tiles):
     asked = []
 
     class Rule(OutlineRule):
-        def threshold(self, body, image):
+        def threshold(self, image, *, is_glowing):
             asked.append(image.shape)
-            return super().threshold(body, image)
+            return super().threshold(image, is_glowing=is_glowing)
 
     find_in_tiles(replace(FINDER, outline=Rule(dark=0.4, glowing=0.2)), probability, image)
     assert asked == [(200, 170, 3)]

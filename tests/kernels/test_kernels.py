@@ -84,6 +84,20 @@ def test_a_source_that_is_not_mounted_is_told_with_how_to_go_on(
     )
 
 
+def test_an_unfinished_training_is_not_predicted_with(machine: Machine, tiny_run: Path) -> None:
+    run = machine.input / "kaggle-dsb-train" / "runs" / "kaggle"
+    shutil.copytree(tiny_run, run)
+    (run / "folds.csv").write_text(
+        "ImageId,source,type,group,fold\na,b,tissue,0,0\nc,b,tissue,1,2\n"
+    )
+    done = start_kernel(machine, "submit")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "/kaggle/input/kaggle-dsb-train/runs/kaggle: has no network of fold 2: the training has "
+        "not finished. Run the train kernel again with its own output attached, then this one.\n"
+    )
+
+
 def test_two_gpus_make_the_submission_that_is_made_at_home(
     attached: Machine, tiny_run: Path, tmp_path: Path
 ) -> None:

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import struct
+import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -299,3 +301,11 @@ def test_without_credentials_they_come_from_the_broad(
     assert download_competition(tmp_path / "data") == list(BROAD_FILES)
     said = capsys.readouterr().err
     assert said.startswith("downloading from broad: no Kaggle credentials found\n")
+
+
+def test_files_of_the_broad_need_no_client_of_kaggle() -> None:
+    code = (
+        "import sys; sys.modules['requests'] = sys.modules['kaggle'] = None\n"
+        "import kaggle_dsb.commands.download"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -142,23 +142,30 @@ def test_a_run_that_fails_is_told_with_the_end_of_its_log(server: Any, kaggle: K
         "the run ended with status error: Your notebook failed",
         "one",
         "two",
-        "build/output/submit/submission.csv: missing from the output of the run",
+        "build/output/submit-failed/submission.csv: missing from the output of the run",
     ]
 
 
 def test_output_that_is_no_submission_is_told(server: Any, kaggle: Kaggle) -> None:
     pushed = push_submit(kaggle, server, "COMPLETE", {"submission.csv": b"<html>\n"})
     assert pushed.faults == [
-        "build/output/submit/submission.csv: starts with '<html>', expected 'ImageId,EncodedPixels'"
+        "build/output/submit-failed/submission.csv: starts with '<html>', expected "
+        "'ImageId,EncodedPixels'"
     ]
 
 
-def test_an_earlier_runs_output_is_not_taken_for_this_ones(server: Any, kaggle: Kaggle) -> None:
+def test_output_of_a_failed_run_is_kept_apart_from_that_of_an_earlier_run(
+    server: Any, kaggle: Kaggle
+) -> None:
+    earlier = push_submit(kaggle, server, "COMPLETE", {"submission.csv": CSV})
+    failed = push_submit(kaggle, server, "COMPLETE", {"other.csv": CSV})
+    assert failed.faults == [
+        "build/output/submit-failed/submission.csv: missing from the output of the run"
+    ]
+    there = {path for path in earlier.folder.parent.rglob("*") if path.is_file()}
+    assert there == {*earlier.files, *failed.files}
     push_submit(kaggle, server, "COMPLETE", {"submission.csv": CSV})
-    pushed = push_submit(kaggle, server, "COMPLETE", {})
-    assert pushed.faults == [
-        "build/output/submit/submission.csv: missing from the output of the run"
-    ]
+    assert not failed.folder.exists()
 
 
 def test_output_that_cannot_be_fetched_leaves_the_earlier_run_and_its_output(

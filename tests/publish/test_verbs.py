@@ -85,7 +85,7 @@ def test_a_kernel_that_failed_exits_1(
     assert capsys.readouterr().err.splitlines()[-3:] == [
         "the run ended with status error: Your notebook failed",
         "Traceback",
-        "build/output/submit/submission.csv: missing from the output of the run",
+        "build/output/submit-failed/submission.csv: missing from the output of the run",
     ]
 
 

@@ -45,7 +45,9 @@ def test_a_sheet_has_a_cell_for_each_type_and_fold_that_holds_images(tmp_path):
 def test_a_page_holds_twelve_mosaics_framed_by_fold(tmp_path):
     images = {"a": crop(200), "b": crop(210)}
     mosaic = Mosaic({"a": (0, 0), "b": (0, 1)}, frozenset({1}))
+    (tmp_path / "groups-3.png").touch()  # of an earlier call
     pages = draw_mosaics(tmp_path, images, [mosaic] * 13)
+    assert sorted(tmp_path.iterdir()) == pages
     assert [page.name for page in pages] == ["groups-1.png", "groups-2.png"]
     assert rgb(FOLD_COLOURS[1]) in colours_of(pages[1])
     assert rgb(FOLD_COLOURS[0]) not in colours_of(pages[1])

@@ -46,6 +46,12 @@ def test_what_is_not_known_gets_no_panel(tmp_path):
     assert two - width == three - two > 380
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_name_that_the_font_lacks_is_drawn_without_a_warning(tmp_path):
+    draw_picture(tmp_path / "picture.png", "細胞", IMAGE, truth=None, predicted=None)
+    assert width_of(tmp_path / "picture.png")
+
+
 def test_show_writes_a_picture_for_each_image(source, tmp_path):
     samples = load_samples(source.cache, "stage1_train")[:2]
     write_labels(tmp_path / "labels" / f"{samples[0].id}.png", samples[0].labels)

@@ -11,11 +11,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from kaggle_dsb.config import TrainingSettings
 from kaggle_dsb.files import InputError, locking
 from kaggle_dsb.network.model import load_network
 from kaggle_dsb.training import fit
 from kaggle_dsb.training.callbacks import MetricsFile
-from kaggle_dsb.training.fit import read_checkpoint, train_fold
+from kaggle_dsb.training.fit import read_checkpoint, train_fold, validation_interval
+from kaggle_dsb.training.module import SegmentationModule
 from kaggle_dsb.training.sources import FoldData
 from tests.training import killed
 from tests.training.tiny import tiny
@@ -35,11 +37,18 @@ def test_training_lowers_the_loss(trained):
     assert metrics["score"].between(0, 1).all()
 
 
-def test_a_training_shorter_than_the_wait_for_a_score_is_scored_at_its_end(data, tmp_path):
-    settings = tiny("training.epochs=1", "training.validate_every_epochs=5")
+@pytest.mark.parametrize("every", [2, 5])
+def test_the_last_epoch_is_always_validated(data, tmp_path, every):
+    settings = tiny("training.epochs=3", f"training.validate_every_epochs={every}")
     _, _, facts = load_network(train_fold(data, settings, fold=0, folder=tmp_path))
-    assert facts["epoch"] == 0
+    assert facts["epoch"] == 2
     assert 0 <= facts["score"] <= 1
+
+
+@pytest.mark.parametrize(("epochs", "interval"), [(3, 3), (4, 4), (5, 5), (6, 6), (12, 6), (15, 5)])
+def test_validations_are_evenly_spaced(epochs, interval):
+    training = TrainingSettings(epochs=epochs, validate_every_epochs=5)
+    assert validation_interval(training) == interval
 
 
 def test_the_kept_network_says_what_it_is(trained):
@@ -82,6 +91,22 @@ def test_a_training_may_start_from_a_trained_network(trained, data, tmp_path):
     }
     assert torch.equal(weight["further"], begun[name])
     assert not torch.equal(weight["anew"], begun[name])
+
+
+def test_no_pretrained_weights_are_needed_where_others_replace_them(
+    trained, data, tmp_path, monkeypatch
+):
+    asked = []
+
+    class Recording(SegmentationModule):
+        def __init__(self, *args, pretrained, **kwargs):
+            asked.append(pretrained)
+            super().__init__(*args, pretrained=pretrained, **kwargs)
+
+    monkeypatch.setattr(fit, "SegmentationModule", Recording)
+    for start in (None, trained):
+        train_fold(data, tiny(), fold=0, folder=tmp_path / str(start)[-4:], start_from=start)
+    assert asked == [True, False]
 
 
 def test_a_training_may_learn_from_trained_networks(trained, data, tmp_path):

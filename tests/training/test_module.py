@@ -28,7 +28,7 @@ def targets_of_steps(monkeypatch, teachers, *overrides, n_steps=4):
         "segmentation_loss",
         lambda logits, targets: seen.append(targets.mean().item()) or logits.mean(),
     )
-    module = SegmentationModule(tiny(*overrides), teachers)
+    module = SegmentationModule(tiny(*overrides), pretrained=False, teachers=teachers)
     monkeypatch.setattr(module, "log", lambda *_, **__: None)
     module.trainer = type("Trainer", (), {"world_size": 1})()
     batch = torch.zeros(2, 3, 32, 32, dtype=torch.uint8), torch.ones(2, 3, 32, 32)
@@ -49,7 +49,7 @@ def test_without_a_teacher_the_targets_are_the_truth(monkeypatch):
 
 
 def test_a_teacher_is_neither_trained_nor_kept():
-    module = SegmentationModule(tiny(), [Same(0.5)])
+    module = SegmentationModule(tiny(), pretrained=False, teachers=[Same(0.5)])
     names = [name for name, _ in module.named_parameters()]
     assert names
     assert all(name.startswith("network.") for name in names)

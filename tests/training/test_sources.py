@@ -187,3 +187,10 @@ def test_the_profile_of_sources_draws_from_each_as_it_says(main_source, folds):
     assert (training.epochs, training.crops_per_epoch, training.batch_size) == (16, 1000, 8)
     assert training.learning_rate == 1e-3
     assert training.weight_decay == Settings().training.weight_decay
+
+
+def test_a_new_main_source_has_the_folds_of_the_settings_beside_known_ones(cells):
+    known = make_folds([small_source("other", "abcd")], tiny("folds.n_folds=4"))
+    extra = small_source("extra", "abcd")
+    table = make_folds([cells, extra], tiny("folds.n_folds=2"), known=known)
+    assert set(table["fold"][table["source"] != "other"]) == {0, 1}

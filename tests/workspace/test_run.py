@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 import pytest
 
@@ -181,3 +182,8 @@ def test_settings_that_the_networks_were_trained_with_cannot_be_changed(tmp_path
         "'tu-tf_efficientnet_lite2'; only settings in prediction, instances, hardware can be "
         "changed here"
     )
+
+
+def test_the_bundled_networks_can_be_named(tmp_path):
+    make_run(tmp_path / "mine")
+    assert find_run(Path("bundled"), runs=tmp_path) == open_run(BUNDLED)

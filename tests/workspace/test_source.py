@@ -5,7 +5,9 @@ import cv2
 import numpy as np
 import pytest
 
+from kaggle_dsb.dataset.archive import ACCEPTED_FORMS
 from kaggle_dsb.dataset.demo import make_image, write_demo
+from kaggle_dsb.dataset.originals import opening_originals
 from kaggle_dsb.dataset.samples import list_sets, load_samples
 from kaggle_dsb.files import InputError
 from kaggle_dsb.workspace.source import (
@@ -212,3 +214,49 @@ def test_samples_of_a_test_set_have_the_labels_of_its_solution(here, drawn):
     loaded = load_samples(source.cache, "stage1_train")
     for sample, expected in zip(load_with_truth(source, "stage1_train"), loaded, strict=True):
         np.testing.assert_array_equal(sample.labels, expected.labels)
+
+
+def test_what_the_package_wrote_here_is_not_read_as_data(here):
+    write_png(Path("cell.png"), np.zeros((8, 8), np.uint8))
+    first = open_source(Path(), work=Path("work"))
+    for name in (
+        "submissions/one/labels/cell.png",
+        "runs/mine/curves.png",
+        "pictures/cell.png",
+        "reports/oof.png",
+        "build/kernels/cell.png",
+        "work/cache/another/images/cell.png",
+        "work/demo/stage1_train/a/images/a.png",
+    ):
+        write_png(Path(name), np.ones((8, 8), np.uint8))
+    again = open_source(Path(), work=Path("work"))
+    assert again.prepared.images == first.prepared.images == {"images": 1}
+    assert not again.prepared.is_new
+    with opening_originals(
+        again.origin, "images", options=again.options, skipped=again.skipped
+    ) as read:
+        assert not read("cell").any()
+
+
+@pytest.mark.parametrize("name", ["pictures", "submissions/one/labels", "work/own"])
+def test_a_folder_of_results_is_read_where_it_is_the_data(here, name):
+    write_png(Path(name, "cell.png"), np.zeros((8, 8), np.uint8))
+    write_png(Path(name, "below", "cell.png"), np.zeros((8, 8), np.uint8))
+    assert open_source(Path(name), work=Path("work")).prepared.images == {"images": 2}
+
+
+def test_a_folder_whose_images_are_all_in_a_folder_of_results_names_it(here):
+    write_png(Path("pictures/cell.png"), np.zeros((8, 8), np.uint8))
+    with pytest.raises(InputError) as error:
+        open_source(Path(), work=Path("work"))
+    assert str(error.value) == (
+        ".: contains no images, besides the package's own pictures, work; expected "
+        f"{ACCEPTED_FORMS}"
+    )
+
+
+def test_the_caches_are_not_read_where_the_work_folder_is_the_data(here):
+    write_png(Path("cell.png"), np.zeros((8, 8), np.uint8))
+    open_source(Path(), work=Path(), limit=1)
+    prepared = open_source(Path(), work=Path()).prepared
+    assert (prepared.images, prepared.warnings) == ({"images": 1}, ())

@@ -37,8 +37,8 @@ def test_data_that_are_gone_are_asked_for(tmp_path):
     with pytest.raises(InputError) as raised:
         submission.find_data()
     assert str(raised.value) == (
-        f"{tmp_path / 'first' / 'made.json'}: was made from {tmp_path / 'gone'}, which no longer "
-        "exists; pass the data with --data"
+        f"{tmp_path / 'first' / 'made.json'}: was made from {tmp_path / 'gone'}, which cannot be "
+        "found from this folder; pass the data with --data"
     )
 
 
