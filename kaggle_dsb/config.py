@@ -173,8 +173,7 @@ class PredictionSettings(_Section):
     """Test-time augmentation: the views to average over."""
 
     scales: tuple[Annotated[float, Field(gt=0, le=4)], ...] = Field((0.6, 1, 1.6), min_length=1)
-    """Scales to predict at, relative to network.nucleus_px; the nuclei of all are merged, or, with
-    the watershed, their probabilities averaged."""
+    """Scales, relative to network.nucleus_px: nuclei are merged; the watershed takes the mean."""
 
     diameter_px: float = Field(0, ge=0, allow_inf_nan=False)
     """Typical diameter of the nuclei, in pixels, if known; 0 estimates it for each image."""

@@ -178,7 +178,7 @@ def test_what_is_quiet_prints_its_result_alone(small_demo, tmp_path, monkeypatch
     assert run(["data", "--limit", "1", "--quiet"]) == 0
     said = capsys.readouterr()
     assert said.err == ""
-    assert said.out.startswith("stage1_test: 1 images, ")
+    assert said.out.startswith("stage1_test: 1 image, ")
     assert run(["data", "--limit", "1"]) == 0
     assert capsys.readouterr().err.splitlines()[0] == "reading the data"
 

@@ -52,7 +52,7 @@ HEAVY_OF_VERB = {
     "config": set(),
     "curves": {"matplotlib", "pandas"},
     "data": {"rich"},
-    "download": {"requests"},
+    "download": set(),
     "experiment": TRAINERS,
     "fetch": {"requests"},
     "gallery": {*READERS, "matplotlib", "pandas", "scipy"},

@@ -125,16 +125,14 @@ def plan_run(
         used, or the networks of ``training.start_from`` or ``training.teacher`` cannot be used.
     """
     sources = load_sources(source, extra)
-    names = [labelled.name for labelled in sources]
-    _tell_unused_shares(settings, names[1:])
+    _tell_unused_shares(settings, [labelled.name for labelled in sources[1:]])
     run, start = open_run(folder), _open_named(settings.training.start_from)
     teacher = _open_named(settings.training.teacher)
     if run.settings_file.exists():
         _require_same_settings(run.settings_file, settings)
     others = [other for other in (start, teacher) if other]
     table = _choose_folds(run.folds_file, sources, settings, others)
-    own = table[table["source"].isin(names)]
-    chosen = _parse_folds(folds, sorted(own["fold"].unique().tolist()))
+    chosen = _parse_folds(folds, _folds_with_images(table, sources))
     _require_even_batches(settings)
     starts = {fold: _starting_network(start, fold) for fold in chosen}
     teachers = {fold: _teachers(teacher, fold) for fold in chosen}
@@ -183,6 +181,13 @@ def shrink(settings: Settings, limit: int) -> Settings:
             "training": training.model_copy(update=small),
         }
     )
+
+
+def _folds_with_images(table: pd.DataFrame, sources: Sequence[LabelledSource]) -> list[int]:
+    """Return the folds that hold out any of these images: the table may hold others of one name."""
+    own = {(source.name, sample.id) for source in sources for sample in source.samples}
+    rows = zip(table["source"], table["ImageId"], table["fold"], strict=True)
+    return sorted({int(fold) for source, id_, fold in rows if (source, id_) in own})
 
 
 def _parse_folds(folds: Sequence[str | int] | None, known: Sequence[int]) -> list[int | None]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from kaggle_dsb.instances.features import FEATURES
@@ -62,13 +63,12 @@ class PatchNetwork:
 
     def _predict_batch(self, patches: Patches, features: NDArray[np.float32]) -> Array:
         pixels = normalise_patches(patches)
-        for (weight, bias), stride in zip(self.convolutions, STRIDES, strict=True):
-            pixels = _rectify(_windows(pixels, stride) @ weight + bias)
+        for layer, stride in zip(self.convolutions, STRIDES, strict=True):
+            pixels = _rectify(_transform(_windows(pixels, stride), layer))
         standard = standardise(features, self.centre, self.scale)
         inputs = np.concatenate([pixels.mean(axis=(1, 2)), standard], axis=1)
-        hidden = _rectify(inputs @ self.hidden[0] + self.hidden[1])
-        logit = hidden @ self.output[0] + self.output[1]
-        sigmoid: Array = 1 / (1 + np.exp(-logit[:, 0]))
+        logit = _transform(_rectify(_transform(inputs, self.hidden)), self.output)
+        sigmoid: Array = np.reciprocal(1 + np.exp(-logit[:, 0]))
         return sigmoid
 
     def tensors(self, *, prefix: str) -> dict[str, Array]:
@@ -142,16 +142,21 @@ def standardise(features: NDArray[np.float32], centre: Array, scale: Array) -> A
 def _windows(pixels: NDArray[np.float32], stride: int) -> NDArray[np.float32]:
     """Return the 3 × 3 window around each (stride-th) pixel, (n, h, w, 9 * n_channels)."""
     n, side, _, n_channels = pixels.shape
-    padded = np.pad(pixels, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    out = -(-side // stride)
-    windows = np.empty((n, out, out, 9, n_channels), np.float32)
-    for place in range(9):
-        row, column = divmod(place, 3)
-        windows[..., place, :] = padded[
-            :, row : row + side : stride, column : column + side : stride
-        ]
-    return windows.reshape(n, out, out, 9 * n_channels)
+    padded = np.zeros((n, side + 2, side + 2, n_channels), np.float32)
+    padded[:, 1:-1, 1:-1] = pixels
+    # Three adjacent pixels are contiguous in memory: a window is copied as three long rows.
+    rows = padded.reshape(n, side + 2, -1)
+    windows = sliding_window_view(rows, (3, 3 * n_channels), axis=(1, 2))
+    windows = windows[:, ::stride, :: stride * n_channels]
+    return windows.reshape(*windows.shape[:3], -1)
 
 
-def _rectify(values: NDArray[np.float32]) -> NDArray[np.float32]:
+def _transform(inputs: Array, layer: tuple[Array, Array]) -> Array:
+    weight, bias = layer
+    outputs: Array = inputs @ weight
+    outputs += bias
+    return outputs
+
+
+def _rectify(values: Array) -> Array:
     return np.maximum(values, 0, out=values)
