@@ -166,6 +166,6 @@ COMPILE = $(BIN)/uv pip compile --no-config --quiet --universal --python-version
 
 .PHONY: clean
 clean: ## remove .venv, caches and build files; keep data, runs, submissions and Kaggle's output
-	rm -rf $(VENV) dist .hypothesis .mypy_cache .pytest_cache .ruff_cache \
-		$(filter-out build/output build/pushed.json,$(wildcard build/*))
+	rm -rf $(VENV) dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	[ ! -d build ] || find build -mindepth 1 -maxdepth 1 ! -name output ! -name pushed.json -exec rm -rf {} +
 	find kaggle_dsb tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -547,7 +547,7 @@ def score(
     for mistake in report.mistakes:
         print(f"note: {mistake}", file=sys.stderr)
     if made:
-        say(record_score(made, report))
+        say(record_score(made, report, truth=truth))
 
 
 @app.command("validate", rich_help_panel=VALIDATE)

@@ -151,7 +151,7 @@ class TrainingSettings(_Section):
     """Relative share of all other extra sources together, split equally."""
 
     validate_every_epochs: int = Field(5, ge=1)
-    """Least number of epochs between validations on the held-out fold; the last is validated."""
+    """Epochs between validations on the held-out fold; the last epoch is validated, too."""
 
     validation_images: int = Field(200, ge=1)
     """Maximum number of images per validation, evenly sampled."""

@@ -123,16 +123,16 @@ def score_files(
     return ScoreReport(str(predicted), truth_name, score, types, mistakes)
 
 
-def record_score(submission: "SubmissionFolder", report: ScoreReport) -> str:
-    """Record a score beside its submission, unless it has likely mistakes.
+def record_score(submission: "SubmissionFolder", report: ScoreReport, *, truth: Path | None) -> str:
+    """Record a score beside its submission, unless a given truth seems to be the wrong one.
 
     Returns
     -------
     str
         Where it was recorded, or why it was not.
     """
-    if report.mistakes:
-        return "not recorded: the score has likely mistakes"
+    if truth and report.mistakes:
+        return f"not recorded: is {truth} the ground truth of this submission?"
     submission.write_score(submission.read_score() | report.to_json())
     return f"recorded in {submission.score_file}"
 
@@ -196,7 +196,9 @@ def _require_truth(
     names = _names_in(predicted)
     truth = find_truth(source, names, set_name=set_name)
     if truth is None:
-        if suffixed := sorted(name for name in names if name.endswith(".png")):
+        known = source.sizes().keys() - names
+        suffixed = sorted(name for name in names if name.removesuffix(".png") in known)
+        if suffixed:
             raise InputError(
                 f"{predicted}: image id {shorten(suffixed[0])} ends in .png; omit the suffix"
             )

@@ -1,6 +1,6 @@
 """Train the networks of a run, fold by fold."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -132,14 +132,15 @@ def plan_run(
         _require_same_settings(run.settings_file, settings)
     others = [other for other in (start, teacher) if other]
     table = _choose_folds(run.folds_file, sources, settings, others)
-    chosen = _parse_folds(folds, _folds_with_images(table, sources))
+    held_out_by = _folds_with_images(table, sources)
+    chosen = _parse_folds(folds, held_out_by)
     _require_even_batches(settings)
     starts = {fold: _starting_network(start, fold) for fold in chosen}
     teachers = {fold: _teachers(teacher, fold) for fold in chosen}
     if not run.settings_file.exists():
-        _require_networks("training.start_from", start, chosen)
-        _require_networks("training.teacher", teacher, chosen)
-        _require_trainable(settings, starts.values())
+        _require_networks("training.start_from", start, held_out_by)
+        _require_networks("training.teacher", teacher, held_out_by)
+        _require_trainable(settings, list(starts.values()))
         for path in chain.from_iterable(teachers.values()):
             load_network(path)
     parts = {fold: divide(sources, table, fold=fold, settings=settings) for fold in chosen}
@@ -218,24 +219,26 @@ def _require_even_batches(settings: Settings) -> None:
         )
 
 
-def _require_trainable(settings: Settings, starts: Iterable[Path | None]) -> None:
+def _require_trainable(settings: Settings, starts: Sequence[Path | None]) -> None:
     """Check that the networks can be built and initialised, before the folder is written to."""
     hardware = settings.hardware
     choose_precision(hardware.precision, choose_device(hardware.accelerator))
-    network = NucleusNet(settings.network, pretrained=True)
+    network = NucleusNet(settings.network, pretrained=None in starts)
     for path in starts:
         if path is not None:
             copy_weights(path, network)
 
 
-def _require_networks(setting: str, run: Run | None, folds: Iterable[int | None]) -> None:
+def _require_networks(setting: str, run: Run | None, folds: Sequence[int]) -> None:
     """Raise ``InputError`` if a run to learn from has networks, but none of one of the folds."""
-    for fold in folds:
-        if run and run.networks and fold is not None and fold not in run.networks:
-            raise InputError(
-                f"{setting} = {run.name}: has no network of fold {fold}, only of "
-                f"{', '.join(map(str, run.networks))}; folds.n_folds can be at most {fold}"
-            )
+    missing = sorted(set(folds) - run.networks.keys()) if run and run.networks else []
+    if run and missing:
+        last = max(run.networks)
+        remedy = "train it first" if missing[0] < last else f"folds.n_folds can be {last + 1}"
+        raise InputError(
+            f"{setting} = {run.name}: has no network of fold {missing[0]}, only of "
+            f"{', '.join(map(str, run.networks))}; {remedy}"
+        )
 
 
 def _open_named(folder: Path | None) -> Run | None:

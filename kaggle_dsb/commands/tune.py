@@ -31,6 +31,7 @@ from kaggle_dsb.instances.watershed import WatershedParameters
 from kaggle_dsb.network.engines import choose_engine
 from kaggle_dsb.network.hardware import count_threads, prepare_hardware
 from kaggle_dsb.network.out_of_fold import predict_out_of_fold
+from kaggle_dsb.network.weights import ranges_file
 from kaggle_dsb.progress import show_progress
 from kaggle_dsb.settings_files import write_settings
 from kaggle_dsb.workspace.run import Run
@@ -150,8 +151,9 @@ def _measure_ranges(run: Run, settings: Settings) -> None:
     from kaggle_dsb.network.graph import read_model
     from kaggle_dsb.network.quantize import write_ranges
 
-    run.validation_file.unlink(missing_ok=True)  # the ranges change predictions in INT8
     networks = dict.fromkeys([*run.networks.values(), run.sizing_network(list(run.networks))])
+    if not all(ranges_file(path).exists() for path in networks):
+        run.validation_file.unlink(missing_ok=True)  # with ranges, INT8 replaces another precision
     with show_progress("measuring INT8 ranges") as progress:
         for done, path in enumerate(networks, start=1):
             write_ranges(path, read_model(path), nucleus_px=settings.network.nucleus_px)

@@ -78,7 +78,7 @@ def read_labels(path: Path) -> Labels:
     Returns
     -------
     labels : (H, W) int32
-        As stored in the file, though of 2 or 4 bits scaled to 8; gaps between labels are kept.
+        As stored in the file, but grey of 2 or 4 bits is scaled to 8; gaps between labels are kept.
 
     Raises
     ------
@@ -169,11 +169,11 @@ def _parse_tiff(data: bytes) -> NDArray[Any]:
     try:
         with silence_tifffile(), tifffile.TiffFile(io.BytesIO(data)) as tiff:
             n_pages = len(tiff.pages)
-            height, width = tiff.pages.first.shape[:2]
-            check_pixels((height, width))
-            require_data(tiff.pages.first, n_bytes=len(data))
-            array = tiff.pages.first.asarray()
-            array = np.moveaxis(array, 0, -1) if tiff.pages.first.axes == "SYX" else array
+            page = tiff.pages.first.keyframe
+            check_pixels((page.imagelength, page.imagewidth))
+            require_data(page, n_bytes=len(data))
+            array = page.asarray()
+            array = np.moveaxis(array, 0, -1) if page.axes == "SYX" else array
     except InputError:
         raise
     except Exception:  # tifffile raises all kinds of errors on damaged files.

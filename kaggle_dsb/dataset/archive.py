@@ -92,8 +92,10 @@ class Archive:
 
     def _describe_skipped(self) -> str:
         """Name the skipped folders of the source, which may hold its images after all."""
-        folders = {folder.resolve() for folder in self._skipped if folder.is_dir()}
-        names = [each.name for each in sorted(folders) if each.parent == self._source.resolve()]
+        source = self._source.resolve()
+        folders = {_place_of(folder) for folder in self._skipped if folder.is_dir()}
+        outer = sorted(each for each in folders if folders.isdisjoint(each.parents))
+        names = [str(each.relative_to(source)) for each in outer if each.is_relative_to(source)]
         return f", besides the package's own {', '.join(names)}" if names else ""
 
     def _walk(self) -> Iterator[Entry]:
@@ -158,7 +160,7 @@ class Archive:
 
 def list_files(source: Path, *, skipped: Collection[Path] = ()) -> Iterator[Path]:
     """Yield the files below a folder in order of name, without hidden ones and ``__MACOSX``."""
-    left_out = {folder.resolve() for folder in skipped}
+    left_out = {_place_of(folder) for folder in skipped}
     for folder, folders, files in os.walk(source, followlinks=True):
         here = Path(folder)
         folders[:] = sorted(
@@ -178,9 +180,14 @@ def _describe_other(entries: Iterable[Entry]) -> str:
 
 def _may_enter(folder: Path, skipped: set[Path]) -> bool:
     """Return whether a folder is neither skipped nor a symlink to one of its parents."""
-    target = folder.resolve()
-    leads_back = folder.is_symlink() and target in {above.resolve() for above in folder.parents}
-    return target not in skipped and not leads_back
+    above = {parent.resolve() for parent in folder.parents}
+    leads_back = folder.is_symlink() and folder.resolve() in above
+    return _place_of(folder) not in skipped and not leads_back
+
+
+def _place_of(folder: Path) -> Path:
+    """Return the absolute path of a folder or of a symlink to one: the link's, not its target's."""
+    return folder.parent.resolve() / folder.name
 
 
 def _is_hidden(parts: list[str]) -> bool:

@@ -70,7 +70,8 @@ def read_groups(path: Path, ids: Collection[str], *, shown: Path | None = None) 
         raise InputError(f"{shown}: lists image {twice} twice, must list each once")
     missing = [id_ for id_ in ids if not group_of.get(id_)]
     if missing:
-        named = next((name for name in group_of if name.startswith(f"{missing[0]}.")), None)
+        others = group_of.keys() - set(ids)
+        named = next((name for name in others if name.startswith(f"{missing[0]}.")), None)
         hint = f"; write the ImageId without the suffix, not {named}" if named else ""
         raise InputError(
             f"{shown}: has no group for image {missing[0]} ({len(missing)} images missing){hint}"

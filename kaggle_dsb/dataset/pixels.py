@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
@@ -31,6 +32,9 @@ IMAGE_SUFFIXES = (
     *(".jp2", ".j2k", ".jpx", ".lsm", ".stk", ".btf", ".tf8", ".pbm", ".pgm", ".ppm", ".pnm"),
 )
 FORMATS = "PNG, TIFF, JPEG, BMP, GIF, WebP or JPEG 2000"
+
+AROUND = np.ones((3, 3), np.uint8)
+MOST_GREY_PX = 8  # among grey ones only, in a black-and-white mask
 
 _SHORTEST_BYTES = 26  # up to the colour type of a PNG
 _LAST_MARKS = {PNG: b"IEND", JPEG: b"\xff\xd9"}
@@ -116,14 +120,17 @@ def threshold_jpeg(values: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
     Notes
     -----
-    Grey pixels must not outnumber the black or the white ones. With soft edges, masks of 60
-    training images have at most 0.85 times as many.
+    The pixels among grey ones only, so not those of soft edges, must not outnumber the black or
+    the white ones.
     """
     channels = values.reshape(*values.shape[:2], -1)
     darkest, brightest = channels.min(axis=2), channels.max(axis=2)
-    n_black, n_white = np.count_nonzero(brightest < 64), np.count_nonzero(darkest >= 192)
-    n_grey = brightest.size - n_black - n_white
-    if n_grey > min(n_black, n_white) or 0 < brightest.max(initial=0) < 128:
+    is_black, is_white = brightest < 64, darkest >= 192
+    is_grey = (~(is_black | is_white)).astype(np.uint8)
+    n_black, n_white, n_grey = (
+        int(np.count_nonzero(pixels)) for pixels in (is_black, is_white, cv2.erode(is_grey, AROUND))
+    )
+    if n_grey > max(min(n_black, n_white), MOST_GREY_PX) or 0 < brightest.max(initial=0) < 128:
         raise InputError(
             "is a JPEG of several grey values or colours, which its compression changes; save "
             "labels as PNG or TIFF"

@@ -50,6 +50,15 @@ def _move(state: Any, old: str, new: str) -> Any:
     return new + state[len(old) :] if is_below else state
 
 
+class LastEpochValidation(Callback):
+    """Validates after the last epoch, whatever the number of epochs between validations."""
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Validate after each epoch from the last one on."""
+        if trainer.current_epoch + 1 == trainer.max_epochs:
+            trainer.check_val_every_n_epoch = 1
+
+
 class MetricsFile(Callback):
     """Writes one row of `METRICS_COLUMNS` per epoch to ``metrics.csv``.
 

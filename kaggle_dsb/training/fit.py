@@ -23,7 +23,7 @@ from pytorch_lightning.callbacks import (
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 
-from kaggle_dsb.config import Settings, TrainingSettings
+from kaggle_dsb.config import Settings
 from kaggle_dsb.files import InputError, locking, remove_leftovers
 from kaggle_dsb.network.hardware import (
     choose_device,
@@ -32,7 +32,12 @@ from kaggle_dsb.network.hardware import (
     prepare_hardware,
 )
 from kaggle_dsb.network.model import load_network, save_network
-from kaggle_dsb.training.callbacks import FoldCheckpoint, FoldCheckpointIO, MetricsFile
+from kaggle_dsb.training.callbacks import (
+    FoldCheckpoint,
+    FoldCheckpointIO,
+    LastEpochValidation,
+    MetricsFile,
+)
 from kaggle_dsb.training.crops import FoldDataModule
 from kaggle_dsb.training.module import SegmentationModule
 from kaggle_dsb.training.sources import FoldData
@@ -233,7 +238,7 @@ def _trainer(settings: Settings, work: Path, *, validates: bool) -> pl.Trainer:
         use_distributed_sampler=False,  # CropNumbers distributes the crops
         precision=LIGHTNING_PRECISION[choose_precision(hardware.precision, device)],
         max_epochs=training.epochs,
-        check_val_every_n_epoch=validation_interval(training),
+        check_val_every_n_epoch=training.validate_every_epochs,
         limit_val_batches=None if validates else 0,
         num_sanity_val_steps=0,
         callbacks=_callbacks(settings, work, validates=validates),
@@ -246,24 +251,12 @@ def _trainer(settings: Settings, work: Path, *, validates: bool) -> pl.Trainer:
     )
 
 
-def validation_interval(training: TrainingSettings) -> int:
-    """Return the number of epochs between validations: the last epoch is one of them.
-
-    Examples
-    --------
-    >>> validation_interval(TrainingSettings(epochs=9, validate_every_epochs=4))
-    9
-    """
-    epochs = training.epochs
-    longest = range(min(training.validate_every_epochs, epochs), epochs + 1)
-    return next(interval for interval in longest if epochs % interval == 0)
-
-
 def _callbacks(settings: Settings, work: Path, *, validates: bool) -> list[Callback]:
     training = settings.training
     callbacks: list[Callback] = [EMAWeightAveraging(decay=training.ema_decay)]
     if validates:
         callbacks += [
+            LastEpochValidation(),
             FoldCheckpoint(work, "best", monitor="score", mode="max", enable_version_counter=False),
             EarlyStopping("score", mode="max", patience=training.patience),
         ]

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -108,12 +109,12 @@ class Source:
         return path if path and path.exists() else None
 
     def sizes(self) -> dict[str, tuple[int, int]]:
-        """Return (H, W) of every image of every set by id."""
-        return {
-            id_: size
-            for set_name in self.prepared.images
-            for id_, size in sizes(self.cache, set_name).items()
-        }
+        """Return (H, W) of the images of all sets by id, but for ids of which sizes differ."""
+        of_id: dict[str, set[tuple[int, int]]] = defaultdict(set)
+        for set_name in self.prepared.images:
+            for id_, size in sizes(self.cache, set_name).items():
+                of_id[id_].add(size)
+        return {id_: size for id_, (size, *others) in of_id.items() if not others}
 
 
 def open_source(
@@ -278,7 +279,8 @@ def read_solution_labels(source: Source, set_name: str) -> dict[str, Labels]:
     path = source.solution_file(set_name)
     if path is None:
         return {}
-    known = source.sizes()
+    has_images = set_name in source.prepared.images
+    known = sizes(source.cache, set_name) if has_images else source.sizes()
     with _naming_origin(source, path):
         labels = read_solution(path, known)
         require_sizes(path, labels, known)

@@ -124,7 +124,7 @@ def test_a_control_character_of_a_file_name_does_not_reach_the_terminal(here, ca
     )
 
 
-def test_a_score_with_a_likely_mistake_is_not_recorded(foreign, weights, capsys):
+def test_a_score_against_a_truth_that_seems_wrong_is_not_recorded(foreign, weights, capsys):
     submit_truth(foreign)
     for path in (foreign / "labels").iterdir():
         write_labels(Path("masks") / path.name, np.ones_like(read_labels(path)))
@@ -132,7 +132,9 @@ def test_a_score_with_a_likely_mistake_is_not_recorded(foreign, weights, capsys)
     assert capsys.readouterr().err.endswith("\nrecorded in submissions/first/score.json\n")
     recorded = Path("submissions/first/score.json").read_bytes()
     assert run(["score", "first", "--truth", "masks"]) == 0
-    assert capsys.readouterr().err.endswith("\nnot recorded: the score has likely mistakes\n")
+    assert capsys.readouterr().err.endswith(
+        "\nnot recorded: is masks the ground truth of this submission?\n"
+    )
     assert Path("submissions/first/score.json").read_bytes() == recorded
 
 
@@ -152,6 +154,17 @@ def test_a_truth_of_another_size_than_the_image_is_named(data, weights, capsys):
         "error: data/stage1_solution.csv: image n2 is 90 x 90 pixels; the image of this name is "
         "64 x 64"
     )
+
+
+def test_images_of_one_name_and_different_sizes_do_not_hinder_a_score(here, capsys):
+    for name, size in (("train", (40, 40)), ("test", (30, 40))):
+        write_png(Path("own", name, "images", "x.png"), np.zeros(size, np.uint8))
+        labels = np.zeros(size, np.uint16)
+        labels[5:15, 5:15], labels[20:28, 20:30] = 1, 2
+        write_labels(Path("own", name, "labels", "x.png"), labels)
+        call = ["score", f"own/{name}/labels", "--truth", f"own/{name}/labels", "--data", "own"]
+        assert run(call) == 0
+        assert "score 1.0000" in capsys.readouterr().out
 
 
 UNSCORABLE_TABLES = {

@@ -7,6 +7,7 @@ import pytest
 
 from kaggle_dsb.cli import run
 from kaggle_dsb.config import Settings
+from kaggle_dsb.network.model import NucleusNet
 from kaggle_dsb.settings_files import write_settings
 from tests.commands.examples import TINY_NETWORK, TWO_FOLDS, write_png
 from tests.forks import call as forked_call
@@ -65,9 +66,24 @@ def test_more_folds_than_the_networks_to_start_from_are_refused(foreign, weights
     assert run([*call, "--set", "training.start_from=weights"]) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
         "error: training.start_from = weights: has no network of fold 2, only of 0, 1; "
-        "folds.n_folds can be at most 2"
+        "folds.n_folds can be 2"
     )
     assert not Path("runs").exists()
+
+
+def test_fine_tuning_needs_no_pretrained_weights(foreign, weights, monkeypatch):
+    asked = []
+
+    def build(settings, *, pretrained):
+        asked.append(pretrained)
+        return NucleusNet(settings, pretrained=False)
+
+    monkeypatch.setattr("kaggle_dsb.commands.train.NucleusNet", build)
+    tiny = [word for setting in TINY_NETWORK for word in ("--set", setting)]
+    call = ["train", "--data", "foreign", "--dry-run", *TWO_FOLDS, *tiny]
+    assert run(call) == 0
+    assert run([*call, "--set", "training.start_from=weights"]) == 0
+    assert asked == [True, False]
 
 
 def test_a_training_in_8_bits_claims_no_folder(data, capsys):

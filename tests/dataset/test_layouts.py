@@ -699,6 +699,15 @@ def test_a_jpeg_of_one_black_and_white_mask_with_soft_edges_is_read(tmp_path: Pa
     assert np.mean((sample.labels > 0) != (mask > 0)) < 0.01
 
 
+def test_a_jpeg_of_a_small_nucleus_with_soft_edges_is_a_mask(tmp_path: Path) -> None:
+    small = np.zeros((64, 64), np.uint8)
+    cv2.circle(small, (30, 33), 2, 255, cv2.FILLED)
+    write(tmp_path / "own" / "x" / "images" / "x.png", small)
+    write(tmp_path / "own" / "x" / "masks" / "a.jpg", cv2.GaussianBlur(small, (0, 0), 1))
+    (sample,), _ = read(tmp_path / "own", tmp_path)
+    assert np.count_nonzero(sample.labels) == 9
+
+
 def test_a_geojson_without_properties_is_read(tmp_path: Path) -> None:
     document = json.loads(exported("geojson"))
     features = document["features"] if isinstance(document, dict) else document
