@@ -181,7 +181,7 @@ def _write_value(value: Any) -> str:
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read as a TOML file of settings ({error})") from None
 
 
@@ -192,7 +192,7 @@ def _apply(values: dict[str, Any], override: str) -> None:
         raise InputError(f"--set {override}: expected section.key=value, such as training.epochs=3")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except ValueError:
         value = text.strip()
     for section in reversed(sections):
         key, value = section, {key: value}

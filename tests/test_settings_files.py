@@ -150,12 +150,18 @@ def test_a_key_below_a_value_is_refused(tmp_path):
         load_settings(tmp_path / "config.toml", overrides=["prediction.tta.x=1"])
 
 
-def test_a_file_that_is_no_toml_is_named(tmp_path):
+@pytest.mark.parametrize("text", ["[training", f"[training]\nepochs = {'9' * 5000}"])
+def test_a_file_that_is_no_toml_is_named(tmp_path, text):
     path = tmp_path / "mine.toml"
-    path.write_text("epochs: 3\n")
+    path.write_text(text)
     with pytest.raises(InputError) as error:
         load_settings(path)
     assert str(error.value).startswith(f"{path}: cannot be read as a TOML file of settings (")
+
+
+def test_a_number_of_thousands_of_digits_is_refused():
+    with pytest.raises(InputError, match="training.epochs"):
+        load_settings(overrides=[f"training.epochs={'9' * 5000}"])
 
 
 def test_a_missing_file_is_named(tmp_path):
