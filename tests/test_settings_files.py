@@ -160,7 +160,7 @@ def test_a_file_that_is_no_toml_is_named(tmp_path, text):
 
 
 def test_a_number_of_thousands_of_digits_is_refused():
-    with pytest.raises(InputError, match="training.epochs"):
+    with pytest.raises(InputError, match=r"training\.epochs"):
         load_settings(overrides=[f"training.epochs={'9' * 5000}"])
 
 
