@@ -131,7 +131,8 @@ def describe_prediction(source: Source, *, folder: Path, set_name: str | None) -
     """Return a line on what `make_submission` would predict, after making its input checks."""
     set_name = choose_test_set(source, set_name)
     required = _required_sizes(source, set_name)
-    return f"{folder}: {len(required)} images of {set_name} would be predicted"
+    images = f"{len(required)} image{'s' * (len(required) != 1)}"
+    return f"{folder}: {images} of the set {set_name} would be predicted"
 
 
 def make_submission(

@@ -17,7 +17,7 @@ def test_a_dry_run_of_submit_tells_what_would_be_predicted(data, weights, capsys
     before = files()
     assert run(["submit", "--weights", "weights", "--name", "first", "--dry-run"]) == 0
     assert capsys.readouterr().out == (
-        "submissions/first: 2 images of stage1_test would be predicted\n"
+        "submissions/first: 2 images of the set stage1_test would be predicted\n"
         "weights: weights, 2 networks\n"
     )
     assert files() == before
