@@ -66,7 +66,7 @@ def print_sets(source: "Source") -> None:
     for summary in describe(source.cache, image_type):
         types = [(f"type {kind}", n) for kind, n in summary.types.items()]
         shapes = [(f"size {height} x {width}", n) for (height, width), n in summary.sizes.items()]
-        is_annotated = (source.cache / summary.name / "labels").is_dir()
+        is_annotated = source.prepared.is_annotated(summary.name)
         nuclei = summary.nuclei if is_annotated else "no annotations"
         counts = [("images", summary.images), ("nuclei", nuclei)]
         print_table(summary.name, ["", "count"], [*counts, *types, *shapes])

@@ -132,14 +132,14 @@ def plan_run(
         _require_same_settings(run.settings_file, settings)
     others = [other for other in (start, teacher) if other]
     table = _choose_folds(run.folds_file, sources, settings, others)
-    held_out_by = _folds_with_images(table, sources)
-    chosen = _parse_folds(folds, held_out_by)
+    chosen = _parse_folds(folds, _folds_with_images(table, sources))
     _require_even_batches(settings)
     starts = {fold: _starting_network(start, fold) for fold in chosen}
     teachers = {fold: _teachers(teacher, fold) for fold in chosen}
+    untrained = [fold for fold in chosen if fold is not None and fold not in run.networks]
+    _require_networks("training.start_from", start, untrained)
+    _require_networks("training.teacher", teacher, untrained)
     if not run.settings_file.exists():
-        _require_networks("training.start_from", start, held_out_by)
-        _require_networks("training.teacher", teacher, held_out_by)
         _require_trainable(settings, list(starts.values()))
         for path in chain.from_iterable(teachers.values()):
             load_network(path)
@@ -233,11 +233,9 @@ def _require_networks(setting: str, run: Run | None, folds: Sequence[int]) -> No
     """Raise ``InputError`` if a run to learn from has networks, but none of one of the folds."""
     missing = sorted(set(folds) - run.networks.keys()) if run and run.networks else []
     if run and missing:
-        last = max(run.networks)
-        remedy = "train it first" if missing[0] < last else f"folds.n_folds can be {last + 1}"
         raise InputError(
             f"{setting} = {run.name}: has no network of fold {missing[0]}, only of "
-            f"{', '.join(map(str, run.networks))}; {remedy}"
+            f"{', '.join(map(str, run.networks))}; train it, or lower folds.n_folds"
         )
 
 

@@ -162,9 +162,13 @@ def list_files(source: Path, *, skipped: Collection[Path] = ()) -> Iterator[Path
     """Yield the files below a folder in order of name, without hidden ones and ``__MACOSX``."""
     left_out = {_place_of(folder) for folder in skipped}
     for folder, folders, files in os.walk(source, followlinks=True):
-        here = Path(folder)
+        here, place = Path(folder), Path(folder).resolve()
         folders[:] = sorted(
-            name for name in folders if not _is_hidden([name]) and _may_enter(here / name, left_out)
+            name
+            for name in folders
+            if not _is_hidden([name])
+            and place / name not in left_out
+            and not _leads_back(here / name)
         )
         yield from (here / name for name in sorted(files) if not _is_hidden([name]))
 
@@ -178,11 +182,9 @@ def _describe_other(entries: Iterable[Entry]) -> str:
     return f" (found {found})"
 
 
-def _may_enter(folder: Path, skipped: set[Path]) -> bool:
-    """Return whether a folder is neither skipped nor a symlink to one of its parents."""
-    above = {parent.resolve() for parent in folder.parents}
-    leads_back = folder.is_symlink() and folder.resolve() in above
-    return _place_of(folder) not in skipped and not leads_back
+def _leads_back(folder: Path) -> bool:
+    """Return whether a folder is a symlink to one of its parents."""
+    return folder.is_symlink() and folder.resolve() in {each.resolve() for each in folder.parents}
 
 
 def _place_of(folder: Path) -> Path:

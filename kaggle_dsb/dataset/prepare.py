@@ -51,13 +51,16 @@ class Prepared:
         """Return a line for each set: its numbers of images and nuclei."""
         return [self._describe_set(name) for name in self.images]
 
+    def is_annotated(self, set_name: str) -> bool:
+        """Return whether a set has annotations, be it of no nuclei."""
+        return (self.cache / set_name / "labels").is_dir()
+
     def _describe_set(self, name: str) -> str:
         images, nuclei = self.images[name], self.nuclei[name]
         counted = f"{nuclei} nucle{'us' if nuclei == 1 else 'i'}"
-        is_annotated = (self.cache / name / "labels").is_dir()
         return (
             f"{name}: {images} image{'s' * (images != 1)}, "
-            f"{counted if is_annotated else 'no annotations'}"
+            f"{counted if self.is_annotated(name) else 'no annotations'}"
         )
 
 

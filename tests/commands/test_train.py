@@ -66,9 +66,10 @@ def test_more_folds_than_the_networks_to_start_from_are_refused(foreign, weights
     assert run([*call, "--set", "training.start_from=weights"]) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
         "error: training.start_from = weights: has no network of fold 2, only of 0, 1; "
-        "folds.n_folds can be 2"
+        "train it, or lower folds.n_folds"
     )
     assert not Path("runs").exists()
+    assert run([*call, "--set", "training.start_from=weights", "--dry-run", "--fold", "2"]) == 2
 
 
 def test_fine_tuning_needs_no_pretrained_weights(foreign, weights, monkeypatch):
