@@ -172,7 +172,7 @@ def find_lasting_leftovers(command: Command, folder: Path) -> list[str]:
     """Return a fault for what killed processes were building and a run an hour later leaves."""
     past = time.time() - LEFTOVER_AGE_S - 1
     leftovers = list(folder.rglob(".*-building-*"))
-    for path in leftovers:
+    for path in (inner for build in leftovers for inner in (build, *build.rglob("*"))):
         os.utime(path, (past, past))
     run(command.arguments, folder)
     lasting = sorted(str(path.relative_to(folder)) for path in leftovers if path.exists())
