@@ -82,7 +82,7 @@ MISTAKES = {
     "report ": "--name '': must be a plain folder name, such as first-try",
     "submit --export": ("Option '--export' requires an argument (see `kaggle-dsb submit --help`)"),
     "submit --weights absent": (
-        "absent: no such folder; expected the folder of a finished training run"
+        "absent: no such folder; expected the folder of a finished training run; available: bundled"
     ),
     "validate --save scores.png": "scores.png: must end in .csv",
     "compare a.csv b.csv --save both": "both: must end in .png, .jpg, .pdf or .svg",

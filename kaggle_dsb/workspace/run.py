@@ -261,8 +261,8 @@ def open_run(folder: Path) -> Run:
 
 
 def resolve_run(folder: Path) -> Path:
-    """Return the folder of a run; the name ``bundled`` is that of the bundled networks."""
-    return BUNDLED if folder == Path("bundled") else folder
+    """Return the folder of a run: that of the bundled networks for ``bundled``, if not a folder."""
+    return BUNDLED if folder == Path("bundled") and not folder.is_dir() else folder
 
 
 def find_run(folder: Path | None = None, *, runs: Path = RUNS) -> Run:
@@ -282,9 +282,8 @@ def find_run(folder: Path | None = None, *, runs: Path = RUNS) -> Run:
     """
     if folder is None:
         return next((run for run in list_runs(runs) if not run.find_fault()), open_run(BUNDLED))
-    trained = ", ".join(run.name for run in list_runs(runs))
-    there = f"; available: {trained}" if trained else ""
-    wanted = f"expected the folder of a finished training run{there}"
+    available = ", ".join(["bundled", *(run.name for run in list_runs(runs))])
+    wanted = f"expected the folder of a finished training run; available: {available}"
     run = open_run(require_folder(resolve_run(folder), wanted))
     if not run.networks:
         raise InputError(f"{folder}: contains no fold<N>.safetensors; {wanted}")

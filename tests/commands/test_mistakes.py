@@ -19,7 +19,8 @@ MISTAKES = {
     ),
     "no weights": (
         ["submit", "--weights", "empty"],
-        "empty: contains no fold<N>.safetensors; expected the folder of a finished training run",
+        "empty: contains no fold<N>.safetensors; expected the folder of a finished training run; "
+        "available: bundled",
     ),
     "unknown set": (
         ["submit", "--weights", "weights", "--set-name", "stage3"],
@@ -110,7 +111,7 @@ def test_a_wrong_name_is_told_with_the_names_that_are_there(weights, capsys):
     assert run(["submit", "--weights", "runs/mine/fold0.safetensors"]) == 2
     assert capsys.readouterr().err == (
         "error: runs/mine/fold0.safetensors: is a file; expected the folder of a finished "
-        "training run; available: runs/mine\n"
+        "training run; available: bundled, runs/mine\n"
     )
 
 

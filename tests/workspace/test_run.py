@@ -74,7 +74,7 @@ def test_what_cuts_probabilities_counts_among_the_files_of_a_run(tmp_path):
 def test_a_folder_without_a_network_is_refused(tmp_path):
     message = (
         f"{tmp_path}: contains no fold<N>.safetensors; expected the folder of a finished "
-        "training run"
+        "training run; available: bundled"
     )
     with pytest.raises(InputError) as raised:
         find_run(tmp_path)
@@ -187,3 +187,9 @@ def test_settings_that_the_networks_were_trained_with_cannot_be_changed(tmp_path
 def test_the_bundled_networks_can_be_named(tmp_path):
     make_run(tmp_path / "mine")
     assert find_run(Path("bundled"), runs=tmp_path) == open_run(BUNDLED)
+
+
+def test_a_folder_of_that_name_comes_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_run(Path("bundled"))
+    assert find_run(Path("bundled")).folder == Path("bundled")
