@@ -67,7 +67,7 @@ def segment(
     image
         (H, W) greyscale, (H, W, 3) RGB or (H, W, 4) RGBA, of any numeric type; alpha is ignored.
     fast
-        Use one network at one scale, without test-time augmentation. False averages all networks of
+        Use one network at one scale, without test-time augmentation. False combines all networks of
         the run, with the views and scales of its settings: several times slower, more accurate.
     weights
         Folder of trained networks, such as ``runs/mine``, or ``bundled``, the default.
@@ -90,7 +90,7 @@ def segment(
     -----
     The networks are loaded on the first call and cached.
 
-    The defaults are made for speed, those of ``kaggle-dsb submit`` for accuracy: it averages all
+    The defaults are made for speed, those of ``kaggle-dsb submit`` for accuracy: it combines all
     networks of the newest complete and validated run in ``runs``, else of the bundled ones. Its
     nuclei therefore differ from these. ``kaggle-dsb submit --fast --weights FOLDER`` uses the same
     network as this function with ``weights=FOLDER``.

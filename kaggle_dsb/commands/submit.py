@@ -150,7 +150,7 @@ def make_submission(
     ----------
     source : Source
     run : Run
-        Its networks are averaged.
+        Its networks are combined.
     settings : Settings
         Only ``prediction``, ``instances`` and ``hardware`` are used.
     folder : Path

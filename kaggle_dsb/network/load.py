@@ -20,7 +20,7 @@ from kaggle_dsb.workspace.run import Run
 
 
 def load_predictor(run: Run, settings: Settings, *, folds: Sequence[int]) -> Predictor:
-    """Load the networks of the given folds as one predictor, which averages them."""
+    """Load the networks of the given folds as one predictor, which combines them."""
     networks, sizing = [run.networks[fold] for fold in folds], run.sizing_network(folds)
     choice = choose_engine(settings.hardware, [*networks, sizing])
     threads = settings.hardware.threads

@@ -152,7 +152,7 @@ def predict_out_of_fold(
         Called with the number of images predicted and their total number.
     is_foreign : bool
         The run need not have been trained on the images: those that no network was trained on are
-        predicted by the mean of all networks.
+        predicted by all networks together.
 
     Raises
     ------

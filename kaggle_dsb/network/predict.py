@@ -20,7 +20,7 @@ from kaggle_dsb.network.tiles import Tile, batch_tiles, cut_tiles
 
 Probability = NDArray[np.float32]
 
-CACHE_FORMAT = 3
+CACHE_FORMAT = 4
 """Incremented whenever the same settings and networks give different probabilities."""
 
 # High thresholds, so that the pale cell around a nucleus is not measured as part of it.

@@ -60,7 +60,7 @@ class Segmentation:
     ----------
     images : ImageSet
     run : Run
-        Its networks are averaged.
+        Its networks are combined.
     settings : Settings
         The images are distributed over ``hardware.devices`` processes.
     files : SubmissionFolder

@@ -7,7 +7,7 @@ import torch
 import ttach
 from torch import Tensor, nn
 
-from kaggle_dsb.network.engines import BATCH_PX, Images, Probabilities
+from kaggle_dsb.network.engines import BATCH_PX, LARGEST_LOGIT, Images, Probabilities
 from kaggle_dsb.network.hardware import Precision
 
 
@@ -19,8 +19,8 @@ def tta_transforms(name: str) -> ttach.Compose:
     return ttach.Compose({"none": [], "flips": flips, "rotations": rotations, "d4": d4}[name])
 
 
-class MeanProbability(nn.Module):
-    """The mean probability of several networks.
+class CombinedProbability(nn.Module):
+    """The probability of several networks: the sigmoid of their mean logit.
 
     Parameters
     ----------
@@ -39,8 +39,10 @@ class MeanProbability(nn.Module):
         """Return probabilities (B, 3, H, W) float32 for images (B, 3, H, W), 0 to 255."""
         half = self.precision != torch.float32
         with torch.autocast(images.device.type, dtype=self.precision, enabled=half):
-            logits = [network(images) for network in self.networks]
-        return torch.stack([torch.sigmoid(each.float()) for each in logits]).mean(0)
+            logits = [network(images).float() for network in self.networks]
+        if len(logits) == 1:
+            return torch.sigmoid(logits[0])
+        return torch.sigmoid(torch.stack(logits).clamp(-LARGEST_LOGIT, LARGEST_LOGIT).mean(0))
 
 
 class TorchEngine:
@@ -68,8 +70,8 @@ class TorchEngine:
         self._is_one_in_one_view = len(networks) == 1 and tta == "none"
         self._device = torch.device(device)
         self._precision = precision
-        mean = MeanProbability(networks, getattr(torch, precision)).to(self._device).eval()
-        self._model = ttach.SegmentationTTAWrapper(mean, tta_transforms(tta), "mean")
+        combined = CombinedProbability(networks, getattr(torch, precision)).to(self._device).eval()
+        self._model = ttach.SegmentationTTAWrapper(combined, tta_transforms(tta), "mean")
         self.batch_px = BATCH_PX[self._device.type]
 
     def first(self) -> "TorchEngine":

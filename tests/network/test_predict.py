@@ -37,6 +37,17 @@ class Unscaled(Predictor):
         return probability
 
 
+class Constant(torch.nn.Module):
+    """A network with the same logit everywhere."""
+
+    def __init__(self, value):
+        super().__init__()
+        self.value = value
+
+    def forward(self, image):
+        return torch.full((len(image), 3, *image.shape[-2:]), self.value)
+
+
 def make_predictor(networks, *, nucleus_px=None, precision="float32", **options):
     settings = PredictionSettings(**options)
     engine = TorchEngine(networks, tta=settings.tta, precision=precision)
@@ -90,18 +101,16 @@ def test_a_large_image_is_computed_in_tiles_that_join_without_a_seam():
     assert np.abs(whole - tiled).max() < 1e-5
 
 
-def test_the_mean_over_networks_is_the_mean_of_probabilities():
-    class Constant(torch.nn.Module):
-        def __init__(self, value):
-            super().__init__()
-            self.value = value
-
-        def forward(self, image):
-            return torch.full((len(image), 3, *image.shape[-2:]), self.value)
-
-    networks = [Constant(-20.0), Constant(0.0)]
+def test_networks_are_combined_by_their_mean_logit():
+    networks = [Constant(-1.0), Constant(4.0)]
     (probability,) = make_predictor(networks).predict([noise(32, 32)])
-    assert np.allclose(probability, 0.25, atol=1e-6)
+    assert np.allclose(probability, 1 / (1 + np.exp(-1.5)), atol=1e-6)
+
+
+def test_one_certain_network_does_not_outvote_the_others():
+    networks = [Constant(-60.0), Constant(4.0), Constant(4.0)]
+    (probability,) = make_predictor(networks).predict([noise(32, 32)])
+    assert probability.min() > 0.5
 
 
 def test_images_of_mixed_sizes_come_back_in_their_order():
