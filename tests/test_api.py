@@ -326,7 +326,7 @@ def test_labels_of_another_size_are_not_measured():
 def test_a_folder_without_networks_is_refused(tmp_path):
     message = (
         f"{tmp_path}: contains no fold<N>.safetensors; expected the folder of a finished "
-        "training run"
+        "training run; available: bundled"
     )
     with pytest.raises(InputError, match=exactly(message)):
         dsb.segment(np.zeros((8, 8), np.uint8), weights=str(tmp_path))
