@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from kaggle_dsb.config import HardwareSettings
 from kaggle_dsb.files import InputError
-from kaggle_dsb.instances.probability import CHANNELS
 from kaggle_dsb.network.hardware import (
     Device,
     Precision,
@@ -36,7 +35,6 @@ Images = NDArray[np.uint8]
 Probabilities = NDArray[np.float32]
 
 
-BORDER = CHANNELS.index("border")
 LARGEST_LOGIT = 7.0
 """Logits are clipped to this before they are averaged: one network must not outvote the others."""
 
@@ -48,8 +46,7 @@ class Engine(Protocol):
 
     Several networks are combined by the mean of their logits in each view. Where they disagree, the
     mean of their probabilities is less certain than any of them, and misses nuclei in images unlike
-    those trained on. The touching border is the mean of the probabilities: it is rarely likely, and
-    the mean logit would merge nuclei.
+    those trained on.
     """
 
     @property
@@ -265,7 +262,7 @@ class OpenVinoEngine:
 
 
 def _combine(probabilities: Sequence[Probabilities]) -> Probabilities:
-    """Combine probabilities as `Engine` describes; a single one is returned as it is."""
+    """Return the sigmoid of the mean logit; a single probability as it is."""
     if len(probabilities) == 1:
         return probabilities[0]
     total = np.zeros_like(probabilities[0])
@@ -273,5 +270,4 @@ def _combine(probabilities: Sequence[Probabilities]) -> Probabilities:
         clipped = np.clip(probability, _LEAST, 1 - _LEAST)
         total += np.log(clipped / (1 - clipped))
     combined: Probabilities = np.reciprocal(1 + np.exp(-total / len(probabilities)))
-    combined[:, BORDER] = np.mean([each[:, BORDER] for each in probabilities], axis=0)
     return combined

@@ -7,7 +7,7 @@ import torch
 import ttach
 from torch import Tensor, nn
 
-from kaggle_dsb.network.engines import BATCH_PX, BORDER, LARGEST_LOGIT, Images, Probabilities
+from kaggle_dsb.network.engines import BATCH_PX, LARGEST_LOGIT, Images, Probabilities
 from kaggle_dsb.network.hardware import Precision
 
 
@@ -20,7 +20,7 @@ def tta_transforms(name: str) -> ttach.Compose:
 
 
 class CombinedProbability(nn.Module):
-    """The probability of several networks, combined as `kaggle_dsb.network.engines.Engine` says.
+    """The probability of several networks: the sigmoid of their mean logit.
 
     Parameters
     ----------
@@ -42,10 +42,7 @@ class CombinedProbability(nn.Module):
             logits = [network(images).float() for network in self.networks]
         if len(logits) == 1:
             return torch.sigmoid(logits[0])
-        all_logits = torch.stack(logits)
-        combined = torch.sigmoid(all_logits.clamp(-LARGEST_LOGIT, LARGEST_LOGIT).mean(0))
-        combined[:, BORDER] = torch.sigmoid(all_logits[:, :, BORDER]).mean(0)
-        return combined
+        return torch.sigmoid(torch.stack(logits).clamp(-LARGEST_LOGIT, LARGEST_LOGIT).mean(0))
 
 
 class TorchEngine:
