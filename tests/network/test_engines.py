@@ -76,6 +76,25 @@ def test_the_views_are_those_of_ttach(tta):
     assert np.abs(OpenVinoEngine([model], VIEWS[tta])(square) - by_ttach).max() < 1e-5
 
 
+def test_different_networks_are_combined_alike_by_every_engine():
+    networks = []
+    for seed in (0, 1, 2):
+        torch.manual_seed(seed)
+        networks.append(torch.nn.Conv2d(3, 3, 3, padding=1))
+
+    def as_model(network):
+        def model(inputs):
+            with torch.inference_mode():
+                return [torch.sigmoid(network(torch.from_numpy(inputs[0]).float())).numpy()]
+
+        return model
+
+    square = np.random.default_rng(0).integers(0, 20, (2, 3, 32, 64)).astype(np.uint8)
+    by_torch = TorchEngine(networks, tta="flips")(square)
+    models = [as_model(network) for network in networks]
+    assert np.abs(OpenVinoEngine(models, VIEWS["flips"])(square) - by_torch).max() < 1e-4
+
+
 def test_the_mean_of_networks_is_the_same_with_every_engine(tiny, cache, images):
     paths = [tiny, tiny]
     loaded = [
