@@ -1,6 +1,7 @@
 """Inference engines: torch on any device, or OpenVINO on a CPU, without torch."""
 
 import importlib.util
+import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -11,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, logit
 
 from kaggle_dsb.config import HardwareSettings
 from kaggle_dsb.files import InputError
@@ -37,7 +37,7 @@ Probabilities = NDArray[np.float32]
 LARGEST_LOGIT = 7.0
 """Logits are clipped to this before they are averaged: one network must not outvote the others."""
 
-_LEAST = float(expit(-LARGEST_LOGIT))
+_LEAST = 1 / (1 + math.exp(LARGEST_LOGIT))
 
 
 class Engine(Protocol):
@@ -262,8 +262,12 @@ class OpenVinoEngine:
 
 def _combine(probabilities: Sequence[Probabilities]) -> Probabilities:
     """Return the sigmoid of the mean logit; a single probability as it is."""
+    # Without SciPy, which prediction does not import.
     if len(probabilities) == 1:
         return probabilities[0]
-    logits = [logit(np.clip(each, _LEAST, 1 - _LEAST)) for each in probabilities]
-    combined: Probabilities = expit(np.mean(logits, axis=0))
+    total = np.zeros_like(probabilities[0])
+    for probability in probabilities:
+        clipped = np.clip(probability, _LEAST, 1 - _LEAST)
+        total += np.log(clipped / (1 - clipped))
+    combined: Probabilities = np.reciprocal(1 + np.exp(-total / len(probabilities)))
     return combined
