@@ -192,7 +192,7 @@ def _apply(values: dict[str, Any], override: str) -> None:
         raise InputError(f"--set {override}: expected section.key=value, such as training.epochs=3")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except ValueError:
+    except (ValueError, RecursionError):
         value = text.strip()
     for section in reversed(sections):
         key, value = section, {key: value}

@@ -276,7 +276,7 @@ def test_an_impossible_diameter_is_refused(diameter_px):
         ),
         (
             np.array([[np.nan, 1.0]]),
-            "contains NaN or infinite values; all values must be finite",
+            "contains NaN, infinite or too large values; the maximum is 3.4e38",
         ),
     ],
 )

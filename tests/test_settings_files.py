@@ -164,6 +164,11 @@ def test_a_number_of_thousands_of_digits_is_refused():
         load_settings(overrides=[f"training.epochs={'9' * 5000}"])
 
 
+def test_a_value_nested_thousands_of_times_is_refused():
+    with pytest.raises(InputError, match=r"training\.epochs"):
+        load_settings(overrides=[f"training.epochs={'[' * 3000}"])
+
+
 def test_a_missing_file_is_named(tmp_path):
     path = tmp_path / "none.toml"
     with pytest.raises(InputError) as error:

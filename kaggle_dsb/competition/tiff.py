@@ -32,7 +32,7 @@ class _Directory(NamedTuple):
 
 
 class _Directories:
-    """The directories (IFDs) of a TIFF by offset; bytes beyond the end of file read as 0."""
+    """The directories (IFDs) of a TIFF by offset."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -45,8 +45,8 @@ class _Directories:
     def read(self, offset: int) -> _Directory:
         """Read the directory at an offset."""
         start = offset + self._count.size
-        n_whole = max(0, len(self._data) - start) // self._tag.size
-        end = start + min(self._read(self._count, offset), n_whole) * self._tag.size
+        end = start + self._read(self._count, offset) * self._tag.size
+        self.require_bytes(end + self._place.size)
         below: list[int] = []
         n_bytes = end + self._place.size - offset
         for at in range(start, end, self._tag.size):
@@ -55,10 +55,16 @@ class _Directories:
             if size <= self._place.size:
                 place = at + self._tag.size - self._place.size
             else:
-                n_bytes += max(0, min(size, len(self._data) - place))
+                self.require_bytes(place + size)
+                n_bytes += size
             if code == _SUB_DIRECTORIES:
                 below += self._read_numbers(kind, place, size)
         return _Directory(self._read(self._place, end), below, n_bytes)
+
+    def require_bytes(self, end: int) -> None:
+        """Raise ``InputError`` if the file has fewer bytes."""
+        if end > len(self._data):
+            raise InputError("is truncated; get the file again")
 
     def _read(self, form: struct.Struct, offset: int) -> int:
         is_there = offset + form.size <= len(self._data)
@@ -72,20 +78,20 @@ class _Directories:
 
 
 def require_end(data: bytes) -> None:
-    """Check that reading all pages and tags of a TIFF terminates in reasonable time.
+    """Check that a TIFF has all its pages, and that reading them terminates in reasonable time.
 
     Raises
     ------
     InputError
-        When a page links back to an earlier one, or the tags reference far more bytes than the
-        file has.
+        When a page or tag lies beyond the end of the file, a page links back to an earlier one, or
+        the tags reference far more bytes than the file has.
 
     Notes
     -----
-    tifffile and Pillow read every tag of every page. In a valid file tags do not share values,
-    except for a few that all pages repeat; a crafted file of some hundred bytes may reference the
-    same bytes over and over and take hours to read. Other structural errors are left to these
-    libraries.
+    tifffile and Pillow read every tag of every page, up to the first page that is missing. In a
+    valid file tags do not share values, except for a few that all pages repeat; a crafted file of
+    some hundred bytes may reference the same bytes over and over and take hours to read. Other
+    structural errors are left to these libraries.
     """
     directories = _Directories(data)
     left_bytes = _MOST_READINGS * len(data) + _ALWAYS_BYTES
@@ -108,6 +114,7 @@ def require_end(data: bytes) -> None:
                     "damaged: get it again"
                 )
         offset = page.next
+    directories.require_bytes(offset + 1)
 
 
 def require_data(page: "TiffPage | TiffFrame", *, n_bytes: int) -> None:

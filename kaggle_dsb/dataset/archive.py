@@ -159,9 +159,15 @@ class Archive:
 
 
 def list_files(source: Path, *, skipped: Collection[Path] = ()) -> Iterator[Path]:
-    """Yield the files below a folder in order of name, without hidden ones and ``__MACOSX``."""
+    """Yield the files below a folder in order of name, without hidden ones and ``__MACOSX``.
+
+    Raises
+    ------
+    InputError
+        When a subfolder cannot be read.
+    """
     left_out = {_place_of(folder) for folder in skipped}
-    for folder, folders, files in os.walk(source, followlinks=True):
+    for folder, folders, files in os.walk(source, followlinks=True, onerror=_refuse_folder):
         here, place = Path(folder), Path(folder).resolve()
         folders[:] = sorted(
             name
@@ -171,6 +177,11 @@ def list_files(source: Path, *, skipped: Collection[Path] = ()) -> Iterator[Path
             and not _leads_back(here / name)
         )
         yield from (here / name for name in sorted(files) if not _is_hidden([name]))
+
+
+def _refuse_folder(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise InputError(f"{error.filename}: the folder cannot be read ({error.strerror})")
 
 
 def _describe_other(entries: Iterable[Entry]) -> str:

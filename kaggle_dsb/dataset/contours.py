@@ -112,7 +112,7 @@ def fill_polygon(rings: Iterable[ArrayLike], shape: tuple[int, int]) -> NDArray[
     [0, 1]
     """
     arrays = [np.asarray(ring, float).reshape(-1, 2) - 0.5 for ring in rings]
-    if not arrays:
+    if not any(array.size for array in arrays):
         return np.zeros(0, np.intp)
     if not all(np.abs(array).max(initial=0) < _FARTHEST_PX for array in arrays):
         raise InputError(f"has coordinates that are not numbers below {_FARTHEST_PX:g}")

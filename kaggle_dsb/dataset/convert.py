@@ -14,7 +14,7 @@ from kaggle_dsb.aliases import Labels
 from kaggle_dsb.competition.label_files import LARGEST_LABEL_ON_DISK, write_labels
 from kaggle_dsb.competition.labels import number_pixels
 from kaggle_dsb.dataset.entries import Entry
-from kaggle_dsb.dataset.image_files import ImageFiles
+from kaggle_dsb.dataset.image_files import ImageFiles, and_more
 from kaggle_dsb.dataset.index import IndexRow
 from kaggle_dsb.dataset.pixels import decode_mask, decode_picture, to_rgb, warn_of_highlights
 from kaggle_dsb.dataset.read_options import ReadOptions
@@ -171,10 +171,9 @@ def _read_masks(
                 covering[entry] = pixels.size
             yield pixels
     if covering:
-        first, *more = covering
-        shown = f"{first} and {len(more)} more" if more else f"{first}"
+        first = next(iter(covering))
         coverage = describe_coverage(covering[first], shape[0] * shape[1])
-        outcome.warnings.append(f"{shown}: {coverage}")
+        outcome.warnings.append(f"{first}{and_more(len(covering) - 1)}: {coverage}")
 
 
 def _split_mask(mask: NDArray[Any], options: ReadOptions) -> list[NDArray[np.intp]]:

@@ -2,51 +2,61 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import takewhile
 from pathlib import PurePosixPath
 from typing import Any
 
-from kaggle_dsb.dataset.entries import Entry
-from kaggle_dsb.dataset.image_files import ImageFiles, names_of
+from kaggle_dsb.dataset.entries import Entry, show_name
+from kaggle_dsb.dataset.image_files import ImageFiles, and_more, names_of
 from kaggle_dsb.dataset.naming import names_told_by
 from kaggle_dsb.dataset.truth import is_coco, is_geojson
 from kaggle_dsb.files import InputError
 
+Named = Mapping[str, Sequence[tuple[Entry, ImageFiles]]]
+"""Images by the names that annotation files may use for them."""
 
-def add_document(entry: Entry, pictures: list[ImageFiles]) -> Iterator[str]:
-    """Assign a JSON document to its images: a part of COCO to each, or GeoJSON to one."""
+
+def add_documents(entries: Iterable[Entry], pictures: Sequence[ImageFiles]) -> Iterator[str]:
+    """Assign JSON documents to images, a part of COCO to each, GeoJSON to one; yield warnings."""
+    named = defaultdict(list)
+    for picture in pictures:
+        for image in picture.images:
+            for name in dict.fromkeys(names_of(image)):
+                named[name].append((image, picture))
+    for entry in entries:
+        yield from _add_document(entry, pictures, named)
+
+
+def _add_document(entry: Entry, pictures: Sequence[ImageFiles], named: Named) -> Iterator[str]:
     try:
         document = json.loads(entry.read())
         if is_coco(document):
             yield from _split_coco(entry, document, pictures)
         else:
-            yield from _add_named(entry, document, pictures)
+            yield from _add_named(entry, document, named)
     except (InputError, ValueError, RecursionError) as error:
         yield f"{entry}: cannot be read as JSON ({error}); ignored"
     except (KeyError, TypeError, AttributeError) as error:
         yield f"{entry}: is not a valid COCO file ({type(error).__name__}: {error}); ignored"
 
 
-def _add_named(entry: Entry, document: Any, pictures: list[ImageFiles]) -> Iterator[str]:
-    told = {*names_told_by(entry.stem)}
-    named = [
-        picture
-        for picture in pictures
-        for image in picture.images
-        if image.holder == entry.holder and told & {*names_of(image)}
+def _add_named(entry: Entry, document: Any, named: Named) -> Iterator[str]:
+    told = dict.fromkeys(names_told_by(entry.stem))
+    candidates = [
+        pair for name in told for pair in named.get(name, ()) if pair[0].holder == entry.holder
     ]
-    if not named:
+    if not candidates:
         return
     if is_geojson(document):
-        _nearest(entry, [(picture.images[0], picture) for picture in named]).truths.append(entry)
+        _nearest(entry, candidates).truths.append(entry)
     else:
         yield f"{entry}: is neither GeoJSON nor COCO; ignored"
 
 
 def _split_coco(
-    entry: Entry, document: dict[str, Any], pictures: list[ImageFiles]
+    entry: Entry, document: dict[str, Any], pictures: Sequence[ImageFiles]
 ) -> Iterator[str]:
     outlines = defaultdict(list)
     for annotation in document["annotations"]:
@@ -73,7 +83,8 @@ def _split_coco(
         picture = _nearest(entry, exact or candidates)
         picture.truths.append(Entry(entry.holder, entry.path, content))
     if missing:
-        yield f"{entry}: annotates {len(missing)} images that are missing, such as {missing[0]}"
+        shown = f"{show_name(str(missing[0]))}{and_more(len(missing) - 1)}"
+        yield f"{entry}: annotates images that are missing: {shown}"
 
 
 def _nearest(entry: Entry, candidates: list[tuple[Entry, ImageFiles]]) -> ImageFiles:

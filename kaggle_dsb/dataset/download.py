@@ -5,6 +5,7 @@
 
 import http.client
 import shutil
+import ssl
 import time
 import urllib.error
 import urllib.request
@@ -164,7 +165,7 @@ def fetch_file(url: str, path: Path, *, progress: Progress) -> None:
                 f"{url}: no network connection ({error.reason}); check the connection, or download "
                 "the files elsewhere and put them in the data folder"
             ) from None
-        except (ConnectionError, TimeoutError, http.client.HTTPException) as error:
+        except (ConnectionError, TimeoutError, ssl.SSLError, http.client.HTTPException) as error:
             fault = f"{type(error).__name__}"
         else:
             if part.path.stat().st_size == expected:

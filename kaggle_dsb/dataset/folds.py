@@ -232,6 +232,8 @@ def read_folds(path: Path) -> pd.DataFrame:
         folds.insert(1, "source", COMPETITION_SOURCE)
     if list(folds.columns) != COLUMNS:
         raise InputError(f"{path}: has columns {list(folds.columns)}, must have {COLUMNS}")
+    if not isinstance(folds.index, pd.RangeIndex):
+        raise InputError(f"{path}: has lines of more than {len(COLUMNS)} values")
     _require_whole_numbers(path, folds)
     repeated = folds["ImageId"][folds.duplicated(["source", "ImageId"])]
     if len(repeated):
@@ -250,10 +252,11 @@ def read_folds(path: Path) -> pd.DataFrame:
 
 
 def _require_whole_numbers(path: Path, folds: pd.DataFrame) -> None:
-    """Raise ``InputError`` for a missing image id, or a group or fold that is no whole number."""
-    if folds["ImageId"].isna().any():
-        line = int(folds["ImageId"].isna().to_numpy().argmax()) + 2
-        raise InputError(f"{path}: line {line} has no ImageId")
+    """Raise ``InputError`` for a missing id or source, or a group or fold that is no integer."""
+    for name in ("ImageId", "source"):
+        if folds[name].isna().any():
+            line = int(folds[name].isna().to_numpy().argmax()) + 2
+            raise InputError(f"{path}: line {line} has no {name}")
     for name in ("group", "fold"):
         column = pd.to_numeric(folds[name], errors="coerce")
         wrong = ~(column >= 0) | (column % 1 != 0)

@@ -17,7 +17,7 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from kaggle_dsb.dataset import TEST_SETS, TRAIN_SET
-from kaggle_dsb.dataset.documents import add_document
+from kaggle_dsb.dataset.documents import add_documents
 from kaggle_dsb.dataset.entries import Entry
 from kaggle_dsb.dataset.groups import GROUPS_FILE
 from kaggle_dsb.dataset.image_files import ImageFiles, and_more, is_image_id, names_of
@@ -114,13 +114,24 @@ def arrange(entries: Iterable[Entry], outer: str) -> Contents:
             unread_truths.append(entry)
     pictures, warnings = _pair_all(_sort_entries(placed), outer)
     chosen, holder_warnings = _choose_holders(pictures)
-    document_warnings = [line for entry in documents for line in add_document(entry, chosen)]
+    warnings += [*holder_warnings, *add_documents(documents, chosen)]
     faults = [fault for picture in chosen for fault in _check_picture(picture)]
     refused = [*refuse_images(unread), *refuse_annotations(unread_truths, chosen)]
     if not chosen:
         faults += refused
-    warnings += [*holder_warnings, *document_warnings, *refused, *_warn_of_choice(chosen)]
+    warnings += [*refused, *_warn_of_choice(chosen)]
+    groups = tables.get(GROUPS_FILE)
+    if groups and not _is_above(groups, chosen):
+        warnings.append(f"{tables.pop(GROUPS_FILE)}: not in a folder above all images; ignored")
     return Contents(chosen, tables, faults, warnings)
+
+
+def _is_above(table: Entry, pictures: Iterable[ImageFiles]) -> bool:
+    """Return whether a table lies in the folder of all images, or in one that contains it."""
+    folder = table.path.parent
+    return all(
+        image.path.is_relative_to(folder) for picture in pictures for image in picture.images
+    )
 
 
 def _sort_entries(entries: list[Entry]) -> dict[_Place, _Folder]:
@@ -179,8 +190,7 @@ def _pair_all(
     if loose:
         example = min(str(picture.images[0]) for picture in loose.values())
         warnings.append(
-            f"{len(loose)} images are outside the data set's folders and are ignored, such as "
-            f"{example}"
+            f"{example}{and_more(len(loose) - 1)}: outside the data set's folders; ignored"
         )
     return pictures, warnings
 
@@ -267,20 +277,23 @@ def _pair(
     images = [entry for entry in entries if entry.suffix in IMAGE_SUFFIXES]
     names = {name for entry in images for name in names_of(entry)}
     beside = [entry for entry in entries if _tells_another(entry, names, len(images))]
-    told = {entry.path for entry in beside}
     by_products = [entry for entry in images if is_by_product(entry.stem, names)]
+    told, ignored = ({entry.path for entry in found} for found in (beside, by_products))
     if by_products:
         yield (
             f"{by_products[0]}{and_more(len(by_products) - 1)}: by-products of Cellpose, not "
             "images; ignored"
         )
-    left = [entry for entry in images if entry.path not in told and entry not in by_products]
+    used = told | ignored
+    left = [entry for entry in images if entry.path not in used]
     own = _add_pictures(left, place, set_name, below, pictures)
     for stem, masks in folder.masks.items():
         if stem in own:
             own[stem].masks += masks
-    outlines = [entry for entry in entries if entry.suffix in _SURE_TRUTHS and entry not in beside]
-    beside = [entry for entry in beside if entry not in by_products]
+    outlines = [
+        entry for entry in entries if entry.suffix in _SURE_TRUTHS and entry.path not in told
+    ]
+    beside = [entry for entry in beside if entry.path not in ignored]
     for truth in [*beside, *folder.truths, *outlines]:
         matched = [own[name] for name in names_told_by(truth.stem) if name in own]
         if not matched and len(left) == 1 and tells_lone_image(truth.stem):

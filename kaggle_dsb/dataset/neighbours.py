@@ -42,9 +42,9 @@ def find_neighbours(images: Mapping[str, Image]) -> list[Neighbours]:
     """
     neighbours = []
     for ids in _ids_by_size(images):
-        grey = np.stack([images[i].mean(axis=2, dtype=np.float32) for i in ids])
-        for direction, oriented in (("right", grey), ("below", grey.transpose(0, 2, 1))):
-            first, second = np.nonzero(_edges_match(oriented))
+        for direction, turned in (("right", False), ("below", True)):
+            edges = [_grey_edges(images[i].swapaxes(0, 1) if turned else images[i]) for i in ids]
+            first, second = np.nonzero(_edges_match(np.stack(edges)))
             neighbours += [
                 Neighbours(ids[a], ids[b], direction) for a, b in zip(first, second, strict=True)
             ]
@@ -58,14 +58,18 @@ def _ids_by_size(images: Mapping[str, Image]) -> list[list[str]]:
     return list(by_size.values())
 
 
-def _edges_match(grey: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Return, (N, N), whether image j continues image i on its right; ``grey`` is (N, H, W)."""
-    if grey.shape[2] == 1:
-        return np.zeros((len(grey), len(grey)), bool)
-    last, first = grey[:, :, -1], grey[:, :, 0]
-    step_inside = np.abs(last - grey[:, :, -2]).mean(1)[:, None] + np.abs(
-        first - grey[:, :, 1]
-    ).mean(1)
+def _grey_edges(image: Image) -> NDArray[np.float32]:
+    """Return the grey values of the two first and two last columns, (4, H); none of one column."""
+    columns = [0, 1, -2, -1] if image.shape[1] > 1 else []
+    return np.asarray(image[:, columns].mean(axis=2, dtype=np.float32).T)
+
+
+def _edges_match(edges: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return, (N, N), whether image j continues image i on its right; ``edges`` is (N, 4, H)."""
+    if not edges.shape[1]:
+        return np.zeros((len(edges), len(edges)), bool)
+    first, second, second_last, last = edges.swapaxes(0, 1)
+    step_inside = np.abs(last - second_last).mean(1)[:, None] + np.abs(first - second).mean(1)
     step_across = np.stack([np.abs(edge - first).mean(1) for edge in last])
     centred_last = last - last.mean(1, keepdims=True)
     centred_first = first - first.mean(1, keepdims=True)

@@ -36,7 +36,7 @@ FORMATS = "PNG, TIFF, JPEG, BMP, GIF, WebP or JPEG 2000"
 AROUND = np.ones((3, 3), np.uint8)
 MOST_GREY_PX = 8  # among grey ones only, in a black-and-white mask
 
-_SHORTEST_BYTES = 26  # up to the colour type of a PNG
+_COLOUR_TYPE = 25  # offset in a PNG
 _LAST_MARKS = {PNG: b"IEND", JPEG: b"\xff\xd9"}
 
 
@@ -75,12 +75,14 @@ def decode_rgb(data: bytes, options: ReadOptions = DEFAULT_OPTIONS) -> NDArray[n
 
 def to_rgb(picture: NDArray[Any]) -> NDArray[np.uint8]:
     """Convert what `decode_picture` returned to 8-bit RGB; see `decode_rgb`."""
-    return np.ascontiguousarray(to_8_bit(_drop_alpha(picture)))
+    image = to_8_bit(_drop_alpha(picture))
+    return np.ascontiguousarray(image if image.shape[2] == 3 else np.repeat(image, 3, axis=2))
 
 
 def decode_values(data: bytes, options: ReadOptions = DEFAULT_OPTIONS) -> NDArray[Any]:
     """Decode an image file to RGB, (H, W, 3), with the file's bit depth; see `decode_rgb`."""
-    return _drop_alpha(decode_picture(data, options))
+    values = _drop_alpha(decode_picture(data, options))
+    return values if values.shape[2] == 3 else np.repeat(values, 3, axis=2)
 
 
 def decode_mask(data: bytes) -> NDArray[Any]:
@@ -95,7 +97,7 @@ def decode_mask(data: bytes) -> NDArray[Any]:
     Raises
     ------
     InputError
-        As for `decode_rgb`, and for a JPEG that is not black and white.
+        As for `decode_rgb`, for negative values, and for a JPEG that is not black and white.
     """
     decoded = decode_picture(data)
     if decoded.ndim == 3:
@@ -104,6 +106,8 @@ def decode_mask(data: bytes) -> NDArray[Any]:
         return threshold_jpeg(decoded)
     if decoded.ndim == 3:
         decoded = decoded.max(axis=2)
+    if decoded.size and decoded.min() < 0:
+        raise InputError(f"contains {decoded.min()}; the background is 0, and nuclei are above it")
     is_whole = np.issubdtype(decoded.dtype, np.integer)
     if is_whole and 0 < decoded.max(initial=0) < np.iinfo(decoded.dtype).max:
         return decoded
@@ -169,7 +173,7 @@ def warn_of_highlights(picture: NDArray[Any], image: NDArray[np.uint8]) -> str |
             "most objects are less than a tenth as bright as the brightest parts, such as dead "
             "cells or debris; the bright range is compressed to keep them visible"
         )
-    if wastes_levels(colour, image):
+    if wastes_levels(colour, image[..., : colour.shape[2]]):
         return (
             "99.9 % of the pixels share 8 of 256 grey levels because a few are far brighter: "
             "mask or crop out those, such as debris, if the rest contains nuclei"
@@ -196,23 +200,17 @@ def decode_picture(
     """
     if not data:
         raise InputError(f"is empty (0 bytes); expected a {FORMATS} image")
-    if _is_cut_short(data):
+    if any(data.startswith(first) and last not in data for first, last in _LAST_MARKS.items()):
         raise InputError("is truncated; get the file again")
     if data.startswith(TIFF):
         return decode_tiff(data, options, keeps_indices=keeps_indices)
     if data.startswith(PNG):
+        if len(data) <= _COLOUR_TYPE:
+            raise InputError("is a damaged PNG; get the file again")
         require_size(*struct.unpack(">II", data[16:24])[::-1])
-        if data[25] != PALETTE:
+        if data[_COLOUR_TYPE] != PALETTE:
             return orient(decode_png(data), read_orientation(data))
     return _decode_with_pillow(data, options, keeps_indices=keeps_indices)
-
-
-def _is_cut_short(data: bytes) -> bool:
-    # Some versions of OpenCV decode truncated files and fill the rest with grey.
-    for first, last in _LAST_MARKS.items():
-        if data.startswith(first):
-            return last not in data[_SHORTEST_BYTES:][-4096:]
-    return False
 
 
 @contextmanager
@@ -233,7 +231,8 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
 def _decode_with_pillow(data: bytes, options: ReadOptions, *, keeps_indices: bool) -> NDArray[Any]:
     with _opened(data) as image:
         require_size(image.height, image.width)
-        n_frames = getattr(image, "n_frames", 1)
+        # The other frames of an MPO are previews or gain maps, as of a phone's photograph.
+        n_frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
         if n_frames == 1:
             return _to_array(image, keeps_indices=keeps_indices)
         require_size(image.height * n_frames, image.width)
@@ -257,10 +256,11 @@ def _to_array(image: Image.Image, *, keeps_indices: bool) -> NDArray[Any]:
 
 
 def _drop_alpha(decoded: NDArray[Any]) -> NDArray[Any]:
+    """Return grey, (H, W, 1), or RGB, (H, W, 3), from what `decode_picture` returned."""
     if decoded.dtype == bool:
         decoded = decoded.astype(np.uint8) * 255
     if decoded.ndim == 2:
-        return np.repeat(decoded[..., None], 3, axis=2)
+        return decoded[..., np.newaxis]
     n_colours = 3 if decoded.shape[2] >= 3 else 1
     colour = decoded[..., :n_colours]
     if decoded.shape[2] > n_colours:
@@ -268,4 +268,4 @@ def _drop_alpha(decoded: NDArray[Any]) -> NDArray[Any]:
         if hidden.any() and not hidden.all():
             colour = colour.copy()
             colour[hidden] = np.median(colour[~hidden], axis=0)
-    return colour if n_colours == 3 else np.repeat(colour, 3, axis=2)
+    return colour

@@ -12,6 +12,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from kaggle_dsb.competition.tiff import require_data, require_end, silence_tifffile
+from kaggle_dsb.dataset.png import LONGEST_SIDE_PX
 from kaggle_dsb.dataset.read_options import ReadOptions
 from kaggle_dsb.files import InputError
 
@@ -24,7 +25,11 @@ _ALPHA = (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA)
 
 
 def require_size(height: int, width: int) -> None:
-    """Raise ``InputError`` if an image is too large to be held in memory."""
+    """Raise ``InputError`` if an image is too large to be held in memory or saved as a PNG."""
+    if max(height, width) > LONGEST_SIDE_PX:
+        raise InputError(
+            f"is {height} x {width} pixels; the maximum of a side is {LONGEST_SIDE_PX}; crop it"
+        )
     if height * width > LARGEST_IMAGE_PX:
         raise InputError(
             f"is {height} x {width} pixels; the maximum is {LARGEST_IMAGE_PX} pixels, such as "
@@ -162,8 +167,13 @@ def _read_series(
         raise InputError("contains no image")
     chosen = series[0]
     if len(series) > 1:
+        if not options.plane:
+            raise InputError(
+                f"has {len(series)} images of different size or type; choose with --plane 1 to "
+                f"{len(series)}"
+            )
         _require_choice(1, len(series), ReadOptions(plane=options.plane))
-        chosen = series[(options.plane or 1) - 1]
+        chosen = series[options.plane - 1]
         options = replace(options, plane=None)
     page = chosen.keyframe
     require_size(page.imagelength, page.imagewidth)
@@ -228,7 +238,7 @@ def _arrange(
         array, axes = np.moveaxis(array, axes.index("S"), -1), axes.replace("S", "")
         is_stack = _is_stack_marked_rgb(series, page)
         if _is_colour(page, array.shape[-1]) and not is_stack:
-            samples = np.moveaxis(array, -1, 0)
+            samples = np.moveaxis(array, -1, 0)[: 3 if _ends_unspecified(page) else None]
             parts = [choose_picture(sample, axes[:-2], options) for sample in samples]
             return np.stack(parts, axis=-1)
         array, axes = np.moveaxis(array, -1, 0), f"{'Z' if is_stack else 'C'}{axes}"
@@ -245,6 +255,13 @@ def _is_colour(page: tifffile.TiffPage, n_samples: int) -> bool:
     return n_samples == 2 and tuple(page.extrasamples)[:1] in [(extra,) for extra in _ALPHA]
 
 
+def _ends_unspecified(page: tifffile.TiffPage) -> bool:
+    """Return whether the fourth sample of an RGB page is data of its own, not alpha."""
+    return page.photometric == tifffile.PHOTOMETRIC.RGB and tuple(page.extrasamples)[:1] == (
+        tifffile.EXTRASAMPLE.UNSPECIFIED,
+    )
+
+
 def _is_stack_marked_rgb(series: tifffile.TiffPageSeries, page: tifffile.TiffPage) -> bool:
     """Return whether an RGB TIFF is really a (3, H, W) stack, which tifffile saves as RGB."""
     return series.kind == "shaped" and page.planarconfig == tifffile.PLANARCONFIG.SEPARATE
@@ -258,7 +275,9 @@ def _to_grey_or_rgb(picture: NDArray[Any], page: tifffile.TiffPage) -> NDArray[A
         return cmyk_to_rgb(_complement(picture))
     if page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
         colours = np.moveaxis(page.colormap[:, picture], 0, -1)
-        return (colours >> 8).astype(np.uint8)
+        # Some programs write 8-bit colours instead of 16-bit ones.
+        is_8_bit = page.colormap.max() <= np.iinfo(np.uint8).max
+        return (colours if is_8_bit else colours >> 8).astype(np.uint8)
     return picture
 
 

@@ -21,7 +21,7 @@ from kaggle_dsb.files import InputError, read_json, write_json
 
 FINGERPRINT_FILE = "source.json"
 
-_FORMAT = 5  # increment when the layout or pixels of the cache change, to rebuild older caches
+_FORMAT = 6  # increment when the layout or pixels of the cache change, to rebuild older caches
 _WORKERS = 2
 _SOURCE_SUFFIXES = (*IMAGE_SUFFIXES, *TRUTH_SUFFIXES, ".json", ".csv")
 
@@ -171,7 +171,10 @@ def _take_fingerprint(
     digest, n_files, n_bytes = hashlib.sha256(), 0, 0
     for path in paths:
         if path.suffix.lower() in _SOURCE_SUFFIXES or path == source:
-            status = path.stat()
+            try:
+                status = path.stat()
+            except OSError as error:  # such as a broken link
+                raise InputError(f"{path}: cannot be read ({error.strerror})") from None
             name = path.relative_to(source.parent).as_posix()
             line = f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n"
             digest.update(line.encode(errors="surrogateescape"))

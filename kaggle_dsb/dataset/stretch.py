@@ -39,7 +39,7 @@ def to_8_bit(image: NDArray[Any]) -> NDArray[np.uint8]:
     Raises
     ------
     InputError
-        When a value is not finite, or complex.
+        When a value is not finite as a float32, or complex.
 
     Notes
     -----
@@ -65,9 +65,10 @@ def to_8_bit(image: NDArray[Any]) -> NDArray[np.uint8]:
         return image
     if np.iscomplexobj(image):
         raise InputError("contains complex numbers; save their magnitude")
-    if not np.isfinite(image).all():
-        raise InputError("contains NaN or infinite values; all values must be finite")
-    values = image.astype(np.float32)
+    with np.errstate(over="ignore"):
+        values = image.astype(np.float32)
+    if not np.isfinite(values).all():
+        raise InputError("contains NaN, infinite or too large values; the maximum is 3.4e38")
     stretched = _stretch(values, _find_range(values))
     return np.clip(np.rint(stretched), 0, 255).astype(np.uint8)
 

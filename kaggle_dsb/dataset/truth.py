@@ -33,6 +33,7 @@ TRUTH_SUFFIXES = (".npy", ".geojson", ".zip")
 
 _ROI_SUFFIX = ".roi"
 _LARGEST_ROI_BYTES = 2**24
+_LARGEST_NUMBER = 2**53  # up to which float64 holds all integers
 
 
 class Truth(NamedTuple):
@@ -96,7 +97,7 @@ def number_values(values: NDArray[Any], options: ReadOptions = DEFAULT_OPTIONS) 
     Raises
     ------
     InputError
-        When the values are not whole numbers, or negative.
+        When the values are not whole numbers, negative, or too large: above 65535 in a colour.
 
     Examples
     --------
@@ -214,16 +215,25 @@ def _as_whole_numbers(values: NDArray[Any]) -> NDArray[Any]:
     if np.issubdtype(values.dtype, np.inexact):
         if not (np.isfinite(values).all() and (values == np.rint(values.real)).all()):
             raise InputError("contains non-integer values; labels are integers, 0 for background")
+        _require_at_most(values.real, _LARGEST_NUMBER)
         values = values.real.astype(np.int64)
     if values.size and values.min() < 0:
         raise InputError(
             f"contains {values.min()}; a label is 0 (background) or a positive integer"
         )
+    _require_at_most(values, _LARGEST_NUMBER)
     return values
 
 
+def _require_at_most(values: NDArray[Any], largest: int) -> None:
+    if values.max(initial=0) > largest:
+        raise InputError(f"contains {values.max():.15g}; the maximum is {largest}")
+
+
 def _number_colours(values: NDArray[Any]) -> NDArray[np.int64]:
-    first, second, third = (values[..., channel].astype(np.int64) for channel in range(3))
+    numbers = _as_whole_numbers(values)
+    _require_at_most(numbers, np.iinfo(np.uint16).max)
+    first, second, third = (numbers[..., channel].astype(np.int64) for channel in range(3))
     codes = (first << 32) | (second << 16) | third
     if codes.all():
         colours, counts = np.unique(codes, return_counts=True)
@@ -232,11 +242,12 @@ def _number_colours(values: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def _is_soft_edged(values: NDArray[Any]) -> bool:
-    """Return whether values are a black and white mask with grey edges, not 255 labels."""
-    if values.dtype != np.uint8 or values.max(initial=0) != 255:
+    """Return whether values are a black and white mask with grey edges, not as many labels."""
+    if values.dtype not in (np.uint8, np.uint16):
         return False
-    counts = np.bincount(values.ravel(), minlength=256)[1:]
-    return bool(np.count_nonzero(counts) > 1 and counts[-1] > 0.4 * counts.sum())
+    white = np.iinfo(values.dtype).max
+    n_white, n_grey = (int(np.count_nonzero(part)) for part in (values == white, values % white))
+    return n_grey > 0 and n_white > 0.4 * (n_white + n_grey)
 
 
 def _fill_all(nuclei: Iterable[Sequence[Any]], shape: tuple[int, int]) -> Truth:

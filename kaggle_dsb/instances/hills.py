@@ -236,7 +236,9 @@ class _Regions:
             return
         of_a, of_b = self._candidate[a], self._candidate[b]
         if of_a is None and of_b is None:
-            self._hills[a] += self._hills[b]
+            smaller, larger = sorted((self._hills[a], self._hills[b]), key=len)
+            larger += smaller
+            self._hills[a], self._hills[b] = larger, []
             self._area_above[:, a] += self._area_above[:, b]
         elif of_a is None:
             self._assign(a, self.basin_of[second])

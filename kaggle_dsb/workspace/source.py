@@ -233,11 +233,13 @@ def require_train_set(source: Source) -> str:
     Raises
     ------
     InputError
-        When no set is annotated.
+        When no set is annotated, or none with a nucleus.
     """
     with_masks = [name for name, nuclei in source.prepared.nuclei.items() if nuclei]
     if not with_masks:
         sets = ", ".join(source.prepared.images)
+        if any(source.prepared.is_annotated(name) for name in source.prepared.images):
+            raise InputError(f"{source.origin}: its annotations contain no nuclei ({sets})")
         raise InputError(
             f"{source.origin}: has no annotated set (only {sets}); expected {TRAIN_SET}, or a "
             "folder images/ with a label image of each image in labels/ "

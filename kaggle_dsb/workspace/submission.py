@@ -117,7 +117,7 @@ class SubmissionFolder:
 
         Its scores, report and export are removed too, unless both predict the same nuclei.
         ``made.json`` is removed first and written last, so that it always describes the files
-        beside it. If interrupted before that, this can be repeated.
+        beside it. If interrupted before that, the images must be predicted again.
         """
         self.made_file.unlink(missing_ok=True)
         if not _are_equal(self.csv_file, self.draft.csv_file):

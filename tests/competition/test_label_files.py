@@ -340,7 +340,7 @@ def test_a_hidden_file_is_no_label_image(tmp_path):
 
 def test_a_damaged_tiff_is_refused_without_a_word_of_the_library(tmp_path, caplog):
     path = tmp_path / "a.tif"
-    path.write_bytes(b"II*\0" + (655368).to_bytes(4, "little") + bytes(64))
+    path.write_bytes(b"II*\0" + (8).to_bytes(4, "little") + bytes(64))
     with pytest.raises(InputError, match=f"^{re.escape(str(path))}: cannot be read as an image"):
         read_labels(path)
     assert caplog.records == []

@@ -1,3 +1,4 @@
+import os
 import stat
 import zipfile
 from collections.abc import Callable
@@ -85,9 +86,7 @@ def test_loose_pictures_beside_the_competitions_folders_are_left_out(
 ) -> None:
     contents = find(touch(tmp_path / "data", "stage1_test/b/images/b.png", "screenshot.png"))
     assert places(contents) == [("stage1_test", "b", 1, 0)]
-    assert contents.warnings == [
-        "1 images are outside the data set's folders and are ignored, such as screenshot.png"
-    ]
+    assert contents.warnings == ["screenshot.png: outside the data set's folders; ignored"]
 
 
 def test_a_zip_inside_the_zip_is_read(tmp_path: Path, find: Callable) -> None:
@@ -286,3 +285,34 @@ def test_folders_are_read_however_deep_and_links_that_lead_back_are_not_followed
     (tmp_path / "mine" / "b" / "round").symlink_to(tmp_path / "mine")
     shown = sorted(picture.id for picture in find(tmp_path / "mine").pictures)
     assert shown == ["a_b_c_d_e_f_g_h_back_y", "a_b_c_d_e_f_g_h_x", "b_y"]
+
+
+def test_a_folder_that_cannot_be_read_is_named(
+    tmp_path: Path, find: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch(tmp_path / "mine", "a/x.png", "b/y.png")
+    scan = os.scandir
+
+    def _refuse(folder: str | Path) -> object:
+        if Path(folder).name == "b":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scan(folder)
+
+    monkeypatch.setattr(os, "scandir", _refuse)
+    with pytest.raises(InputError) as caught:
+        find(tmp_path / "mine")
+    shown = tmp_path / "mine" / "b"
+    assert str(caught.value) == f"{shown}: the folder cannot be read (Permission denied)"
+
+
+def test_a_table_of_groups_counts_only_in_a_folder_above_all_images(
+    tmp_path: Path, find: Callable
+) -> None:
+    contents = find(touch(tmp_path / "mine", "x.png", "old/groups.csv"))
+    assert contents.tables == {}
+    assert contents.warnings == ["old/groups.csv: not in a folder above all images; ignored"]
+
+
+def test_a_table_of_groups_may_be_below_the_source(tmp_path: Path, find: Callable) -> None:
+    contents = find(touch(tmp_path / "mine", "set/images/x.png", "set/groups.csv"))
+    assert list(contents.tables) == ["groups.csv"]

@@ -86,3 +86,7 @@ def test_a_coordinate_beyond_any_image_is_refused(value: float) -> None:
     with pytest.raises(InputError) as caught:
         fill_polygon([[(0, 0), (value, 0), (1, 1)]], (2, 2))
     assert str(caught.value) == "has coordinates that are not numbers below 1e+09"
+
+
+def test_an_empty_ring_covers_nothing() -> None:
+    assert fill_polygon([[]], (2, 2)).size == 0

@@ -127,6 +127,8 @@ HEADER = "ImageId,type,group,fold\n"
             "has type 'moon', must be one of fluorescence, tissue, brightfield",
         ),
         (HEADER + ",tissue,0,0\n", "line 2 has no ImageId"),
+        ("ImageId,source,type,group,fold\nx,,tissue,0,0\n", "line 2 has no source"),
+        (HEADER + "x,tissue,0,0,1\n", "has lines of more than 5 values"),
         (
             HEADER + "x,tissue,0,0\ny,tissue,1,b\n",
             "line 3 has fold b, must be a non-negative integer",

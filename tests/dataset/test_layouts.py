@@ -22,6 +22,8 @@ from kaggle_dsb.dataset.pixels import FORMATS
 from kaggle_dsb.dataset.prepare import prepare
 from kaggle_dsb.dataset.read_options import ReadOptions
 from kaggle_dsb.dataset.samples import load_samples
+from kaggle_dsb.dataset.truth import number_values
+from kaggle_dsb.files import InputError
 
 # Three nuclei, of which the first two touch and the third has a hole.
 LABELS = np.array(
@@ -488,7 +490,7 @@ def test_coco_names_images_that_are_missing(tmp_path: Path) -> None:
     write(tmp_path / "own" / "x.png", IMAGE)
     write(tmp_path / "own" / "coco.json", json.dumps(document).encode())
     _, warnings = read(tmp_path / "own", tmp_path)
-    assert warnings == ("coco.json: annotates 1 images that are missing, such as far/y.png",)
+    assert warnings == ("coco.json: annotates images that are missing: far/y.png",)
 
 
 def test_packed_run_lengths_of_coco_are_read(tmp_path: Path) -> None:
@@ -717,3 +719,41 @@ def test_a_geojson_without_properties_is_read(tmp_path: Path) -> None:
     write(tmp_path / "own" / "x.geojson", json.dumps(document).encode())
     (sample,), _ = read(tmp_path / "own", tmp_path)
     np.testing.assert_array_equal(sample.labels, LABELS)
+
+
+def test_an_outline_without_points_is_left_out_and_the_others_are_read(tmp_path: Path) -> None:
+    document = json.loads(exported("coco"))
+    document["annotations"].append({"id": 9, "image_id": 1, "segmentation": [[]]})
+    write(tmp_path / "own" / "x.png", IMAGE)
+    write(tmp_path / "own" / "coco.json", json.dumps(document).encode())
+    (sample,), warnings = read(tmp_path / "own", tmp_path)
+    np.testing.assert_array_equal(sample.labels, LABELS)
+    assert warnings == (
+        "coco.json: 1 of 4 outlines cover no pixel of their own within the image and are ignored",
+    )
+
+
+def test_a_16_bit_mask_with_soft_edges_is_one_nucleus(tmp_path: Path) -> None:
+    mask = np.zeros((32, 32), np.uint16)
+    mask[8:24, 8:24] = 20_000
+    mask[9:23, 9:23] = 65_535
+    write(tmp_path / "own" / "images" / "x.png", (mask >> 8).astype(np.uint8))
+    write(tmp_path / "own" / "masks" / "x.tif", mask)
+    (sample,), warnings = read(tmp_path / "own", tmp_path)
+    assert np.unique(sample.labels).tolist() == [0, 1]
+    assert warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.dstack([[[0.3, 0.9]]] * 3), "contains non-integer values"),
+        (np.dstack([[[0, 65_536]]] * 3), "contains 65536; the maximum is 65535"),
+        (np.array([[0, 1e30]]), "contains 1e+30; the maximum is 9007199254740992"),
+        (np.array([[0, 2**63]], np.uint64), "contains 9.22337203685478e+18; the maximum is"),
+    ],
+)
+def test_labels_that_would_be_confused_are_refused(values: NDArray, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        number_values(values)
+    assert str(caught.value).startswith(message)

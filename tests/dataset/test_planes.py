@@ -217,7 +217,7 @@ def test_a_tiff_whose_pixels_lie_beyond_its_end_is_not_taken_for_a_black_picture
 
 
 def test_a_tiff_that_claims_many_pixels_and_holds_none_is_refused():
-    entries = [(256, 4, 30), (257, 4, 4_000_000), (258, 3, 16), (259, 3, 3), (273, 4, 78_654_208)]
+    entries = [(256, 4, 30), (257, 4, 400_000), (258, 3, 16), (259, 3, 3), (273, 4, 78_654_208)]
     header = struct.pack("<2sHIH", b"II", 42, 8, len(entries))
     data = header + b"".join(struct.pack("<HHII", tag, kind, 1, n) for tag, kind, n in entries)
     with pytest.raises(InputError, match="or truncated"):
@@ -266,3 +266,48 @@ def test_time_points_are_told_from_planes_and_never_merged(data: bytes) -> None:
 def test_time_points_of_one_plane_each_are_counted_alone() -> None:
     with pytest.raises(InputError, match=r"^has 2 time points; choose with --plane 1 to 2$"):
         decode_tiff(save_tiff(MOVIE[0], ome=True, metadata={"axes": "TYX"}), ReadOptions())
+
+
+@pytest.mark.parametrize(
+    "data", [HYPERSTACK, OME, save_tiff(STACK[:, 0], photometric="minisblack")]
+)
+def test_a_stack_whose_last_pages_are_missing_is_not_taken_for_one_image(data):
+    padding_bytes = 16
+    for n_bytes in range(len(data) // 2, len(data) - padding_bytes, 7):
+        with pytest.raises(InputError, match="truncated"):
+            decode_tiff(data[:n_bytes], ReadOptions(channel=1, plane=1))
+
+
+def test_images_of_different_size_cannot_be_projected():
+    target = io.BytesIO()
+    with tifffile.TiffWriter(target) as tiff:
+        for side in (4, 8):
+            tiff.write(np.full((side, side), side, np.uint8), photometric="minisblack")
+    message = "has 2 images of different size or type; choose with --plane 1 to 2"
+    for options in (ReadOptions(), ReadOptions(project="max")):
+        with pytest.raises(InputError, match=f"^{message}$"):
+            decode_tiff(target.getvalue(), options)
+    assert decode_tiff(target.getvalue(), ReadOptions(plane=2)).shape == (8, 8)
+
+
+def test_a_fourth_sample_that_is_not_alpha_does_not_hide_pixels():
+    colours = np.dstack([np.arange(64, dtype=np.uint8).reshape(8, 8)] * 3)
+    samples = np.dstack([colours, np.zeros((8, 8), np.uint8)])
+    samples[4:, :, 3] = 9
+    data = save_tiff(samples, photometric="rgb", extrasamples=["unspecified"])
+    np.testing.assert_array_equal(decode_rgb(data), colours)
+
+
+def test_a_palette_of_8_bit_colours_is_not_black():
+    palette = np.zeros((3, 256), np.uint16)
+    palette[:, 1] = (10, 20, 255)
+    data = save_tiff(np.ones((2, 2), np.uint8), photometric="palette", colormap=palette)
+    assert decode_rgb(data)[0, 0].tolist() == [10, 20, 255]
+
+
+def test_a_side_too_long_for_a_png_is_refused():
+    data = save_tiff(np.zeros((1, 1_000_001), np.uint8), photometric="minisblack")
+    with pytest.raises(
+        InputError, match=r"^is 1 x 1000001 pixels; the maximum of a side is 1000000"
+    ):
+        decode_rgb(data)

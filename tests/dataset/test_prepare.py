@@ -328,6 +328,15 @@ def test_what_a_killed_process_left_is_removed_once_it_is_old(source: Path, tmp_
     assert (old.exists(), young.exists()) == (False, True)
 
 
+def test_a_broken_link_is_named(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "x.png").symlink_to(tmp_path / "gone.png")
+    with pytest.raises(InputError) as caught:
+        prepare(tmp_path / "own", tmp_path / "cache")
+    shown = tmp_path / "own" / "x.png"
+    assert str(caught.value) == f"{shown}: cannot be read (No such file or directory)"
+
+
 def test_the_fingerprint_names_no_place_of_this_machine(source: Path, tmp_path: Path) -> None:
     cache = prepare(source, tmp_path / "cache").cache
     stored = json.loads((cache / "source.json").read_text())

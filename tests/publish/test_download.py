@@ -1,7 +1,9 @@
 """The competition's files without an account, from a server on this computer, and Kaggle's zip."""
 
 import hashlib
+import http.client
 import json
+import ssl
 import struct
 import subprocess
 import sys
@@ -108,6 +110,23 @@ def test_a_broken_connection_is_resumed(broad: Any, tmp_path: Path, sleeps: list
     assert seen[-1] == (len(whole), len(whole))
     assert sleeps == [2.0, 4.0]
     assert [path.name for path in tmp_path.iterdir()] == ["a.zip"]
+
+
+def test_a_broken_tls_connection_is_resumed(
+    broad: Any, tmp_path: Path, sleeps: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults = [ssl.SSLEOFError("EOF occurred in violation of protocol")]
+    read = http.client.HTTPResponse.read
+
+    def _read(reply: http.client.HTTPResponse, size: int = -1) -> bytes:
+        if faults:
+            raise faults.pop()
+        return read(reply, size)
+
+    monkeypatch.setattr(http.client.HTTPResponse, "read", _read)
+    fetch_file(f"{broad.url}/stage1_test.zip", tmp_path / "a.zip", progress=lambda *_: None)
+    assert (tmp_path / "a.zip").read_bytes() == broad.files["stage1_test.zip"]
+    assert sleeps == [2.0]
 
 
 def test_a_file_that_changed_meanwhile_is_fetched_anew(broad: Any, tmp_path: Path) -> None:

@@ -152,6 +152,14 @@ def test_the_set_to_train_on_is_one_with_masks(here, drawn):
     )
 
 
+def test_annotations_without_nuclei_are_told_from_none(here):
+    for folder in ("images", "masks"):
+        write_png(here / "dark" / folder / "x.png", np.zeros((8, 8), np.uint8))
+    with pytest.raises(InputError) as raised:
+        require_train_set(open_source(here / "dark", work=here / "work"))
+    assert str(raised.value) == f"{here / 'dark'}: its annotations contain no nuclei (images)"
+
+
 @pytest.mark.parametrize(
     ("train", "test"), [("train", "test"), ("Training", "Testing"), ("cells_train", "cells_test")]
 )
