@@ -64,6 +64,9 @@ class Engine(Protocol):
     def first(self) -> "Engine":
         """Return an engine of the first network without TTA; itself if that is all it has."""
 
+    def half(self) -> "Engine":
+        """Return an engine of every second network, from the first; itself if it has only one."""
+
 
 @dataclass(frozen=True)
 class EngineChoice:
@@ -249,6 +252,10 @@ class OpenVinoEngine:
         """Return an engine of the first network without TTA; itself if that is all it has."""
         is_one = len(self.models) == 1 and self.views == VIEWS["none"]
         return self if is_one else replace(self, models=self.models[:1], views=VIEWS["none"])
+
+    def half(self) -> "OpenVinoEngine":
+        """Return an engine of every second network, from the first; itself if it has only one."""
+        return replace(self, models=self.models[::2]) if len(self.models) > 1 else self
 
     def __call__(self, images: Images) -> Probabilities:
         """Return probabilities (B, 3, H, W) float32 for images (B, 3, H, W) uint8."""

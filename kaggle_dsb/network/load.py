@@ -49,6 +49,7 @@ def prediction_key(run: Run, settings: Settings, *, folds: Sequence[int]) -> str
         **({} if sizing == networks[0] else {"sizing": digest_of(sizing)}),
         **({"ranges": _digest_ranges([*networks, sizing])} if engine.is_quantized else {}),
         "engine": asdict(engine),
+        **({"largest": "half"} if len(networks) > 1 < len(settings.prediction.scales) else {}),
         **prediction_facts(settings.prediction, settings.network.nucleus_px),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]

@@ -74,6 +74,9 @@ class Predictor:
     probability differ in size from the estimate, the image is predicted again at the scale that
     they suggest, and the prediction that agrees better with its own scale is kept.
 
+    The largest of several scales, which has most of the pixels, is predicted by every second
+    network only: the score is the same (docs/experiments.md).
+
     References
     ----------
     .. [1] C. Stringer et al., Cellpose: a generalist algorithm for cellular segmentation, Nature
@@ -88,7 +91,7 @@ class Predictor:
         nucleus_px: float,
         sizing: Engine | None = None,
     ) -> None:
-        self._engine = engine
+        self._engine, self._half = engine, engine.half()
         self._first = (sizing or engine).first()
         self._settings = settings
         self._nucleus_px = nucleus_px
@@ -197,23 +200,32 @@ class Predictor:
                 overlap_px=self._settings.overlap_px,
             )
         ]
-        for batch in batch_tiles(tiles, self._engine.batch_px):
-            for tile, planes in zip(batch, self._predict_tiles(images, batch), strict=True):
-                n = n_maps[tile.image]
-                weight = tile.weight() * (n / len(scales))
-                totals = probabilities[tile.image][tile.scale % n]
-                for total, plane in zip(totals, planes, strict=True):
-                    total[tile.rows, tile.columns] += weight * resize(plane, weight.shape)
+        for tile, planes in self._predict_tiles(images, tiles):
+            n = n_maps[tile.image]
+            weight = tile.weight() * (n / len(scales))
+            totals = probabilities[tile.image][tile.scale % n]
+            for total, plane in zip(totals, planes, strict=True):
+                total[tile.rows, tile.columns] += weight * resize(plane, weight.shape)
         return probabilities
 
-    def _predict_tiles(self, images: Sequence[Image], tiles: Sequence[Tile]) -> list[Probability]:
-        """Return the probabilities of tiles of one padded size, at their scaled size."""
-        scaled = [resize(images[tile.image][tile.rows, tile.columns], tile.size) for tile in tiles]
-        probabilities = self._engine(to_batch([pad_to_stride(image) for image in scaled]))
-        return [
-            probability[:, : tile.size[0], : tile.size[1]]
-            for tile, probability in zip(tiles, probabilities, strict=True)
-        ]
+    def _predict_tiles(
+        self, images: Sequence[Image], tiles: Sequence[Tile]
+    ) -> Iterator[tuple[Tile, Probability]]:
+        """Yield each tile with its probability at its scaled size."""
+        largest = find_largest(self._settings.scales)
+        halved = [tile for tile in tiles if tile.scale == largest]
+        others = [tile for tile in tiles if tile.scale != largest]
+        for engine, chosen in ((self._engine, others), (self._half, halved)):
+            for batch in batch_tiles(chosen, engine.batch_px):
+                scaled = [resize(images[t.image][t.rows, t.columns], t.size) for t in batch]
+                probabilities = engine(to_batch([pad_to_stride(image) for image in scaled]))
+                for tile, probability in zip(batch, probabilities, strict=True):
+                    yield tile, probability[:, : tile.size[0], : tile.size[1]]
+
+
+def find_largest(scales: Sequence[float]) -> int | None:
+    """Return the index of the largest of several scales; None if there is only one."""
+    return max(range(len(scales)), key=scales.__getitem__) if len(scales) > 1 else None
 
 
 def prediction_facts(settings: PredictionSettings, nucleus_px: float) -> dict[str, Any]:

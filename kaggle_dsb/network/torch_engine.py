@@ -67,7 +67,7 @@ class TorchEngine:
         precision: Precision = "float32",
     ) -> None:
         self._networks = networks
-        self._is_one_in_one_view = len(networks) == 1 and tta == "none"
+        self._tta = tta
         self._device = torch.device(device)
         self._precision = precision
         combined = CombinedProbability(networks, getattr(torch, precision)).to(self._device).eval()
@@ -76,9 +76,16 @@ class TorchEngine:
 
     def first(self) -> "TorchEngine":
         """Return an engine of the first network without TTA; itself if that is all it has."""
-        if self._is_one_in_one_view:
-            return self
-        return TorchEngine(self._networks[:1], device=self._device, precision=self._precision)
+        is_all = len(self._networks) == 1 and self._tta == "none"
+        return self if is_all else self._of(self._networks[:1], tta="none")
+
+    def half(self) -> "TorchEngine":
+        """Return an engine of every second network, from the first; itself if it has only one."""
+        has_one = len(self._networks) == 1
+        return self if has_one else self._of(self._networks[::2], tta=self._tta)
+
+    def _of(self, networks: Sequence[nn.Module], *, tta: str) -> "TorchEngine":
+        return TorchEngine(networks, tta=tta, device=self._device, precision=self._precision)
 
     @torch.inference_mode()
     def __call__(self, images: Images) -> Probabilities:

@@ -90,9 +90,12 @@ def test_different_networks_are_combined_alike_by_every_engine():
         return model
 
     square = np.random.default_rng(0).integers(0, 20, (2, 3, 32, 64)).astype(np.uint8)
-    by_torch = TorchEngine(networks, tta="flips")(square)
-    models = [as_model(network) for network in networks]
-    assert np.abs(OpenVinoEngine(models, VIEWS["flips"])(square) - by_torch).max() < 1e-4
+    by_torch = TorchEngine(networks, tta="flips")
+    by_openvino = OpenVinoEngine([as_model(network) for network in networks], VIEWS["flips"])
+    assert np.abs(by_openvino(square) - by_torch(square)).max() < 1e-4
+    half = by_torch.half()(square)
+    assert np.abs(by_openvino.half()(square) - half).max() < 1e-4
+    assert np.abs(TorchEngine(networks[::2], tta="flips")(square) - half).max() < 1e-6
 
 
 def test_the_mean_of_networks_is_the_same_with_every_engine(tiny, cache, images):

@@ -103,14 +103,25 @@ def test_a_large_image_is_computed_in_tiles_that_join_without_a_seam():
 
 def test_networks_are_combined_by_their_mean_logit():
     networks = [Constant(-1.0), Constant(4.0)]
-    (probability,) = make_predictor(networks).predict([noise(32, 32)])
+    (probability,) = make_predictor(networks, scales=[1]).predict([noise(32, 32)])
     assert np.allclose(probability, 1 / (1 + np.exp(-1.5)), atol=1e-6)
 
 
 def test_one_certain_network_does_not_outvote_the_others():
     networks = [Constant(-60.0), Constant(4.0), Constant(4.0)]
-    (probability,) = make_predictor(networks).predict([noise(32, 32)])
+    (probability,) = make_predictor(networks, scales=[1]).predict([noise(32, 32)])
     assert probability.min() > 0.5
+
+
+@pytest.mark.parametrize(
+    ("scales", "expected"),
+    [([0.6, 1, 1.6], [2.5, 2.5, 2]), ([2, 1], [2, 2.5]), ([1.6], [2.5])],
+)
+def test_the_largest_of_several_scales_is_predicted_by_every_second_network(scales, expected):
+    networks = [Constant(1.0), Constant(2.0), Constant(3.0), Constant(4.0)]
+    (probability,) = make_predictor(networks, scales=scales).predict([noise(32, 32)])
+    for planes, logit in zip(probability, expected, strict=True):
+        assert np.allclose(planes, 1 / (1 + np.exp(-logit)), atol=1e-6)
 
 
 def test_images_of_mixed_sizes_come_back_in_their_order():
