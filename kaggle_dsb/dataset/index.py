@@ -38,8 +38,17 @@ def write_index(folder: Path, rows: Iterable[IndexRow]) -> None:
 
 
 def find_sets(cache: Path) -> list[str]:
-    """Return the names of the sets in a cache."""
-    return sorted(index.parent.name for index in cache.glob(f"*/{_FILE}"))
+    """Return the names of the sets in a cache.
+
+    Raises
+    ------
+    InputError
+        When the folder is not a cache.
+    """
+    names = sorted(index.parent.name for index in cache.glob(f"*/{_FILE}"))
+    if not names:
+        raise InputError(f"{cache}: contains no prepared data; prepare the data first")
+    return names
 
 
 def read_index(cache: Path, set_name: str) -> list[IndexRow]:
@@ -52,10 +61,8 @@ def read_index(cache: Path, set_name: str) -> list[IndexRow]:
     """
     path = cache / set_name / _FILE
     if not path.is_file():
-        known = find_sets(cache)
-        if not known:
-            raise InputError(f"{cache}: contains no prepared data; prepare the data first")
-        raise InputError(f"{cache}: has no set {set_name!r}; it has {', '.join(known)}")
+        known = ", ".join(find_sets(cache))
+        raise InputError(f"{cache}: has no set {set_name!r}; it has {known}")
     try:
         return _parse_index(path)
     except InputError:

@@ -77,10 +77,7 @@ def list_sets(cache: Path) -> dict[str, int]:
     InputError
         When the folder is not a cache.
     """
-    names = find_sets(cache)
-    if not names:
-        raise InputError(f"{cache}: contains no prepared data; prepare the data first")
-    return {name: len(read_index(cache, name)) for name in names}
+    return {name: len(read_index(cache, name)) for name in find_sets(cache)}
 
 
 def sizes(cache: Path, set_name: str) -> dict[str, tuple[int, int]]:

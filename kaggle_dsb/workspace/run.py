@@ -161,7 +161,7 @@ class Run:
             run there was not chosen.
         """
         networks = "1 network" if len(self.networks) == 1 else f"{len(self.networks)} networks"
-        newest = list_runs(runs)[0] if runs and list_runs(runs) else self
+        newest = next(iter(list_runs(runs) if runs else []), self)
         if newest.folder == self.folder:
             return f"{self.name}, {networks}"
         return (
