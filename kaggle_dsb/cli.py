@@ -228,7 +228,7 @@ def data(
     reading: Reading,
 ) -> None:
     """Check the data and cache them for fast loading."""
-    source = open_data(data, reading, limit=limit)
+    source = open_data(data, reading, limit=limit, repeats_warnings=True)
     for line in source.prepared.describe():
         print(line)
     if info:

@@ -23,7 +23,9 @@ def _require_ascending(value: tuple[float, float]) -> tuple[float, float]:
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
 
 class FoldSettings(_Section):
@@ -175,7 +177,7 @@ class PredictionSettings(_Section):
     scales: tuple[Annotated[float, Field(gt=0, le=4)], ...] = Field((0.6, 1, 1.6), min_length=1)
     """Scales, relative to network.nucleus_px: nuclei are merged; the watershed takes the mean."""
 
-    diameter_px: float = Field(0, ge=0, allow_inf_nan=False)
+    diameter_px: float = Field(0, ge=0)
     """Typical diameter of the nuclei, in pixels, if known; 0 estimates it for each image."""
 
     tile_px: int = Field(1024, ge=64, multiple_of=32)

@@ -24,6 +24,7 @@ def open_data(
     *,
     limit: int | None = None,
     made: "SubmissionFolder | None" = None,
+    repeats_warnings: bool = False,
 ) -> "Source":
     """Open the named data, else those of a submission.
 
@@ -36,6 +37,8 @@ def open_data(
         Use only this many images of each set.
     made : SubmissionFolder, optional
         The submission that the data are opened for.
+    repeats_warnings : bool
+        Print the warnings about the files even if they were read before.
 
     Raises
     ------
@@ -58,7 +61,8 @@ def open_data(
         )
     if source.is_demo:
         say("demo: no data given; using the package's own synthetic images")
-    for warning in source.prepared.warnings if source.prepared.is_new else ():
+    shows_warnings = source.prepared.is_new or repeats_warnings
+    for warning in source.prepared.warnings if shows_warnings else ():
         print(f"warning: {warning}", file=sys.stderr)
     return source
 

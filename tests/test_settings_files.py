@@ -169,6 +169,18 @@ def test_a_value_nested_thousands_of_times_is_refused():
         load_settings(overrides=[f"training.epochs={'[' * 3000}"])
 
 
+@pytest.mark.parametrize("value", ["inf", "nan"])
+def test_a_number_that_is_not_finite_is_refused(value):
+    with pytest.raises(InputError, match=r"training\.learning_rate"):
+        load_settings(overrides=[f"training.learning_rate={value}"])
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text("[training]\nepochs = 3\n", encoding="utf-8-sig")
+    assert load_settings(path).training.epochs == 3
+
+
 def test_a_missing_file_is_named(tmp_path):
     path = tmp_path / "none.toml"
     with pytest.raises(InputError) as error:

@@ -132,7 +132,13 @@ def plan_run(
         _require_same_settings(run.settings_file, settings)
     others = [other for other in (start, teacher) if other]
     table = _choose_folds(run.folds_file, sources, settings, others)
-    chosen = _parse_folds(folds, _folds_with_images(table, sources))
+    known = _folds_with_images(table, sources)
+    if not known:
+        raise InputError(
+            f"{run.folds_file}: names none of the images of {sources[0].name}; train with the data "
+            "that the run was started with, or choose another --name"
+        )
+    chosen = _parse_folds(folds, known)
     _require_even_batches(settings)
     starts = {fold: _starting_network(start, fold) for fold in chosen}
     teachers = {fold: _teachers(teacher, fold) for fold in chosen}

@@ -30,7 +30,7 @@ from kaggle_dsb.instances.tuning import (
 from kaggle_dsb.instances.watershed import WatershedParameters
 from kaggle_dsb.network.engines import choose_engine
 from kaggle_dsb.network.hardware import count_threads, prepare_hardware
-from kaggle_dsb.network.out_of_fold import predict_out_of_fold
+from kaggle_dsb.network.out_of_fold import held_out_samples, predict_out_of_fold
 from kaggle_dsb.network.weights import ranges_file
 from kaggle_dsb.progress import show_progress
 from kaggle_dsb.settings_files import write_settings
@@ -107,6 +107,7 @@ def tune_run(
     """
     _require_own(run)
     with locking(run.folder, activity="tuning this run"):
+        held_out_samples(source, run)  # of other images nothing must be changed
         _measure_ranges(run, settings)
         cases, scorer_folds = _all_cases(source, run, settings, work=work, extra=extra)
         _require_two_folds(cases, run)

@@ -145,10 +145,11 @@ def split_folds(
     numbers, names = pd.factorize(pd.Series([str(groups[id_]) for id_ in ordered]))
     n_groups = len(names)
     if not 2 <= n_folds <= n_groups:
+        fewer = f"set folds.n_folds to at most {n_groups}, or " if n_groups > 1 else ""
         raise InputError(
-            f"cannot make {n_folds} folds of {len(ordered)} images in {n_groups} groups: "
-            "folds.n_folds must be at least 2 and at most the number of groups, which can be given "
-            "in groups.csv"
+            f"cannot make {n_folds} folds of {len(ordered)} images in {n_groups} "
+            f"group{'s' * (n_groups != 1)}: {fewer}write groups.csv (ImageId,group) beside the "
+            "images, with a group for each if they are unrelated"
         )
     table = pd.DataFrame(
         {

@@ -138,12 +138,22 @@ def save_network(path: Path, network: NucleusNet, settings: Settings, **facts: A
     """Save a trained network: half-precision tensors, its settings, and ``facts`` about it.
 
     The ranges file of an earlier network at ``path`` is removed.
+
+    Raises
+    ------
+    InputError
+        When the training diverged: a weight is not finite in half precision.
     """
-    ranges_file(path).unlink(missing_ok=True)
     tensors = {
         name: (tensor.half() if tensor.is_floating_point() else tensor).contiguous().cpu()
         for name, tensor in network.state_dict().items()
     }
+    if not all(tensor.isfinite().all() for tensor in tensors.values()):
+        raise InputError(
+            f"{path}: not saved, the training diverged (weights that are not finite); lower "
+            "training.learning_rate"
+        )
+    ranges_file(path).unlink(missing_ok=True)
     description = {
         "format": NETWORK_FORMAT,
         "version": __version__,

@@ -98,3 +98,10 @@ def test_a_full_disk_is_one_line_and_loses_nothing(data):
     assert said.splitlines()[-1].startswith("error: ")
     assert "Traceback" not in said
     assert list(Path("work").rglob("*.png")) == []
+
+
+def test_checking_data_again_repeats_the_warnings(foreign, capsys):
+    write_png(foreign / "labels" / "f0.png", np.zeros((64, 80), np.uint16))
+    for _ in range(2):
+        assert run(["data", "--data", "foreign"]) == 0
+        assert "warning: labels/f0.png: contains no nuclei" in capsys.readouterr().err

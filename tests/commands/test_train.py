@@ -142,3 +142,16 @@ def test_an_interrupted_training_says_so_and_goes_on(data, forks):
     assert "Traceback" not in said.read_text()
     assert checkpoint.exists()
     assert not list(Path("runs").rglob("*.safetensors"))
+
+
+def test_a_run_is_not_continued_with_other_images(data, foreign, capsys):
+    Path("runs/mine").mkdir(parents=True)
+    table = (
+        "ImageId,source,type,group,fold\nx,foreign,fluorescence,0,0\ny,foreign,fluorescence,1,1\n"
+    )
+    Path("runs/mine/folds.csv").write_text(table)
+    assert run(["train", "--data", "foreign", *TWO_FOLDS]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "error: runs/mine/folds.csv: names none of the images of foreign; train with the data that "
+        "the run was started with, or choose another --name"
+    )

@@ -71,3 +71,13 @@ def test_a_refused_tuning_leaves_no_validation_beside_new_ranges(data, weights):
     assert run(["tune", "--weights", "weights", *QUICK]) == 2
     assert read_ranges(weights / "fold0.safetensors")
     assert not (weights / "validation.json").exists()
+
+
+def test_tuning_on_images_that_the_run_does_not_know_changes_nothing(weights, foreign, capsys):
+    (weights / "validation.json").write_text("{}")
+    before = {path.name: path.read_bytes() for path in weights.iterdir()}
+    assert run(["tune", "--data", "foreign", "--weights", "weights", *QUICK]) == 2
+    assert "foreign: contains none of the images in" in capsys.readouterr().err
+    assert {
+        path.name: path.read_bytes() for path in weights.iterdir() if path.name[0] != "."
+    } == before

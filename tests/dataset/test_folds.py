@@ -97,9 +97,11 @@ def test_more_folds_than_groups_are_refused(slides):
     with pytest.raises(InputError) as error:
         split_folds(slides, n_folds=5, seed=0)
     assert str(error.value) == (
-        "cannot make 5 folds of 12 images in 3 groups: folds.n_folds must be at least 2 and at "
-        "most the number of groups, which can be given in groups.csv"
+        "cannot make 5 folds of 12 images in 3 groups: set folds.n_folds to at most 3, or write "
+        "groups.csv (ImageId,group) beside the images, with a group for each if they are unrelated"
     )
+    with pytest.raises(InputError, match="in 1 group: write groups"):
+        split_folds(slides, n_folds=2, seed=0, group_of=dict.fromkeys(slides, "one"))
 
 
 def test_a_table_of_folds_comes_back_as_it_was_written(tmp_path):

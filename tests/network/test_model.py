@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -120,3 +122,12 @@ def test_depthwise_convolutions_stay_in_float32_inside_an_autocast(network):
         network(torch.zeros(1, 3, 64, 64))
     assert seen
     assert set(seen) == {torch.float32}
+
+
+def test_a_network_whose_training_diverged_is_not_saved(network, tmp_path):
+    path = tmp_path / "fold0.safetensors"
+    diverged = copy.deepcopy(network)
+    next(diverged.parameters()).data[0] = torch.nan
+    with pytest.raises(InputError, match=r"fold0\.safetensors: not saved, the training diverged"):
+        save_network(path, diverged, SETTINGS)
+    assert not path.exists()
