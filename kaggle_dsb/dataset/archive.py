@@ -180,7 +180,7 @@ def list_files(source: Path, *, skipped: Collection[Path] = ()) -> Iterator[Path
 
 
 def _refuse_folder(error: OSError) -> None:
-    if not isinstance(error, FileNotFoundError):
+    if not isinstance(error, FileNotFoundError):  # a missing source is reported by its reader
         raise InputError(f"{error.filename}: the folder cannot be read ({error.strerror})")
 
 

@@ -75,14 +75,12 @@ def decode_rgb(data: bytes, options: ReadOptions = DEFAULT_OPTIONS) -> NDArray[n
 
 def to_rgb(picture: NDArray[Any]) -> NDArray[np.uint8]:
     """Convert what `decode_picture` returned to 8-bit RGB; see `decode_rgb`."""
-    image = to_8_bit(_drop_alpha(picture))
-    return np.ascontiguousarray(image if image.shape[2] == 3 else np.repeat(image, 3, axis=2))
+    return np.ascontiguousarray(_repeat_grey(to_8_bit(_drop_alpha(picture))))
 
 
 def decode_values(data: bytes, options: ReadOptions = DEFAULT_OPTIONS) -> NDArray[Any]:
     """Decode an image file to RGB, (H, W, 3), with the file's bit depth; see `decode_rgb`."""
-    values = _drop_alpha(decode_picture(data, options))
-    return values if values.shape[2] == 3 else np.repeat(values, 3, axis=2)
+    return _repeat_grey(_drop_alpha(decode_picture(data, options)))
 
 
 def decode_mask(data: bytes) -> NDArray[Any]:
@@ -253,6 +251,10 @@ def _to_array(image: Image.Image, *, keeps_indices: bool) -> NDArray[Any]:
     if turned.mode == "CMYK":
         return cmyk_to_rgb(255 - array)
     return array.astype(np.uint8) * 255 if turned.mode == "1" else array
+
+
+def _repeat_grey(values: NDArray[Any]) -> NDArray[Any]:
+    return values if values.shape[2] == 3 else np.repeat(values, 3, axis=2)
 
 
 def _drop_alpha(decoded: NDArray[Any]) -> NDArray[Any]:

@@ -44,12 +44,13 @@ def prediction_key(run: Run, settings: Settings, *, folds: Sequence[int]) -> str
     """
     networks, sizing = [run.networks[fold] for fold in folds], run.sizing_network(folds)
     engine = choose_engine(settings.hardware, [*networks, sizing])
+    n_scales = len(settings.prediction.scales)
     facts = {
         "networks": [digest_of(path) for path in networks],
         **({} if sizing == networks[0] else {"sizing": digest_of(sizing)}),
         **({"ranges": _digest_ranges([*networks, sizing])} if engine.is_quantized else {}),
         "engine": asdict(engine),
-        **({"largest": "half"} if len(networks) > 1 < len(settings.prediction.scales) else {}),
+        **({"largest_scale": "half the networks"} if len(networks) > 1 < n_scales else {}),
         **prediction_facts(settings.prediction, settings.network.nucleus_px),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
