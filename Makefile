@@ -29,11 +29,15 @@ PROFILE ?=
 EXTRA ?=
 FOREIGN ?=
 COMMA := ,
+EMPTY :=
+SPACE := $(EMPTY) $(EMPTY)
+GLUE := $(shell printf '\001')
+# --option "path" for each of the paths, which commas separate and which may hold spaces.
+EACH = $(foreach path,$(subst $(COMMA), ,$(subst $(SPACE),$(GLUE),$(2))),$(1) "$(subst $(GLUE),$(SPACE),$(path))")
 NAMED = $(if $(NAME),--name "$(NAME)")
 OPTIONS = $(if $(DATA),--data "$(DATA)") $(if $(WEIGHTS),--weights "$(WEIGHTS)") \
 	$(if $(PROFILE),--config "$(PROFILE)") $(if $(MESSAGE),--message "$(MESSAGE)") \
-	$(foreach folder,$(subst $(COMMA), ,$(EXTRA)),--extra "$(folder)") \
-	$(foreach folder,$(subst $(COMMA), ,$(FOREIGN)),--foreign "$(folder)")
+	$(call EACH,--extra,$(EXTRA)) $(call EACH,--foreign,$(FOREIGN))
 
 .PHONY: help
 help: ## show this list

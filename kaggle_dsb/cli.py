@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from typer.core import TyperGroup
 
 from kaggle_dsb import __version__
 from kaggle_dsb.dataset.export_formats import parse_formats
@@ -54,6 +53,7 @@ from kaggle_dsb.options import (
 )
 from kaggle_dsb.progress import be_quiet, say
 from kaggle_dsb.publish import BUNDLE_FOLDER, Hardware
+from kaggle_dsb.verbs import CallError, Verbs, VerbsByPurpose
 from kaggle_dsb.workspace import PICTURES, REPORTS, RUNS, SUBMISSIONS
 
 if TYPE_CHECKING:
@@ -76,37 +76,11 @@ SYSTEM_ERRORS = {
 RESUMABLE = {"train", "tune", "submit", "validate", "experiment", "download"}
 
 
-class VerbsByPurpose(TyperGroup):
-    """Lists the verbs of the help under the panel of each, and arguments without their types."""
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return a verb; its arguments are named in the help without Python's types."""
-        command: Any = super().get_command(ctx, cmd_name)
-        for param in command.params if command else ():
-            if param.param_type_name == "argument":
-                param.display_type_rich = lambda **_: ""
-        return command
-
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write a section for each panel, and a line for each verb of it."""
-        panels: dict[str, list[tuple[str, str]]] = {}
-        for name in self.list_commands(ctx):
-            command: Any = self.get_command(ctx, name)
-            summary = command.get_short_help_str(limit=80)
-            panels.setdefault(command.rich_help_panel, []).append((name, summary))
-        for panel, verbs in panels.items():
-            with formatter.section(panel):
-                formatter.write_dl(verbs)
-
-
-app = typer.Typer(
+app = Verbs(
     cls=VerbsByPurpose,
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
 )
-
-# The error of every wrong call, of whichever copy of click typer brings along.
-CallError: type[Any] = typer.BadParameter.__bases__[0]
 
 
 def main() -> None:

@@ -62,6 +62,7 @@ ROOMS_IT_MAY_IMPORT = {
     "commands": {"files", "config", "settings_files", "progress", *STAGES},
     "options": {"dataset", "progress"},
     "opening": {"files", "config", "settings_files", "options", "progress", "workspace"},
+    "verbs": set(),
     "cli": {
         "files",
         "config",
@@ -70,6 +71,7 @@ ROOMS_IT_MAY_IMPORT = {
         "opening",
         "progress",
         "tables",
+        "verbs",
         "commands",
         *STAGES,
     },

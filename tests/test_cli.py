@@ -33,6 +33,14 @@ def test_without_a_verb_the_same_help_is_printed(capsys):
     assert capsys.readouterr() == said
 
 
+def test_a_tilde_in_any_path_is_the_home_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    for call in ("compare ~/a.csv b.csv", "curves ~/a.csv", "submit --weights=~/a.csv"):
+        assert run(call.split()) == 2
+        assert f"error: {tmp_path / 'a.csv'}: " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_help_is_whole_fits_80_columns_and_shows_no_type_of_python(verb, capsys):
     assert run([verb, "-h"]) == 0
@@ -67,6 +75,15 @@ def test_a_shell_completes_verbs():
 
 MISTAKES = {
     "sumbit": "No such command 'sumbit'. Did you mean 'submit'? (see `kaggle-dsb --help`)",
+    "data --data a --data=b": (
+        "Option '--data' is given twice; give it once (see `kaggle-dsb data --help`)"
+    ),
+    "data --data=": (
+        "'--data' is an empty path; expected a file or folder (see `kaggle-dsb data --help`)"
+    ),
+    "validate --foreign a --foreign=": (
+        "'--foreign' is an empty path; expected a file or folder (see `kaggle-dsb validate --help`)"
+    ),
     "compare a.csv": "Missing argument 'B' (see `kaggle-dsb compare --help`)",
     "experiment wider": "Missing option '--set' (see `kaggle-dsb experiment --help`)",
     "push sumbit": (

@@ -14,6 +14,8 @@ FORWARDS = {
     "submit DATA=downloads NAME=first": 'submit --name "first" --data "downloads"',
     "submit ARGS=--fast": "submit --fast",
     "train DATA=d NAME=mine PROFILE=gpu": 'train --name "mine" --data "d" --config "gpu"',
+    "train EXTRA='my cells,more'": 'train --extra "my cells" --extra "more"',
+    "validate FOREIGN=a,b": 'validate --foreign "a" --foreign "b"',
     "tune DATA=d WEIGHTS=runs/mine": 'tune --data "d" --weights "runs/mine"',
     "validate WEIGHTS=w": 'validate --weights "w"',
     "score DATA=d NAME=first": 'score --name "first" --data "d"',

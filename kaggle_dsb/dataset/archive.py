@@ -25,21 +25,24 @@ ACCEPTED_FORMS = (
     f"or a folder of images ({FORMATS})"
 )
 LARGEST_ZIP_BYTES = 2**33
+SHOWN_FAULTS = 20
 
 
 class DataFaults(InputError):  # noqa: N818 - it carries many faults
-    """A source cannot be used; all faults found in it are reported at once.
+    """A source cannot be used; the first faults found in it are reported at once.
 
     Attributes
     ----------
     faults : tuple of str
-        One line each: the file, what is wrong with it and what is expected.
+        All of them, one line each: the file, what is wrong with it and what is expected.
     """
 
     def __init__(self, faults: list[str]) -> None:
         self.faults = tuple(dict.fromkeys(faults))  # one file may annotate many images
         head = [] if len(self.faults) == 1 else [f"{len(self.faults)} errors in the data:"]
-        super().__init__("\n".join([*head, *self.faults]))
+        n_more = len(self.faults) - SHOWN_FAULTS
+        tail = [f"... and {n_more} more"] if n_more > 0 else []
+        super().__init__("\n".join([*head, *self.faults[:SHOWN_FAULTS], *tail]))
 
 
 class Archive:

@@ -67,6 +67,11 @@ def _split_coco(
             if image.holder == entry.holder:
                 by_name[image.path.name].append((image, picture))
                 by_stem[image.stem].append((image, picture))
+    n_orphans = sum(
+        len(outlines[id_]) for id_ in outlines.keys() - {r["id"] for r in document["images"]}
+    )
+    if n_orphans:
+        yield f"{entry}: {n_orphans} annotations are of no image in it (image_id); ignored"
     missing = []
     for record in document["images"]:
         name = PurePosixPath(str(record["file_name"]).replace("\\", "/"))

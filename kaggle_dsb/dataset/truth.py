@@ -31,6 +31,7 @@ from kaggle_dsb.files import InputError
 
 TRUTH_SUFFIXES = (".npy", ".geojson", ".zip")
 
+_ROI_AREAS = {"POLYGON", "RECT", "OVAL", "FREEHAND", "TRACED"}
 _ROI_SUFFIX = ".roi"
 _LARGEST_ROI_BYTES = 2**24
 _LARGEST_NUMBER = 2**53  # up to which float64 holds all integers
@@ -285,6 +286,12 @@ def _read_rois(data: bytes) -> Iterator[list[NDArray[Any]]]:
                 if info.file_size > _LARGEST_ROI_BYTES:
                     raise InputError(f"contains {info.filename!r} of {info.file_size} bytes")
                 roi = roifile.ImagejRoi.frombytes(packed.read(info))
+                kind = roi.roitype.name
+                if kind not in _ROI_AREAS:
+                    raise InputError(
+                        f"contains {info.filename!r}, of ImageJ's type {kind.lower()!r}; nuclei "
+                        "must be areas: polygon, freehand, traced, oval or rectangle"
+                    )
                 yield list(roi.coordinates(multi=True))
 
 

@@ -276,6 +276,15 @@ def test_one_fault_is_one_line_and_several_are_counted() -> None:
     assert str(DataFaults(["a", "b"])) == "2 errors in the data:\na\nb"
 
 
+def test_of_many_faults_the_first_are_shown() -> None:
+    faults = DataFaults([f"{n}.png: broken" for n in range(25)])
+    lines = str(faults).splitlines()
+    assert len(faults.faults) == 25
+    assert lines[0] == "25 errors in the data:"
+    assert lines[1:21] == [f"{n}.png: broken" for n in range(20)]
+    assert lines[21:] == ["... and 5 more"]
+
+
 def test_folders_are_read_however_deep_and_links_that_lead_back_are_not_followed(
     tmp_path: Path, find: Callable
 ) -> None:

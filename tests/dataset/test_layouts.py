@@ -165,6 +165,22 @@ def test_a_rectangle_of_imagej_covers_its_pixels(tmp_path: Path) -> None:
     np.testing.assert_array_equal(sample.labels, expected)
 
 
+def test_a_line_of_imagej_is_no_nucleus(tmp_path: Path) -> None:
+    line = roifile.ImagejRoi.frompoints([(1, 1), (5, 1), (5, 3)])
+    line.roitype = roifile.ROI_TYPE.POLYLINE
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as packed:
+        packed.writestr("length.roi", line.tobytes())
+    write(tmp_path / "own" / "x.png", IMAGE)
+    write(tmp_path / "own" / "x_rois.zip", content.getvalue())
+    with pytest.raises(DataFaults) as caught:
+        prepare(tmp_path / "own", tmp_path / "cache")
+    assert caught.value.faults == (
+        "x_rois.zip: contains 'length.roi', of ImageJ's type 'polyline'; nuclei must be areas: "
+        "polygon, freehand, traced, oval or rectangle",
+    )
+
+
 def test_one_folder_of_masks_an_image_is_read(tmp_path: Path) -> None:
     write(tmp_path / "own" / "images" / "x.png", IMAGE)
     for label in (1, 2, 3):
@@ -491,6 +507,17 @@ def test_coco_names_images_that_are_missing(tmp_path: Path) -> None:
     write(tmp_path / "own" / "coco.json", json.dumps(document).encode())
     _, warnings = read(tmp_path / "own", tmp_path)
     assert warnings == ("coco.json: annotates images that are missing: far/y.png",)
+
+
+def test_coco_tells_of_outlines_of_no_image(tmp_path: Path) -> None:
+    document = json.loads(exported("coco"))
+    document["annotations"][0]["image_id"] = 99
+    write(tmp_path / "own" / "x.png", IMAGE)
+    write(tmp_path / "own" / "coco.json", json.dumps(document).encode())
+    (sample,), warnings = read(tmp_path / "own", tmp_path)
+    assert sample.labels is not None
+    assert sample.labels.max() == 2
+    assert warnings == ("coco.json: 1 annotations are of no image in it (image_id); ignored",)
 
 
 def test_packed_run_lengths_of_coco_are_read(tmp_path: Path) -> None:
