@@ -203,8 +203,11 @@ def data(
 ) -> None:
     """Check the data and cache them for fast loading."""
     source = open_data(data, reading, limit=limit, repeats_warnings=True)
+    from kaggle_dsb.workspace.source import check_groups
+
     for line in source.prepared.describe():
         print(line)
+    check_groups(source)
     if info:
         from kaggle_dsb.tables import print_sets
 

@@ -27,6 +27,15 @@ class _Section(BaseModel):
         frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
     )
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_truth_values(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse ``true`` where it would count as 1."""
+        is_switch = cls.model_fields[str(info.field_name)].annotation is bool
+        if isinstance(value, bool) and not is_switch:
+            raise ValueError("expected a number, text or list, not true or false")
+        return value
+
 
 class FoldSettings(_Section):
     """How the training images are split."""

@@ -62,6 +62,7 @@ def print_sets(source: "Source") -> None:
     from kaggle_dsb.dataset.samples import describe
     from kaggle_dsb.dataset.types import image_type
     from kaggle_dsb.training.sources import load_sources
+    from kaggle_dsb.workspace.source import list_train_sets
 
     for summary in describe(source.cache, image_type):
         types = [(f"type {kind}", n) for kind, n in summary.types.items()]
@@ -70,7 +71,10 @@ def print_sets(source: "Source") -> None:
         nuclei = summary.nuclei if is_annotated else "no annotations"
         counts = [("images", summary.images), ("nuclei", nuclei)]
         print_table(summary.name, ["", "count"], [*counts, *types, *shapes])
-    if any(source.prepared.nuclei.values()):
+    train_sets = list_train_sets(source)
+    if len(train_sets) > 1:
+        print(f"\nto train on, one by one, with --data and --extra: {', '.join(train_sets)}")
+    elif train_sets:
         # Shown at once, since grouping hundreds of images by their pixels takes a while.
         print("\ngroups of images that share a fold: ", end="", flush=True)
         (labelled,) = load_sources(source)

@@ -51,7 +51,7 @@ HEAVY_OF_VERB = {
     "compare": {"matplotlib", "pandas", "rich"},
     "config": set(),
     "curves": {"matplotlib", "pandas"},
-    "data": {"rich"},
+    "data": {*READERS, "rich"},
     "download": set(),
     "experiment": TRAINERS,
     "fetch": {"requests"},
@@ -69,7 +69,7 @@ HEAVY_OF_VERB = {
 }
 # Each of these needs what the one before it needs: a fresh interpreter takes a second or more.
 IN_ONE_INTERPRETER = [
-    ["config", "bundle", "data", "leaderboard", "score"],
+    ["config", "bundle", "leaderboard", "score", "data"],
     ["download", "fetch", "push", "kaggle-submit"],
     ["submit", "show", "gallery", "validate"],
     ["report"],

@@ -25,7 +25,7 @@ from kaggle_dsb.dataset import TEST_SETS
 from kaggle_dsb.dataset.export import export_labels
 from kaggle_dsb.dataset.export_formats import TABLE_FORMAT
 from kaggle_dsb.dataset.measurements import MEASUREMENTS_FILE, MeasuredImage, write_measurements
-from kaggle_dsb.dataset.originals import opening_originals
+from kaggle_dsb.dataset.originals import name_originals, opening_originals
 from kaggle_dsb.dataset.samples import sizes
 from kaggle_dsb.files import InputError, digest_of, replacing
 from kaggle_dsb.network.load import submission_key
@@ -87,9 +87,10 @@ class Submission:
         """
         ids = list(sizes(self.source.cache, self.set_name))
         labels = LabelFiles(self.files, ids)
-        others = [name for name in formats if name != TABLE_FORMAT]
-        tables = [self._measure(labels)] if TABLE_FORMAT in formats else []
-        return [*export_labels(self.files.export_folder, labels, others), *tables]
+        source, others = self.source, [name for name in formats if name != TABLE_FORMAT]
+        names = name_originals(source.origin, self.set_name, skipped=source.skipped)
+        files = export_labels(self.files.export_folder, labels, others, file_names=names)
+        return [*files, *([self._measure(labels)] if TABLE_FORMAT in formats else [])]
 
     def _measure(self, labels: Mapping[str, NDArray[np.int32]]) -> Path:
         path = self.files.export_folder / MEASUREMENTS_FILE

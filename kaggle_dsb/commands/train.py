@@ -1,6 +1,6 @@
 """Train the networks of a run, fold by fold."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -27,6 +27,7 @@ from kaggle_dsb.workspace.run import TRAINED, Run, differing_settings, open_run,
 from kaggle_dsb.workspace.source import Source
 
 EVERYTHING = "all"
+ALREADY_TRAINED = "already trained; another --name trains anew"
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,8 @@ def train_run(
     is_begun = run.settings_file.exists()
     plan = plan_run(source, settings, folder=folder, folds=folds, extra=extra)
     if is_first_process():
+        for path in list_trained(plan.parts, folder):
+            say(f"{path}: {ALREADY_TRAINED}")
         if not is_begun:
             # Hardware settings belong to this machine, not to the trained networks.
             stored = settings.model_copy(update={"hardware": HardwareSettings()})
@@ -165,12 +168,19 @@ def describe_training(
 ) -> str:
     """Return text on what a training would do, one line per network."""
     training = settings.training
+    trained = list_trained(parts, folder)
     return "\n".join(
-        f"{network_file(folder, fold)}: would be trained on {len(data.train)} images, "
-        f"{len(data.held_out)} held out, for {training.epochs} epochs of "
-        f"{training.crops_per_epoch} crops"
+        f"{path}: {ALREADY_TRAINED}"
+        if (path := network_file(folder, fold)) in trained
+        else f"{path}: would be trained on {len(data.train)} images, {len(data.held_out)} held "
+        f"out, for {training.epochs} epochs of {training.crops_per_epoch} crops"
         for fold, data in parts.items()
     )
+
+
+def list_trained(folds: Iterable[int | None], folder: Path) -> list[Path]:
+    """Return the networks of these folds that exist."""
+    return [path for fold in folds if (path := network_file(folder, fold)).exists()]
 
 
 def shrink(settings: Settings, limit: int) -> Settings:

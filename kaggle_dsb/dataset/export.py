@@ -3,6 +3,7 @@
 import json
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,11 @@ COCO_FILE = "coco.json"
 
 
 def export_labels(
-    folder: Path, labels_by_id: Mapping[str, Labels], formats: Sequence[str]
+    folder: Path,
+    labels_by_id: Mapping[str, Labels],
+    formats: Sequence[str],
+    *,
+    file_names: Mapping[str, str] | None = None,
 ) -> list[Path]:
     """Export the nuclei of images to the formats of other tools.
 
@@ -29,6 +34,8 @@ def export_labels(
     formats : sequence of str
         ``geojson`` (QuPath), ``roi`` (ImageJ, Fiji) and ``ome`` (napari, Fiji) write one file per
         image, ``coco`` one for all.
+    file_names : id → str, optional
+        The image files that ``coco`` names; by default ``ID.png``.
 
     Returns
     -------
@@ -40,7 +47,8 @@ def export_labels(
     Reading a file back gives the same pixels, except for ``roi``: its regions have no holes, and a
     nucleus of several parts becomes several regions.
     """
-    return [path for name in formats for path in _WRITERS[name](folder, labels_by_id)]
+    writers = _WRITERS | {"coco": partial(_write_coco, file_names=file_names)}
+    return [path for name in formats for path in writers[name](folder, labels_by_id)]
 
 
 def to_geojson(labels: Labels) -> dict[str, Any]:
@@ -58,15 +66,16 @@ def to_geojson(labels: Labels) -> dict[str, Any]:
     return {"type": "FeatureCollection", "features": features}
 
 
-def to_coco(labels_by_id: Mapping[str, Labels]) -> dict[str, Any]:
+def to_coco(
+    labels_by_id: Mapping[str, Labels], file_names: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """Return a COCO document of images and nuclei, with run-length encoded masks."""
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for image_number, (image_id, labels) in enumerate(labels_by_id.items(), start=1):
         height, width = labels.shape
-        images.append(
-            {"id": image_number, "file_name": f"{image_id}.png", "height": height, "width": width}
-        )
+        name = file_names[image_id] if file_names else f"{image_id}.png"
+        images.append({"id": image_number, "file_name": name, "height": height, "width": width})
         for outline in _describe_nuclei(labels):
             number = len(annotations) + 1
             shared = {"id": number, "image_id": image_number, "category_id": 1, "iscrowd": 0}
@@ -105,8 +114,10 @@ def _write_geojson(folder: Path, labels_by_id: Mapping[str, Labels]) -> Iterator
         yield _write_json(folder / f"{image_id}.geojson", to_geojson(labels))
 
 
-def _write_coco(folder: Path, labels_by_id: Mapping[str, Labels]) -> Iterator[Path]:
-    yield _write_json(folder / COCO_FILE, to_coco(labels_by_id))
+def _write_coco(
+    folder: Path, labels_by_id: Mapping[str, Labels], *, file_names: Mapping[str, str] | None
+) -> Iterator[Path]:
+    yield _write_json(folder / COCO_FILE, to_coco(labels_by_id, file_names))
 
 
 def _write_json(path: Path, document: dict[str, Any]) -> Path:
@@ -145,8 +156,7 @@ def _write_ome(folder: Path, labels_by_id: Mapping[str, Labels]) -> Iterator[Pat
 
 _WRITERS: dict[str, Callable[[Path, Mapping[str, Labels]], Iterator[Path]]] = {
     "geojson": _write_geojson,
-    "coco": _write_coco,
     "roi": _write_rois,
     "ome": _write_ome,
 }
-"""By format; each writes the nuclei of all images and yields the files written."""
+"""By format, but for ``coco``; each writes the nuclei of all images and yields the files."""

@@ -8,11 +8,16 @@ import pandas as pd
 
 from kaggle_dsb.config import Settings
 from kaggle_dsb.dataset.folds import COLUMNS, group_images, split_folds
-from kaggle_dsb.dataset.groups import GROUPS_FILE, deal_groups, group_by_name, read_groups
+from kaggle_dsb.dataset.groups import GROUPS_FILE, deal_groups, group_by_name
 from kaggle_dsb.dataset.samples import COMPETITION_SOURCE, Sample, load_samples
 from kaggle_dsb.dataset.types import image_type
 from kaggle_dsb.files import InputError
-from kaggle_dsb.workspace.source import Source, require_distinct_names, require_train_set
+from kaggle_dsb.workspace.source import (
+    Source,
+    read_own_groups,
+    require_distinct_names,
+    require_train_set,
+)
 
 
 @dataclass(frozen=True)
@@ -76,11 +81,8 @@ def _load_source(source: Source) -> LabelledSource:
     if source.dataset_name == COMPETITION_SOURCE:
         return LabelledSource(COMPETITION_SOURCE, samples)
     ids = [sample.id for sample in samples]
-    shown = source.origin / GROUPS_FILE
-    for table in (shown, source.cache / GROUPS_FILE):  # that of a zip is in the cache only
-        if table.is_file():
-            groups = read_groups(table, ids, shown=shown)
-            return LabelledSource(source.dataset_name, samples, groups, GROUPS_FILE)
+    if groups := read_own_groups(source, ids):
+        return LabelledSource(source.dataset_name, samples, groups, GROUPS_FILE)
     named = group_by_name(ids)
     return LabelledSource(source.dataset_name, samples, named, "file names" if named else "pixels")
 

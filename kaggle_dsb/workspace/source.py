@@ -17,6 +17,7 @@ from kaggle_dsb.competition.table import read_table
 from kaggle_dsb.dataset import TEST_SETS, TRAIN_SET
 from kaggle_dsb.dataset.archive import list_files
 from kaggle_dsb.dataset.demo import ensure_demo
+from kaggle_dsb.dataset.groups import GROUPS_FILE, read_groups
 from kaggle_dsb.dataset.prepare import Prepared, Selection, prepare
 from kaggle_dsb.dataset.read_options import DEFAULT_OPTIONS, ReadOptions
 from kaggle_dsb.dataset.samples import (
@@ -233,10 +234,15 @@ def require_train_set(source: Source) -> str:
     Raises
     ------
     InputError
-        When no set is annotated, or none with a nucleus.
+        When no set is annotated, or none with a nucleus, or several might be meant.
     """
-    with_masks = [name for name, nuclei in source.prepared.nuclei.items() if nuclei]
-    if not with_masks:
+    candidates = list_train_sets(source)
+    if len(candidates) > 1:
+        raise InputError(
+            f"{source.origin}: has several annotated sets ({', '.join(candidates)}); name the "
+            "folder of one, and train on further ones with --extra"
+        )
+    if not candidates:
         sets = ", ".join(source.prepared.images)
         if any(source.prepared.is_annotated(name) for name in source.prepared.images):
             raise InputError(f"{source.origin}: its annotations contain no nuclei ({sets})")
@@ -245,10 +251,39 @@ def require_train_set(source: Source) -> str:
             "folder images/ with a label image of each image in labels/ "
             "(docs/your-own-images.md lists all layouts)"
         )
+    return candidates[0]
+
+
+def list_train_sets(source: Source) -> list[str]:
+    """Return the annotated sets that may be meant for training, of which there should be one."""
+    with_masks = [name for name, nuclei in source.prepared.nuclei.items() if nuclei]
     if TRAIN_SET in with_masks:
-        return TRAIN_SET
+        return [TRAIN_SET]
     own = [name for name in with_masks if _OWN_TRAIN_SET.fullmatch(name)]
-    return [*own, *with_masks][0]
+    tests = [name for name in with_masks if name in TEST_SETS or _OWN_TEST_SET.fullmatch(name)]
+    return own or [name for name in with_masks if name not in tests] or with_masks
+
+
+def read_own_groups(source: Source, ids: Collection[str]) -> dict[str, str] | None:
+    """Return the group of each image by the source's ``groups.csv``; None without one.
+
+    Raises
+    ------
+    InputError
+        When it cannot be used.
+    """
+    shown = source.origin / GROUPS_FILE
+    for table in (shown, source.cache / GROUPS_FILE):  # that of a zip is in the cache only
+        if table.is_file():
+            return read_groups(table, ids, shown=shown)
+    return None
+
+
+def check_groups(source: Source) -> None:
+    """Raise ``InputError`` if a training on the source could not use its ``groups.csv``."""
+    train_sets = list_train_sets(source)
+    if len(train_sets) == 1 and source.dataset_name != COMPETITION_SOURCE:
+        read_own_groups(source, sizes(source.cache, train_sets[0]))
 
 
 def read_sample_ids(source: Source, set_name: str) -> list[str] | None:

@@ -1,4 +1,5 @@
 import resource
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -16,6 +17,23 @@ def test_data_is_prepared_and_described(data, capsys):
     assert "size 64 x 64" in said
     assert "type fluorescence" in said
     assert "groups of images that share a fold: 2 from pixels" in said
+
+
+def test_groups_that_training_could_not_use_are_told(foreign, capsys):
+    (foreign / "groups.csv").write_text("ImageId,group\nf0,patient 1\n")
+    assert run(["data", "--data", str(foreign)]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f"error: {foreign / 'groups.csv'}: has no group for image f1 (1 images missing)"
+    )
+
+
+def test_several_annotated_sets_are_described(foreign, tmp_path, capsys):
+    for day in ("monday", "tuesday"):
+        shutil.copytree(foreign, tmp_path / "week" / day)
+    assert run(["data", "--info", "--data", str(tmp_path / "week")]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        "to train on, one by one, with --data and --extra: monday, tuesday"
+    )
 
 
 def test_the_groups_of_a_table_are_described(foreign, capsys):

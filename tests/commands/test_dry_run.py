@@ -1,5 +1,6 @@
 """What a dry run tells, and that it writes nothing but the cache of the data."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,16 @@ def test_a_dry_run_of_train_tells_what_would_be_trained(data, capsys):
         "epochs of 8 crops\n"
     )
     assert files() == before
+
+
+def test_a_dry_run_of_train_tells_which_networks_there_are(data, weights, capsys):
+    shutil.copytree(weights, "runs/mine")
+    settings = (Path("runs/mine") / "config.toml").as_posix()
+    Path("runs/mine/fold1.safetensors").unlink()
+    assert run(["train", "--dry-run", "--config", settings]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "runs/mine/fold0.safetensors: already trained; another --name trains anew"
+    assert second.startswith("runs/mine/fold1.safetensors: would be trained on ")
 
 
 @pytest.mark.parametrize("part", ["start_from", "teacher"])

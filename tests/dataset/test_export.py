@@ -79,6 +79,13 @@ def test_coco_counts_down_columns_from_the_background(tmp_path: Path) -> None:
     assert annotation["area"] == 4
 
 
+def test_coco_names_the_files_of_the_images(tmp_path: Path) -> None:
+    names = {"a": "images/a.tif"}
+    (path,) = export_labels(tmp_path, {"a": LABELS}, ["coco"], file_names=names)
+    (image,) = json.loads(path.read_text())["images"]
+    assert image["file_name"] == "images/a.tif"
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_coco_describes_each_nucleus_as_looking_at_it_alone_would(seed: int) -> None:
     rng = np.random.default_rng(seed)

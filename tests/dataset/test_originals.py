@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from kaggle_dsb.dataset.originals import opening_originals
+from kaggle_dsb.dataset.originals import name_originals, opening_originals
 from kaggle_dsb.dataset.prepare import prepare
 from kaggle_dsb.dataset.read_options import DEFAULT_OPTIONS, ReadOptions
 from kaggle_dsb.dataset.samples import load_samples
@@ -23,6 +23,7 @@ def test_an_image_of_16_bits_has_the_values_of_its_file(
     for source in (tmp_path / "own", packed):
         with opening_originals(source, "images", options=DEFAULT_OPTIONS) as read:
             np.testing.assert_array_equal(read("a"), np.repeat(DIM[..., None], 3, axis=2))
+        assert name_originals(source, "images") == {"a": "images/a.png"}
 
 
 def test_a_channel_is_chosen_as_when_the_image_was_prepared(tmp_path: Path) -> None:

@@ -160,6 +160,20 @@ def test_annotations_without_nuclei_are_told_from_none(here):
     assert str(raised.value) == f"{here / 'dark'}: its annotations contain no nuclei (images)"
 
 
+def test_which_of_several_annotated_sets_is_meant_must_be_said(here):
+    for name in ("monday", "test", "tuesday"):
+        write_png(here / "own" / name / "images" / "x.png", np.zeros((9, 9), np.uint8))
+        write_png(here / "own" / name / "masks" / "x.png", np.eye(9, dtype=np.uint8))
+    with pytest.raises(InputError) as raised:
+        require_train_set(open_source(here / "own", work=here / "work"))
+    assert str(raised.value) == (
+        f"{here / 'own'}: has several annotated sets (monday, tuesday); name the folder of one, "
+        "and train on further ones with --extra"
+    )
+    shutil.rmtree(here / "own" / "tuesday")
+    assert require_train_set(open_source(here / "own", work=here / "work")) == "monday"
+
+
 @pytest.mark.parametrize(
     ("train", "test"), [("train", "test"), ("Training", "Testing"), ("cells_train", "cells_test")]
 )
