@@ -24,7 +24,6 @@ from kaggle_dsb.files import (
 )
 from kaggle_dsb.opening import (
     describe_networks,
-    find_run_folder,
     find_submission,
     find_submission_of,
     open_all,
@@ -392,8 +391,9 @@ def curves(
     if output:
         require_suffix(output, CHART_SUFFIXES)
     from kaggle_dsb.commands.curves import draw_run
+    from kaggle_dsb.workspace.run import resolve_run
 
-    path, lines = draw_run(find_run_folder(run), output)
+    path, lines = draw_run(resolve_run(run), output)
     print(*lines, path, sep="\n")
 
 
@@ -523,6 +523,8 @@ def score(
         print_score(report)
     for mistake in report.mistakes:
         print(f"note: {mistake}", file=sys.stderr)
+    if report.n_unscored:
+        say(f"not scored: {report.n_unscored} predicted images without ground truth")
     if made:
         say(record_score(made, report, truth=truth))
 

@@ -203,12 +203,6 @@ def find_submission_of(predicted: Path) -> "SubmissionFolder | None":
     return None
 
 
-def find_run_folder(run: Path) -> Path:
-    """Return the folder of a training run, given as ``NAME`` or as its folder."""
-    named = RUNS / run
-    return named if len(run.parts) == 1 and not run.exists() and named.exists() else run
-
-
 def require_name(name: str) -> str:
     """Return a name; raise ``InputError`` unless it is a valid folder name.
 

@@ -21,9 +21,9 @@ Data = Annotated[
 Weights = Annotated[
     Path | None,
     typer.Option(
-        metavar="FOLDER",
-        help="Folder of trained networks, or bundled. [default: newest complete, validated run, "
-        "else bundled]",
+        metavar="RUN",
+        help="Trained networks: folder, name of a run, or bundled. [default: newest complete, "
+        "validated run, else bundled]",
     ),
 ]
 Config = Annotated[

@@ -9,7 +9,6 @@ import pytest
 from kaggle_dsb.cli import run
 from kaggle_dsb.files import InputError
 from kaggle_dsb.opening import (
-    find_run_folder,
     find_submission,
     find_submission_of,
     open_networks,
@@ -62,13 +61,6 @@ def test_a_file_comes_before_a_submission_of_its_name(here):
     make_submission("first", age_s=0)
     Path("first").mkdir()
     assert find_submission_of(Path("first")) is None
-
-
-def test_a_run_may_be_given_by_name(here):
-    Path("runs/mine").mkdir(parents=True)
-    assert find_run_folder(Path("mine")) == Path("runs/mine")
-    assert find_run_folder(Path("runs/mine")) == Path("runs/mine")
-    assert find_run_folder(Path("other")) == Path("other")
 
 
 def test_the_leaderboard_tells_which_submissions_are_not_scored(here, capsys):

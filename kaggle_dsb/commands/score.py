@@ -34,6 +34,8 @@ class ScoreReport:
         The type of each image whose pixels are available.
     mistakes : list of str
         Likely mistakes in the prediction or the truth, one sentence each.
+    n_unscored : int
+        The number of predicted images without ground truth.
     """
 
     predicted: str
@@ -41,6 +43,7 @@ class ScoreReport:
     score: Score
     types: dict[str, str]
     mistakes: list[str] = field(default_factory=list)
+    n_unscored: int = 0
 
     def per_type(self) -> dict[str, tuple[int, float]]:
         """Return the number of images of each image type, and their mean score."""
@@ -76,6 +79,7 @@ class ScoreReport:
             "predicted": self.predicted,
             "truth": self.truth,
             "likely_mistakes": self.mistakes,
+            "unscored_images": self.n_unscored,
         }
 
 
@@ -120,7 +124,8 @@ def score_files(
     score = score_images(expected, labels)
     mistakes = find_likely_mistakes(expected, labels, score, from_runs=predicted.is_file())
     types = _types_of(source, set(expected))
-    return ScoreReport(str(predicted), truth_name, score, types, mistakes)
+    n_unscored = len(labels.keys() - expected.keys())
+    return ScoreReport(str(predicted), truth_name, score, types, mistakes, n_unscored)
 
 
 def record_score(submission: "SubmissionFolder", report: ScoreReport, *, truth: Path | None) -> str:

@@ -87,7 +87,9 @@ def _read_json(path: Path) -> pd.DataFrame:
         }
         table = pd.DataFrame.from_dict(rows, orient="index", columns=SCORE_COLUMNS)
     except (AttributeError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: is not the score.json of a submission ({error!r})") from error
+        raise InputError(
+            f"{path}: is not a score.json; expected one of a submission, or of `score --json`"
+        ) from error
     return table.rename_axis("ImageId")
 
 

@@ -260,9 +260,12 @@ def open_run(folder: Path) -> Run:
     return Run(folder, _list_files(folder, NETWORK), _list_files(folder, SCORER))
 
 
-def resolve_run(folder: Path) -> Path:
-    """Return the folder of a run: that of the bundled networks for ``bundled``, if not a folder."""
-    return BUNDLED if folder == Path("bundled") and not folder.is_dir() else folder
+def resolve_run(run: Path, *, runs: Path = RUNS) -> Path:
+    """Return the folder of a run: the given one, the bundled one, or that of this name."""
+    if run.exists() or len(run.parts) > 1:
+        return run
+    named = BUNDLED if run == Path("bundled") else runs / run
+    return named if named.exists() else run
 
 
 def find_run(folder: Path | None = None, *, runs: Path = RUNS) -> Run:
@@ -271,8 +274,8 @@ def find_run(folder: Path | None = None, *, runs: Path = RUNS) -> Run:
     Parameters
     ----------
     folder : Path, optional
-        Folder of the networks, or ``bundled``. By default the newest complete and validated run in
-        ``runs``, else the bundled networks.
+        Folder of the networks, ``bundled``, or the name of a run. By default the newest complete
+        and validated run, else the bundled networks.
     runs : Path
 
     Raises
@@ -284,7 +287,7 @@ def find_run(folder: Path | None = None, *, runs: Path = RUNS) -> Run:
         return next((run for run in list_runs(runs) if not run.find_fault()), open_run(BUNDLED))
     available = ", ".join(["bundled", *(run.name for run in list_runs(runs))])
     wanted = f"expected the folder of a finished training run; available: {available}"
-    run = open_run(require_folder(resolve_run(folder), wanted))
+    run = open_run(require_folder(resolve_run(folder, runs=runs), wanted))
     if not run.networks:
         raise InputError(f"{folder}: contains no fold<N>.safetensors; {wanted}")
     return run

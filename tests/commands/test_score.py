@@ -43,6 +43,17 @@ def test_the_truth_scores_one_against_itself_in_every_form(data, capsys):
     assert {kind["score"] for kind in report["per_type"].values()} == {1}
 
 
+def test_predicted_images_without_truth_are_counted(here, capsys):
+    labels = np.eye(9, dtype=np.int32)
+    for path in ("true/a.png", "found/a.png", "found/b.png"):
+        Path(path).parent.mkdir(exist_ok=True)
+        write_labels(Path(path), labels)
+    assert run(["score", "found", "--truth", "true"]) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "not scored: 1 predicted images without ground truth"
+    ]
+
+
 def test_a_submission_is_scored_by_the_set_that_it_predicts(data, weights, capsys):
     for name, number in (("train", 0), ("test", 1)):
         image, labels = crop_on_a_nucleus(*make_image(number, look=0), (64, 64))

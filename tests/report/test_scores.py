@@ -112,7 +112,9 @@ def test_another_table_is_refused(tmp_path):
 def test_another_json_is_refused(tmp_path):
     path = tmp_path / "a.json"
     path.write_text("{}")
-    refuses(f"{path}: is not the score.json of a submission (KeyError('images'))", path)
+    refuses(
+        f"{path}: is not a score.json; expected one of a submission, or of `score --json`", path
+    )
 
 
 def test_an_image_named_twice_is_refused(tmp_path):

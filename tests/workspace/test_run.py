@@ -6,7 +6,7 @@ import pytest
 from kaggle_dsb.config import Settings
 from kaggle_dsb.files import InputError
 from kaggle_dsb.settings_files import load_settings, write_settings
-from kaggle_dsb.workspace.run import BUNDLED, find_run, list_runs, open_run
+from kaggle_dsb.workspace.run import BUNDLED, find_run, list_runs, open_run, resolve_run
 
 FOLDS = "ImageId,type,group,fold\na,fluorescence,0,0\nb,fluorescence,1,1\n"
 
@@ -187,6 +187,13 @@ def test_settings_that_the_networks_were_trained_with_cannot_be_changed(tmp_path
 def test_the_bundled_networks_can_be_named(tmp_path):
     make_run(tmp_path / "mine")
     assert find_run(Path("bundled"), runs=tmp_path) == open_run(BUNDLED)
+
+
+def test_a_run_can_be_named(tmp_path):
+    run = make_run(tmp_path / "mine")
+    assert find_run(Path("mine"), runs=tmp_path) == run
+    assert find_run(tmp_path / "mine", runs=tmp_path) == run
+    assert resolve_run(Path("other"), runs=tmp_path) == Path("other")
 
 
 def test_a_folder_of_that_name_comes_first(tmp_path, monkeypatch):
