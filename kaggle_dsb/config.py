@@ -125,10 +125,10 @@ class TrainingSettings(_Section):
     """The training of one fold."""
 
     start_from: Annotated[Path | None, BeforeValidator(lambda value: value or None)] = None
-    """Run to fine-tune: its folder, or `bundled`."""
+    """Run to fine-tune: its folder, its name, or `bundled`."""
 
     teacher: Annotated[Path | None, BeforeValidator(lambda value: value or None)] = None
-    """Teacher run for distillation: its folder, or `bundled`."""
+    """Teacher run for distillation: its folder, its name, or `bundled`."""
 
     teacher_share: float = Field(0.5, ge=0, le=1)
     """Weight of the teacher's probabilities in the targets; the rest is ground truth."""

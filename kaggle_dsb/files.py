@@ -83,19 +83,21 @@ def replacing(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     _tidy(path.parent)
     prefix = f".{path.stem[:50]}-writing-"
-    handle, name = tempfile.mkstemp(prefix=prefix, suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
     try:
-        yield temporary
-        temporary.chmod(0o644)
-        temporary.replace(path)
+        handle, name = tempfile.mkstemp(prefix=prefix, suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
-        # A failed write, e.g. on a full disk, does not name its file.
-        error.filename = error.filename or str(path)
+        # A failed write, e.g. on a full disk, does not name its file, or names the temporary one.
+        if not error.filename or Path(str(error.filename)).name.startswith(prefix):
+            error.filename = str(path)
         raise
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def digest_of(path: Path) -> str:

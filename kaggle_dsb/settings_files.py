@@ -25,6 +25,10 @@ REMOVED = (
     "instances.nucleus_cost",
 )
 RENAMED = {"instances.second_level": "instances.candidate_scorer"}
+_EXPECTED = {
+    "tuple_type": "expected a list in brackets, such as [1, 2]",
+    "path_type": "expected the folder of a run, or its name",
+}
 
 
 def find_settings_file(name: Path) -> Path:
@@ -205,8 +209,8 @@ def _explain_setting(error: ValidationError) -> str:
     name = ".".join(place)
     if first["type"] != "extra_forbidden":
         message = first["msg"].removeprefix("Value error, ")
-        if first["type"] == "tuple_type":  # TOML has no tuples
-            message = "expected a list in brackets, such as [1, 2]"
+        # Pydantic names types of Python.
+        message = _EXPECTED.get(first["type"], message)
         return f"{name} = {first['input']!r}: {message[0].lower()}{message[1:]}"
     section: Any = Settings()
     for part in place[:-1]:

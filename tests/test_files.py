@@ -1,3 +1,4 @@
+import errno
 import os
 import tempfile
 import time
@@ -38,6 +39,15 @@ def test_an_interruption_leaves_the_old_file_and_nothing_else(tmp_path, error):
         write_half(path, error)
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.csv"]
+
+
+def test_an_error_of_the_temporary_file_names_the_file(tmp_path):
+    with (
+        pytest.raises(OSError, match="No space") as raised,
+        replacing(tmp_path / "a.csv") as temporary,
+    ):
+        raise OSError(errno.ENOSPC, "No space left on device", str(temporary))
+    assert raised.value.filename == str(tmp_path / "a.csv")
 
 
 def test_the_temporary_file_keeps_the_suffix(tmp_path):

@@ -109,6 +109,10 @@ def test_a_nested_section_can_be_set():
             "--set: training.epochs = 0: input should be greater than or equal to 1",
         ),
         (
+            "training.start_from=3",
+            "--set: training.start_from = 3: expected the folder of a run, or its name",
+        ),
+        (
             "training.epochs=true",
             "--set: training.epochs = True: expected a number, text or list, not true or false",
         ),
