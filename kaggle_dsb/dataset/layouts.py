@@ -363,21 +363,29 @@ def _name_set(folders: Sequence[str], own: tuple[str, ...]) -> str:
 
 
 def _choose_holders(pictures: dict[_Key, ImageFiles]) -> tuple[list[ImageFiles], list[str]]:
-    """Take each set from one holder only, preferring an unpacked folder to a zip."""
-    holders: dict[str, dict[str, None]] = defaultdict(dict)
+    """Choose the folders and zips that each set is taken from, an unpacked folder before zips.
+
+    One that repeats an image of those chosen before is not used, but for a warning.
+    """
+    ids: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for key in pictures:
-        holders[key.set_name].setdefault(key.holder)
-    first = {set_name: min(names) for set_name, names in holders.items()}
-    warnings = [
-        f"{set_name}: found in {' and '.join(name or 'a folder' for name in sorted(names))}; using "
-        f"{first[set_name] or 'the folder'}"
-        for set_name, names in sorted(holders.items())
-        if len(names) > 1
-    ]
-    chosen = [
-        picture for key, picture in sorted(pictures.items()) if key.holder == first[key.set_name]
-    ]
-    return chosen, warnings
+        ids[key.set_name][key.holder].add(key.id)
+    warnings: list[str] = []
+    chosen: set[tuple[str, str]] = set()
+    for set_name, ids_of in sorted(ids.items()):
+        used: dict[str, set[str]] = {}
+        for holder, own in sorted(ids_of.items()):
+            first = next((name for name, others in used.items() if own & others), None)
+            if first is None:
+                used[holder] = own
+                chosen.add((set_name, holder))
+            else:
+                warnings.append(
+                    f"{set_name}: found in {first or 'a folder'} and {holder}; using "
+                    f"{first or 'the folder'}"
+                )
+    in_order = sorted(pictures.items(), key=lambda pair: (pair[0].set_name, pair[0].id))
+    return [picture for key, picture in in_order if (key.set_name, key.holder) in chosen], warnings
 
 
 def _warn_of_choice(pictures: list[ImageFiles]) -> Iterator[str]:

@@ -21,7 +21,7 @@ from kaggle_dsb.files import InputError, read_json, write_json
 
 FINGERPRINT_FILE = "source.json"
 
-_FORMAT = 6  # increment when the layout or pixels of the cache change, to rebuild older caches
+_FORMAT = 7  # increment when the layout or pixels of the cache change, to rebuild older caches
 _WORKERS = 2
 _SOURCE_SUFFIXES = (*IMAGE_SUFFIXES, *TRUTH_SUFFIXES, ".json", ".csv")
 

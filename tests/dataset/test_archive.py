@@ -129,6 +129,18 @@ def test_a_folder_stands_before_the_zip_it_came_from(tmp_path: Path, find: Calla
     ]
 
 
+def test_a_set_may_be_in_several_zips(tmp_path: Path, find: Callable) -> None:
+    (tmp_path / "data").mkdir()
+    make_zip(tmp_path / "data" / "plate1.zip", "images/b.png", "images/d.png")
+    make_zip(tmp_path / "data" / "plate2.zip", "images/a.png", "images/c.png")
+    make_zip(tmp_path / "data" / "plate2 again.zip", "images/c.png")
+    contents = find(tmp_path / "data")
+    assert [picture.id for picture in contents.pictures] == ["b", "c", "d"]
+    assert contents.warnings == [
+        "images: found in plate2 again.zip and plate2.zip; using plate2 again.zip"
+    ]
+
+
 @pytest.mark.parametrize("name", ["../evil.png", "a/../../evil.png", "/etc/evil", "..\\evil.png"])
 def test_a_name_outside_the_zip_is_a_fault(tmp_path: Path, find: Callable, name: str) -> None:
     contents = find(make_zip(tmp_path / "stage1_test.zip", "b/images/b.png", name))
