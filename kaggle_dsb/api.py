@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -112,9 +113,9 @@ def segment(
 
 
 def _require_diameter(diameter_px: float) -> float:
-    if not 0 < diameter_px < np.inf:
+    if not (isinstance(diameter_px, Real) and 0 < diameter_px < np.inf):
         raise InputError(
-            f"diameter_px = {diameter_px}; expected a positive number of pixels, or None to "
+            f"diameter_px = {diameter_px!r}; expected a positive number of pixels, or None to "
             "estimate it"
         )
     return float(diameter_px)
@@ -155,7 +156,10 @@ def _require_image(image: ArrayLike) -> NDArray[Any]:
             f"{name!r} is a file name; read the image first, as in dsb.load_dataset({name!r})[0]"
             ".image"
         )
-    array: NDArray[Any] = np.asarray(image)
+    try:
+        array: NDArray[Any] = np.asarray(image)
+    except ValueError:  # rows of different lengths
+        raise InputError("image is no array; expected numbers of shape (H, W)") from None
     is_image = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))
     if is_image and array.size and array.dtype.kind in "buif":
         has_colours = array.ndim == 3 and array.shape[2] > 1
@@ -309,7 +313,18 @@ def decode(runs: Sequence[str], shape: tuple[int, int]) -> Labels:
     array([[1, 1, 2],
            [0, 1, 2]], dtype=int32)
     """
-    return rle.decode_labels([rle.parse_runs(text) for text in runs], shape)
+    if isinstance(runs, str) or not all(isinstance(text, str) for text in runs):
+        raise InputError(
+            f"{runs!r:.60}; expected a list of strings, one for each nucleus, as encode returns it"
+        )
+    return rle.decode_labels([rle.parse_runs(text) for text in runs], _require_shape(shape))
+
+
+def _require_shape(shape: tuple[int, int]) -> tuple[int, int]:
+    sides = np.asarray(shape)
+    if sides.shape != (2,) or sides.dtype.kind not in "ui" or (sides < 0).any():
+        raise InputError(f"shape {shape!r}; expected (height, width) in pixels")
+    return int(sides[0]), int(sides[1])
 
 
 def read_submission(

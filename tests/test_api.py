@@ -232,10 +232,11 @@ def test_a_known_diameter_scores_as_the_estimate_does_and_a_wrong_one_worse(samp
     assert triple < estimated - 0.2 < third < max(estimated, known)
 
 
-@pytest.mark.parametrize("diameter_px", [0, -3, np.nan, np.inf])
+@pytest.mark.parametrize("diameter_px", [0, -3, np.nan, np.inf, "25"])
 def test_an_impossible_diameter_is_refused(diameter_px):
     message = (
-        f"diameter_px = {diameter_px}; expected a positive number of pixels, or None to estimate it"
+        f"diameter_px = {diameter_px!r}; expected a positive number of pixels, or None to "
+        "estimate it"
     )
     with pytest.raises(InputError, match=exactly(message)):
         dsb.segment(np.zeros((8, 8), np.uint8), diameter_px=diameter_px)
@@ -351,6 +352,18 @@ def test_one_image_is_not_scored_against_several():
 def test_decoding_undoes_encoding():
     labels = draw("11.2", "1..2")
     np.testing.assert_array_equal(dsb.decode(dsb.encode(labels), labels.shape), labels)
+
+
+@pytest.mark.parametrize("runs", ["1 3", [float("nan")], [None, "1 3"]])
+def test_runs_that_are_no_list_of_strings_are_refused(runs):
+    with pytest.raises(dsb.InputError, match="expected a list of strings, one for each nucleus"):
+        dsb.decode(runs, (2, 2))
+
+
+@pytest.mark.parametrize("shape", [4, (2, 2, 3), (2.5, 2), (-1, 2), "22"])
+def test_a_shape_that_is_no_height_and_width_is_refused(shape):
+    with pytest.raises(dsb.InputError, match=r"expected \(height, width\) in pixels"):
+        dsb.decode(["1 1"], shape)
 
 
 def test_reading_undoes_writing(tmp_path):
