@@ -56,7 +56,7 @@ def _takes_one_value(param: Any) -> bool:
 
 
 def _is_path(param: Any, value: Any) -> bool:
-    """Return whether a value is a path; before typer 0.24 it is still a string."""
+    """Return whether a value is a path, which older versions of typer still have as a string."""
     return isinstance(value, Path) or (
         isinstance(value, str) and getattr(getattr(param, "type", None), "name", "") == "path"
     )
