@@ -34,9 +34,13 @@ SPACE := $(EMPTY) $(EMPTY)
 GLUE := $(shell printf '\001')
 # --option "path" for each of the paths, which commas separate and which may hold spaces.
 EACH = $(foreach path,$(subst $(COMMA), ,$(subst $(SPACE),$(GLUE),$(2))),$(1) "$(subst $(GLUE),$(SPACE),$(path))")
+# As it was written: the shell would run what is in backticks.
+override MESSAGE := $(value MESSAGE)
+export MESSAGE
+BY = --weights
 NAMED = $(if $(NAME),--name "$(NAME)")
-OPTIONS = $(if $(DATA),--data "$(DATA)") $(if $(WEIGHTS),--weights "$(WEIGHTS)") \
-	$(if $(PROFILE),--config "$(PROFILE)") $(if $(MESSAGE),--message "$(MESSAGE)") \
+OPTIONS = $(if $(DATA),--data "$(DATA)") $(if $(WEIGHTS),$(BY) "$(WEIGHTS)") \
+	$(if $(PROFILE),--config "$(PROFILE)") $(if $(MESSAGE),--message "$$MESSAGE") \
 	$(call EACH,--extra,$(EXTRA)) $(call EACH,--foreign,$(FOREIGN))
 
 .PHONY: help
@@ -141,6 +145,7 @@ $(VERBS): setup
 
 # These take their names as arguments.
 report experiment push fetch: NAMED = $(if $(NAME),"$(NAME)")
+experiment: BY = --against
 curves: NAMED = $(if $(NAME),"runs/$(NAME)")
 compare: NAMED = $(if $(A),"$(A)") $(if $(B),"$(B)")
 

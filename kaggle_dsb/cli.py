@@ -281,6 +281,7 @@ def train(
     folder = RUNS / require_name(name)
     source, others = open_all(data, extra, reading, limit=limit)
     from kaggle_dsb.commands.train import describe_training, plan_run, shrink, train_run
+    from kaggle_dsb.workspace.run import open_run
 
     settings = shrink(settings, limit) if limit else settings
     if dry_run:
@@ -289,7 +290,8 @@ def train(
         return
     for path in train_run(source, settings, folder=folder, folds=fold, extra=others):
         print(path)
-    say(f"next: kaggle-dsb validate --weights {folder}")
+    if open_run(folder).networks:  # not if only the one trained on everything
+        say(f"next: kaggle-dsb validate --weights {folder}")
 
 
 @app.command("tune", rich_help_panel=TRAIN)
@@ -713,7 +715,7 @@ def show(
     data: Data = None,
     predicted: Annotated[
         Path | None,
-        typer.Option(metavar="PATH", help="submissions/NAME, a CSV or a folder of label images."),
+        typer.Option(metavar="PATH", help="A submission, a CSV or a folder of label images."),
     ] = None,
     output: Pictures = PICTURES,
     *,
@@ -724,7 +726,8 @@ def show(
     source = open_data(data, reading, limit=made.limit if made else None, made=made)
     from kaggle_dsb.commands.show import show_images
 
-    print(*show_images(source, ids, predicted=predicted, output=output), sep="\n")
+    shown = made.folder if made else predicted
+    print(*show_images(source, ids, predicted=shown, output=output), sep="\n")
 
 
 @app.command("config", rich_help_panel=INSPECT)
@@ -732,7 +735,7 @@ def config(
     weights: Annotated[
         Path | None,
         typer.Option(
-            metavar="FOLDER", help="Folder of a run, or bundled. [default: built-in settings]"
+            metavar="RUN", help="A run: its folder, its name, or bundled. [default: none]"
         ),
     ] = None,
 ) -> None:

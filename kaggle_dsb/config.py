@@ -11,6 +11,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PositiveFloat,
+    PositiveInt,
     ValidationInfo,
     field_validator,
 )
@@ -59,7 +60,9 @@ class NetworkSettings(_Section):
     encoder_weights: str | None = "imagenet"
     """Pretrained weights of the encoder; empty for random initialisation."""
 
-    decoder_channels: tuple[int, ...] = (128, 64, 48, 32, 16)
+    decoder_channels: tuple[PositiveInt, ...] = Field(
+        (128, 64, 48, 32, 16), min_length=1, max_length=5
+    )
     """Channels of the decoder blocks, deepest first."""
 
     nucleus_px: float = Field(28, ge=8, le=200)

@@ -26,6 +26,7 @@ FORWARDS = {
     "curves NAME=mine": 'curves "runs/mine"',
     "curves": "curves",
     "experiment NAME=wider ARGS='--set a.b=1'": 'experiment "wider" --set a.b=1',
+    "experiment NAME=wider WEIGHTS=runs/a": 'experiment "wider" --against "runs/a"',
     "diagnose DATA=d": 'validate --errors --data "d"',
     "robustness ARGS='--every 8'": "validate --disturbed --every 8",
     "gallery ARGS=--groups": "gallery --groups",
@@ -33,7 +34,7 @@ FORWARDS = {
     "push NAME=submit WEIGHTS=runs/mine": 'push "submit" --weights "runs/mine"',
     "push NAME=train ARGS=--trained": 'push "train" --trained',
     "kaggle-submit NAME=first MESSAGE='what it is'": (
-        'kaggle-submit --name "first" --message "what it is"'
+        'kaggle-submit --name "first" --message "$MESSAGE"'
     ),
 }
 

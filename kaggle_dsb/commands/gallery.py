@@ -5,10 +5,11 @@ from pathlib import Path
 import pandas as pd
 
 from kaggle_dsb.aliases import Image
-from kaggle_dsb.config import Settings
-from kaggle_dsb.dataset.folds import read_folds, select_source
+from kaggle_dsb.config import FoldSettings, Settings
+from kaggle_dsb.dataset.folds import group_images, read_folds, select_source
 from kaggle_dsb.dataset.mosaics import mosaic_layout
 from kaggle_dsb.dataset.neighbours import find_neighbours
+from kaggle_dsb.dataset.types import image_type
 from kaggle_dsb.files import InputError
 from kaggle_dsb.report.gallery import Mosaic, draw_mosaics, draw_sheet
 from kaggle_dsb.training.sources import load_sources, make_folds
@@ -68,7 +69,13 @@ def _load_with_folds(source: Source, folds: Path | None) -> tuple[dict[str, Imag
     (labelled,) = load_sources(source)
     images = {sample.id: sample.image for sample in labelled.samples}
     if folds is None:
-        return images, make_folds([labelled], Settings())
+        n_groups = len(set((labelled.group_of or group_images(images)).values()))
+        if n_groups == 1:  # which cannot be divided
+            types = [image_type(image) for image in images.values()]
+            table = pd.DataFrame({"ImageId": list(images), "type": types, "group": 0, "fold": 0})
+            return images, table.assign(source=labelled.name)
+        few = FoldSettings(n_folds=min(FoldSettings().n_folds, n_groups))
+        return images, make_folds([labelled], Settings(folds=few))
     table = select_source(read_folds(folds), source.dataset_name)
     shared = table[table["ImageId"].isin(images)].reset_index(drop=True)
     if len(shared) < len(images):

@@ -8,6 +8,7 @@ from kaggle_dsb.competition.submission import check_submission
 from kaggle_dsb.dataset import TEST_SETS
 from kaggle_dsb.dataset.samples import sizes
 from kaggle_dsb.files import InputError, digest_of
+from kaggle_dsb.progress import say
 from kaggle_dsb.publish.client import Kaggle, Verdict
 from kaggle_dsb.publish.errors import KaggleError
 from kaggle_dsb.publish.session import wait_until
@@ -110,21 +111,21 @@ def submit_to_kaggle(
     """
     if not message.strip():
         raise InputError("the message is empty; describe the submission in a few words")
+    path = SubmissionFolder(folder).csv_file
+    digest = digest_of(path)
     number = _find_pending(folder, message)
     if number is None:
-        number = kaggle.submit(SubmissionFolder(folder).csv_file, message)
-        _note(folder, message, number, Verdict("pending", None, None, ""))
+        number = kaggle.submit(path, message)
+        _note(folder, message, number, Verdict("pending", None, None, ""), digest)
 
     def _ask() -> Verdict | None:
         verdict = kaggle.find_submission(number)
         return None if verdict is None or verdict.status == "pending" else verdict
 
     verdict = wait_until(_ask, doing="waiting for the score", every_s=every_s, limit_s=limit_s)
-    _note(folder, message, number, verdict)
+    _note(folder, message, number, verdict, digest)
     if verdict.status != "complete":
-        raise KaggleError(
-            f"{SubmissionFolder(folder).csv_file}: Kaggle could not score it: {verdict.error}"
-        )
+        raise KaggleError(f"{path}: Kaggle could not score it: {verdict.error}")
     return verdict
 
 
@@ -136,8 +137,12 @@ def _find_pending(folder: Path, message: str) -> int | None:
     return int(entry["number"]) if is_same and entry["status"] == "pending" else None
 
 
-def _note(folder: Path, message: str, number: int, verdict: Verdict) -> None:
+def _note(folder: Path, message: str, number: int, verdict: Verdict, digest: str) -> None:
+    """Record a verdict, unless the CSV is no longer the one with this digest."""
     submission = SubmissionFolder(folder)
+    if digest_of(submission.csv_file) != digest:
+        say(f"{submission.csv_file}: was replaced after it was sent; the verdict is not recorded")
+        return
     entry = {
         "number": number,
         "message": message,
@@ -145,7 +150,7 @@ def _note(folder: Path, message: str, number: int, verdict: Verdict) -> None:
         "public_score": verdict.public_score,
         "private_score": verdict.private_score,
         "error": verdict.error,
-        "sha256": digest_of(submission.csv_file),
+        "sha256": digest,
         "asked": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     submission.write_score(submission.read_score() | {"kaggle": entry})

@@ -8,7 +8,7 @@ from typing import Any
 
 from kaggle_dsb.competition.submission import HEADER
 from kaggle_dsb.dataset.building import building
-from kaggle_dsb.files import read_json, write_json
+from kaggle_dsb.files import InputError, read_json, write_json
 from kaggle_dsb.progress import say
 from kaggle_dsb.publish import BUNDLE_FOLDER
 from kaggle_dsb.publish.bundle import BUNDLE_SLUG, open_bundle, write_metadata
@@ -124,9 +124,14 @@ def push_kernel(kaggle: Kaggle, name: str, folder: Path) -> PushedVersion:
 def find_pushed(kaggle: Kaggle, name: str) -> PushedVersion:
     """Return the version of a kernel that was last pushed from here, else Kaggle's latest."""
     ref = f"{kaggle.username}/{find_kernel(name).slug}"
-    entry = _read_pushed().get(name, {})
-    if entry.get("ref") == ref:
-        return PushedVersion(**entry)
+    entry = _read_pushed().get(name)
+    if entry is not None:
+        try:
+            pushed = PushedVersion(**entry)
+        except TypeError:
+            raise InputError(f"{PUSHED_FILE}: is damaged at {name!r}; remove it") from None
+        if pushed.ref == ref:
+            return pushed
     return PushedVersion(ref, None, f"https://www.kaggle.com/code/{ref}")
 
 

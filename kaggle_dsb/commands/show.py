@@ -11,7 +11,7 @@ from kaggle_dsb.dataset.naming import shorten_id
 from kaggle_dsb.dataset.samples import list_sets, load_samples, sizes
 from kaggle_dsb.files import InputError
 from kaggle_dsb.report.pictures import draw_picture
-from kaggle_dsb.workspace.source import Source, read_solution_labels
+from kaggle_dsb.workspace.source import Source, read_solution_labels, require_sizes
 from kaggle_dsb.workspace.submission import SubmissionFolder
 
 
@@ -50,6 +50,10 @@ def show_images(
     """
     wanted = [_find(source, id_) for id_ in ids]
     predictions = _read_predictions(predicted, source) if predicted else {}
+    known = {image.id: sizes(source.cache, image.set_name)[image.id] for image in wanted}
+    if predicted:
+        shown = {id_: labels for id_, labels in predictions.items() if id_ in known}
+        require_sizes(predicted, shown, known)
     paths = []
     for set_name in dict.fromkeys(image.set_name for image in wanted):
         chosen = {image.id for image in wanted if image.set_name == set_name}

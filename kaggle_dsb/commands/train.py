@@ -87,12 +87,13 @@ def train_run(
         they have other folds or another architecture, or are missing.
     """
     run = open_run(folder)
-    is_begun = run.settings_file.exists()
     plan = plan_run(source, settings, folder=folder, folds=folds, extra=extra)
     if is_first_process():
         for path in list_trained(plan.parts, folder):
             say(f"{path}: {ALREADY_TRAINED}")
-        if not is_begun:
+        if run.settings_file.exists():  # perhaps since a moment ago, by another process
+            _require_same_settings(run.settings_file, settings)
+        else:
             # Hardware settings belong to this machine, not to the trained networks.
             stored = settings.model_copy(update={"hardware": HardwareSettings()})
             write_settings(run.settings_file, stored)
@@ -141,6 +142,9 @@ def plan_run(
             f"{run.folds_file}: names none of the images of {sources[0].name}; train with the data "
             "that the run was started with, or choose another --name"
         )
+    # The folds of other networks may hold more images, and those of a set used in part do.
+    if run.folds_file.exists() and not (start or teacher or source.limit):
+        _require_all_images(run.folds_file, table, sources)
     chosen = _parse_folds(folds, known)
     _require_even_batches(settings)
     starts = {fold: _starting_network(start, fold) for fold in chosen}
@@ -205,6 +209,22 @@ def _folds_with_images(table: pd.DataFrame, sources: Sequence[LabelledSource]) -
     own = {(source.name, sample.id) for source in sources for sample in source.samples}
     rows = zip(table["source"], table["ImageId"], table["fold"], strict=True)
     return sorted({int(fold) for source, id_, fold in rows if (source, id_) in own})
+
+
+def _require_all_images(path: Path, table: pd.DataFrame, sources: Sequence[LabelledSource]) -> None:
+    """Check that no image with which the run was started is missing."""
+    own = {(source.name, sample.id) for source in sources for sample in source.samples}
+    named = {source.name for source in sources}
+    missing = [
+        id_
+        for source, id_ in zip(table["source"], table["ImageId"], strict=True)
+        if source in named and (source, id_) not in own
+    ]
+    if missing:
+        raise InputError(
+            f"{path}: {len(missing)} of its images are missing, such as {missing[0]}; train with "
+            "the images that the run was started with, or choose another --name"
+        )
 
 
 def _parse_folds(folds: Sequence[str | int] | None, known: Sequence[int]) -> list[int | None]:

@@ -5,16 +5,20 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import openvino
 import torch
 from openvino import PartialShape
 from torch import Tensor, nn
 
 from kaggle_dsb.config import NetworkSettings
+from kaggle_dsb.files import InputError
 from kaggle_dsb.network.graph import IMAGE
 from kaggle_dsb.network.model import NucleusNet
 
 EXAMPLE_SHAPE = (1, 3, 64, 96)
+OTHER_SHAPE = (2, 3, 160, 64)
+TOLERANCE = 0.01  # of a probability
 
 
 class _Stateless(nn.Module):
@@ -48,6 +52,11 @@ def export_graph(settings: NetworkSettings, path: Path) -> None:
     path : Path
         Ends in ``.xml``.
 
+    Raises
+    ------
+    InputError
+        When the graph does not compute images of another size as torch does.
+
     Notes
     -----
     ``torch.func.functional_call`` would do what `_Stateless` does, but refuses to be traced.
@@ -64,7 +73,28 @@ def export_graph(settings: NetworkSettings, path: Path) -> None:
         model = openvino.convert_model(traced, input=[PartialShape([-1, 3, -1, -1]), *shapes])
     for name, parameter in zip([IMAGE, *function.state], model.get_parameters(), strict=True):
         parameter.set_friendly_name(name)
+    _require_equal(model, function, tensors, settings)
     _save(model, path)
+
+
+def _require_equal(
+    model: openvino.Model, function: _Stateless, tensors: list[Tensor], settings: NetworkSettings
+) -> None:
+    """Raise ``InputError`` unless the graph computes images of another size as torch does."""
+    image = torch.randint(0, 256, OTHER_SHAPE, dtype=torch.uint8)
+    with torch.inference_mode():
+        expected = function(image, *tensors).numpy()
+    compiled = openvino.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    try:
+        found = compiled([image.numpy(), *(tensor.numpy() for tensor in tensors)])[0]
+        is_equal = np.abs(found - expected).max() < TOLERANCE
+    except (RuntimeError, ValueError):  # sizes that tracing has fixed
+        is_equal = False
+    if not is_equal:
+        raise InputError(
+            f"network.encoder_name = {settings.encoder_name!r}: OpenVINO computes images of other "
+            "sizes differently; use hardware.engine=torch"
+        )
 
 
 def _save(model: openvino.Model, path: Path) -> None:

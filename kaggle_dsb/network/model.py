@@ -151,7 +151,7 @@ def save_network(path: Path, network: NucleusNet, settings: Settings, **facts: A
     if not all(tensor.isfinite().all() for tensor in tensors.values()):
         raise InputError(
             f"{path}: not saved, the training diverged (weights that are not finite); lower "
-            "training.learning_rate"
+            "training.learning_rate and choose another --name"
         )
     ranges_file(path).unlink(missing_ok=True)
     description = {

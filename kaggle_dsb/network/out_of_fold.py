@@ -174,14 +174,15 @@ def predict_out_of_fold(
 
 
 def kept_name(sample: Sample) -> str:
-    """Return the name of the file of an image's probability, from its id and its pixels.
+    """Return the name of the file of an image's probability, from its id, size and pixels.
 
     Examples
     --------
     >>> kept_name(Sample("a", np.zeros((2, 2, 3), np.uint8), None))
-    'a-15ec7bf0.npy'
+    'a-b3b0e4dd.npy'
     """
-    digest = hashlib.sha256(sample.image.tobytes()).hexdigest()[:8]
+    identity = f"{sample.id} {sample.image.shape}".encode(errors="surrogateescape")
+    digest = hashlib.sha256(identity + sample.image.tobytes()).hexdigest()[:8]
     return f"{sample.id[:50]}-{digest}.npy"
 
 

@@ -151,7 +151,9 @@ def check_bundle(folder: Path) -> None:
     path = folder / LIST_FILE
     if not path.exists():
         raise InputError(f"{folder}: is not a bundle (no {LIST_FILE}); build one first")
-    listed = read_json(path)["sha256"]
+    listed = read_json(path).get("sha256")
+    if not isinstance(listed, dict):
+        raise InputError(f"{path}: is damaged (no sha256 of files); build the bundle again")
     present = {path.name for path in folder.iterdir()} - {LIST_FILE, DATASET_METADATA_FILE}
     for name in sorted(present - listed.keys()) + sorted(set(_SECRET_NAMES) & present):
         raise InputError(f"{folder / name}: does not belong to the bundle; build it again")

@@ -124,12 +124,19 @@ def draw_curves(
             axes.set_xlabel("epoch")
             axes.margins(0.06, 0.1)  # room for the stars
             axes.xaxis.get_major_locator().set_params(integer=True)
-        figure.axes[0].set_ylim(0, 1.08 * max(c.metrics[panels[0]].max() for c in curves))
+        highest = max((_highest(c.metrics[panels[0]]) for c in curves), default=0)
+        if highest > 0:
+            figure.axes[0].set_ylim(0, 1.08 * highest)
         figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
         handles, labels = figure.axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower left", ncols=2)
         with replacing(path) as temporary:
             figure.savefig(temporary)
+
+
+def _highest(values: pd.Series) -> float:
+    """Return the largest finite value, or 0: the loss of a diverged training is not finite."""
+    return float(values[np.isfinite(values)].max() if np.isfinite(values).any() else 0)
 
 
 def _draw_line(axes: Axes, curve: FoldCurve, name: str, epochs: int | None) -> None:

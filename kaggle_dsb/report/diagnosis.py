@@ -5,6 +5,7 @@ in score is the cost of that kind. The remaining difference to 1 is due to the o
 and missed mean false positives and false negatives, as in `kaggle_dsb.report.outcomes`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -94,15 +95,28 @@ def _cut_merged(true: Labels, predicted: Labels) -> Labels:
     covered = 2 * matches.intersection_px > matches.true_areas_px[matches.true_index]
     owners = np.bincount(matches.predicted_index[covered], minlength=matches.predicted_labels.size)
     mended, free = predicted.copy(), int(predicted.max())
+    boxes, true_boxes = ndimage.find_objects(predicted), ndimage.find_objects(true)
     for index in np.flatnonzero(owners > 1):
-        inside = predicted == matches.predicted_labels[index]
+        label = int(matches.predicted_labels[index])
         of_these = covered & (matches.predicted_index == index)
-        parts = np.where(np.isin(true, matches.true_labels[matches.true_index[of_these]]), true, 0)
+        owning = matches.true_labels[matches.true_index[of_these]]
+        box = _enclose([boxes[label - 1], *(true_boxes[owner - 1] for owner in owning.tolist())])
+        inside = predicted[box] == label
+        parts = np.where(np.isin(true[box], owning), true[box], 0)
         nearest = ndimage.distance_transform_edt(parts == 0, return_indices=True)[1]
         pieces = relabel(np.where(inside, parts[tuple(nearest)], 0))
-        mended[inside] = free + pieces[inside]
+        mended[box][inside] = free + pieces[inside]
         free += int(pieces.max())
     return relabel(mended)
+
+
+def _enclose(boxes: Sequence[tuple[slice, slice]]) -> tuple[slice, slice]:
+    """Return the smallest box around several."""
+    rows, columns = (
+        slice(min(s.start for s in sides), max(s.stop for s in sides))
+        for sides in zip(*boxes, strict=True)
+    )
+    return rows, columns
 
 
 def _join_split(true: Labels, predicted: Labels) -> Labels:

@@ -14,6 +14,7 @@ from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
 from kaggle_dsb.aliases import Image, Labels
+from kaggle_dsb.files import InputError
 from kaggle_dsb.report.outcomes import COLOURS, LETTERS, Outcome
 
 _DARK_BELOW = 100  # median grey level
@@ -235,5 +236,8 @@ def pack_labels(labels: Labels) -> str:
     -----
     Not encoded as an image, since some browsers alter the pixels that a script reads back.
     """
+    n_labels = int(labels.max(initial=0))
+    if n_labels > np.iinfo(np.uint16).max:
+        raise InputError(f"an image has {n_labels} nuclei; a page can show at most 65535")
     steps = np.diff(labels.astype("<u2"), axis=0, prepend=np.zeros((1, labels.shape[1]), "<u2"))
     return base64.b64encode(zlib.compress(steps.astype("<u2").tobytes(), 9)).decode("ascii")

@@ -28,7 +28,7 @@ def read_scores(path: Path) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Indexed by ``ImageId``, or ``source/ImageId`` if sources share an id; ``score, type, fold,
+        Indexed by ``ImageId``, of a foreign source by ``source/ImageId``; ``score, type, fold,
         n_true, n_predicted, hits_50 ... hits_95``. ``fold`` is missing (NA) in a submission.
 
     Raises
@@ -71,7 +71,10 @@ def read_columns(path: Path, columns: list[str]) -> pd.DataFrame:
         raise InputError(
             f"{path}: has no column {missing[0]}; expected a table written by `validate --save`"
         )
-    if "source" in table.columns:  # two sources may use the same id
+    if {"source", "kind"} <= set(table.columns):  # ids of a foreign source, which is no kind
+        is_foreign = table["source"] != table["kind"]
+        table.loc[is_foreign, "ImageId"] = table["source"] + "/" + table["ImageId"]
+    elif "source" in table.columns:  # two sources may use the same id
         is_shared = table["ImageId"].duplicated(keep=False)
         table.loc[is_shared, "ImageId"] = table["source"] + "/" + table["ImageId"]
     return table.set_index("ImageId")[columns]

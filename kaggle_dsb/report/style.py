@@ -14,6 +14,7 @@ STYLE: dict[Any, Any] = {
     "savefig.dpi": 120,
     "savefig.facecolor": "white",
     "font.size": 10,
+    "text.parse_math": False,  # names may contain dollar signs
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,

@@ -146,6 +146,8 @@ def _fit(
     )
     if start is not None and last is None:
         copy_weights(start, module.network)
+    if last is not None and _has_stopped(last):
+        return module  # interrupted between its early stop and the saving of the network
     with _quiet_lightning():
         trainer = _trainer(settings, work, validates=bool(data.held_out))
         try:
@@ -170,6 +172,16 @@ def _fit(
 def _is_lost_connection(error: RuntimeError) -> bool:
     """Return whether a connection to another process failed; gloo has no error type of its own."""
     return isinstance(error, torch.distributed.DistError) or "gloo" in str(error)
+
+
+def _has_stopped(last: Path) -> bool:
+    """Return whether early stopping had ended the training of a checkpoint."""
+    states = read_checkpoint(last).get("callbacks", {})
+    return any(
+        state["wait_count"] >= state["patience"]
+        for name, state in states.items()
+        if name.startswith("EarlyStopping")
+    )
 
 
 def _find_checkpoint(work: Path) -> Path | None:

@@ -288,6 +288,10 @@ def find_run(folder: Path | None = None, *, runs: Path = RUNS) -> Run:
     available = ", ".join(["bundled", *(run.name for run in list_runs(runs))])
     wanted = f"expected the folder of a finished training run; available: {available}"
     run = open_run(require_folder(resolve_run(folder, runs=runs), wanted))
+    if not run.networks and (run.folder / FAST_FILE).exists():
+        raise InputError(
+            f"{folder}: has only {FAST_FILE}, trained on all images; train the folds too"
+        )
     if not run.networks:
         raise InputError(f"{folder}: contains no fold<N>.safetensors; {wanted}")
     return run

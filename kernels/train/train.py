@@ -25,6 +25,7 @@ CACHE = str(Path(tempfile.gettempdir(), "kaggle-dsb"))
 COMMAND = [sys.executable, "-c", "from kaggle_dsb.cli import main; main()"]
 SETTINGS = []  # changes to the defaults, such as "training.epochs=12"
 N_FOLDS = 4
+INTERRUPTED = {130, -signal.SIGINT}  # exit codes of a training that was interrupted
 END_S = time.monotonic() + 11 * 3600  # Kaggle stops a run after 12 hours and discards its output
 
 # %% [markdown]
@@ -112,11 +113,11 @@ def train(options):
         folds = missing[first : first + n_at_once]
         running = [start(fold, gpu, options) for gpu, fold in enumerate(folds)]
         exit_codes = [end(process) for process in running]
-        if time.monotonic() > END_S:
-            return False
-        if any(exit_codes):
+        if set(exit_codes) - {0, *INTERRUPTED}:
             sys.exit(f"folds {folds} ended with exit codes {exit_codes}")
-    return True
+        if time.monotonic() > END_S:
+            break
+    return all(network.exists() for network in networks)
 
 
 data = ["--data", str(train_images.parent), "--work", CACHE]

@@ -45,10 +45,20 @@ def test_two_validations_are_compared(data, weights, capsys):
     ]
 
 
+def test_images_of_different_sources_are_not_compared(here, capsys):
+    scores = {"score": 0.5, "type": "tissue", "fold": 0, "n_true": 1, "n_predicted": 1}
+    hits = {f"hits_{t}": 1 for t in range(50, 100, 5)}
+    for name in ("tnbc", "other"):
+        row = {"ImageId": "1", "source": name, "kind": "tissue 8x8", **scores, **hits}
+        pd.DataFrame([row]).to_csv(f"{name}.csv", index=False)
+    assert run(["compare", "tnbc.csv", "other.csv"]) == 2
+    assert "the runs scored different images: 2 of 2" in capsys.readouterr().err
+
+
 def test_a_picture_of_common_images_shows_them_under_the_kinds_of_the_first_run(here, monkeypatch):
     table = pd.DataFrame({"ImageId": ["x", "y"], "source": "tissue 8x8", "kind": "tissue 8x8"})
     table.assign(score=[0.2, 0.4]).to_csv("a.csv", index=False)
-    part = table[1:].assign(source="tissue, other sizes", score=0.6)
+    part = table[1:].assign(source="tissue, other sizes", kind="tissue, other sizes", score=0.6)
     part.to_csv("b.csv", index=False)
     drawn = []
     monkeypatch.setattr(

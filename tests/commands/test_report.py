@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 
 from kaggle_dsb.cli import run
+from kaggle_dsb.competition.label_files import write_labels
 from kaggle_dsb.settings_files import load_settings, write_settings
 from tests.commands.examples import QUICK, write_png
 
@@ -43,6 +44,18 @@ def test_a_report_takes_label_images_as_its_truth(data, weights, capsys):
     assert run(["report", "first", "--truth", "absent"]) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
         "error: absent: no such file or folder; expected a solution CSV or a folder of label images"
+    )
+
+
+def test_a_prediction_of_another_size_is_not_shown(data, weights, capsys):
+    assert run(["submit", "--weights", "weights", "--name", "first", *QUICK]) == 0
+    assert run(["show", "n2", "--predicted", "first"]) == 0
+    write_labels(Path("other/n2.png"), np.zeros((9, 9), np.int32))
+    assert run(["show", "n2", "--predicted", "other"]) == 2
+    assert (
+        capsys.readouterr()
+        .err.splitlines()[-1]
+        .startswith("error: other: image n2 is 9 x 9 pixels; the image of this name is ")
     )
 
 

@@ -155,3 +155,16 @@ def test_a_run_is_not_continued_with_other_images(data, foreign, capsys):
         "error: runs/mine/folds.csv: names none of the images of foreign; train with the data that "
         "the run was started with, or choose another --name"
     )
+
+
+def test_a_run_is_not_continued_without_some_of_its_images(data, foreign, capsys):
+    Path("runs/mine").mkdir(parents=True)
+    table = "ImageId,source,type,group,fold\n" + "".join(
+        f"{name},foreign,fluorescence,{n},{n % 2}\n" for n, name in enumerate(["f0", "f1", "f9"])
+    )
+    Path("runs/mine/folds.csv").write_text(table)
+    assert run(["train", "--data", "foreign", *TWO_FOLDS, "--dry-run"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "error: runs/mine/folds.csv: 1 of its images are missing, such as f9; train with the "
+        "images that the run was started with, or choose another --name"
+    )

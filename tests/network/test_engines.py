@@ -278,3 +278,17 @@ def test_the_bundled_networks_give_the_same_at_any_number_of_threads_and_any_bat
     for other in results[1:]:
         pairs = zip(results[0], other, strict=True)
         assert max(np.abs(one - same).max() for one, same in pairs) <= largest
+
+
+def test_a_graph_that_fixes_a_size_is_refused(tmp_path, monkeypatch):
+    class Fixed(export.NucleusNet):
+        def forward(self, image):
+            height, width = image.shape[2:]
+            return super().forward(image) + torch.arange(int(height) * int(width)).view(
+                height, width
+            )
+
+    monkeypatch.setattr(export, "NucleusNet", Fixed)
+    with pytest.raises(InputError, match=r"computes images of other sizes differently; use hard"):
+        export.export_graph(TINY, tmp_path / "a.xml")
+    assert not (tmp_path / "a.xml").exists()

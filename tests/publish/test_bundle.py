@@ -12,6 +12,7 @@ from kaggle_dsb.files import InputError
 from kaggle_dsb.publish import bundle
 from kaggle_dsb.publish.bundle import (
     LACKING,
+    LIST_FILE,
     build_bundle,
     check_bundle,
     open_bundle,
@@ -192,3 +193,9 @@ def test_our_own_wheel_holds_the_package_and_networks_where_wanted(
     left_out = with_networks - without_networks
     assert "kaggle_dsb/weights/fold0.safetensors" in left_out
     assert {Path(name).suffix for name in left_out} == {".safetensors"}
+
+
+def test_a_damaged_list_of_a_bundle_is_told(tmp_path: Path) -> None:
+    (tmp_path / LIST_FILE).write_text("{}")
+    with pytest.raises(InputError, match=r"is damaged \(no sha256 of files\); build the bundle"):
+        check_bundle(tmp_path)

@@ -253,6 +253,21 @@ def test_a_submission_is_checked_submitted_and_its_scores_kept(
     assert (kept["kaggle"]["public_score"], kept["kaggle"]["private_score"]) == (0.55, 0.61)
 
 
+def test_a_verdict_is_not_recorded_for_a_csv_that_replaced_the_one_sent(
+    kaggle: Kaggle, submission: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = Kaggle.find_submission
+
+    def replace_first(self: Kaggle, number: int) -> Verdict | None:
+        (submission / "submission.csv").write_text("ImageId,EncodedPixels\n")
+        return find(self, number)
+
+    monkeypatch.setattr(Kaggle, "find_submission", replace_first)
+    assert submit_to_kaggle(kaggle, submission, "the first", every_s=0).public_score == 0.55
+    entry = json.loads((submission / "score.json").read_text())["kaggle"]
+    assert (entry["status"], entry["public_score"]) == ("pending", None)
+
+
 def test_waiting_is_taken_up_again_without_a_second_submission(
     server: Any, kaggle: Kaggle, submission: Path
 ) -> None:

@@ -50,6 +50,13 @@ def test_a_training_before_its_first_validation_has_no_best_epoch(tmp_path):
     assert curve.says(epochs=None) == "fold 0: 1 epochs, not finished"
 
 
+def test_a_diverged_training_is_drawn_under_any_name(tmp_path):
+    write(tmp_path, 0, "0,nan,,0.1,5", "1,inf,0.1,0.1,5")
+    write(tmp_path, 1, "0,0.9,0.2,0.1,5")
+    draw_curves(tmp_path / "a.png", read_curves(tmp_path), title="a$_$b", epochs=2)
+    assert (tmp_path / "a.png").stat().st_size > 0
+
+
 def test_what_was_not_measured_gets_no_panel(tmp_path):
     write(tmp_path / "a", 0, "0,0.9,,0.1,5")
     write(tmp_path / "b", 0, "0,0.9,0.3,0.1,5")

@@ -4,8 +4,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
+from scipy import ndimage
 
-from kaggle_dsb.report.diagnosis import LOSSES, diagnose_image, draw_losses, tabulate_losses
+from kaggle_dsb.report.diagnosis import (
+    LOSSES,
+    _cut_merged,
+    diagnose_image,
+    draw_losses,
+    tabulate_losses,
+)
 from kaggle_dsb.report.display import parse_colour
 from kaggle_dsb.report.outcomes import COLOURS
 from tests.cases import CASES
@@ -92,3 +99,13 @@ def test_the_losses_are_drawn(tmp_path):
         pixels = np.asarray(picture.convert("RGB")).reshape(-1, 3)
     colours = {tuple(c) for c in np.unique(pixels, axis=0).tolist()}
     assert {parse_colour(COLOURS["hit"]), parse_colour(COLOURS["missed"])} <= colours
+
+
+def test_merged_nuclei_are_cut_at_the_nearest_owner_beyond_their_box():
+    truth = np.zeros((20, 30), np.int32)
+    truth[2:12, 2:12], truth[2:12, 14:26] = 1, 2
+    predicted = np.zeros_like(truth)
+    predicted[3:11, 3:25] = 1
+    parts = ndimage.distance_transform_edt(truth == 0, return_indices=True)[1]
+    expected = np.where(predicted > 0, truth[tuple(parts)], 0)
+    np.testing.assert_array_equal(_cut_merged(truth, predicted), expected)

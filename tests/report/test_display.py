@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
+from kaggle_dsb.files import InputError
 from kaggle_dsb.report.display import (
     draw_thumbnail,
     encode_webp,
@@ -143,3 +144,8 @@ def test_an_image_beyond_the_limit_of_webp_is_reduced_by_a_whole_number(shape):
     reduction = find_reduction(shape)
     assert reduction == (3 if 40000 in shape else 2)
     assert decoded.size == tuple(max(1, side // reduction) for side in shape[1::-1])
+
+
+def test_more_nuclei_than_a_page_can_number_are_refused():
+    with pytest.raises(InputError, match="an image has 65536 nuclei; a page can show at most"):
+        pack_labels(np.arange(65537, dtype=np.int32)[np.newaxis])

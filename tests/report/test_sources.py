@@ -49,7 +49,11 @@ def test_the_summary_says_what_the_table_does():
 
 def test_the_sources_are_read_from_what_validate_saves(tmp_path):
     SCORES.assign(ImageId=list("abcde"), fold=0).to_csv(tmp_path / "a.csv", index=False)
-    assert read_sources(tmp_path / "a.csv").equals(SCORES.set_index(pd.Index(list("abcde"))))
+    ids = [
+        id_ if source == kind else f"{source}/{id_}"
+        for id_, source, kind in zip("abcde", SCORES["source"], SCORES["kind"], strict=True)
+    ]
+    assert read_sources(tmp_path / "a.csv").equals(SCORES.set_index(pd.Index(ids)))
 
 
 def test_a_table_that_does_not_tell_the_sources_is_refused(tmp_path):

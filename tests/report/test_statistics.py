@@ -70,6 +70,13 @@ def test_a_loss_is_told_with_positive_numbers():
     )
 
 
+def test_five_images_prove_nothing():
+    five, six = (compare_scores(series(np.full(n, 0.5)), series(np.full(n, 0.6))) for n in (5, 6))
+    assert (five.verdict, six.verdict) == ("undecided", "better")
+    one = compare_scores(series([0.5]), series([0.6]))
+    assert one.sentence().endswith("better on 100 % of 1 image")
+
+
 def test_noise_is_not_taken_for_progress():
     random = np.random.default_rng(0)
     scores = random.uniform(0, 1, 100)

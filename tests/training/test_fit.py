@@ -73,6 +73,24 @@ def test_a_training_killed_after_its_last_epoch_still_gives_its_network(trained,
     assert train_fold(data, settings, fold=0, folder=trained.parent).read_bytes() == before
 
 
+def test_a_training_killed_after_its_early_stop_gives_the_same_network(data, tmp_path, monkeypatch):
+    scores = iter([0.3, 0.2, 0.5, 0.6])
+    score = SegmentationModule.on_validation_epoch_end
+
+    def log_next(module):
+        score(module)
+        module.trainer.callback_metrics["score"] = torch.tensor(next(scores))
+
+    monkeypatch.setattr(SegmentationModule, "on_validation_epoch_end", log_next)
+    settings = tiny("training.epochs=4", "training.patience=1")
+    trained = train_fold(data, settings, fold=0, folder=tmp_path)
+    kept = trained.read_bytes()
+    assert len(pd.read_csv(tmp_path / "fold0" / "metrics.csv")) == 2
+    trained.unlink()
+    assert train_fold(data, settings, fold=0, folder=tmp_path).read_bytes() == kept
+    assert len(pd.read_csv(tmp_path / "fold0" / "metrics.csv")) == 2
+
+
 def test_a_training_may_start_from_a_trained_network(trained, data, tmp_path):
     settings = tiny("training.epochs=1", "training.learning_rate=1e-9")
     name, begun = "unet.segmentation_head.0.weight", load_file(trained)
