@@ -70,7 +70,7 @@ def test_validation_tells_where_the_score_goes_and_draws_the_worst(data, weights
         *QUICK,
     ]
     write_png(Path("seen/worst-2-earlier.png"), np.zeros((9, 9), np.uint8))
-    assert run([*call, "--output", "seen"]) == 0
+    assert run(call) == 0
     said = capsys.readouterr().out
     assert all(word in said for word in ("missed", "invented", "merged", "split", "outline"))
     drawn = sorted(path.name for path in Path("seen").iterdir())
