@@ -735,7 +735,7 @@ def config(
     weights: Annotated[
         Path | None,
         typer.Option(
-            metavar="RUN", help="A run: its folder, its name, or bundled. [default: none]"
+            metavar="RUN", help="Folder or name of a run, or bundled. [default: built-in settings]"
         ),
     ] = None,
 ) -> None:

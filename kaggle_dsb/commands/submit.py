@@ -88,7 +88,9 @@ class Submission:
         ids = list(sizes(self.source.cache, self.set_name))
         labels = LabelFiles(self.files, ids)
         source, others = self.source, [name for name in formats if name != TABLE_FORMAT]
-        names = name_originals(source.origin, self.set_name, skipped=source.skipped)
+        names = None
+        if "coco" in others:
+            names = name_originals(source.origin, self.set_name, skipped=source.skipped)
         files = export_labels(self.files.export_folder, labels, others, file_names=names)
         return [*files, *([self._measure(labels)] if TABLE_FORMAT in formats else [])]
 
