@@ -526,7 +526,7 @@ def score(
     for mistake in report.mistakes:
         print(f"note: {mistake}", file=sys.stderr)
     if report.n_unscored:
-        say(f"not scored: {report.n_unscored} predicted images without ground truth")
+        say(f"predicted images without ground truth, not scored: {report.n_unscored}")
     if made:
         say(record_score(made, report, truth=truth))
 

@@ -222,8 +222,8 @@ def _require_all_images(path: Path, table: pd.DataFrame, sources: Sequence[Label
     ]
     if missing:
         raise InputError(
-            f"{path}: {len(missing)} of its images are missing, such as {missing[0]}; train with "
-            "the images that the run was started with, or choose another --name"
+            f"{path}: images of it that are missing: {len(missing)}, such as {missing[0]}; train "
+            "with the images that the run was started with, or choose another --name"
         )
 
 

@@ -71,7 +71,7 @@ def _split_coco(
         len(outlines[id_]) for id_ in outlines.keys() - {r["id"] for r in document["images"]}
     )
     if n_orphans:
-        yield f"{entry}: {n_orphans} annotations are of no image in it (image_id); ignored"
+        yield f"{entry}: annotations of no image in it (image_id): {n_orphans}; ignored"
     missing = []
     for record in document["images"]:
         name = PurePosixPath(str(record["file_name"]).replace("\\", "/"))

@@ -117,7 +117,7 @@ def prepare(
     Raises
     ------
     DataFaults
-        When the source is unusable or has no such set; all faults are reported at once and the
+        When the source is unusable or has no such set; all faults are told together and the
         cache is unchanged.
     InputError
         When the cache cannot be created there.

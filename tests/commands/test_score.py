@@ -50,7 +50,7 @@ def test_predicted_images_without_truth_are_counted(here, capsys):
         write_labels(Path(path), labels)
     assert run(["score", "found", "--truth", "true"]) == 0
     assert capsys.readouterr().err.splitlines() == [
-        "not scored: 1 predicted images without ground truth"
+        "predicted images without ground truth, not scored: 1"
     ]
 
 

@@ -165,6 +165,6 @@ def test_a_run_is_not_continued_without_some_of_its_images(data, foreign, capsys
     Path("runs/mine/folds.csv").write_text(table)
     assert run(["train", "--data", "foreign", *TWO_FOLDS, "--dry-run"]) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "error: runs/mine/folds.csv: 1 of its images are missing, such as f9; train with the "
-        "images that the run was started with, or choose another --name"
+        "error: runs/mine/folds.csv: images of it that are missing: 1, such as f9; train "
+        "with the images that the run was started with, or choose another --name"
     )

@@ -517,7 +517,7 @@ def test_coco_tells_of_outlines_of_no_image(tmp_path: Path) -> None:
     (sample,), warnings = read(tmp_path / "own", tmp_path)
     assert sample.labels is not None
     assert sample.labels.max() == 2
-    assert warnings == ("coco.json: 1 annotations are of no image in it (image_id); ignored",)
+    assert warnings == ("coco.json: annotations of no image in it (image_id): 1; ignored",)
 
 
 def test_packed_run_lengths_of_coco_are_read(tmp_path: Path) -> None:
