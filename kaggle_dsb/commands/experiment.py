@@ -15,6 +15,7 @@ from kaggle_dsb.dataset.folds import hold_out_alike, read_folds, write_folds
 from kaggle_dsb.dataset.samples import COMPETITION_SOURCE
 from kaggle_dsb.files import InputError, replacing
 from kaggle_dsb.network.engines import choose_engine
+from kaggle_dsb.report.curves import read_metrics
 from kaggle_dsb.report.statistics import Comparison, compare_scores
 from kaggle_dsb.settings_files import load_settings
 from kaggle_dsb.workspace.run import Run, differing_settings, find_run, open_run
@@ -69,7 +70,7 @@ class Trial:
         Over all images, from baseline to variation.
     by_type : dict of str to Comparison
     cost_s : float
-        The time of training and predicting the variation.
+        The time of training the variation, also before interruptions, and of predicting with it.
     """
 
     tried: str
@@ -143,13 +144,15 @@ def try_variation(
     # The baseline comes first: if it cannot be scored, training would be wasted.
     chosen = baseline.select(variation.folds)
     baseline_scores = validate_sources(source, compared, chosen, own, work=work).scores
-    started = time.monotonic()
+    cost_s = 0.0
     if is_trained:
         _train_variation([source, *extra], baseline, varied, variation)
         chosen = find_run(variation.folder).select(variation.folds)
         varied = _in_floating_point(varied)
+        cost_s = _sum_training_times(chosen, variation.folds)
+    started = time.monotonic()
     scores = validate_sources(source, compared, chosen, varied, work=work).scores
-    cost_s = time.monotonic() - started
+    cost_s += time.monotonic() - started
     return _compare_scores(str(variation), baseline_scores, scores, cost_s=cost_s)
 
 
@@ -233,6 +236,12 @@ def _train_variation(
     if not folds_file.exists():
         write_folds(folds_file, read_folds(baseline.folds_file))
     train_run(source, settings, folder=variation.folder, folds=variation.folds, extra=extra)
+
+
+def _sum_training_times(run: Run, folds: Sequence[int]) -> float:
+    """Return the seconds that the epochs of these folds took, whenever they were trained."""
+    metrics = [path for fold, path in run.list_metrics().items() if fold in folds]
+    return float(sum(read_metrics(path)["elapsed_s"].sum() for path in metrics))
 
 
 def _compare_scores(

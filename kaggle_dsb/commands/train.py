@@ -14,7 +14,7 @@ from kaggle_dsb.network.hardware import choose_device, choose_precision
 from kaggle_dsb.network.model import NucleusNet, load_network
 from kaggle_dsb.progress import say
 from kaggle_dsb.settings_files import load_settings, write_settings
-from kaggle_dsb.training.fit import is_first_process, network_file, train_fold
+from kaggle_dsb.training.fit import is_first_process, train_fold
 from kaggle_dsb.training.sources import (
     FoldData,
     LabelledSource,
@@ -175,7 +175,7 @@ def describe_training(
     trained = list_trained(parts, folder)
     return "\n".join(
         f"{path}: {ALREADY_TRAINED}"
-        if (path := network_file(folder, fold)) in trained
+        if (path := Run(folder).network_file(fold)) in trained
         else f"{path}: would be trained on {len(data.train)} images, {len(data.held_out)} held "
         f"out, for {training.epochs} epochs of {training.crops_per_epoch} crops"
         for fold, data in parts.items()
@@ -184,7 +184,7 @@ def describe_training(
 
 def list_trained(folds: Iterable[int | None], folder: Path) -> list[Path]:
     """Return the networks of these folds that exist."""
-    return [path for fold in folds if (path := network_file(folder, fold)).exists()]
+    return [path for fold in folds if (path := Run(folder).network_file(fold)).exists()]
 
 
 def shrink(settings: Settings, limit: int) -> Settings:
@@ -292,7 +292,7 @@ def _starting_network(run: Run | None, fold: int | None) -> Path | None:
     """Return the network of a run that a fold is initialised from: that of the same fold."""
     if run is None:
         return None
-    path = network_file(run.folder, fold)
+    path = run.network_file(fold)
     is_first_of_all = fold is None and not path.exists() and bool(run.networks)
     return run.networks[min(run.networks)] if is_first_of_all else path
 

@@ -23,18 +23,19 @@ _PANELS = {
 
 @dataclass(frozen=True)
 class FoldCurve:
-    """The training curve of one fold.
+    """The training curve of one network.
 
     Attributes
     ----------
-    fold : int
+    fold : int or None
+        None is the network trained on everything.
     metrics : DataFrame
         One row per epoch: `METRICS_COLUMNS`.
     is_finished : bool
         True once the network has been written.
     """
 
-    fold: int
+    fold: int | None
     metrics: pd.DataFrame
     is_finished: bool
 
@@ -59,11 +60,12 @@ class FoldCurve:
         of = f" of {epochs}" if epochs else ""
         state = ", stopped early" if self.stopped_early(epochs) else ""
         state = state if self.is_finished else ", not finished"
-        return f"fold {self.fold}: {len(self.metrics)}{of} epochs{state}{score}"
+        network = "all images" if self.fold is None else f"fold {self.fold}"
+        return f"{network}: {len(self.metrics)}{of} epochs{state}{score}"
 
 
 def read_curves(run: Path) -> list[FoldCurve]:
-    """Read ``fold<N>/metrics.csv`` of every fold of a run.
+    """Read ``fold<N>/metrics.csv`` of every fold of a run, and ``fast/metrics.csv``.
 
     Raises
     ------
@@ -73,15 +75,22 @@ def read_curves(run: Path) -> list[FoldCurve]:
     wanted = "expected the folder of a training run"
     opened = open_run(require_folder(run, wanted))
     curves = [
-        FoldCurve(fold, _read_metrics(path), is_finished=fold in opened.networks)
+        FoldCurve(fold, read_metrics(path), is_finished=opened.network_file(fold).exists())
         for fold, path in opened.list_metrics().items()
     ]
     if not curves:
-        raise InputError(f"{run}: contains no fold<N>/metrics.csv; {wanted}")
+        raise InputError(f"{run}: contains no fold<N>/metrics.csv or fast/metrics.csv; {wanted}")
     return curves
 
 
-def _read_metrics(path: Path) -> pd.DataFrame:
+def read_metrics(path: Path) -> pd.DataFrame:
+    """Read the training metrics of a network: one row per epoch, `METRICS_COLUMNS`.
+
+    Raises
+    ------
+    InputError
+        When it is not a table of metrics.
+    """
     try:
         metrics = pd.read_csv(path)
     except (OSError, ValueError) as error:
@@ -141,9 +150,10 @@ def _highest(values: pd.Series) -> float:
 
 def _draw_line(axes: Axes, curve: FoldCurve, name: str, epochs: int | None) -> None:
     shown = curve.metrics[["epoch", name]].dropna()
-    place = curve.fold % len(FOLD_COLOURS)
+    number = -1 if curve.fold is None else curve.fold
+    place = number % len(FOLD_COLOURS)
     look: dict[str, Any] = {"color": FOLD_COLOURS[place], "marker": FOLD_MARKERS[place]}
-    line = ("-", "--", "-.", ":")[curve.fold % 4]  # so that equal curves remain visible
+    line = ("-", "--", "-.", ":")[number % 4]  # so that equal curves remain visible
     axes.plot(
         shown["epoch"] + 1, shown[name], label=curve.says(epochs=epochs), ls=line, ms=4.5, **look
     )

@@ -42,7 +42,7 @@ from kaggle_dsb.training.crops import FoldDataModule
 from kaggle_dsb.training.module import SegmentationModule
 from kaggle_dsb.training.sources import FoldData
 from kaggle_dsb.training.transfer import copy_weights
-from kaggle_dsb.workspace.run import FAST_FILE, METRICS_FILE, Run
+from kaggle_dsb.workspace.run import METRICS_FILE, Run
 
 LIGHTNING_PRECISION: dict[str, Any] = {
     "float32": "32-true",
@@ -87,10 +87,9 @@ def train_fold(
         When a checkpoint is damaged, another process trains the fold, or the network to start from
         has another architecture.
     """
-    trained = network_file(folder, fold)
+    trained, work = Run(folder).network_file(fold), Run(folder).work_folder(fold)
     if trained.exists():
         return trained
-    work = trained.with_suffix("")
     work.mkdir(parents=True, exist_ok=True)
     with _locked(work) if is_first_process() else nullcontext():
         seed = settings.training.seed + (fold or 0)
@@ -112,11 +111,6 @@ def _locked(work: Path) -> Iterator[None]:
     with locking(work, activity="training this fold"):
         remove_leftovers(work, age_s=0)
         yield
-
-
-def network_file(folder: Path, fold: int | None) -> Path:
-    """Return the path of the network of a fold; None is the one trained on everything."""
-    return folder / FAST_FILE if fold is None else Run(folder).network_file(fold)
 
 
 def is_first_process() -> bool:

@@ -84,27 +84,28 @@ class Run:
         """Appearance and outline threshold of annotated images; optional."""
         return self.folder / OUTLINES_FILE
 
-    def network_file(self, fold: int) -> Path:
-        """Return the path of a fold's network, which need not exist."""
-        return self.folder / f"{NETWORK}{fold}{SUFFIX}"
+    def network_file(self, fold: int | None) -> Path:
+        """Return the path of a network, which need not exist; None is trained on everything."""
+        return self.folder / (FAST_FILE if fold is None else f"{NETWORK}{fold}{SUFFIX}")
 
     def scorer_file(self, fold: int) -> Path:
         """Return the path of a fold's candidate scorer, which need not exist."""
         return self.folder / f"{SCORER}{fold}{SUFFIX}"
 
-    def fold_folder(self, fold: int) -> Path:
-        """Return the folder of a fold's checkpoints and metrics."""
-        return self.folder / f"{NETWORK}{fold}"
+    def work_folder(self, fold: int | None) -> Path:
+        """Return the folder of checkpoints and metrics of a network's training."""
+        return self.network_file(fold).with_suffix("")
 
-    def metrics_file(self, fold: int) -> Path:
-        """Return the path of a fold's training metrics, one row per epoch."""
-        return self.fold_folder(fold) / METRICS_FILE
+    def metrics_file(self, fold: int | None) -> Path:
+        """Return the path of a network's training metrics, one row per epoch."""
+        return self.work_folder(fold) / METRICS_FILE
 
-    def list_metrics(self) -> dict[int, Path]:
-        """Return the metrics file of each fold whose training has begun."""
+    def list_metrics(self) -> dict[int | None, Path]:
+        """Return the metrics file of each network whose training has begun."""
         names = (path.name.removeprefix(NETWORK) for path in self.folder.glob(f"{NETWORK}*"))
-        files = {int(name): self.metrics_file(int(name)) for name in names if name.isdecimal()}
-        return {fold: files[fold] for fold in sorted(files) if files[fold].exists()}
+        folds = sorted(int(name) for name in names if name.isdecimal())
+        files = {fold: self.metrics_file(fold) for fold in (*folds, None)}
+        return {fold: path for fold, path in files.items() if path.exists()}
 
     def fast(self) -> "Run":
         """Return a run of one network: ``fast.safetensors`` if it exists, else the first fold's."""

@@ -83,6 +83,12 @@ def test_an_experiment_trains_the_variation_on_the_folds_of_what_it_is_tried_aga
     assert Path("runs/try/folds.csv").read_text() == Path("runs/base/folds.csv").read_text()
     assert load_settings(Path("runs/try/config.toml")).training.weight_decay == 0.02
     assert "| training.weight_decay=0.02 | 1 |" in Path("log.md").read_text()
+    # A trial that is run again costs what its training took.
+    metrics = Path("runs/try/fold1/metrics.csv")
+    pd.read_csv(metrics).assign(elapsed_s=3000.0).to_csv(metrics, index=False)
+    assert run([*call, "--set", "training.weight_decay=0.02"]) == 0
+    costs = [row.split(" | ")[-2] for row in Path("log.md").read_text().splitlines()[-2:]]
+    assert costs == ["0 min", "100 min"]
 
 
 def test_a_variation_is_trained_on_the_sources_of_its_baseline(data, weights, foreign, capsys):

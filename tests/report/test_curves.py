@@ -29,6 +29,20 @@ def test_folds_are_read_in_the_order_of_their_numbers(tmp_path):
     assert [curve.fold for curve in read_curves(tmp_path)] == [2, 10]
 
 
+def test_the_network_trained_on_everything_is_drawn_after_the_folds(tmp_path):
+    write(tmp_path, 3, "0,0.9,0.1,0.001,5")
+    (tmp_path / "fast").mkdir()
+    (tmp_path / "fast" / "metrics.csv").write_text(HEADER + "0,0.8,,0.001,5\n1,0.7,,0.001,5\n")
+    (tmp_path / "fast.safetensors").touch()
+    curves = read_curves(tmp_path)
+    assert [curve.says(epochs=2) for curve in curves] == [
+        "fold 3: 1 of 2 epochs, not finished, best 0.100 after epoch 1",
+        "all images: 2 of 2 epochs",
+    ]
+    draw_curves(tmp_path / "curves.png", curves, title="both", epochs=2)
+    assert (tmp_path / "curves.png").stat().st_size > 0
+
+
 def test_the_best_epoch_is_the_one_with_the_highest_score(tmp_path):
     write(tmp_path, 0, "0,0.9,,0.1,5", "1,0.8,0.5,0.1,5", "2,0.7,,0.1,5", "3,0.6,0.4,0.1,5")
     (curve,) = read_curves(tmp_path)
@@ -95,7 +109,8 @@ def test_a_run_is_drawn_into_its_folder(tmp_path):
 
 def test_a_folder_without_a_training_is_refused(tmp_path):
     refuses(
-        f"{tmp_path}: contains no fold<N>/metrics.csv; expected the folder of a training run",
+        f"{tmp_path}: contains no fold<N>/metrics.csv or fast/metrics.csv; expected the "
+        "folder of a training run",
         tmp_path,
     )
 
