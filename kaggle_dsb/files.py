@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 import time
+import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -165,6 +166,17 @@ def locking(folder: Path, *, activity: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def compose(name: str) -> str:
+    """Return a name in Unicode's composed form (NFC); macOS writes letter and accent separately.
+
+    Examples
+    --------
+    >>> compose("Zo" + "e" + chr(0x308)) == "Zo" + chr(0xEB)
+    True
+    """
+    return unicodedata.normalize("NFC", name)
 
 
 def read_json(path: Path) -> dict[str, Any]:

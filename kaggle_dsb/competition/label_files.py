@@ -19,7 +19,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from kaggle_dsb.aliases import Labels
 from kaggle_dsb.competition.labels import check_labels, check_pixels
 from kaggle_dsb.competition.tiff import SIGNATURES, require_data, require_end, silence_tifffile
-from kaggle_dsb.files import InputError, replacing
+from kaggle_dsb.files import InputError, compose, replacing
 
 LARGEST_LABEL_ON_DISK = np.iinfo(np.uint16).max
 LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".npy", ".bmp", ".gif")
@@ -274,9 +274,9 @@ def find_label_files(folder: Path) -> dict[str, Path]:
     -------
     dict of str to Path
         The id is the file name without extension (``.ome.tif`` counts as one) and without an
-        ending such as ``_masks``, ``_cp_masks``, ``_labels`` or ``_seg``. If some names have such
-        an ending, files without one are taken to be the images themselves. Empty if the folder
-        holds no label image.
+        ending such as ``_masks``, ``_cp_masks``, ``_labels`` or ``_seg``. If files of the same
+        name lie beside those with such an ending, all without one are taken to be images. Empty if
+        the folder holds no label image.
 
     Raises
     ------
@@ -286,20 +286,27 @@ def find_label_files(folder: Path) -> dict[str, Path]:
     paths = sorted(
         path
         for path in folder.iterdir()
-        if path.suffix.lower() in LABEL_SUFFIXES and not path.name.startswith(".")
+        if path.suffix.lower() in LABEL_SUFFIXES
+        and not path.name.startswith(".")
+        and path.is_file()
     )
-    marked = [path for path in paths if _LABEL_SUFFIX.search(_stem(path))]
-    return _index_by_id(marked or paths)
+    marked = {path: _id_of(path) for path in paths if _id_of(path) != _stem(path)}
+    has_images = any(_stem(path) in marked.values() for path in paths)
+    return _index_by_id(marked if has_images else paths)
 
 
 def _stem(path: Path) -> str:
-    return _OME.sub("", path.stem)
+    return compose(_OME.sub("", path.stem))
+
+
+def _id_of(path: Path) -> str:
+    return _LABEL_SUFFIX.sub("", _stem(path))
 
 
 def _index_by_id(paths: Iterable[Path]) -> dict[str, Path]:
     by_id: dict[str, Path] = {}
     for path in paths:
-        first = by_id.setdefault(_LABEL_SUFFIX.sub("", _stem(path)), path)
+        first = by_id.setdefault(_id_of(path), path)
         if first != path:
             raise InputError(f"{path}: {first.name} is for the same image; remove one of them")
     return by_id

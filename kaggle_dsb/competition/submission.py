@@ -183,7 +183,8 @@ def _find_header_faults(header: Line) -> Iterator[str]:
     if header.fields != HEADER:
         has_index = header.fields[0] in ("", "Unnamed: 0")
         hint = "; omit the index column" if has_index else ""
-        yield f"line 1 is {shorten(header.text)}; it must be {','.join(HEADER)!r}{hint}"
+        wanted = repr(",".join(HEADER))
+        yield f"line {header.number} is {shorten(header.text)}; it must be {wanted}{hint}"
 
 
 def _find_columns(header: Line) -> tuple[int, int] | None:

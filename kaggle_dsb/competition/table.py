@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from kaggle_dsb.files import InputError
+from kaggle_dsb.files import InputError, compose
 
 LARGEST_TABLE_MIB = 256
 LARGEST_TABLE_LINES = 1_000_000
@@ -81,7 +81,8 @@ class Table:
         for name in names:
             if name not in self.header.fields:
                 raise InputError(
-                    f"{self.path}: line 1 is {shorten(self.header.text)}; it must have {name}"
+                    f"{self.path}: line {self.header.number} is {shorten(self.header.text)}; it "
+                    f"must have {name}"
                 )
         columns = [self.header.fields.index(name) for name in names]
         for row in self.rows:
@@ -117,7 +118,8 @@ def read_table(path: Path) -> Table:
     malformed line can then be reported by number without affecting the following ones.
     """
     content, deviations = _read_bytes(path)
-    text = _decode(path, content, deviations).replace("\r\n", "\n").replace("\r", "\n")
+    text = compose(_decode(path, content, deviations))
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     if text.count("\n") > LARGEST_TABLE_LINES:
         raise InputError(f"{path}: has more than {LARGEST_TABLE_LINES:,} lines, the maximum")
     lines: list[Line] = []

@@ -2,6 +2,7 @@
 
 import logging
 import struct
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
@@ -133,11 +134,15 @@ def require_data(page: "TiffPage | TiffFrame", *, n_bytes: int) -> None:
 
 @contextmanager
 def silence_tifffile() -> Iterator[None]:
-    """Suppress tifffile's log messages, which repeat what the error says."""
+    """Suppress tifffile's log messages, which repeat what the error says, in this thread."""
+    thread = threading.get_ident()
+
+    def _is_of_another(record: logging.LogRecord) -> bool:
+        return record.thread != thread
+
     logger = logging.getLogger("tifffile")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
+    logger.addFilter(_is_of_another)
     try:
         yield
     finally:
-        logger.setLevel(level)
+        logger.removeFilter(_is_of_another)

@@ -131,11 +131,11 @@ class Archive:
         if holds_rois(opened.namelist()):
             return
         for info in opened.infolist():
-            parts = re.split(r"[\\/]", info.filename)
+            parts = [part for part in re.split(r"[\\/]", info.filename) if part != "."]
             fault = _check_place(info, parts)
             if fault:
                 self._faults.append(f"{shown}: {fault}")
-            if fault or not parts[-1] or _is_hidden(parts):
+            if fault or not parts or not parts[-1] or _is_hidden(parts):
                 continue
             entry = entry_of_zip(opened, info, shown)
             yield entry
@@ -212,7 +212,7 @@ def _is_hidden(parts: list[str]) -> bool:
 
 def _check_place(info: zipfile.ZipInfo, parts: list[str]) -> str | None:
     """Return a fault for a path that leads out of the zip, or a symlink, which may do so."""
-    if ".." in parts or parts[0] == "" or ":" in parts[0]:
+    if ".." in parts or re.match(r"[\\/]|[A-Za-z]:", info.filename):
         return (
             f"{info.filename!r} points outside the zip; names in a zip must be relative, "
             "without '..'"

@@ -170,12 +170,20 @@ def _cross_oddly(ring: Ring, shape: tuple[int, int], *, to_right: bool) -> NDArr
 def _nest(rings: Sequence[Ring]) -> list[Polygon]:
     """Group rings into polygons: each exterior, followed by the holes inside it."""
     # Exteriors and holes have opposite orientations.
-    exteriors: list[Polygon] = [[ring] for ring in rings if _signed_area(ring) > 0]
-    for hole in rings:
-        if _signed_area(hole) <= 0:
-            around = [part for part in exteriors if _is_inside(hole[0], part[0])]
-            min(around, key=lambda part: _signed_area(part[0])).append(hole)
-    return exteriors
+    areas = [_signed_area(ring) for ring in rings]
+    parts: list[Polygon] = [[ring] for ring, area in zip(rings, areas, strict=True) if area > 0]
+    holes = [ring for ring, area in zip(rings, areas, strict=True) if area <= 0]
+    if len(parts) == 1:
+        return [[*parts[0], *holes]]
+    low, high = (
+        np.array([extreme(part[0], axis=0) for part in parts]) for extreme in (np.min, np.max)
+    )
+    by_size = np.argsort([area for area in areas if area > 0])
+    for hole in holes:
+        is_around = ((low < hole[0]) & (hole[0] < high)).all(axis=1)
+        around = (parts[n] for n in by_size if is_around[n])
+        next(part for part in around if _is_inside(hole[0], part[0])).append(hole)
+    return parts
 
 
 def _is_inside(point: NDArray[np.float64], ring: Ring) -> bool:

@@ -16,7 +16,8 @@ from kaggle_dsb.competition.labels import number_pixels
 from kaggle_dsb.dataset.entries import Entry
 from kaggle_dsb.dataset.image_files import ImageFiles, and_more
 from kaggle_dsb.dataset.index import IndexRow
-from kaggle_dsb.dataset.pixels import decode_mask, decode_picture, to_rgb, warn_of_highlights
+from kaggle_dsb.dataset.masks import decode_mask
+from kaggle_dsb.dataset.pixels import decode_picture, to_rgb_with_warning
 from kaggle_dsb.dataset.read_options import ReadOptions
 from kaggle_dsb.dataset.truth import describe_coverage, read_truth
 from kaggle_dsb.files import InputError
@@ -61,12 +62,10 @@ def _convert_image(
         return None  # the archive has reported this fault
     entry = picture.images[0]
     try:
-        decoded = decode_picture(entry.read(), options)
-        image = to_rgb(decoded)
+        image, warning = to_rgb_with_warning(decode_picture(entry.read(), options))
     except InputError as error:
         outcome.faults.append(f"{entry}: {error}")
         return None
-    warning = warn_of_highlights(decoded, image)
     if warning:
         outcome.warnings.append(f"{entry}: {warning}")
     path = folder / "images" / f"{picture.id}.png"

@@ -136,7 +136,7 @@ def _write_tables(folder: Path, truth: dict[str, Labels]) -> None:
     solution = [
         (image_id, runs, *labels.shape, "Public")
         for image_id, labels in truth.items()
-        for runs in encode_labels(labels)
+        for runs in encode_labels(labels) or [""]
     ]
     _write_csv(folder / "stage1_solution.csv", _SOLUTION_COLUMNS, solution)
     # Like Kaggle's own sample submission: the first pixel of every image.

@@ -12,7 +12,7 @@ from kaggle_dsb.dataset.entries import Entry, show_name
 from kaggle_dsb.dataset.image_files import ImageFiles, and_more, names_of
 from kaggle_dsb.dataset.naming import names_told_by
 from kaggle_dsb.dataset.truth import is_coco, is_geojson
-from kaggle_dsb.files import InputError
+from kaggle_dsb.files import InputError, compose
 
 Named = Mapping[str, Sequence[tuple[Entry, ImageFiles]]]
 """Images by the names that annotation files may use for them."""
@@ -67,6 +67,7 @@ def _split_coco(
             if image.holder == entry.holder:
                 by_name[image.path.name].append((image, picture))
                 by_stem[image.stem].append((image, picture))
+    yield from _warn_of_categories(entry, document)
     n_orphans = sum(
         len(outlines[id_]) for id_ in outlines.keys() - {r["id"] for r in document["images"]}
     )
@@ -74,7 +75,7 @@ def _split_coco(
         yield f"{entry}: annotations of no image in it (image_id): {n_orphans}; ignored"
     missing = []
     for record in document["images"]:
-        name = PurePosixPath(str(record["file_name"]).replace("\\", "/"))
+        name = PurePosixPath(compose(str(record["file_name"])).replace("\\", "/"))
         # The images may since have been saved in another format.
         candidates = by_name[name.name] or by_stem[name.stem]
         exact = [
@@ -90,6 +91,18 @@ def _split_coco(
     if missing:
         shown = f"{show_name(str(missing[0]))}{and_more(len(missing) - 1)}"
         yield f"{entry}: annotates images that are missing: {shown}"
+
+
+def _warn_of_categories(entry: Entry, document: dict[str, Any]) -> Iterator[str]:
+    """Yield a warning if a COCO file has annotations of several categories."""
+    used = {annotation.get("category_id") for annotation in document["annotations"]} - {None}
+    if len(used) > 1:
+        name_of = {each.get("id"): each.get("name") for each in document.get("categories", ())}
+        names = sorted(str(name_of.get(number, number)) for number in used)
+        yield (
+            f"{entry}: annotations of all categories ({', '.join(names)}) are read as nuclei; "
+            "remove those that are not"
+        )
 
 
 def _nearest(entry: Entry, candidates: list[tuple[Entry, ImageFiles]]) -> ImageFiles:

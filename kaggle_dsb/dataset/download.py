@@ -39,6 +39,7 @@ KAGGLE_FILES = (
     "stage2_sample_submission_final.csv.zip",
 )
 DOWNLOADS_FILE = "downloads.json"
+_RECORDED = {"from", "bytes", "sha256"}
 
 DOWNLOAD_TRIES = 5
 DOWNLOAD_BACKOFF_S = 2.0
@@ -159,6 +160,9 @@ def fetch_file(url: str, path: Path, *, progress: Progress) -> None:
                 raise DownloadError(f"{url}: HTTP {error.code} {error.reason}") from None
             fault = f"HTTP {error.code} {error.reason}"
             if error.code == 416:
+                if error.headers.get("Content-Range") == f"bytes */{part.size()}":
+                    part.finish(path)  # interrupted after the last byte
+                    return
                 part.begin("")
         except urllib.error.URLError as error:
             raise DownloadError(
@@ -287,7 +291,13 @@ def _keep(arrived: Path, target: Path, *, origin: str) -> None:
 
 def _read_downloads(folder: Path) -> dict[str, dict[str, Any]]:
     path = folder / DOWNLOADS_FILE
-    return read_json(path) if path.exists() else {}
+    record = read_json(path) if path.exists() else {}
+    for name, entry in record.items():
+        if not (isinstance(entry, dict) and entry.keys() >= _RECORDED):
+            raise InputError(
+                f"{path}: the entry of {name} lacks {', '.join(sorted(_RECORDED))}; remove it"
+            )
+    return record
 
 
 def _is_whole(path: Path, entry: dict[str, Any] | None) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from kaggle_dsb.competition.table import ZIP_ERRORS
-from kaggle_dsb.files import InputError
+from kaggle_dsb.files import InputError, compose
 
 LARGEST_FILE_BYTES = 2**30
 
@@ -21,7 +21,7 @@ class Entry:
     holder : str
         The zip that contains it, as named in messages; empty in a folder.
     path : PurePosixPath
-        Path inside the holder.
+        Path inside the holder, in composed form.
     open_bytes : callable
         Returns the content; use `read`, which turns every failure into an `InputError`.
     """
@@ -73,7 +73,7 @@ def entry_of_file(path: Path, root: Path) -> Entry:
         _require_bytes(path.stat().st_size)
         return path.read_bytes()
 
-    return Entry("", PurePosixPath(path.relative_to(root).as_posix()), _read)
+    return Entry("", PurePosixPath(compose(path.relative_to(root).as_posix())), _read)
 
 
 def entry_of_zip(opened: zipfile.ZipFile, info: zipfile.ZipInfo, shown: str) -> Entry:
@@ -84,7 +84,7 @@ def entry_of_zip(opened: zipfile.ZipFile, info: zipfile.ZipInfo, shown: str) -> 
         _require_bytes(info.file_size)
         return opened.read(info)
 
-    return Entry(shown, PurePosixPath(info.filename.replace("\\", "/")), _read)
+    return Entry(shown, PurePosixPath(compose(info.filename.replace("\\", "/"))), _read)
 
 
 def open_entry(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> IO[bytes]:

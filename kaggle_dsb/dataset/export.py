@@ -146,7 +146,7 @@ def _write_ome(folder: Path, labels_by_id: Mapping[str, Labels]) -> Iterator[Pat
         with replacing(path) as temporary:
             tifffile.imwrite(
                 temporary,
-                labels.astype(np.uint16),
+                labels.astype(np.uint16 if labels.max(initial=0) < 2**16 else np.uint32),
                 ome=True,
                 compression="zlib",
                 metadata={"axes": "YX", "Name": image_id},

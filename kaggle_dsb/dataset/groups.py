@@ -1,6 +1,7 @@
 """Group the images of a data set that share a patient, slide, plate or batch."""
 
 import re
+from collections import Counter
 from collections.abc import Collection, Hashable, Mapping
 from pathlib import Path
 
@@ -65,8 +66,8 @@ def read_groups(path: Path, ids: Collection[str], *, shown: Path | None = None) 
         raise InputError(str(error).replace(str(path), str(shown))) from None
     group_of = dict(rows)
     if len(group_of) < len(rows):
-        names = [image_id for image_id, _ in rows]
-        twice = next(name for name in names if names.count(name) > 1)
+        counts = Counter(image_id for image_id, _ in rows)
+        twice = next(image_id for image_id, count in counts.items() if count > 1)
         raise InputError(f"{shown}: lists image {twice} twice, must list each once")
     missing = [id_ for id_ in ids if not group_of.get(id_)]
     if missing:

@@ -45,7 +45,8 @@ OWN_SET = "images"
 LONGEST_ID_BYTES = 200
 _SURE_TRUTHS = (".npy", ".geojson")  # a zip may hold anything
 _TRUTH_FOLDERS = (TRUTH_FOLDER, "labels")
-_CSV_NAME = re.compile(rf"stage[12]_\w+\.csv|{re.escape(GROUPS_FILE)}")
+_CSV_NAME = re.compile(r"stage[12]_\w+\.csv")
+_TRUTH_LIKE = re.compile(r"mask|label|annotation|ground.?truth", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -99,10 +100,13 @@ def arrange(entries: Iterable[Entry], outer: str) -> Contents:
         Name of the source folder or file.
     """
     tables: dict[str, Entry] = {}
+    groups: list[Entry] = []
     placed: list[Entry] = []
     documents, unread, unread_truths = [], [], []
     for entry in entries:
-        if _CSV_NAME.fullmatch(entry.path.name):
+        if entry.path.name == GROUPS_FILE:
+            groups.append(entry)
+        elif _CSV_NAME.fullmatch(entry.path.name):
             tables.setdefault(entry.path.name, entry)
         elif entry.suffix == ".json":
             documents.append(entry)
@@ -119,10 +123,12 @@ def arrange(entries: Iterable[Entry], outer: str) -> Contents:
     refused = [*refuse_images(unread), *refuse_annotations(unread_truths, chosen)]
     if not chosen:
         faults += refused
-    warnings += [*refused, *_warn_of_choice(chosen)]
-    groups = tables.get(GROUPS_FILE)
-    if groups and not _is_above(groups, chosen):
-        warnings.append(f"{tables.pop(GROUPS_FILE)}: not in a folder above all images; ignored")
+    warnings += [*refused, *_warn_of_choice(chosen), *_warn_of_folders(chosen)]
+    for table in sorted(groups, key=lambda entry: len(entry.path.parts)):
+        if not _is_above(table, chosen):
+            warnings.append(f"{table}: not in a folder above all images; ignored")
+        elif (first := tables.setdefault(GROUPS_FILE, table)) is not table:
+            warnings.append(f"{table}: {first} is used instead; ignored")
     return Contents(chosen, tables, faults, warnings)
 
 
@@ -173,13 +179,10 @@ def _pair_all(
     Images outside ``images`` folders count only if there are no others, or if they form a split of
     their own, such as ``test/*.png`` beside ``train/images``.
     """
-    sets = {
-        place
-        for place, folder in folders.items()
-        if folder.pictures and not _is_kaggles(place, folder)
-    }
+    of_kaggle = {place for place, folder in folders.items() if _is_kaggles(place, folder)}
+    sets = {place for place in folders if folders[place].pictures} - of_kaggle
     with_loose = [place for place, folder in folders.items() if _holds_images(folder.loose)]
-    splits = _find_splits([*sets, *with_loose])
+    splits = _find_splits([*sets, *with_loose, *map(_parent_of, of_kaggle)])
     pictures, warnings = _pair_sets(folders, sets, splits, outer)
     loose, loose_warnings = _pair_loose(folders, with_loose, splits, outer)
     if not pictures:
@@ -208,7 +211,9 @@ def _pair_sets(
             set_name = _name_set(above, own)
             warnings += _pair(folder.pictures, folder, place, set_name, (), pictures)
         elif _is_kaggles(place, folder):
-            _add_kaggle_picture(place, folder, _name_set(above[:-1], ()), pictures)
+            split = splits.get(_parent_of(place))
+            set_name = _name_set(above[:-1], (split,) if split else ())
+            _add_kaggle_picture(place, folder, set_name, pictures)
     return pictures, warnings
 
 
@@ -238,6 +243,10 @@ def _name_holder(place: _Place, outer: str) -> str:
     return PurePosixPath(place.holder).stem if place.holder else outer
 
 
+def _parent_of(place: _Place) -> _Place:
+    return place._replace(folder=place.folder[:-1])
+
+
 def _is_kaggles(place: _Place, folder: _Folder) -> bool:
     """Return whether the layout is ``ID/images/ID.png``, not one ``images`` folder of a set."""
     if not place.folder or not (folder.pictures or folder.truths):
@@ -255,14 +264,15 @@ def _add_kaggle_picture(
     place: _Place, folder: _Folder, set_name: str, pictures: dict[_Key, ImageFiles]
 ) -> None:
     image_id = place.folder[-1]
-    picture = ImageFiles(set_name, image_id, list(folder.pictures))
+    key = _Key(set_name, place.holder, image_id)
+    picture = pictures.setdefault(key, ImageFiles(set_name, image_id))
+    picture.images += folder.pictures
     masks = [entry for entry in folder.truths if entry.suffix in IMAGE_SUFFIXES]
     if len(masks) == len(folder.truths) > 1:
-        picture.masks = masks
+        picture.masks += masks
     else:
         # A single file may be a label image of all nuclei.
-        picture.truths = list(folder.truths)
-    pictures[_Key(set_name, place.holder, image_id)] = picture
+        picture.truths += folder.truths
 
 
 def _pair(
@@ -290,6 +300,8 @@ def _pair(
     for stem, masks in folder.masks.items():
         if stem in own:
             own[stem].masks += masks
+        else:
+            yield f"{masks[0]}{and_more(len(masks) - 1)}: matches no image by folder; ignored"
     outlines = [
         entry for entry in entries if entry.suffix in _SURE_TRUTHS and entry.path not in told
     ]
@@ -395,6 +407,18 @@ def _warn_of_choice(pictures: list[ImageFiles]) -> Iterator[str]:
             yield (
                 f"{picture.set_name}/{picture.id}: {' and '.join(names)} annotate this image; "
                 f"using {names[0]}"
+            )
+
+
+def _warn_of_folders(pictures: list[ImageFiles]) -> Iterator[str]:
+    """Warn of folders of images whose name suggests annotations."""
+    images = [image for picture in pictures for image in picture.images]
+    folders = {image.path.parent: image for image in reversed(images)}
+    for folder, first in sorted(folders.items()):
+        if _TRUTH_LIKE.search(folder.name):
+            yield (
+                f"{first}: read as an image, as are all in {folder}; if they are annotations, name "
+                f"their folder {TRUTH_FOLDER}, beside that of the images"
             )
 
 

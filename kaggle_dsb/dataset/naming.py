@@ -82,8 +82,18 @@ def standardise_folders(
         if folder not in roles:
             kinds[folder].add(IMAGE_FOLDER)
     paired = {base for base, kinds_of_base in kinds.items() if len(kinds_of_base) == 2}
+    # As masks/ID beside images: a folder of masks for each image.
+    split = {
+        folder: (*role.parent, TRUTH_FOLDER, *role.split)
+        for folder, role in roles.items()
+        if role.kind == TRUTH_FOLDER
+        and role.base not in paired
+        and folder[-1:] == role.split
+        and IMAGE_FOLDER in kinds[role.parent]
+    }
+    paired |= {roles[folder].parent for folder in split}
     parents = {role.parent for role in roles.values() if role.base in paired}
-    return {
+    return split | {
         folder: (*role.base, role.kind)
         for folder, role in roles.items()
         if role.base in paired or (role.kind == IMAGE_FOLDER and role.parent in parents)
@@ -97,7 +107,7 @@ def _find_role(folder: Folder) -> _Role | None:
         match = _FOLDER_NAME.fullmatch(name)
         if match:
             split = match["before"] or match["after"] or ""
-            split = _SHORT_SPLITS.get(split.lower(), split)
+            split = _SHORT_SPLITS.get(split.lower(), split.lower())
             below = folder[len(folder) - depth + 1 :]
             kind = IMAGE_FOLDER if match["images"] else TRUTH_FOLDER
             return _Role(folder[:-depth], below or ((split,) if split else ()), kind)

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
@@ -14,16 +13,18 @@ from PIL import Image, ImageOps
 from kaggle_dsb.competition.label_files import unlimited_pixels
 from kaggle_dsb.competition.tiff import SIGNATURES as TIFF
 from kaggle_dsb.dataset.planes import (
+    Content,
     choose_picture,
     cmyk_to_rgb,
     decode_tiff,
+    is_white_first,
     orient,
     require_size,
 )
 from kaggle_dsb.dataset.png import PALETTE, decode_png, read_orientation
 from kaggle_dsb.dataset.png import SIGNATURE as PNG
 from kaggle_dsb.dataset.read_options import DEFAULT_OPTIONS, ReadOptions
-from kaggle_dsb.dataset.stretch import compresses_highlights, to_8_bit, wastes_levels
+from kaggle_dsb.dataset.stretch import stretch, wastes_levels
 from kaggle_dsb.files import InputError
 
 JPEG = b"\xff\xd8\xff"
@@ -32,9 +33,6 @@ IMAGE_SUFFIXES = (
     *(".jp2", ".j2k", ".jpx", ".lsm", ".stk", ".btf", ".tf8", ".pbm", ".pgm", ".ppm", ".pnm"),
 )
 FORMATS = "PNG, TIFF, JPEG, BMP, GIF, WebP or JPEG 2000"
-
-AROUND = np.ones((3, 3), np.uint8)
-MOST_GREY_PX = 8  # among grey ones only, in a black-and-white mask
 
 _COLOUR_TYPE = 25  # offset in a PNG
 _LAST_MARKS = {PNG: b"IEND", JPEG: b"\xff\xd9"}
@@ -65,8 +63,7 @@ def decode_rgb(data: bytes, options: ReadOptions = DEFAULT_OPTIONS) -> NDArray[n
 
     Examples
     --------
-    >>> import cv2
-    >>> _, encoded = cv2.imencode(".png", np.full((2, 3), 7, np.uint8))
+    >>>     >>> _, encoded = cv2.imencode(".png", np.full((2, 3), 7, np.uint8))
     >>> decode_rgb(encoded.tobytes()).shape
     (2, 3, 3)
     """
@@ -75,69 +72,12 @@ def decode_rgb(data: bytes, options: ReadOptions = DEFAULT_OPTIONS) -> NDArray[n
 
 def to_rgb(picture: NDArray[Any]) -> NDArray[np.uint8]:
     """Convert what `decode_picture` returned to 8-bit RGB; see `decode_rgb`."""
-    return np.ascontiguousarray(_repeat_grey(to_8_bit(_drop_alpha(picture))))
+    return to_rgb_with_warning(picture)[0]
 
 
 def decode_values(data: bytes, options: ReadOptions = DEFAULT_OPTIONS) -> NDArray[Any]:
     """Decode an image file to RGB, (H, W, 3), with the file's bit depth; see `decode_rgb`."""
     return _repeat_grey(_drop_alpha(decode_picture(data, options)))
-
-
-def decode_mask(data: bytes) -> NDArray[Any]:
-    """Decode the mask of one nucleus, to which all pixels belong that are not black.
-
-    Returns
-    -------
-    (H, W) bool, or integer labels of several nuclei
-        Integer values are taken for labels if all are below the maximum of their type, which is
-        white. JPEG is thresholded. The alpha channel is used if only it varies.
-
-    Raises
-    ------
-    InputError
-        As for `decode_rgb`, for negative values, and for a JPEG that is not black and white.
-    """
-    decoded = decode_picture(data)
-    if decoded.ndim == 3:
-        decoded = take_values(decoded)
-    if data.startswith(JPEG):
-        return threshold_jpeg(decoded)
-    if decoded.ndim == 3:
-        decoded = decoded.max(axis=2)
-    if decoded.size and decoded.min() < 0:
-        raise InputError(f"contains {decoded.min()}; the background is 0, and nuclei are above it")
-    is_whole = np.issubdtype(decoded.dtype, np.integer)
-    if is_whole and 0 < decoded.max(initial=0) < np.iinfo(decoded.dtype).max:
-        return decoded
-    return np.asarray(decoded > 0)
-
-
-def threshold_jpeg(values: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Return which pixels of a JPEG mask, (H, W) or (H, W, 3), are white.
-
-    Raises
-    ------
-    InputError
-        When it is not black and white: lossy compression changes other values.
-
-    Notes
-    -----
-    The pixels among grey ones only, so not those of soft edges, must not outnumber the black or
-    the white ones.
-    """
-    channels = values.reshape(*values.shape[:2], -1)
-    darkest, brightest = channels.min(axis=2), channels.max(axis=2)
-    is_black, is_white = brightest < 64, darkest >= 192
-    is_grey = (~(is_black | is_white)).astype(np.uint8)
-    n_black, n_white, n_grey = (
-        int(np.count_nonzero(pixels)) for pixels in (is_black, is_white, cv2.erode(is_grey, AROUND))
-    )
-    if n_grey > max(min(n_black, n_white), MOST_GREY_PX) or 0 < brightest.max(initial=0) < 128:
-        raise InputError(
-            "is a JPEG of several grey values or colours, which its compression changes; save "
-            "labels as PNG or TIFF"
-        )
-    return np.asarray(brightest > 127)
 
 
 def take_values(decoded: NDArray[Any]) -> NDArray[Any]:
@@ -151,36 +91,32 @@ def take_values(decoded: NDArray[Any]) -> NDArray[Any]:
     return colour[..., 0] if is_grey else colour
 
 
-def warn_of_highlights(picture: NDArray[Any], image: NDArray[np.uint8]) -> str | None:
-    """Return a warning if very bright parts dominate the range of an image of more than 8 bits.
+def to_rgb_with_warning(picture: NDArray[Any]) -> tuple[NDArray[np.uint8], str | None]:
+    """Convert as `to_rgb`, and return a warning if very bright parts dominate the range.
 
-    `to_rgb` then either compresses them or leaves few grey levels for the rest.
-
-    Parameters
-    ----------
-    picture : (H, W) or (H, W, C)
-        As `decode_picture` returned it.
-    image : (H, W, 3) uint8
-        As `to_rgb` converted it.
+    They are then compressed, or leave few grey levels for the rest; only images of more than 8 bits
+    are stretched.
     """
-    if picture.dtype in (bool, np.uint8):
-        return None
     colour = _drop_alpha(picture)
-    if compresses_highlights(colour):
-        return (
+    levels, is_compressed = stretch(colour)
+    rgb = np.ascontiguousarray(_repeat_grey(levels))
+    if picture.dtype in (bool, np.uint8):
+        return rgb, None
+    if is_compressed:
+        return rgb, (
             "most objects are less than a tenth as bright as the brightest parts, such as dead "
             "cells or debris; the bright range is compressed to keep them visible"
         )
-    if wastes_levels(colour, image[..., : colour.shape[2]]):
-        return (
+    if wastes_levels(colour, levels):
+        return rgb, (
             "99.9 % of the pixels share 8 of 256 grey levels because a few are far brighter: "
             "mask or crop out those, such as debris, if the rest contains nuclei"
         )
-    return None
+    return rgb, None
 
 
 def decode_picture(
-    data: bytes, options: ReadOptions = DEFAULT_OPTIONS, *, keeps_indices: bool = False
+    data: bytes, options: ReadOptions = DEFAULT_OPTIONS, *, content: Content = "image"
 ) -> NDArray[Any]:
     """Decode an image file with its own channels and bit depth.
 
@@ -188,7 +124,7 @@ def decode_picture(
     ----------
     data : bytes
         In any format that `decode_rgb` reads.
-    options, keeps_indices
+    options, content
         As for `kaggle_dsb.dataset.planes.decode_tiff`, as is the result.
 
     Raises
@@ -201,14 +137,14 @@ def decode_picture(
     if any(data.startswith(first) and last not in data for first, last in _LAST_MARKS.items()):
         raise InputError("is truncated; get the file again")
     if data.startswith(TIFF):
-        return decode_tiff(data, options, keeps_indices=keeps_indices)
+        return decode_tiff(data, options, content=content)
     if data.startswith(PNG):
         if len(data) <= _COLOUR_TYPE:
             raise InputError("is a damaged PNG; get the file again")
         require_size(*struct.unpack(">II", data[16:24])[::-1])
         if data[_COLOUR_TYPE] != PALETTE:
             return orient(decode_png(data), read_orientation(data))
-    return _decode_with_pillow(data, options, keeps_indices=keeps_indices)
+    return _decode_with_pillow(data, options, content)
 
 
 @contextmanager
@@ -226,31 +162,36 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
             ) from None
 
 
-def _decode_with_pillow(data: bytes, options: ReadOptions, *, keeps_indices: bool) -> NDArray[Any]:
+def _decode_with_pillow(data: bytes, options: ReadOptions, content: Content) -> NDArray[Any]:
     with _opened(data) as image:
         require_size(image.height, image.width)
         # The other frames of an MPO are previews or gain maps, as of a phone's photograph.
         n_frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
         if n_frames == 1:
-            return _to_array(image, keeps_indices=keeps_indices)
+            return _to_array(image, content)
         require_size(image.height * n_frames, image.width)
         frames = []
         for number in range(n_frames):
             image.seek(number)
-            frames.append(_to_array(image.convert("RGB"), keeps_indices=False))
+            frames.append(_to_array(image.convert("RGB"), "image"))
     stack = np.stack(frames)
     samples = [choose_picture(stack[..., s], "Z", options) for s in range(stack.shape[-1])]
     return np.stack(samples, axis=-1)
 
 
-def _to_array(image: Image.Image, *, keeps_indices: bool) -> NDArray[Any]:
+def _to_array(image: Image.Image, content: Content) -> NDArray[Any]:
     turned = ImageOps.exif_transpose(image)
-    if turned.mode == "P" and not keeps_indices:
+    if turned.mode == "P" and (content != "labels" or _is_white_first(turned)):
         turned = turned.convert("RGBA" if "transparency" in turned.info else "RGB")
     array = np.array(turned)
     if turned.mode == "CMYK":
         return cmyk_to_rgb(255 - array)
     return array.astype(np.uint8) * 255 if turned.mode == "1" else array
+
+
+def _is_white_first(image: Image.Image) -> bool:
+    palette = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
+    return is_white_first(np.array(image), palette)
 
 
 def _repeat_grey(values: NDArray[Any]) -> NDArray[Any]:

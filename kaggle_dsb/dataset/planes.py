@@ -4,23 +4,30 @@ import io
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from itertools import chain
+from typing import Any, Literal
 from xml.etree import ElementTree
 
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
+from PIL import Image
 
 from kaggle_dsb.competition.tiff import require_data, require_end, silence_tifffile
 from kaggle_dsb.dataset.png import LONGEST_SIDE_PX
 from kaggle_dsb.dataset.read_options import ReadOptions
 from kaggle_dsb.files import InputError
 
+Content = Literal["image", "labels", "mask"]
+"""What a file holds: an image as it is shown; a label image, whose palette indices are labels; or
+the mask of a nucleus, which ImageJ may save with an inverted colour table."""
+
 LARGEST_IMAGE_PX = 2**28
 LARGEST_STACK_BYTES = 2**31
 LARGEST_STACK_PLANES = 10**6
 
 _LONGEST_NAME = 40
+_JPEG_COMPRESSIONS = (tifffile.COMPRESSION.OJPEG, tifffile.COMPRESSION.JPEG)
 _ALPHA = (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA)
 
 
@@ -37,7 +44,7 @@ def require_size(height: int, width: int) -> None:
         )
 
 
-def decode_tiff(data: bytes, options: ReadOptions, *, keeps_indices: bool = False) -> NDArray[Any]:
+def decode_tiff(data: bytes, options: ReadOptions, *, content: Content = "image") -> NDArray[Any]:
     """Decode one image from a TIFF file.
 
     Parameters
@@ -45,8 +52,7 @@ def decode_tiff(data: bytes, options: ReadOptions, *, keeps_indices: bool = Fals
     data : bytes
         Any TIFF, OME-TIFF or ImageJ hyperstack that tifffile reads.
     options : ReadOptions
-    keeps_indices : bool
-        Return palette indices instead of colours.
+    content : {"image", "labels", "mask"}
 
     Returns
     -------
@@ -61,14 +67,14 @@ def decode_tiff(data: bytes, options: ReadOptions, *, keeps_indices: bool = Fals
     require_end(data)
     try:
         with silence_tifffile(), tifffile.TiffFile(io.BytesIO(data)) as tiff:
+            if tiff.is_ome and _has_planes_elsewhere(tiff):
+                tiff.is_ome = False  # to read the file's own planes
             picture, page = _read_series(tiff, options, n_bytes=len(data))
     except InputError:
         raise
     except Exception as error:
         raise InputError(_explain_damage(error)) from None
-    if not keeps_indices:
-        picture = _to_grey_or_rgb(picture, page)
-    return orient(picture, page.tags.valueof(274, 1))
+    return orient(_interpret(picture, page, content), page.tags.valueof(274, 1))
 
 
 def choose_picture(
@@ -169,8 +175,7 @@ def _read_series(
     if len(series) > 1:
         if not options.plane:
             raise InputError(
-                f"has {len(series)} images of different size or type; choose with --plane 1 to "
-                f"{len(series)}"
+                f"has {len(series)} separate images; choose with --plane 1 to {len(series)}"
             )
         _require_choice(1, len(series), ReadOptions(plane=options.plane))
         chosen = series[options.plane - 1]
@@ -184,6 +189,14 @@ def _read_series(
             f"{LARGEST_STACK_BYTES >> 30} GiB: save the planes to use as separate files"
         )
     return _arrange(chosen, page, options, _read_channel_names(ome_images)), page
+
+
+def _has_planes_elsewhere(tiff: tifffile.TiffFile) -> bool:
+    """Return whether an OME-TIFF declares planes of other files, for which tifffile takes zeros."""
+    blocks = chain.from_iterable(
+        pixels.iterfind("{*}TiffData/{*}UUID") for pixels in _read_ome_images(tiff)
+    )
+    return len({block.text for block in blocks}) > 1
 
 
 def _require_few_planes(images: Iterable[ElementTree.Element]) -> None:
@@ -267,18 +280,35 @@ def _is_stack_marked_rgb(series: tifffile.TiffPageSeries, page: tifffile.TiffPag
     return series.kind == "shaped" and page.planarconfig == tifffile.PLANARCONFIG.SEPARATE
 
 
-def _to_grey_or_rgb(picture: NDArray[Any], page: tifffile.TiffPage) -> NDArray[Any]:
-    """Convert inverted grey, CMYK and palette images to grey or RGB."""
-    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
+def _interpret(picture: NDArray[Any], page: tifffile.TiffPage, content: Content) -> NDArray[Any]:
+    """Convert inverted grey, CMYK, YCbCr and palette images to grey or RGB."""
+    kind = page.photometric
+    if kind == tifffile.PHOTOMETRIC.MINISWHITE and content == "image":
         return _complement(picture)
-    if page.photometric == tifffile.PHOTOMETRIC.SEPARATED and picture.ndim == 3:
+    if kind == tifffile.PHOTOMETRIC.SEPARATED and picture.ndim == 3:
         return cmyk_to_rgb(_complement(picture))
-    if page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
+    # tifffile converts only what is compressed as JPEG.
+    if kind == tifffile.PHOTOMETRIC.YCBCR and page.compression not in _JPEG_COMPRESSIONS:
+        return np.asarray(Image.fromarray(picture, "YCbCr").convert("RGB"))
+    if kind == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
+        if content == "labels" and not is_white_first(picture, page.colormap.T):
+            return picture
         colours = np.moveaxis(page.colormap[:, picture], 0, -1)
         # Some programs write 8-bit colours instead of 16-bit ones.
         is_8_bit = page.colormap.max() <= np.iinfo(np.uint8).max
         return (colours if is_8_bit else colours >> 8).astype(np.uint8)
     return picture
+
+
+def is_white_first(indices: NDArray[Any], palette: NDArray[Any]) -> bool:
+    """Return whether black, not index 0, is the background of a palette image, (N, 3) colours.
+
+    So it is if the first colour is not black, and fewer pixels have it than are black.
+    """
+    blacks = np.flatnonzero(~palette.any(axis=1))
+    if not blacks.size or blacks[0] == 0:
+        return False
+    return bool(np.count_nonzero(np.isin(indices, blacks)) > np.count_nonzero(indices == 0))
 
 
 def cmyk_to_rgb(light: NDArray[Any]) -> NDArray[Any]:

@@ -21,7 +21,7 @@ from kaggle_dsb.files import InputError, read_json, write_json
 
 FINGERPRINT_FILE = "source.json"
 
-_FORMAT = 7  # increment when the layout or pixels of the cache change, to rebuild older caches
+_FORMAT = 8  # increment when the layout or pixels of the cache change, to rebuild older caches
 _WORKERS = 2
 _SOURCE_SUFFIXES = (*IMAGE_SUFFIXES, *TRUTH_SUFFIXES, ".json", ".csv")
 
@@ -149,6 +149,14 @@ def prepare(
     return prepared
 
 
+def _is_cache(folder: Path) -> bool:
+    path = folder / FINGERPRINT_FILE
+    try:
+        return path.is_file() and "fingerprint" in read_json(path)
+    except InputError:
+        return True  # a damaged one
+
+
 def _check_places(source: Path, cache: Path) -> None:
     if not source.exists():
         raise DataFaults([f"{source}: no such file or folder; expected {ACCEPTED_FORMS}"])
@@ -158,7 +166,7 @@ def _check_places(source: Path, cache: Path) -> None:
         )
     if cache.is_file():
         raise InputError(f"{cache}: is a file; the cache must be a folder")
-    if cache.is_dir() and any(cache.iterdir()) and not (cache / FINGERPRINT_FILE).is_file():
+    if cache.is_dir() and any(cache.iterdir()) and not _is_cache(cache):
         raise InputError(
             f"{cache}: contains files that are not a cache; choose a new or empty folder"
         )

@@ -61,22 +61,32 @@ def to_8_bit(image: NDArray[Any]) -> NDArray[np.uint8]:
     >>> to_8_bit(np.array([[[500], [600], [700]]], np.uint16)).ravel().tolist()
     [0, 128, 255]
     """
+    return stretch(image).levels
+
+
+class Stretched(NamedTuple):
+    """An image (H, W, C) uint8, and whether values far above most objects were compressed."""
+
+    levels: NDArray[np.uint8]
+    is_compressed: bool
+
+
+def stretch(image: NDArray[Any]) -> Stretched:
+    """Convert an image as `to_8_bit` does, and tell how."""
     if image.dtype == np.uint8:
-        return image
+        return Stretched(image, is_compressed=False)
     if np.iscomplexobj(image):
         raise InputError("contains complex numbers; save their magnitude")
     with np.errstate(over="ignore"):
         values = image.astype(np.float32)
     if not np.isfinite(values).all():
         raise InputError("contains NaN, infinite or too large values; the maximum is 3.4e38")
-    stretched = _stretch(values, _find_range(values))
-    return np.clip(np.rint(stretched), 0, 255).astype(np.uint8)
-
-
-def compresses_highlights(image: NDArray[Any]) -> bool:
-    """Return whether `to_8_bit` compresses values of an image that far exceed most objects."""
-    range_ = _find_range(image.astype(np.float32))
-    return range_.knee < range_.high
+    if image.dtype.itemsize > 2 and image.dtype != np.float32 and image.size:
+        # Small differences of large values exceed the precision of float32.
+        values = (image.astype(np.float64) - float(image.min())).astype(np.float32)
+    range_ = _find_range(values)
+    levels = np.clip(np.rint(_stretch(values, range_)), 0, 255).astype(np.uint8)
+    return Stretched(levels, is_compressed=range_.knee < range_.high)
 
 
 def wastes_levels(image: NDArray[Any], stretched: NDArray[np.uint8]) -> bool:

@@ -8,6 +8,7 @@ import io
 import json
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
@@ -19,13 +20,8 @@ from kaggle_dsb.aliases import Labels
 from kaggle_dsb.competition.label_files import parse_labels
 from kaggle_dsb.competition.labels import number_pixels, relabel
 from kaggle_dsb.dataset.contours import fill_polygon
-from kaggle_dsb.dataset.pixels import (
-    IMAGE_SUFFIXES,
-    JPEG,
-    decode_picture,
-    take_values,
-    threshold_jpeg,
-)
+from kaggle_dsb.dataset.masks import has_soft_edges, is_fragmented, is_lossy, threshold_lossy
+from kaggle_dsb.dataset.pixels import IMAGE_SUFFIXES, decode_picture, take_values
 from kaggle_dsb.dataset.read_options import DEFAULT_OPTIONS, ReadOptions
 from kaggle_dsb.files import InputError
 
@@ -75,11 +71,11 @@ def read_truth(
         return number_values(_check_shape(parse_labels(data, suffix=suffix), shape), options)
     try:
         if suffix == ".zip":
-            return _fill_all(_read_rois(data), shape)
+            return _fill_planes(_read_rois(data), shape, options)
         document = json.loads(data)
         if is_coco(document):
             return _number_all(_read_coco(document, shape), shape)
-        return _fill_all(_read_geojson(document), shape)
+        return _fill_planes(_read_geojson(document), shape, options)
     except (InputError, ModuleNotFoundError):
         raise
     except Exception as error:  # Malformed documents raise all kinds of errors.
@@ -106,9 +102,9 @@ def number_values(values: NDArray[Any], options: ReadOptions = DEFAULT_OPTIONS) 
     [[0, 1, 1, 2]]
     """
     numbers = _number_colours(values) if values.ndim == 3 else _as_whole_numbers(values)
-    if _is_soft_edged(numbers):
-        numbers = numbers > numbers.max() // 2
     labels = relabel(numbers.astype(np.int64))
+    if has_soft_edges(numbers):
+        labels = (numbers > numbers.max() // 2).astype(np.int32)
     n_labels = int(labels.max(initial=0))
     if not n_labels:
         return Truth(labels, [])
@@ -130,41 +126,13 @@ def _find_likely_mistakes(labels: Labels, n_labels: int, n_parts: int) -> Iterat
             f"has {n_labels} values in {n_parts} connected parts: are these semantic classes? Each "
             "nucleus needs its own label"
         )
-    elif n_labels > 1 and _is_fragmented(labels):
+    elif n_labels > 1 and is_fragmented(labels):
         yield (
             f"most of its {n_labels} values have several parts or at most 2 pixels: is it a "
             "picture, or interpolated? Each nucleus needs its own label"
         )
     elif 2 * largest_px > labels.size:
         yield describe_coverage(largest_px, labels.size)
-
-
-def _is_fragmented(labels: Labels) -> bool:
-    """Return whether most labels have several parts or at most 2 pixels, as in a picture.
-
-    Labels of several parts are those whose Euler number (parts minus holes) is above 1. On 310
-    published label images at most 13 % of the labels count, after subsampling 23 %; as photographs,
-    overlays or interpolated at least 62 %.
-
-    References
-    ----------
-    S. B. Gray, Local properties of binary images in two dimensions, IEEE Transactions on Computers
-    C-20, 1971.
-    """
-    n_labels = int(labels.max())
-    right, below = labels[:, 1:] == labels[:, :-1], labels[1:] == labels[:-1]
-    squares = right[1:] & right[:-1] & below[:, 1:]
-    pixels, to_right, to_below, in_squares = (
-        np.bincount(values, minlength=n_labels + 1)[1:]
-        for values in (
-            labels.ravel(),
-            labels[:, 1:][right],
-            labels[1:][below],
-            labels[1:, 1:][squares],
-        )
-    )
-    euler_number = pixels - to_right - to_below + in_squares
-    return bool(np.mean((euler_number > 1) | (pixels <= 2)) > 0.5)
 
 
 def describe_coverage(nucleus_px: int, image_px: int) -> str:
@@ -190,16 +158,22 @@ def is_geojson(document: Any) -> bool:
 
 def holds_rois(names: Iterable[str]) -> bool:
     """Return whether a zip with these file names holds ImageJ regions of interest."""
-    suffixes = {PurePosixPath(name).suffix.lower() for name in names if not name.endswith("/")}
+    suffixes = {PurePosixPath(name).suffix.lower() for name in names if not _is_aside(name)}
     return suffixes == {_ROI_SUFFIX}
 
 
+def _is_aside(name: str) -> bool:
+    """Return whether a name in a zip is that of a folder or of what macOS adds."""
+    parts = PurePosixPath(name).parts
+    return name.endswith("/") or parts[-1].startswith(".") or "__MACOSX" in parts
+
+
 def _read_label_image(data: bytes, shape: tuple[int, int], options: ReadOptions) -> Truth:
-    decoded = decode_picture(data, options, keeps_indices=True)
+    decoded = decode_picture(data, options, content="labels")
     values = take_values(decoded) if decoded.ndim == 3 else decoded
     _check_shape(values, shape)
-    if data.startswith(JPEG):
-        values = threshold_jpeg(values)
+    if is_lossy(data):
+        values = threshold_lossy(values)
     return number_values(values, options)
 
 
@@ -242,17 +216,27 @@ def _number_colours(values: NDArray[Any]) -> NDArray[np.int64]:
     return codes
 
 
-def _is_soft_edged(values: NDArray[Any]) -> bool:
-    """Return whether values are a black and white mask with grey edges, not as many labels."""
-    if values.dtype not in (np.uint8, np.uint16):
-        return False
-    white = np.iinfo(values.dtype).max
-    n_white, n_grey = (int(np.count_nonzero(part)) for part in (values == white, values % white))
-    return n_grey > 0 and n_white > 0.4 * (n_white + n_grey)
+class _Outline(NamedTuple):
+    """The rings of a nucleus, and its plane, counted from 1; 0 if it is on all planes."""
+
+    plane: int
+    rings: list[Any]
 
 
-def _fill_all(nuclei: Iterable[Sequence[Any]], shape: tuple[int, int]) -> Truth:
-    return _number_all((fill_polygon(rings, shape) for rings in nuclei), shape)
+def _fill_planes(
+    outlines: Iterable[_Outline], shape: tuple[int, int], options: ReadOptions
+) -> Truth:
+    """Number the nuclei of the chosen plane; warn if those of several planes are read together."""
+    found = list(outlines)
+    planes = {outline.plane for outline in found} - {0}
+    if options.plane:
+        found = [outline for outline in found if outline.plane in (0, options.plane)]
+    truth = _number_all((fill_polygon(outline.rings, shape) for outline in found), shape)
+    if len(planes) > 1 and not (options.plane or options.project):
+        truth.warnings.append(
+            f"outlines of {len(planes)} planes are read together; choose with --plane"
+        )
+    return truth
 
 
 def _number_all(pixels: Iterable[NDArray[np.intp]], shape: tuple[int, int]) -> Truth:
@@ -277,12 +261,12 @@ def _number_all(pixels: Iterable[NDArray[np.intp]], shape: tuple[int, int]) -> T
     return Truth(labels, warnings)
 
 
-def _read_rois(data: bytes) -> Iterator[list[NDArray[Any]]]:
+def _read_rois(data: bytes) -> Iterator[_Outline]:
     import roifile
 
     with zipfile.ZipFile(io.BytesIO(data)) as packed:
         for info in packed.infolist():
-            if info.filename.lower().endswith(_ROI_SUFFIX):
+            if info.filename.lower().endswith(_ROI_SUFFIX) and not _is_aside(info.filename):
                 if info.file_size > _LARGEST_ROI_BYTES:
                     raise InputError(f"contains {info.filename!r} of {info.file_size} bytes")
                 roi = roifile.ImagejRoi.frombytes(packed.read(info))
@@ -292,21 +276,27 @@ def _read_rois(data: bytes) -> Iterator[list[NDArray[Any]]]:
                         f"contains {info.filename!r}, of ImageJ's type {kind.lower()!r}; nuclei "
                         "must be areas: polygon, freehand, traced, oval or rectangle"
                     )
-                yield list(roi.coordinates(multi=True))
+                # In a hyperstack the position counts channels too, but is then 0.
+                plane = int(roi.position or roi.z_position)
+                yield _Outline(plane, list(roi.coordinates(multi=True)))
 
 
-def _read_geojson(document: Any) -> Iterator[list[Any]]:
+def _read_geojson(document: Any) -> Iterator[_Outline]:
     features = document.get("features", [document]) if isinstance(document, dict) else document
     kinds = [(feature.get("properties") or {}).get("objectType") for feature in features]
     for feature, kind in zip(features, kinds, strict=True):
         # With detections, QuPath's annotations are the regions in which nuclei were detected.
         if kind == "annotation" and {"detection", "cell"} & set(kinds):
             continue
-        geometry = feature.get("nucleusGeometry") or feature["geometry"]
+        geometry = feature.get("nucleusGeometry") or feature.get("geometry")
+        if not geometry:
+            raise InputError("contains a feature without 'geometry'")
+        # QuPath counts planes from 0, and has none in images of one plane.
+        plane = geometry["plane"].get("z", 0) + 1 if geometry.get("plane") else 0
         if geometry["type"] == "Polygon":
-            yield geometry["coordinates"]
+            yield _Outline(plane, _drop_heights(geometry["coordinates"]))
         elif geometry["type"] == "MultiPolygon":
-            yield [ring for rings in geometry["coordinates"] for ring in rings]
+            yield _Outline(plane, _drop_heights(chain.from_iterable(geometry["coordinates"])))
         else:
             raise InputError(
                 f"contains a {geometry['type']!r}; nuclei must be of type 'Polygon' or "
@@ -314,10 +304,21 @@ def _read_geojson(document: Any) -> Iterator[list[Any]]:
             )
 
 
+def _drop_heights(rings: Iterable[Iterable[Sequence[float]]]) -> list[Any]:
+    """Return the rings of a GeoJSON polygon, whose positions may have a third coordinate."""
+    return [[position[:2] for position in ring] for ring in rings]
+
+
 def _read_coco(document: dict[str, Any], shape: tuple[int, int]) -> Iterator[NDArray[np.intp]]:
     outlines = [annotation.get("segmentation") for annotation in document["annotations"]]
     if None in outlines or (outlines and not any(outlines)):
         raise InputError("contains boxes without outlines ('segmentation')")
+    for record in document["images"]:
+        size = (record.get("height", shape[0]), record.get("width", shape[1]))
+        if size != shape:
+            raise InputError(
+                f"annotates {size[0]} x {size[1]} pixels; its image is {shape[0]} x {shape[1]}"
+            )
     for outline in outlines:
         if isinstance(outline, list):
             parts = [fill_polygon([part], shape) for part in outline]
@@ -338,8 +339,11 @@ def _decode_coco_runs(outline: dict[str, Any], shape: tuple[int, int]) -> NDArra
         raise InputError(
             f"has runs of {runs.sum()} pixels in total; its image has {height * width}"
         )
-    mask = np.repeat(np.arange(runs.size) % 2 == 1, runs)
-    return np.flatnonzero(mask.reshape(width, height).T)
+    ends = np.cumsum(runs)[1::2]
+    lengths = runs[1::2]
+    by_column = np.arange(lengths.sum()) + np.repeat(ends - np.cumsum(lengths), lengths)
+    columns, rows = np.divmod(by_column, height)
+    return np.asarray(np.sort(rows * width + columns), np.intp)
 
 
 def _unpack_counts(text: str) -> list[int]:

@@ -358,3 +358,14 @@ def test_the_name_of_what_is_pickled_is_told_in_printable_letters(tmp_path):
     assert str(raised.value) == (
         f"{path}: contains a pickled o\\x00.foo, which could execute code; not loaded"
     )
+
+
+def test_a_single_name_that_ends_like_a_mask_hides_no_other_labels(tmp_path):
+    for name in ("a.png", "b_seg.png"):
+        (tmp_path / name).touch()
+    assert list(find_label_files(tmp_path)) == ["a", "b"]
+
+
+def test_a_folder_named_like_an_image_is_no_label_image(tmp_path):
+    (tmp_path / "a.png").mkdir()
+    assert find_label_files(tmp_path) == {}

@@ -1,5 +1,7 @@
 import io
+import logging
 import struct
+import threading
 import time
 
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 import tifffile
 
 from kaggle_dsb.competition.label_files import parse_labels
-from kaggle_dsb.competition.tiff import require_end
+from kaggle_dsb.competition.tiff import require_end, silence_tifffile
 from kaggle_dsb.dataset.planes import decode_tiff
 from kaggle_dsb.dataset.read_options import ReadOptions
 from kaggle_dsb.files import InputError
@@ -99,3 +101,14 @@ def test_a_sound_tiff_of_many_pages_is_let_through(bigtiff, byteorder, options):
         for _ in range(options.get("subifds", 0)):
             writer.write(np.zeros((50, 16, 16), np.uint8), photometric="minisblack", subfiletype=1)
     require_end(target.getvalue())
+
+
+def test_tifffile_is_silenced_only_while_it_is_read_and_only_in_its_thread(caplog):
+    logger = logging.getLogger("tifffile")
+    with silence_tifffile(), silence_tifffile():
+        logger.error("unheard")
+        other = threading.Thread(target=logger.error, args=("of another thread",))
+        other.start()
+        other.join()
+    logger.error("heard")
+    assert caplog.messages == ["of another thread", "heard"]

@@ -140,3 +140,9 @@ def test_a_table_needs_scikit_image(monkeypatch: pytest.MonkeyPatch) -> None:
         "export format 'csv': scikit-image is not installed; install it with pip install "
         "scikit-image"
     )
+
+
+def test_ome_keeps_more_labels_than_16_bits_count(tmp_path: Path) -> None:
+    labels = np.arange(70_000, dtype=np.int32).reshape(100, 700)
+    (path,) = export_labels(tmp_path, {"x": labels}, ["ome"])
+    np.testing.assert_array_equal(tifffile.imread(path), labels)

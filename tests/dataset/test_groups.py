@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from kaggle_dsb.dataset.groups import deal_groups, group_by_name, read_groups
@@ -74,3 +76,13 @@ def test_errors_name_the_table_of_groups_that_the_user_knows(tmp_path):
     with pytest.raises(InputError) as error:
         read_groups(path, ["a"], shown=shown)
     assert str(error.value) == f"{shown}: line 1 is 'id,group'; it must have ImageId"
+
+
+def test_a_long_table_with_its_last_image_twice_is_refused_at_once(tmp_path):
+    rows = [f"image{number},a" for number in range(200_000)]
+    path = tmp_path / "groups.csv"
+    path.write_text("\n".join(["ImageId,group", *rows, rows[-1]]))
+    started = time.monotonic()
+    with pytest.raises(InputError, match="lists image image199999 twice"):
+        read_groups(path, ["image0"])
+    assert time.monotonic() - started < 20  # 25 s for 20,000 rows where it was quadratic

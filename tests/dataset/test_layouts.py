@@ -714,8 +714,8 @@ def test_a_jpeg_of_several_values_or_colours_is_refused(
     with pytest.raises(DataFaults) as caught:
         prepare(tmp_path / "own", tmp_path / "cache")
     assert str(caught.value) == (
-        f"{folder}/x.jpg: is a JPEG of several grey values or colours, which its compression "
-        "changes; save labels as PNG or TIFF"
+        f"{folder}/x.jpg: is a lossy image of several grey values or colours, which its "
+        "compression changes; save labels as PNG or TIFF"
     )
 
 
@@ -784,3 +784,158 @@ def test_labels_that_would_be_confused_are_refused(values: NDArray, message: str
     with pytest.raises(InputError) as caught:
         number_values(values)
     assert str(caught.value).startswith(message)
+
+
+def test_an_image_that_occurs_twice_in_kaggles_layout_is_refused(tmp_path: Path) -> None:
+    for patient, image in (("patient1", "img1"), ("patient1", "img2"), ("patient2", "img1")):
+        for folder in ("images", "masks"):
+            write(tmp_path / "own" / patient / image / folder / f"{image}.png", IMAGE)
+    with pytest.raises(DataFaults) as caught:
+        prepare(tmp_path / "own", tmp_path / "cache")
+    assert str(caught.value) == (
+        "images/img1: the id occurs twice, for patient1/img1/images/img1.png and "
+        "patient2/img1/images/img1.png; keep one"
+    )
+
+
+def test_splits_in_kaggles_layout_are_sets_of_their_own(tmp_path: Path) -> None:
+    for split, image in (("train", "a"), ("val", "b")):
+        write(tmp_path / "own" / split / image / "images" / f"{image}.png", IMAGE)
+        write(tmp_path / "own" / split / image / "masks" / "1.png", (LABELS == 1).astype(np.uint8))
+    prepared = prepare(tmp_path / "own", tmp_path / "cache")
+    assert prepared.images == {"train": 1, "val": 1}
+
+
+@pytest.mark.parametrize(
+    ("images", "masks"),
+    [("images", "masks"), ("Images", "Masks"), ("images", "label"), ("imgs", "Ground_Truth")],
+)
+def test_folders_of_one_mask_a_nucleus_may_have_any_known_name(
+    tmp_path: Path, images: str, masks: str
+) -> None:
+    write(tmp_path / "own" / images / "a.png", IMAGE)
+    for label in (1, 2):
+        mask = (label == LABELS).astype(np.uint8) * 255
+        write(tmp_path / "own" / masks / "a" / f"{label}.png", mask)
+    (sample,), warnings = read(tmp_path / "own", tmp_path)
+    np.testing.assert_array_equal(sample.labels, LABELS * (LABELS < 3))
+    assert warnings == ()
+
+
+def test_splits_are_named_alike_in_either_case(tmp_path: Path) -> None:
+    write(tmp_path / "own" / "Train_images" / "a.png", IMAGE)
+    write(tmp_path / "own" / "train_masks" / "a.png", LABELS.astype(np.uint8))
+    (sample,), warnings = read(tmp_path / "own", tmp_path)
+    np.testing.assert_array_equal(sample.labels, LABELS)
+    assert warnings == ()
+
+
+def test_a_folder_that_sounds_like_annotations_is_not_silently_read_as_images(
+    tmp_path: Path,
+) -> None:
+    for folder in ("img", "nuclei_masks"):
+        write(tmp_path / "own" / folder / f"{folder}.png", IMAGE)
+    samples, warnings = read(tmp_path / "own", tmp_path)
+    assert len(samples) == 2
+    assert warnings == (
+        "nuclei_masks/nuclei_masks.png: read as an image, as are all in nuclei_masks; if they are "
+        "annotations, name their folder masks, beside that of the images",
+    )
+
+
+def test_masks_of_no_image_are_told(tmp_path: Path) -> None:
+    for image in ("a", "b"):
+        write(tmp_path / "own" / "masks" / image / "1.png", (LABELS == 1).astype(np.uint8))
+    write(tmp_path / "own" / "images" / "a.png", IMAGE)
+    _, warnings = read(tmp_path / "own", tmp_path)
+    assert warnings == ("masks/b/1.png: matches no image by folder; ignored",)
+
+
+def test_positions_of_geojson_may_have_a_height(tmp_path: Path) -> None:
+    document = json.loads(exported("geojson"))
+    for feature in document["features"]:
+        rings = feature["geometry"]["coordinates"]
+        feature["geometry"]["coordinates"] = [[[*point, 0] for point in ring] for ring in rings]
+    write(tmp_path / "own" / "x.png", IMAGE)
+    write(tmp_path / "own" / "x.geojson", json.dumps(document).encode())
+    (sample,), _ = read(tmp_path / "own", tmp_path)
+    np.testing.assert_array_equal(sample.labels, LABELS)
+
+
+def test_coco_outlines_of_an_image_of_another_size_are_refused(tmp_path: Path) -> None:
+    document = json.loads(exported("coco"))
+    for annotation in document["annotations"]:
+        annotation["segmentation"] = [[1, 1, 3, 1, 3, 3, 1, 3]]
+    write(tmp_path / "own" / "x.png", np.kron(IMAGE, np.ones((2, 2), np.uint8)))
+    write(tmp_path / "own" / "coco.json", json.dumps(document).encode())
+    with pytest.raises(DataFaults, match="annotates 4 x 8 pixels; its image is 8 x 16"):
+        prepare(tmp_path / "own", tmp_path / "cache")
+
+
+def test_several_categories_of_coco_are_told(tmp_path: Path) -> None:
+    document = json.loads(exported("coco"))
+    document["categories"].append({"id": 7, "name": "tissue"})
+    document["annotations"][0]["category_id"] = 7
+    write(tmp_path / "own" / "x.png", IMAGE)
+    write(tmp_path / "own" / "coco.json", json.dumps(document).encode())
+    _, warnings = read(tmp_path / "own", tmp_path)
+    assert warnings == (
+        "coco.json: annotations of all categories (nucleus, tissue) are read as nuclei; remove "
+        "those that are not",
+    )
+
+
+def write_outlines_of_planes(folder: Path, form: str) -> None:
+    squares = [np.array([(x, 0), (x + 2, 0), (x + 2, 2), (x, 2)], float) for x in (0, 4)]
+    folder.mkdir(parents=True)
+    write(folder / "x.tif", np.stack([IMAGE, IMAGE]))
+    if form == "roi":
+        with zipfile.ZipFile(folder / "x_rois.zip", "w") as packed:
+            for plane, square in enumerate(squares, start=1):
+                roi = roifile.ImagejRoi.frompoints(square)
+                roi.position = plane
+                packed.writestr(f"{plane}.roi", roi.tobytes())
+                packed.writestr(f"__MACOSX/._{plane}.roi", b"of macOS")
+            packed.writestr(".DS_Store", b"of macOS")
+        return
+    features = [
+        {
+            "type": "Feature",
+            "geometry": {
+                "type": "Polygon",
+                "coordinates": [[*square.tolist(), square[0].tolist()]],
+                "plane": {"c": -1, "z": number, "t": 0},
+            },
+        }
+        for number, square in enumerate(squares)
+    ]
+    document = {"type": "FeatureCollection", "features": features}
+    write(folder / "x.geojson", json.dumps(document).encode())
+
+
+@pytest.mark.parametrize("form", ["roi", "geojson"])
+def test_outlines_of_the_chosen_plane_are_read(tmp_path: Path, form: str) -> None:
+    write_outlines_of_planes(tmp_path / "own", form)
+    (sample,), warnings = read(tmp_path / "own", tmp_path, plane=2)
+    assert np.flatnonzero(sample.labels[0]).tolist() == [4, 5]
+    assert warnings == ()
+    (sample,), warnings = read(tmp_path / "own", tmp_path, project="max")
+    assert np.flatnonzero(sample.labels[0]).tolist() == [0, 1, 4, 5]
+
+
+def test_outlines_of_all_planes_of_a_single_image_are_told(tmp_path: Path) -> None:
+    write_outlines_of_planes(tmp_path / "own", "roi")
+    write(tmp_path / "own" / "x.tif", IMAGE)
+    (sample,), warnings = read(tmp_path / "own", tmp_path)
+    assert sample.labels.max() == 2
+    assert warnings == ("x_rois.zip: outlines of 2 planes are read together; choose with --plane",)
+
+
+def test_names_match_however_their_accents_are_stored(tmp_path: Path) -> None:
+    composed, decomposed = "zellk\u00f6rper", "zellko\u0308rper"
+    write(tmp_path / "own" / "images" / f"{decomposed}.png", IMAGE)
+    write(tmp_path / "own" / "masks" / f"{composed}.png", LABELS.astype(np.uint8))
+    (sample,), warnings = read(tmp_path / "own", tmp_path)
+    assert sample.id == composed
+    np.testing.assert_array_equal(sample.labels, LABELS)
+    assert warnings == ()

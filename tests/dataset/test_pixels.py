@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
+from kaggle_dsb.dataset.masks import decode_mask
 from kaggle_dsb.dataset.pixels import (
     JPEG,
     PNG,
     TIFF,
-    decode_mask,
     decode_picture,
     decode_rgb,
     to_rgb,
-    warn_of_highlights,
+    to_rgb_with_warning,
 )
 from kaggle_dsb.dataset.stretch import to_8_bit
 from kaggle_dsb.files import InputError
@@ -41,7 +41,7 @@ def save_tiff(image: np.ndarray) -> bytes:
 
 def find_warning(data: bytes) -> str | None:
     picture = decode_picture(data)
-    return warn_of_highlights(picture, to_rgb(picture))
+    return to_rgb_with_warning(picture)[1]
 
 
 @pytest.mark.parametrize(
@@ -326,3 +326,8 @@ def test_negative_values_are_no_nuclei() -> None:
 def test_values_beyond_single_precision_are_refused() -> None:
     with pytest.raises(InputError, match="too large values"):
         to_8_bit(np.full((2, 2, 1), 1e300))
+
+
+def test_small_differences_of_large_values_are_kept() -> None:
+    image = (10**9 + np.arange(60)).astype(np.int32).reshape(1, 60, 1)
+    assert np.unique(to_8_bit(image)).size == 60

@@ -283,7 +283,7 @@ def test_images_of_different_size_cannot_be_projected():
     with tifffile.TiffWriter(target) as tiff:
         for side in (4, 8):
             tiff.write(np.full((side, side), side, np.uint8), photometric="minisblack")
-    message = "has 2 images of different size or type; choose with --plane 1 to 2"
+    message = "has 2 separate images; choose with --plane 1 to 2"
     for options in (ReadOptions(), ReadOptions(project="max")):
         with pytest.raises(InputError, match=f"^{message}$"):
             decode_tiff(target.getvalue(), options)
@@ -311,3 +311,29 @@ def test_a_side_too_long_for_a_png_is_refused():
         InputError, match=r"^is 1 x 1000001 pixels; the maximum of a side is 1000000"
     ):
         decode_rgb(data)
+
+
+def test_planes_of_other_files_are_not_black():
+    planes = "".join(
+        f'<TiffData FirstC="{n}" IFD="0" PlaneCount="1"><UUID FileName="c{n}.ome.tif">'
+        f"urn:uuid:{n:08}-0000-0000-0000-000000000000</UUID></TiffData>"
+        for n in (0, 1)
+    )
+    xml = (
+        '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" '
+        'UUID="urn:uuid:00000001-0000-0000-0000-000000000000"><Image ID="Image:0"><Pixels '
+        'ID="Pixels:0" DimensionOrder="XYCZT" Type="uint8" SizeX="4" SizeY="4" SizeC="2" '
+        f'SizeZ="1" SizeT="1">{planes}</Pixels></Image></OME>'
+    )
+    target = io.BytesIO()
+    tifffile.imwrite(target, np.full((4, 4), 7, np.uint8), description=xml, metadata=None)
+    for options in (ReadOptions(), ReadOptions(channel=1), ReadOptions(channel=2)):
+        assert (decode_picture(target.getvalue(), options) == 7).all()
+
+
+def test_an_uncompressed_ycbcr_image_is_converted():
+    red = np.zeros((16, 16, 3), np.uint8)
+    red[..., 0] = 255
+    target = io.BytesIO()
+    Image.fromarray(red).convert("YCbCr").save(target, "TIFF")
+    assert np.abs(decode_rgb(target.getvalue()).astype(int) - red).max() <= 2

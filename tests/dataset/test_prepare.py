@@ -350,3 +350,20 @@ def test_the_competitions_training_set_has_28986_nuclei(competition: Prepared) -
     assert competition.images["stage1_train"] == 664
     assert competition.nuclei["stage1_train"] == 28986
     assert len(competition.warnings) == 6
+
+
+def test_a_folder_with_another_source_json_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "source.json").write_text('{"my": "notes"}')
+    (tmp_path / "own").mkdir()
+    with pytest.raises(InputError, match="contains files that are not a cache"):
+        prepare(tmp_path / "own", tmp_path / "notes")
+
+
+def test_names_in_a_zip_may_begin_with_a_dot_or_contain_a_colon(tmp_path: Path) -> None:
+    png = cv2.imencode(".png", np.zeros((4, 4), np.uint8))[1].tobytes()
+    with zipfile.ZipFile(tmp_path / "own.zip", "w") as packed:
+        packed.writestr("./", b"")
+        packed.writestr("./a.png", png)
+        packed.writestr("./sub/2024-05-01T12:30:00.png", png)
+    assert prepare(tmp_path / "own.zip", tmp_path / "cache").images == {"images": 2}

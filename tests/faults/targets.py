@@ -22,7 +22,8 @@ from kaggle_dsb.competition.submission import check_submission, read_solution, r
 from kaggle_dsb.config import Settings
 from kaggle_dsb.dataset.archive import DataFaults
 from kaggle_dsb.dataset.folds import read_folds
-from kaggle_dsb.dataset.pixels import decode_mask, decode_rgb
+from kaggle_dsb.dataset.masks import decode_mask
+from kaggle_dsb.dataset.pixels import decode_rgb
 from kaggle_dsb.dataset.prepare import prepare
 from kaggle_dsb.dataset.samples import load_samples
 from kaggle_dsb.files import InputError, read_json

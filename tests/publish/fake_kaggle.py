@@ -220,6 +220,9 @@ class Handler(BaseHTTPRequestHandler):
         asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         start = int(asked[1]) if asked and self.headers.get("If-Range") == version else 0
         self.fake.ranges += [self.headers["Range"]] if asked else []
+        if start >= len(content):
+            self._answer(416, b"", **{"Content-Range": f"bytes */{len(content)}"})
+            return
         self.send_response(206 if start else 200)
         self.send_header("Content-Length", str(len(content) - start))
         self.send_header("Accept-Ranges", "bytes")

@@ -328,3 +328,23 @@ def test_files_of_the_broad_need_no_client_of_kaggle() -> None:
         "import kaggle_dsb.commands.download"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_transfer_interrupted_after_its_last_byte_is_complete(broad: Any, tmp_path: Path) -> None:
+    content = broad.files["stage1_test.zip"]
+    (tmp_path / "a.zip.part").write_bytes(content)
+    (tmp_path / "a.zip.version").write_text(f'"{len(content)}-{sum(content[:4096])}"')
+    fetch_file(f"{broad.url}/stage1_test.zip", tmp_path / "a.zip", progress=lambda *_: None)
+    assert (tmp_path / "a.zip").read_bytes() == content
+    assert broad.ranges == [f"bytes={len(content)}-"]
+
+
+@pytest.mark.parametrize("entry", ["abc", {"a": 1}])
+def test_an_altered_record_of_downloads_is_named(tmp_path: Path, entry: object) -> None:
+    (tmp_path / "downloads.json").write_text(json.dumps({"stage1_train.zip": entry}))
+    with pytest.raises(InputError) as caught:
+        find_missing(tmp_path, ["stage1_train.zip"])
+    assert str(caught.value) == (
+        f"{tmp_path}/downloads.json: the entry of stage1_train.zip lacks bytes, from, sha256; "
+        "remove it"
+    )
