@@ -10,7 +10,7 @@ All names are also available from ``kaggle_dsb`` itself::
 import os
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from numbers import Real
@@ -105,7 +105,7 @@ def segment(
     from kaggle_dsb.instances.tiled import find_nuclei
 
     rgb = _to_8_bit_rgb(image)
-    predictor, finder = _load_models(None if weights is None else Path(weights), fast=fast)
+    predictor, finder = _load_models(weights, fast=fast)
     if diameter_px is not None:
         predictor = predictor.with_diameter(_require_diameter(diameter_px))
     (probability,) = predictor.predict([rgb])
@@ -121,12 +121,26 @@ def _require_diameter(diameter_px: float) -> float:
     return float(diameter_px)
 
 
-@lru_cache(maxsize=2)
-def _load_models(weights: Path | None, *, fast: bool) -> "tuple[Predictor, NucleusFinder]":
-    from kaggle_dsb.network.load import load_finder, load_predictor
-    from kaggle_dsb.workspace.run import BUNDLED, FAST_SETTINGS, find_run
+def _load_models(weights: str | Path | None, *, fast: bool) -> "tuple[Predictor, NucleusFinder]":
+    from kaggle_dsb.workspace.run import BUNDLED, find_run
 
-    run = find_run(weights or BUNDLED)
+    if not isinstance(weights, str | os.PathLike | None):
+        raise InputError(f"weights = {weights!r}; expected the folder of a run, or None")
+    run = find_run(Path(weights) if weights else BUNDLED)
+    files = sorted(path for path in run.folder.iterdir() if path.is_file())
+    state = tuple((path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in files)
+    return _load_run(run.folder.resolve(), state, fast=fast)
+
+
+@lru_cache(maxsize=2)
+def _load_run(
+    folder: Path, state: tuple[tuple[str, int, int], ...], *, fast: bool
+) -> "tuple[Predictor, NucleusFinder]":
+    """Load the networks of a run; ``state`` tells whether its files have changed since."""
+    from kaggle_dsb.network.load import load_finder, load_predictor
+    from kaggle_dsb.workspace.run import FAST_SETTINGS, find_run
+
+    run = find_run(folder)
     settings = run.load_settings(overrides=FAST_SETTINGS if fast else ())
     run = run.fast() if fast else run
     folds = list(run.networks)
@@ -313,7 +327,8 @@ def decode(runs: Sequence[str], shape: tuple[int, int]) -> Labels:
     array([[1, 1, 2],
            [0, 1, 2]], dtype=int32)
     """
-    if isinstance(runs, str) or not all(isinstance(text, str) for text in runs):
+    is_list = isinstance(runs, Iterable) and not isinstance(runs, str)
+    if not is_list or not all(isinstance(text, str) for text in runs):
         raise InputError(
             f"{runs!r:.60}; expected a list of strings, one for each nucleus, as encode returns it"
         )
@@ -321,7 +336,8 @@ def decode(runs: Sequence[str], shape: tuple[int, int]) -> Labels:
 
 
 def _require_shape(shape: tuple[int, int]) -> tuple[int, int]:
-    sides = np.asarray(shape)
+    sides = np.asarray(shape, object)
+    sides = np.asarray(shape) if sides.shape == (2,) else sides
     if sides.shape != (2,) or sides.dtype.kind not in "ui" or (sides < 0).any():
         raise InputError(f"shape {shape!r}; expected (height, width) in pixels")
     return int(sides[0]), int(sides[1])
@@ -371,6 +387,8 @@ def write_submission(path: str | Path, labels: Mapping[str, ArrayLike]) -> None:
         When the name does not end in ``.csv``, there is no image, or an id or label image is
         invalid; an existing file is left unchanged.
     """
+    if not isinstance(labels, Mapping):
+        raise InputError(f"labels of type {type(labels).__name__}; expected a mapping by image id")
     submission.write_submission(Path(path), labels)
 
 
@@ -421,8 +439,8 @@ def load_dataset(
     from kaggle_dsb.dataset.samples import list_sets
     from kaggle_dsb.workspace.source import load_with_truth, open_set
 
-    if limit is not None and limit < 1:
-        raise InputError(f"limit = {limit}; expected at least 1 image, or None for all")
+    if limit is not None and not (isinstance(limit, int) and limit >= 1):
+        raise InputError(f"limit = {limit!r}; expected at least 1 image, or None for all")
     options = ReadOptions(**reading)
     data = None if path is None else Path(path)
     with _opening_work(data, work) as folder:

@@ -115,11 +115,9 @@ def run(arguments: list[str]) -> int:
         reason = SYSTEM_ERRORS.get(error.errno or 0, error.strerror or error)
         return _fail(f"{error.filename or 'a file'}: {reason}", 1)
     except (KeyboardInterrupt, typer.Abort):
-        goes_on = "resume" if arguments[0] in RESUMABLE else "start over"
-        return _fail(
-            f"interrupted; no partial files were left; run the same command again to {goes_on}",
-            INTERRUPTED,
-        )
+        is_resumable = arguments[0] in RESUMABLE
+        left = "resume" if is_resumable else "start over; no partial files were left"
+        return _fail(f"interrupted; run the same command again to {left}", INTERRUPTED)
     return result if isinstance(result, int) else 0
 
 
@@ -368,14 +366,15 @@ def experiment(
 ) -> None:
     """Train a variation, compare it with a baseline, log the result."""
     folder = RUNS / require_name(name)
+    require_suffix(log, (".md",))
     baseline, _ = open_networks(against)
     source, others = open_all(data, extra, reading, limit=limit)
     from kaggle_dsb.commands.experiment import Variation, append_trial, try_variation
 
     variation = Variation(folder, set_, both or (), folds=fold or list(baseline.networks))
     trial = try_variation(source, baseline, variation, work=reading.work, extra=others)
-    append_trial(log, trial)
     print(trial.comparison.sentence(baseline.name, name))
+    append_trial(log, trial)
     print(f"{log}: added one row")
 
 
@@ -450,8 +449,8 @@ def submit(
     source = open_data(data, reading, limit=limit)
     from kaggle_dsb.commands.submit import describe_prediction, make_submission, name_submission
 
-    folder = SUBMISSIONS / (named or name_submission(source))
     if dry_run:
+        folder = SUBMISSIONS / (named or name_submission(source))
         print(describe_prediction(source, folder=folder, set_name=set_name))
         print(f"weights: {describe_networks(run, weights)}")
         return
@@ -459,7 +458,7 @@ def submit(
         source,
         run,
         settings,
-        folder=folder,
+        folder=SUBMISSIONS / named if named else None,
         set_name=set_name,
         keeps_probabilities=keep_probabilities,
     )

@@ -16,6 +16,8 @@ from pydantic import (
     field_validator,
 )
 
+LARGEST_SEED = 2**31
+
 
 def _require_ascending(value: tuple[float, float]) -> tuple[float, float]:
     if value[0] > value[1]:
@@ -44,7 +46,7 @@ class FoldSettings(_Section):
     n_folds: int = Field(4, ge=2)
     """Number of folds."""
 
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, le=LARGEST_SEED)
     """Seed of the split."""
 
     extra: Literal["groups", "sources"] = "groups"
@@ -173,7 +175,7 @@ class TrainingSettings(_Section):
     patience: int = Field(3, ge=1)
     """Number of validations without improvement before early stopping."""
 
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, le=LARGEST_SEED)
     """Seed of the weight initialisation and the crops."""
 
     workers: int = Field(0, ge=0)
@@ -254,7 +256,7 @@ class HardwareSettings(_Section):
     nodes: int = Field(1, ge=1)
     """Machines to train one network on; start the command on each."""
 
-    threads: int = Field(0, ge=0)
+    threads: int = Field(0, ge=0, le=1024)
     """Number of threads; 0 is one per core, or OMP_NUM_THREADS if lower."""
 
 

@@ -228,6 +228,6 @@ def refuse_without(option: str, **given: object) -> None:
 
 def _refuse(given: "Mapping[str, object]", when: str) -> None:
     for name, value in given.items():
-        if value:
+        if value or (value == 0 and value is not False):
             option = name.rstrip("_").replace("_", "-")
             raise InputError(f"--{option}: has no effect {when}; remove it")

@@ -26,6 +26,7 @@ REMOVED = (
 )
 RENAMED = {"instances.second_level": "instances.candidate_scorer"}
 _EXPECTED = {
+    "model_type": "expected a table of settings",
     "tuple_type": "expected a list in brackets, such as [1, 2]",
     "path_type": "expected the folder of a run, or its name",
 }

@@ -166,6 +166,8 @@ def _load_both(baseline: Run, variation: Variation) -> tuple[Settings, Settings]
             "settings of the variation with --set"
         )
     varied = load_settings(path, overrides=[*common, *variation.overrides])
+    for key, _, wanted in differing_settings(own, varied, ["folds"]):
+        raise InputError(f"{key} = {wanted!r}: a variation has the folds of {baseline.folder}")
     if not _differ(own, varied, USED_SECTIONS):
         raise InputError(
             f"{baseline.folder}: the variation has the same settings in "

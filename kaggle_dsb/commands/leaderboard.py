@@ -31,7 +31,8 @@ def make_leaderboard(
 
 def find_unscored(submissions: Path) -> list[str]:
     """Return the names of the submissions that have no score."""
-    return [each.name for each in list_submissions(submissions) if not each.read_score()]
+    written = (each for each in list_submissions(submissions) if each.csv_file.exists())
+    return [each.name for each in written if not each.read_score()]
 
 
 def boards_to_json(

@@ -221,5 +221,10 @@ def _choose_facts(made: dict[str, Any]) -> dict[str, str]:
 
 def _choose_set(source: Source, submission: SubmissionFolder) -> str:
     """Return the set that was predicted, as named by ``made.json``."""
-    named = submission.set_name
-    return choose_test_set(source, named if named in list_sets(source.cache) else None)
+    named, sets = submission.set_name, list_sets(source.cache)
+    if named and named not in sets:
+        raise InputError(
+            f"{source.origin}: has no set {named}, which {submission.name} predicts; it has "
+            f"{', '.join(sets)}"
+        )
+    return choose_test_set(source, named)

@@ -123,7 +123,7 @@ def score_files(
     labels = _read_predicted(predicted, true_sizes)
     score = score_images(expected, labels)
     mistakes = find_likely_mistakes(expected, labels, score, from_runs=predicted.is_file())
-    types = _types_of(source, set(expected))
+    types = _types_of(source, set(expected), set_name)
     n_unscored = len(labels.keys() - expected.keys())
     return ScoreReport(str(predicted), truth_name, score, types, mistakes, n_unscored)
 
@@ -142,16 +142,19 @@ def record_score(submission: "SubmissionFolder", report: ScoreReport, *, truth: 
     return f"recorded in {submission.score_file}"
 
 
-def _types_of(source: "Source | None", ids: set[str]) -> dict[str, str]:
+def _types_of(source: "Source | None", ids: set[str], set_name: str | None) -> dict[str, str]:
+    """Return the type of each image, in the named set, else in the one with most of the images."""
     if source is None:
         return {}
     # Imported late, since two files are scored without reading images.
     from kaggle_dsb.dataset.samples import load_samples, sizes
 
+    shared = {name: ids & sizes(source.cache, name).keys() for name in source.prepared.images}
+    last = sorted(shared, key=lambda name: (name == set_name, len(shared[name])))
     return {
         sample.id: image_type(sample.image)
-        for name in source.prepared.images
-        if ids & sizes(source.cache, name).keys()
+        for name in last
+        if shared[name]
         for sample in load_samples(source.cache, name)
         if sample.id in ids
     }
@@ -198,7 +201,7 @@ def _require_truth(
     from kaggle_dsb.workspace.source import choose_test_set, find_truth
 
     set_name = choose_test_set(source, set_name) if set_name else None
-    names = _names_in(predicted)
+    names = names_in(predicted)
     truth = find_truth(source, names, set_name=set_name)
     if truth is None:
         known = source.sizes().keys() - names
@@ -214,7 +217,8 @@ def _require_truth(
     return truth
 
 
-def _names_in(predicted: Path) -> set[str]:
+def names_in(predicted: Path) -> set[str]:
+    """Return the image ids of a submission CSV, or of a folder of label images."""
     if predicted.is_dir():
         return set(find_label_files(predicted))
     names = {image_id for _, (image_id, _) in read_table(predicted).select(*HEADER)}

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kaggle_dsb.aliases import Labels
+from kaggle_dsb.commands.score import names_in
 from kaggle_dsb.competition.label_files import read_label_folder
 from kaggle_dsb.competition.submission import read_submission
 from kaggle_dsb.dataset.naming import shorten_id
@@ -32,11 +33,11 @@ def show_images(
     ----------
     source : Source
     ids : sequence of str
-        Image ids, or unique prefixes of them.
+        Image ids, or unique prefixes of them; ``SET/ID`` if several sets have the image.
     predicted : Path, optional
         A submission CSV, or a folder of label images or of a submission.
     output : Path
-        The folder to write ``ID.png`` of each to.
+        The folder to write ``ID.png`` of each to; ``SET_ID.png`` if it is shown from several sets.
 
     Returns
     -------
@@ -55,23 +56,28 @@ def show_images(
         shown = {id_: labels for id_, labels in predictions.items() if id_ in known}
         require_sizes(predicted, shown, known)
     paths = []
+    shown_ids = [image.id for image in dict.fromkeys(wanted)]
     for set_name in dict.fromkeys(image.set_name for image in wanted):
         chosen = {image.id for image in wanted if image.set_name == set_name}
         truths = read_solution_labels(source, set_name)
         for sample in load_samples(source.cache, set_name):
             if sample.id in chosen:
                 truth = truths.get(sample.id, sample.labels)
-                path = output / f"{sample.id}.png"
+                is_repeated = shown_ids.count(sample.id) > 1
+                path = output / f"{f'{set_name}_' if is_repeated else ''}{sample.id}.png"
                 labels = predictions.get(sample.id)
                 draw_picture(path, sample.id, sample.image, truth=truth, predicted=labels)
                 paths.append(path)
     return paths
 
 
-def _find(source: Source, start: str) -> _ImageInSet:
+def _find(source: Source, text: str) -> _ImageInSet:
+    sets = list_sets(source.cache)
+    named, _, rest = text.partition("/")
+    chosen, start = ([named], rest) if rest and named in sets else (list(sets), text)
     matches = [
         _ImageInSet(id_, set_name)
-        for set_name in list_sets(source.cache)
+        for set_name in chosen
         for id_ in sizes(source.cache, set_name)
         if id_.startswith(start)
     ]
@@ -84,6 +90,9 @@ def _find(source: Source, start: str) -> _ImageInSet:
             f"{source.origin}: no image id starts with {start!r}; give an id or a prefix of one, "
             f"such as {shorten_id(example)}"
         )
+    if exact:
+        choices = " or ".join(f"{image.set_name}/{image.id}" for image in exact)
+        raise InputError(f"{start!r} is in several sets; write {choices}")
     few = ", ".join(shorten_id(image.id) for image in matches[:3])
     raise InputError(
         f"{start!r} is a prefix of {len(matches)} ids ({few}, ...); give more characters"
@@ -95,10 +104,6 @@ def _read_predictions(path: Path, source: Source) -> dict[str, Labels]:
     path = csv if csv.exists() else path
     if path.is_dir():
         return read_label_folder(path)
-    faults = []
-    for set_name in list_sets(source.cache):
-        try:
-            return read_submission(path, sizes(source.cache, set_name))
-        except InputError as error:
-            faults.append(str(error))
-    raise InputError(faults[0])
+    names = names_in(path)
+    of_sets = [sizes(source.cache, set_name) for set_name in list_sets(source.cache)]
+    return read_submission(path, max(of_sets, key=lambda known: len(known.keys() & names)))

@@ -4,6 +4,7 @@ import shlex
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,8 +31,9 @@ from kaggle_dsb.dataset.samples import sizes
 from kaggle_dsb.files import InputError, digest_of, replacing
 from kaggle_dsb.network.load import submission_key
 from kaggle_dsb.network.segmentation import ImageSet, Segmentation
-from kaggle_dsb.progress import show_progress
+from kaggle_dsb.progress import say, show_progress
 from kaggle_dsb.settings_files import write_settings
+from kaggle_dsb.workspace import SUBMISSIONS
 from kaggle_dsb.workspace.run import Run
 from kaggle_dsb.workspace.source import (
     SAMPLE_SUBMISSION_FILES,
@@ -39,7 +41,9 @@ from kaggle_dsb.workspace.source import (
     choose_test_set,
     read_sample_ids,
 )
-from kaggle_dsb.workspace.submission import SubmissionFolder
+from kaggle_dsb.workspace.submission import SubmissionFolder, list_submissions
+
+_DATED = "%Y-%m-%d-%H%M%S"
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,17 @@ class Submission:
 
 def name_submission(source: Source) -> str:
     """Return a default name for a submission: ``demo``, else the date and time."""
-    return "demo" if source.is_demo else datetime.now().astimezone().strftime("%Y-%m-%d-%H%M%S")
+    return "demo" if source.is_demo else datetime.now().astimezone().strftime(_DATED)
+
+
+def _find_folder(source: Source, key: str) -> Path:
+    """Return the folder of an interrupted submission without a given name, else a new one."""
+    for each in list_submissions():
+        with suppress(ValueError):
+            datetime.strptime(each.name, _DATED)
+            if each.draft_key == key:
+                return each.folder
+    return SUBMISSIONS / name_submission(source)
 
 
 def describe_prediction(source: Source, *, folder: Path, set_name: str | None) -> str:
@@ -143,7 +157,7 @@ def make_submission(
     run: Run,
     settings: Settings,
     *,
-    folder: Path,
+    folder: Path | None = None,
     set_name: str | None = None,
     keeps_probabilities: bool = False,
 ) -> Submission:
@@ -156,9 +170,10 @@ def make_submission(
         Its networks are combined.
     settings : Settings
         Only ``prediction``, ``instances`` and ``hardware`` are used.
-    folder : Path
+    folder : Path, optional
         An earlier submission in it is replaced; an interrupted one of the same images, weights and
-        settings is resumed.
+        settings is resumed, and a complete one is kept. By default that of an interrupted
+        submission, else a new one named by the date.
     set_name : str, optional
         The set to predict; see `kaggle_dsb.workspace.source.choose_test_set`.
     keeps_probabilities : bool
@@ -172,13 +187,21 @@ def make_submission(
         earlier submission is left unchanged.
     """
     started = time.monotonic()
-    files = SubmissionFolder(folder)
     set_name = choose_test_set(source, set_name)
     required = _required_sizes(source, set_name)
     images = ImageSet(source.cache, set_name, sizes(source.cache, set_name))
+    # What is used, not what another process may put in its place meanwhile.
     key = submission_key(run, settings, images.files())
+    key = f"{key} with probabilities" if keeps_probabilities else key
+    files = SubmissionFolder(folder or _find_folder(source, key))
+    making = _describe_making(source, set_name, run, settings)
     with files.locking():
-        files.begin(f"{key} with probabilities" if keeps_probabilities else key)
+        made = files.read_made()
+        if made.get("key") == key and _is_intact(files, made, list(required)):
+            say(f"{files.folder}: already predicted with these images, networks and settings")
+            score = _score_if_known(source, files, set_name)
+            return Submission(files, source, set_name, made["images"], made["nuclei"], score)
+        files.begin(key)
         draft = files.draft
         segmentation = Segmentation(images, run, settings, draft, keeps_probabilities)
         with show_progress(f"predicting {set_name}") as progress:
@@ -191,11 +214,20 @@ def make_submission(
             "images": len(labels),
             "nuclei": n_nuclei,
             "elapsed_s": time.monotonic() - started,
+            "submission_sha256": digest_of(draft.csv_file),
         }
-        draft.write_made(_describe_making(source, set_name, run, settings) | facts)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        draft.write_made({"made": now, "key": key} | making | facts)
         files.finish()
     score = _score_if_known(source, files, set_name)
     return Submission(files, source, set_name, len(labels), n_nuclei, score)
+
+
+def _is_intact(files: SubmissionFolder, made: dict[str, Any], ids: Sequence[str]) -> bool:
+    """Return whether a submission still has the CSV and label images that it was made with."""
+    has_labels = all(files.label_file(id_).exists() for id_ in ids)
+    is_same = files.csv_file.exists() and digest_of(files.csv_file) == made["submission_sha256"]
+    return has_labels and is_same
 
 
 class LabelFiles(Mapping[str, NDArray[np.int32]]):
@@ -254,7 +286,6 @@ def _describe_making(source: Source, set_name: str, run: Run, settings: Settings
     if source.is_demo or set_name not in TEST_SETS:
         score, reason = None, "the images are not the competition's"
     return {
-        "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "version": __version__,
         "commit": find_commit(),
         "data": source.name,

@@ -19,7 +19,7 @@ from kaggle_dsb.network.load import load_finder
 from kaggle_dsb.network.out_of_fold import predict_out_of_fold, was_trained_on
 from kaggle_dsb.progress import show_progress
 from kaggle_dsb.report.sources import draw_sources, summarise_sources
-from kaggle_dsb.workspace.run import Run
+from kaggle_dsb.workspace.run import Run, open_run
 from kaggle_dsb.workspace.source import Source, require_distinct_names, require_train_set
 
 
@@ -69,11 +69,14 @@ class Validation:
         The main source, then each other one.
     was_trained_on_main : bool
         Whether the score of the main source is one out of fold.
+    digests : dict of str to str
+        The networks and scorers before they were used, as by `Run.digests`.
     """
 
     run: Run
     results: Sequence[tuple[Source, OutOfFold]]
     was_trained_on_main: bool
+    digests: dict[str, str]
 
     @property
     def main(self) -> OutOfFold:
@@ -106,6 +109,8 @@ class Validation:
         own = self.run.load_settings()
         if settings.model_copy(update={"hardware": own.hardware}) != own:
             return "not recorded: the settings differ from the run's"
+        if open_run(self.run.folder).digests() != self.digests:
+            return "not recorded: the networks or scorers have changed meanwhile"
         self.run.write_validation(result.to_json(), settings, data=source.name)
         return f"recorded in {self.run.validation_file}"
 
@@ -192,12 +197,12 @@ def validate_sources(
     """
     sources = [source, *foreign]
     require_distinct_names(sources)
-    is_own = was_trained_on(run, source)
+    is_own, digests = was_trained_on(run, source), run.digests()
     results = [
         (each, validate_run(each, run, settings, work=work, is_foreign=bool(number) or not is_own))
         for number, each in enumerate(sources)
     ]
-    return Validation(run, results, is_own)
+    return Validation(run, results, is_own, digests)
 
 
 def _score_columns(score: ImageScore) -> dict[str, object]:

@@ -46,7 +46,8 @@ def _smooth(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def _largest_piece(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return the largest connected piece of a non-empty mask, with its holes filled."""
     outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    largest = max(outlines, key=lambda outline: (cv2.contourArea(outline), len(outline)))
+    # By the number of pixels: the outline passes through the centres of those at the border.
+    largest = max(outlines, key=lambda outline: cv2.contourArea(outline) + len(outline) / 2)
     filled: NDArray[np.uint8] = np.zeros(mask.shape, np.uint8)
     cv2.drawContours(filled, [largest], 0, 1, cv2.FILLED)
     return filled > 0

@@ -65,7 +65,8 @@ def read_columns(path: Path, columns: list[str]) -> pd.DataFrame:
         names = {"ImageId": str, "source": str}
         table = pd.read_csv(path, dtype=names, keep_default_na=False, na_values="")
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as a table of scores ({error})") from error
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: cannot be read as a table of scores ({reason})") from error
     missing = [name for name in ("ImageId", *columns) if name not in table.columns]
     if missing:
         raise InputError(
@@ -77,6 +78,16 @@ def read_columns(path: Path, columns: list[str]) -> pd.DataFrame:
     elif "source" in table.columns:  # two sources may use the same id
         is_shared = table["ImageId"].duplicated(keep=False)
         table.loc[is_shared, "ImageId"] = table["source"] + "/" + table["ImageId"]
+    for name in {*columns} & {*SCORE_COLUMNS} - {"type"}:
+        values = pd.to_numeric(table[name], errors="coerce")
+        wrong = values.isna() & table[name].notna()
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise InputError(
+                f"{path}: image {table['ImageId'][row]} has {name} {table[name][row]!r}, must be a "
+                "number"
+            )
+        table[name] = values
     return table.set_index("ImageId")[columns]
 
 

@@ -27,6 +27,7 @@ METRICS_FILE = "metrics.csv"
 METRICS_COLUMNS = ["epoch", "loss", "score", "learning_rate", "elapsed_s"]
 
 TRAINED = ("folds", "network", "augment", "training")
+FIXED = (*TRAINED, "logging")
 USED = ("prediction", "instances", "hardware")
 VALIDATED = ("prediction", "instances")
 
@@ -145,7 +146,7 @@ class Run:
         """
         own = [self.settings_file] if self.settings_file.exists() else []
         settings = load_settings(*own, *paths, overrides=overrides)
-        for key, trained, changed in differing_settings(load_settings(*own), settings, TRAINED):
+        for key, trained, changed in differing_settings(load_settings(*own), settings, FIXED):
             raise InputError(
                 f"{key} = {changed!r}: the networks of {self.name} were trained with {trained!r}; "
                 f"only settings in {', '.join(USED)} can be changed here"
@@ -240,7 +241,10 @@ class Run:
         missing = sorted(folds - self.networks.keys())
         if missing:
             return f"has no network of fold {missing[0]}"
-        validation = self.read_validation()
+        try:
+            validation = self.read_validation()
+        except InputError:
+            return "has a validation.json that cannot be read"
         if not validation:
             return "has not been validated"
         return "was trained on the demo set" if validation.get("data") == "demo" else None
@@ -300,7 +304,7 @@ def find_run(folder: Path | None = None, *, runs: Path = RUNS) -> Run:
 
 def list_runs(runs: Path = RUNS) -> list[Run]:
     """Return the runs with at least one network, that with the newest network first."""
-    trained = [run for run in map(open_run, runs.glob("*")) if run.networks]
+    trained = [run for run in map(open_run, runs.glob("[!.]*")) if run.networks]
     return sorted(trained, key=lambda run: (_newest_ns(run), run.folder.name), reverse=True)
 
 

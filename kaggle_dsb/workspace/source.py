@@ -168,7 +168,8 @@ def open_set(
 
     The other parameters are those of `open_source`.
     """
-    origin = data.expanduser() if data else _draw_demo(work)
+    # Unlike Path.expanduser, this leaves the name of an unknown user as it is.
+    origin = Path(os.path.expanduser(data)) if data else _draw_demo(work)  # noqa: PTH111
     caches = work / "cache"
     skipped = (*RESULTS, work, caches)  # the caches too, since the work folder may be the origin
     prepared = prepare(

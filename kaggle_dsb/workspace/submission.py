@@ -74,6 +74,12 @@ class SubmissionFolder:
         return self.folder / "key.json"
 
     @property
+    def draft_key(self) -> str | None:
+        """The key of the draft; None without one."""
+        path = self.draft.key_file
+        return read_json(path).get("key") if path.exists() else None
+
+    @property
     def report_file(self) -> Path:
         """The HTML report."""
         return self.folder / "report.html"
@@ -105,12 +111,12 @@ class SubmissionFolder:
         key : str
             A digest of all that determines the label images.
         """
-        path = self.draft.key_file
-        if path.exists() and read_json(path).get("key") == key:
+        if self.draft_key == key:
             return
         for folder in (self.draft.labels_folder, self.draft.probabilities_folder):
-            shutil.rmtree(folder, ignore_errors=True)
-        write_json(path, {"key": key})
+            if folder.exists():  # what cannot be removed would be taken for new
+                shutil.rmtree(folder)
+        write_json(self.draft.key_file, {"key": key})
 
     def finish(self) -> None:
         """Replace the files of an earlier submission by those of the draft.
@@ -211,4 +217,4 @@ def _are_equal(earlier: Path, new: Path) -> bool:
 
 def list_submissions(folder: Path = SUBMISSIONS) -> list[SubmissionFolder]:
     """Return the submissions in a folder, sorted by name; empty if there is no such folder."""
-    return [SubmissionFolder(path) for path in sorted(folder.glob("*")) if path.is_dir()]
+    return [SubmissionFolder(path) for path in sorted(folder.glob("[!.]*")) if path.is_dir()]

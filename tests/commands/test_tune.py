@@ -1,8 +1,11 @@
 import json
 import re
 
+import numpy as np
+
 from kaggle_dsb.cli import run
-from kaggle_dsb.instances.outline_rule import read_known
+from kaggle_dsb.commands import tune
+from kaggle_dsb.instances.outline_rule import NUMBERS, KnownOutlines, read_known
 from kaggle_dsb.instances.scorer import load_scorer
 from kaggle_dsb.network.quantize import read_ranges
 from kaggle_dsb.settings_files import load_settings
@@ -46,11 +49,21 @@ def test_tuning_on_further_sources_remembers_which_scorer_has_not_seen_them(
     assert run_.scorer_folds(1, "foreign") == [1]
 
 
-def test_tune_learns_where_annotators_end_nuclei(data, weights, capsys):
+def test_tune_keeps_what_it_learns_of_where_annotators_end_nuclei(data, weights, monkeypatch):
+    shown = []
+
+    def learn(cases, **_):
+        shown.extend((case.id, case.fold) for case in cases)
+        appearances = np.arange(2 * len(NUMBERS), dtype=np.float32).reshape(2, -1)
+        return KnownOutlines(appearances, np.float32([0.25, 0.5]), np.array([0, 1]))
+
+    monkeypatch.setattr(tune, "learn_outlines", learn)
     assert run(["tune", "--weights", "weights", "--trials", "1", *QUICK]) == 0
+    assert sorted(shown) == [("n0", 0), ("n1", 1)]
     known = read_known(weights / "outlines.csv")
-    assert set(known.folds.tolist()) <= {0, 1}
-    assert len(known.appearances) == len(known.folds)
+    assert known.folds.tolist() == [0, 1]
+    assert known.thresholds.tolist() == [0.25, 0.5]
+    assert known.appearances.ravel().tolist() == list(range(2 * len(NUMBERS)))
 
 
 def test_outlines_alone_are_learned_anew_and_the_rest_stays(data, weights, capsys):

@@ -1,4 +1,4 @@
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -70,12 +70,23 @@ def test_nuclei_end_alike_in_all_tiles(small_tiles):
     image = np.full((200, 170, 3), 100, np.uint8)
     image[probability[0, 0] > 0] = 180
     image[150:][probability[0, 0, 150:] > 0] = 90
-    asked = []
+    asked, told = [], []
 
     class Rule(OutlineRule):
         def threshold(self, image, *, is_glowing):
             asked.append(image.shape)
             return super().threshold(image, is_glowing=is_glowing)
 
-    find_in_tiles(replace(FINDER, outline=Rule(dark=0.4, glowing=0.2)), probability, image)
+    @dataclass(frozen=True)
+    class Recording:
+        outline: OutlineRule
+        is_glowing: bool | None = None
+
+        def find(self, probability, image):
+            told.append((self.outline.dark, self.outline.glowing, self.is_glowing))
+            return np.zeros(image.shape[:2], np.int32)
+
+    find_in_tiles(Recording(Rule(dark=0.4, glowing=0.2)), probability, image)
     assert asked == [(200, 170, 3)]
+    assert len(told) > 1
+    assert set(told) == {(0.2, 0.2, True)}
