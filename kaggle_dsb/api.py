@@ -336,8 +336,10 @@ def decode(runs: Sequence[str], shape: tuple[int, int]) -> Labels:
 
 
 def _require_shape(shape: tuple[int, int]) -> tuple[int, int]:
-    sides = np.asarray(shape, object)
-    sides = np.asarray(shape) if sides.shape == (2,) else sides
+    try:
+        sides = np.asarray(shape)
+    except ValueError:  # of sequences of different lengths
+        sides = np.asarray("no shape")
     if sides.shape != (2,) or sides.dtype.kind not in "ui" or (sides < 0).any():
         raise InputError(f"shape {shape!r}; expected (height, width) in pixels")
     return int(sides[0]), int(sides[1])

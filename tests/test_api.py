@@ -380,3 +380,35 @@ def test_a_solution_is_read_without_sizes(tmp_path):
     path = tmp_path / "solution.csv"
     path.write_text("ImageId,EncodedPixels,Height,Width,Usage\na,1 2,2,2,Public\n")
     np.testing.assert_array_equal(dsb.read_submission(path)["a"], draw("1.", "1."))
+
+
+def test_networks_are_loaded_anew_where_others_have_taken_their_place(tmp_path, monkeypatch):
+    loaded = []
+    monkeypatch.setattr("kaggle_dsb.network.load.load_predictor", lambda *_, **__: loaded.append(1))
+    monkeypatch.setattr("kaggle_dsb.network.load.load_finder", lambda *_, **__: None)
+    for project in ("p1", "p2"):
+        (tmp_path / project / "mine").mkdir(parents=True)
+        (tmp_path / project / "mine" / "fold0.safetensors").write_bytes(b"network")
+        monkeypatch.chdir(tmp_path / project)
+        for _ in range(2):
+            api._load_models("mine", fast=False)
+    assert len(loaded) == 2
+    (tmp_path / "p2" / "mine" / "scorer0.safetensors").write_bytes(b"scorer")
+    api._load_models("mine", fast=False)
+    assert len(loaded) == 3
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: dsb.decode(5, (2, 2)), "5; expected a list of strings"),
+        (lambda: dsb.decode(["1 1"], ((1, 2), 3)), "shape ((1, 2), 3); expected (height, width)"),
+        (lambda: dsb.load_dataset(limit="3"), "limit = '3'; expected at least 1 image"),
+        (lambda: dsb.write_submission("a.csv", [1]), "labels of type list; expected a mapping"),
+        (lambda: dsb.segment(np.zeros((4, 4)), weights=3), "weights = 3; expected the folder"),
+    ],
+)
+def test_arguments_of_another_type_are_named(call, message):
+    with pytest.raises(InputError) as caught:
+        call()
+    assert str(caught.value).startswith(message)

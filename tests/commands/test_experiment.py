@@ -141,3 +141,17 @@ def test_a_source_that_the_baseline_does_not_know_is_refused(data, weights, fore
     assert capsys.readouterr().err.splitlines()[-1] == (
         "error: --extra foreign: weights was not trained on it"
     )
+
+
+def test_a_variation_of_the_folds_is_refused(data, weights, capsys):
+    call = ["experiment", "try", "--against", "weights", "--log", "log.md"]
+    assert run([*call, "--set", "instances.min_area_px=5", "--set", "folds.seed=3"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "error: folds.seed = 3: a variation has the folds of weights"
+    )
+
+
+def test_a_log_that_cannot_be_written_is_refused_before_anything_is_predicted(weights, capsys):
+    call = ["experiment", "try", "--against", "weights", "--set", "instances.min_area_px=5"]
+    assert run([*call, "--log", "docs"]) == 2
+    assert capsys.readouterr().err == "error: docs: must end in .md\n"

@@ -1,9 +1,12 @@
+import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from kaggle_dsb.cli import run
 from kaggle_dsb.competition.label_files import write_labels
+from kaggle_dsb.dataset.demo import make_image
 from kaggle_dsb.settings_files import load_settings, write_settings
 from tests.commands.examples import QUICK, write_png
 
@@ -85,3 +88,39 @@ def test_the_report_of_the_demo_set_opens_it_even_beside_other_data(small_demo, 
     write_png(here / "data" / "cells.png", np.zeros((9, 9), np.uint8))
     assert run(["report", "demo"]) == 0
     assert Path("submissions/demo/report.html").exists()
+
+
+@pytest.fixture
+def alike(here):
+    """Two sets with an image of the same name and another type, and the truth of each."""
+    for name, look in (("aaa", 0), ("bbb", 2)):
+        image, labels = make_image(3, look=look)
+        write_png(here / "own" / name / "images" / "1.png", image)
+        write_png(here / "own" / name / "labels" / "1.png", labels.astype(np.uint16))
+    return here / "own"
+
+
+def test_an_image_of_several_sets_is_shown_from_the_named_ones(alike, capsys):
+    assert run(["show", "1", "--data", "own"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "error: '1' is in several sets; write aaa/1 or bbb/1"
+    )
+    assert run(["show", "bbb/1", "--data", "own"]) == 0
+    assert capsys.readouterr().out == "pictures/1.png\n"
+    assert run(["show", "aaa/1", "bbb/1", "--data", "own"]) == 0
+    assert capsys.readouterr().out == "pictures/aaa_1.png\npictures/bbb_1.png\n"
+
+
+def test_the_types_of_a_score_are_those_of_its_set(alike, capsys):
+    for name, kind in (("aaa", "fluorescence"), ("bbb", "tissue")):
+        call = ["score", f"own/{name}/labels", "--data", "own", "--set-name", name, "--json"]
+        assert run(call) == 0
+        assert list(json.loads(capsys.readouterr().out)["per_type"]) == [kind]
+
+
+def test_a_report_names_the_set_that_the_data_lack(data, weights, foreign, capsys):
+    assert run(["submit", "--weights", "weights", "--name", "first", *QUICK]) == 0
+    assert run(["report", "first", "--data", "foreign"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "error: foreign: has no set stage1_test, which first predicts; it has images"
+    )

@@ -8,6 +8,7 @@ import pytest
 
 from kaggle_dsb.cli import run
 from kaggle_dsb.competition.label_files import read_labels, write_labels
+from kaggle_dsb.files import digest_of
 from kaggle_dsb.settings_files import load_settings, write_settings
 from tests.commands.examples import QUICK, save_scorer, write_png
 
@@ -275,3 +276,51 @@ def test_processes_that_share_the_images_find_the_same_nuclei(data):
     assert run(["submit", "--fast", "--name", "alone"]) == 0
     assert run(["submit", "--fast", "--name", "together", "--devices", "2"]) == 0
     assert read_found("alone") == read_found("together")
+
+
+def test_an_interrupted_submission_without_a_name_is_resumed_under_its_date(
+    data, weights, monkeypatch
+):
+    call = ["submit", "--weights", "weights", *QUICK]
+    interrupted = Path("submissions/2024-05-01-120000")
+    with monkeypatch.context() as patch:
+        patch.setattr("kaggle_dsb.commands.submit.name_submission", lambda _: interrupted.name)
+        patch.setattr("kaggle_dsb.commands.submit._write_checked", _interrupt)
+        assert run(call) == 130
+    assert run(call) == 0
+    assert [path.name for path in Path("submissions").iterdir()] == [interrupted.name]
+    assert run([*call, "--set", "instances.body_threshold=0.2"]) == 0
+    assert len(list(Path("submissions").iterdir())) == 2
+
+
+def test_a_complete_submission_is_exported_without_predicting_again(
+    data, weights, monkeypatch, capsys
+):
+    call = ["submit", "--weights", "weights", "--name", "first", *QUICK]
+    assert run(call) == 0
+    folder = Path("submissions/first")
+    earlier = {path: path.stat().st_mtime_ns for path in folder.rglob("*.png")}
+    assert run([*call, "--export", "geojson"]) == 0
+    assert "submissions/first: already predicted" in capsys.readouterr().err
+    assert (folder / "export" / "n2.geojson").exists()
+    assert {path: path.stat().st_mtime_ns for path in earlier} == earlier
+    written = (folder / "submission.csv").read_bytes()
+    (folder / "submission.csv").write_text("ImageId,EncodedPixels\n")
+    assert run(call) == 0
+    assert "already predicted" not in capsys.readouterr().err
+    assert (folder / "submission.csv").read_bytes() == written
+
+
+def test_a_submission_names_the_scorers_that_it_was_made_with(data, weights, monkeypatch):
+    save_scorer(weights, fold=0)
+    save_scorer(weights, fold=1)
+    used = digest_of(weights / "scorer0.safetensors")
+
+    def write(path, labels):
+        save_scorer(weights, fold=0, quality=0.9)  # as by a tuning meanwhile
+        write_labels(path, labels)
+
+    monkeypatch.setattr("kaggle_dsb.network.segmentation.write_labels", write)
+    assert run(["submit", "--weights", "weights", "--name", "first", *QUICK]) == 0
+    made = json.loads(Path("submissions/first/made.json").read_text())
+    assert made["weights_sha256"]["scorer0.safetensors"] == used

@@ -8,10 +8,13 @@ import pandas as pd
 import pytest
 
 from kaggle_dsb.cli import run
+from kaggle_dsb.commands.validate import OutOfFold, Validation
 from kaggle_dsb.dataset.disturb import DISTURBANCES
 from kaggle_dsb.dataset.samples import load_samples
 from kaggle_dsb.network.predict import WATERSHED_TO_MEASURE
-from tests.commands.examples import QUICK, write_png
+from kaggle_dsb.workspace.run import open_run
+from kaggle_dsb.workspace.source import open_source
+from tests.commands.examples import QUICK, save_scorer, write_png
 
 
 def test_validate_scores_each_image_with_the_network_that_has_not_seen_it(data, weights, capsys):
@@ -200,3 +203,22 @@ def test_images_of_no_fold_are_scored_by_all_networks(weights, foreign, capsys):
     assert table["ImageId"].tolist() == ["f0", "f1"]
     assert set(table["source"]) == {"foreign"}
     assert table["fold"].isna().all()
+
+
+def test_a_score_is_not_recorded_for_scorers_that_were_not_used(data, weights, monkeypatch, capsys):
+    run_ = open_run(weights)
+    save_scorer(weights, fold=0)
+    validation = Validation(run_, [], was_trained_on_main=True, digests=run_.digests())
+    source = open_source(data, work=Path("work"))
+    scores = pd.DataFrame({"score": [0.5, 0.5]})
+    result = OutOfFold(scores, {}, {})
+    said = replace(validation, results=[(source, result)]).record(run_.load_settings())
+    assert said == "not recorded: the networks or scorers have changed meanwhile"
+    assert not (weights / "validation.json").exists()
+
+
+def test_none_of_the_worst_images_needs_the_option_of_errors_too(data, weights, capsys):
+    assert run(["validate", "--weights", "weights", "--worst", "0"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "error: --worst: has no effect without --errors; remove it"
+    )

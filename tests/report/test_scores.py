@@ -138,3 +138,17 @@ def test_an_image_or_a_source_may_be_named_na(tmp_path):
 def test_an_image_without_a_score_is_refused(tmp_path):
     path = write_csv(tmp_path / "a.csv", scores=(0.5, np.nan))
     refuses(f"{path}: image b has no score", path)
+
+
+def test_a_score_that_is_no_number_is_named(tmp_path):
+    path = write_csv(tmp_path / "a.csv", scores=(0.5, "x"))
+    with pytest.raises(InputError) as caught:
+        read_scores(path)
+    assert str(caught.value) == f"{path}: image b has score 'x', must be a number"
+
+
+def test_a_table_that_cannot_be_read_is_told_in_one_line(tmp_path):
+    (tmp_path / "a.csv").write_text('a,b\n1,2\n"3')
+    with pytest.raises(InputError) as caught:
+        read_scores(tmp_path / "a.csv")
+    assert "\n" not in str(caught.value)

@@ -200,3 +200,14 @@ def test_a_folder_of_that_name_comes_first(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make_run(Path("bundled"))
     assert find_run(Path("bundled")).folder == Path("bundled")
+
+
+def test_a_run_whose_validation_cannot_be_read_is_not_taken_unasked(tmp_path):
+    run = make_run(tmp_path / "mine")
+    run.validation_file.write_text("{")
+    assert run.find_fault() == "has a validation.json that cannot be read"
+
+
+def test_a_hidden_folder_is_no_run(tmp_path):
+    make_run(tmp_path / ".ipynb_checkpoints")
+    assert find_run(runs=tmp_path).name == "bundled"
