@@ -6,7 +6,7 @@ the package takes no time.
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.12.0"
+__version__ = "0.13.0"
 
 if TYPE_CHECKING:
     from kaggle_dsb.api import (
