@@ -227,11 +227,13 @@ def _fill_planes(
     outlines: Iterable[_Outline], shape: tuple[int, int], options: ReadOptions
 ) -> Truth:
     """Number the nuclei of the chosen plane; warn if those of several planes are read together."""
-    found = list(outlines)
-    planes = {outline.plane for outline in found} - {0}
-    if options.plane:
-        found = [outline for outline in found if outline.plane in (0, options.plane)]
+    every = list(outlines)
+    planes = {outline.plane for outline in every} - {0}
+    wanted = {0, options.plane} if options.plane else {0, *planes}
+    found = [outline for outline in every if outline.plane in wanted]
     truth = _number_all((fill_polygon(outline.rings, shape) for outline in found), shape)
+    if every and not found:
+        truth.warnings.append(f"none of its {len(every)} outlines is on plane {options.plane}")
     if len(planes) > 1 and not (options.plane or options.project):
         truth.warnings.append(
             f"outlines of {len(planes)} planes are read together; choose with --plane"

@@ -888,7 +888,7 @@ def test_several_categories_of_coco_are_told(tmp_path: Path) -> None:
 def write_outlines_of_planes(folder: Path, form: str) -> None:
     squares = [np.array([(x, 0), (x + 2, 0), (x + 2, 2), (x, 2)], float) for x in (0, 4)]
     folder.mkdir(parents=True)
-    write(folder / "x.tif", np.stack([IMAGE, IMAGE]))
+    write(folder / "x.tif", np.stack([IMAGE, IMAGE, IMAGE]))
     if form == "roi":
         with zipfile.ZipFile(folder / "x_rois.zip", "w") as packed:
             for plane, square in enumerate(squares, start=1):
@@ -919,6 +919,9 @@ def test_outlines_of_the_chosen_plane_are_read(tmp_path: Path, form: str) -> Non
     (sample,), warnings = read(tmp_path / "own", tmp_path, plane=2)
     assert np.flatnonzero(sample.labels[0]).tolist() == [4, 5]
     assert warnings == ()
+    _, warnings = read(tmp_path / "own", tmp_path / "third", plane=3)
+    name = "x_rois.zip" if form == "roi" else "x.geojson"
+    assert f"{name}: none of its 2 outlines is on plane 3" in warnings
     (sample,), warnings = read(tmp_path / "own", tmp_path, project="max")
     assert np.flatnonzero(sample.labels[0]).tolist() == [0, 1, 4, 5]
 
