@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,7 @@ class NucleusNet(nn.Module):
             raise InputError(_explain_encoder(settings, error)) from error
         if packaged:
             load_packaged_weights(self.unet.encoder, settings.encoder_name)
+        drop_unused_blocks(self.unet.encoder)
         run_depthwise_in_float32(self)
         self.to(memory_format=torch.channels_last)
 
@@ -112,6 +114,21 @@ def load_packaged_weights(encoder: nn.Module, encoder_name: str) -> None:
                 f"must have {tuple(tensor.shape)}"
             )
     encoder.load_state_dict({name: renamed[name] for name in wanted})
+
+
+def drop_unused_blocks(encoder: nn.Module) -> None:
+    """Remove the blocks of a timm encoder after the last stage that the decoder uses.
+
+    timm computes them too: with four decoder channels an EfficientNet-Lite2 would keep the two
+    thirds of its weights that belong to the fifth stage.
+    """
+    model = getattr(encoder, "model", None)
+    blocks, info = getattr(model, "blocks", None), getattr(model, "feature_info", None)
+    if not isinstance(blocks, nn.Sequential) or info is None:
+        return
+    last = re.fullmatch(r"blocks\.(\d+)", str(info.module_name()[-1]))
+    if model is not None and last:
+        model.blocks = blocks[: int(last[1]) + 1]
 
 
 def run_depthwise_in_float32(model: nn.Module) -> None:
