@@ -79,7 +79,7 @@ def test_a_saved_network_comes_back_within_half_precision(network, tmp_path):
     assert facts == {"fold": 3, "score": 0.5}
     image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 255
     with torch.inference_mode():
-        assert torch.allclose(network(image), loaded(image), atol=0.1, rtol=0.05)
+        assert torch.allclose(network(image), loaded(image), atol=0.2, rtol=0.05)
 
 
 def test_the_same_network_is_kept_as_the_same_bytes(network, tmp_path):
