@@ -44,6 +44,8 @@ from kaggle_dsb.workspace.source import (
 from kaggle_dsb.workspace.submission import SubmissionFolder, list_submissions
 
 _DATED = "%Y-%m-%d-%H%M%S"
+_RENEWED = {"data", "set", "cross_validation", "no_cross_validation"}
+"""What may change of a submission's record although the same nuclei are found."""
 
 
 @dataclass(frozen=True)
@@ -199,6 +201,8 @@ def make_submission(
         made = files.read_made()
         if made.get("key") == key and _is_intact(files, made, list(required)):
             say(f"{files.folder}: already predicted with these images, networks and settings")
+            kept = {name: made[name] for name in made if name not in _RENEWED}
+            files.write_made(kept | {name: making[name] for name in making if name in _RENEWED})
             score = _score_if_known(source, files, set_name)
             return Submission(files, source, set_name, made["images"], made["nuclei"], score)
         files.begin(key)

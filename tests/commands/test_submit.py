@@ -324,3 +324,19 @@ def test_a_submission_names_the_scorers_that_it_was_made_with(data, weights, mon
     assert run(["submit", "--weights", "weights", "--name", "first", *QUICK]) == 0
     made = json.loads(Path("submissions/first/made.json").read_text())
     assert made["weights_sha256"]["scorer0.safetensors"] == used
+
+
+def test_a_complete_submission_quotes_a_validation_that_came_later(data, weights):
+    call = ["submit", "--weights", "weights", "--name", "first", *QUICK]
+    made = Path("submissions/first/made.json")
+    settings = load_settings(weights / "config.toml", overrides=QUICK[1:])
+    write_settings(weights / "config.toml", settings)
+    assert run(call) == 0
+    earlier = json.loads(made.read_text())
+    assert earlier["no_cross_validation"] == "the run has not been validated"
+    assert run(["validate", "--weights", "weights", *QUICK]) == 0
+    assert run(call) == 0
+    later = json.loads(made.read_text())
+    assert later["made"] == earlier["made"]
+    assert later["cross_validation"] is not None
+    assert "no_cross_validation" not in later
