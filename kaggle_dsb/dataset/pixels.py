@@ -63,7 +63,8 @@ def decode_rgb(data: bytes, options: ReadOptions = DEFAULT_OPTIONS) -> NDArray[n
 
     Examples
     --------
-    >>>     >>> _, encoded = cv2.imencode(".png", np.full((2, 3), 7, np.uint8))
+    >>> import cv2
+    >>> _, encoded = cv2.imencode(".png", np.full((2, 3), 7, np.uint8))
     >>> decode_rgb(encoded.tobytes()).shape
     (2, 3, 3)
     """

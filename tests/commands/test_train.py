@@ -137,7 +137,7 @@ def test_an_interrupted_training_says_so_and_goes_on(data, forks):
     process.join(timeout=120)
     assert process.exitcode == 130, said.read_text()
     assert said.read_text().splitlines()[-1] == (
-        "error: interrupted; no partial files were left; run the same command again to resume"
+        "error: interrupted; run the same command again to resume"
     )
     assert "Traceback" not in said.read_text()
     assert checkpoint.exists()
