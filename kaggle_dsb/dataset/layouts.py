@@ -46,7 +46,9 @@ LONGEST_ID_BYTES = 200
 _SURE_TRUTHS = (".npy", ".geojson")  # a zip may hold anything
 _TRUTH_FOLDERS = (TRUTH_FOLDER, "labels")
 _CSV_NAME = re.compile(r"stage[12]_\w+\.csv")
-_TRUTH_LIKE = re.compile(r"mask|label|annotation|ground.?truth", re.IGNORECASE)
+_TRUTH_LIKE = re.compile(
+    r"(?<![a-z])(?:masks?|labels?|annotations?|ground.?truth)(?![a-z])", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)

@@ -833,10 +833,10 @@ def test_splits_are_named_alike_in_either_case(tmp_path: Path) -> None:
 def test_a_folder_that_sounds_like_annotations_is_not_silently_read_as_images(
     tmp_path: Path,
 ) -> None:
-    for folder in ("img", "nuclei_masks"):
+    for folder in ("img", "nuclei_masks", "unlabelled"):
         write(tmp_path / "own" / folder / f"{folder}.png", IMAGE)
     samples, warnings = read(tmp_path / "own", tmp_path)
-    assert len(samples) == 2
+    assert len(samples) == 3
     assert warnings == (
         "nuclei_masks/nuclei_masks.png: read as an image, as are all in nuclei_masks; if they are "
         "annotations, name their folder masks, beside that of the images",
